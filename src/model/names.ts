@@ -1,0 +1,71 @@
+/**
+ * Names of the objects that control plane, federation, gateways and the installer agree on. They never import each
+ * other; these names and the Kubernetes API are all they share.
+ */
+export const SYSTEM_NAMESPACE = 'isthmus-system'
+
+/** ServiceAccounts (and Deployments) of the mesh's own parts. */
+export const SYSTEM_ACCOUNTS = {
+  controlPlane: 'isthmus-control-plane',
+  federation: 'isthmus-federation',
+  eastWest: 'isthmus-east-west',
+} as const
+
+export const OBJECTS = {
+  /** ConfigMap with keys `mesh`, `cluster`, `domain`; written by the installer, immutable. */
+  meshConfig: 'isthmus-mesh',
+  /** Secret with `key.pem`: the intermediate's key, made by the control plane and read by no one else. */
+  caKey: 'isthmus-ca-key',
+  /** ConfigMap with `csr.pem`: the control plane asks for its intermediate. */
+  caRequest: 'isthmus-ca-request',
+  /** ConfigMap with `intermediate.pem`, `bundle.json` (trust domain -> PEM roots): written by federation. */
+  trust: 'isthmus-trust',
+  /** Secret with `root.key`, `root.crt`: only in the signer cluster, read by federation alone. */
+  root: 'isthmus-root',
+  /** Secret with `tls.key`, `tls.crt` of the cluster's own serving CA, which no peer trusts. */
+  servingCa: 'isthmus-serving-ca',
+  /** ConfigMap with `ca.crt` of the serving CA, in every namespace. */
+  servingRoot: 'isthmus-serving-root',
+  /** Secret with `token`: a join the federation controller has still to perform. */
+  join: 'isthmus-join',
+  /** Prefix of the Secrets that remember issued join tokens. */
+  joinTokenPrefix: 'isthmus-join-token-',
+  /** Lease of the federation controller; its transitions are the fencing epoch. */
+  federationLease: 'isthmus-federation',
+} as const
+
+export const LABELS = {
+  mcsServiceName: 'multicluster.kubernetes.io/service-name',
+  mcsSourceCluster: 'multicluster.kubernetes.io/source-cluster',
+  sliceServiceName: 'kubernetes.io/service-name',
+  sliceManagedBy: 'endpointslice.kubernetes.io/managed-by',
+  region: 'topology.kubernetes.io/region',
+  zone: 'topology.kubernetes.io/zone',
+  injectNamespace: 'istio-injection',
+  injectPod: 'sidecar.istio.io/inject',
+} as const
+
+export const ANNOTATIONS = {
+  /** On imported EndpointSlices: JSON of `ImportedFacts` (model/service.ts). */
+  facts: 'isthmus.dev/facts',
+  /** On a ServiceExport: comma-separated peers that may import it; absent means all. */
+  exportTo: 'isthmus.dev/export-to',
+  /** On a Service: "false" keeps the local name from spilling to peers. */
+  localFailover: 'isthmus.dev/local-failover',
+  /** On the gateway's Service, when the load balancer's address is not the reachable one. */
+  gatewayAddress: 'isthmus.dev/gateway-address',
+} as const
+
+export const FINALIZERS = { exportWithdrawal: 'isthmus.dev/withdraw' } as const
+
+/** Audience of the projected ServiceAccount tokens that the certificate service accepts. */
+export const CA_AUDIENCE = 'isthmus-ca'
+
+/** Where a pod finds its projected token, relative to the mount root. */
+export const TOKEN_PATH = '/var/run/secrets/isthmus/token/token'
+export const SERVING_ROOT_PATH = '/var/run/secrets/isthmus/serving-root/ca.crt'
+/** Memory-backed emptyDir: key, certificate, bundle and last snapshot, 0600. */
+export const PROXY_STATE_PATH = '/var/lib/isthmus'
+
+/** The zone that MCS fixes for imported services (KEP-1645 specification.md). */
+export const CLUSTERSET_DOMAIN = 'clusterset.local'
