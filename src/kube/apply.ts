@@ -1,0 +1,129 @@
+/**
+ * Applies plain manifests as `kubectl apply` users expect: what is missing is created, what exists is merged, custom
+ * resources wait for their definition. No pruning: what left the list stays and is named by `isthmus uninstall`.
+ */
+import { type Clock, delay, systemClock } from '../runtime/clock.ts'
+import { MeshError } from '../runtime/errors.ts'
+import { type KubeClient, KubeError } from './client.ts'
+import type { KubeObject, Resource } from './object.ts'
+
+export interface ApplyOptions {
+  readonly onApplied?: (what: string) => void
+  readonly clock?: Clock
+  /** How long a custom resource may wait for its definition to be served. */
+  readonly kindTimeoutMs?: number
+}
+
+const KIND_TIMEOUT_MS = 15_000
+const KIND_RETRY_MS = 100
+const FIELD_MANAGER = 'isthmus'
+
+interface ApiResourceList {
+  readonly resources: readonly { readonly name: string; readonly kind: string; readonly namespaced: boolean }[]
+}
+
+export async function applyManifests(
+  client: KubeClient,
+  manifests: readonly object[],
+  options: ApplyOptions = {},
+): Promise<void> {
+  const known = new Map<string, Resource<KubeObject>>()
+  for (const manifest of manifests) {
+    const object = checked(manifest)
+    const resource = await resourceOf(client, object, { known, options })
+    const outcome = await applyOne(client, resource, object)
+    options.onApplied?.(
+      `${resource.plural}${resource.group === '' ? '' : `.${resource.group}`}/${object.metadata.name ?? ''} ${outcome}`,
+    )
+  }
+}
+
+function checked(manifest: object): KubeObject {
+  const object = manifest as Partial<KubeObject>
+  if (
+    typeof object.apiVersion !== 'string' ||
+    typeof object.kind !== 'string' ||
+    typeof object.metadata?.name !== 'string'
+  ) {
+    throw new MeshError(
+      'MANIFEST_INVALID',
+      `manifest without apiVersion, kind or metadata.name: ${JSON.stringify(manifest).slice(0, 120)}`,
+    )
+  }
+  return object as KubeObject
+}
+
+interface Lookup {
+  readonly known: Map<string, Resource<KubeObject>>
+  readonly options: ApplyOptions
+}
+
+/** Asks discovery until the kind is served or the time is over: a definition applied just before needs a moment. */
+async function resourceOf(
+  client: KubeClient,
+  object: KubeObject,
+  { known, options }: Lookup,
+): Promise<Resource<KubeObject>> {
+  const key = `${object.apiVersion}/${object.kind}`
+  const clock = options.clock ?? systemClock
+  const deadline = clock.monotonic() + (options.kindTimeoutMs ?? KIND_TIMEOUT_MS)
+  for (;;) {
+    const found = known.get(key)
+    if (found !== undefined) return found
+    await discover(client, object.apiVersion, known)
+    if (known.has(key)) continue
+    if (clock.monotonic() > deadline) {
+      throw new MeshError(
+        'KIND_UNKNOWN',
+        `${object.kind} "${object.metadata.name}": the API server does not serve ${key}`,
+      )
+    }
+    await delay(clock, KIND_RETRY_MS)
+  }
+}
+
+async function discover(
+  client: KubeClient,
+  apiVersion: string,
+  known: Map<string, Resource<KubeObject>>,
+): Promise<void> {
+  const [group, version] = apiVersion.includes('/') ? apiVersion.split('/') : ['', apiVersion]
+  if (group === undefined || version === undefined) return
+  try {
+    const list = await client.raw<ApiResourceList>({
+      method: 'GET',
+      path: group === '' ? `/api/${version}` : `/apis/${group}/${version}`,
+    })
+    for (const { name, kind, namespaced } of list.resources) {
+      const key = `${apiVersion}/${kind}`
+      if (!name.includes('/') && !known.has(key)) known.set(key, { group, version, plural: name, kind, namespaced })
+    }
+  } catch (error) {
+    if (!(error instanceof KubeError) || error.code !== 404) throw error
+  }
+}
+
+async function applyOne(
+  client: KubeClient,
+  resource: Resource<KubeObject>,
+  object: KubeObject,
+): Promise<'created' | 'configured'> {
+  const name = object.metadata.name ?? ''
+  const namespace = resource.namespaced ? (object.metadata.namespace ?? 'default') : undefined
+  const target = namespace === undefined ? { name } : { name, namespace }
+  try {
+    if ((await client.get(resource, name, namespace)) === undefined) {
+      const whole = namespace === undefined ? object : { ...object, metadata: { ...object.metadata, namespace } }
+      await client.create(resource, whole, { fieldManager: FIELD_MANAGER })
+      return 'created'
+    }
+    await client.patch(resource, target, object, { type: 'merge', fieldManager: FIELD_MANAGER })
+    return 'configured'
+  } catch (error) {
+    throw MeshError.from(
+      error,
+      'APPLY_REFUSED',
+      `${object.kind} "${namespace === undefined ? name : `${namespace}/${name}`}"`,
+    )
+  }
+}
