@@ -1,0 +1,139 @@
+/**
+ * One coarse clock for every timeout of the data path: scheduling and cancelling are a few pointer writes, whatever
+ * the number of timers. A timer runs up to one tick late, never early. Not for anything finer than 50 ms.
+ */
+import type { Cancel, Clock } from '../runtime/clock.ts'
+
+const TICK_MS = 50
+const SLOTS = 1_024 // one turn is 51 s; longer timers stay in their slot and count turns
+
+/** A reusable timer: make one per purpose, then schedule and cancel it as often as needed. */
+export class WheelTimer {
+  readonly run: () => void
+  /** Tick at which it runs; only the wheel writes the fields below. */
+  due = 0
+  next: WheelTimer | undefined = undefined
+  previous: WheelTimer | undefined = undefined
+
+  constructor(run: () => void) {
+    this.run = run
+  }
+
+  get scheduled(): boolean {
+    return this.previous !== undefined
+  }
+}
+
+export class TimerWheel {
+  readonly #clock: Clock
+  readonly #slots: WheelTimer[] = []
+  readonly #expired = listHead()
+  readonly #startedAt: number
+  #tick = 0
+  #count = 0
+  #stop: Cancel | undefined = undefined
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+    this.#startedAt = clock.monotonic()
+    for (let slot = 0; slot < SLOTS; slot++) this.#slots.push(listHead())
+  }
+
+  /** Monotonic milliseconds, exact. */
+  now(): number {
+    return this.#clock.monotonic()
+  }
+
+  get pending(): number {
+    return this.#count
+  }
+
+  /** Runs `timer` after `delayMs` at the earliest; a timer that was already scheduled is moved. */
+  schedule(timer: WheelTimer, delayMs: number): void {
+    if (timer.previous === undefined) this.#count++
+    else unlink(timer)
+    if (this.#stop === undefined) this.#start()
+    const elapsed = this.#clock.monotonic() - this.#startedAt
+    timer.due = Math.max(this.#tick + 1, Math.ceil((elapsed + delayMs) / TICK_MS))
+    link(this.#slotOf(timer.due), timer)
+  }
+
+  cancel(timer: WheelTimer): void {
+    if (timer.previous === undefined) return
+    unlink(timer)
+    this.#forget()
+  }
+
+  /** The interval runs only while something is scheduled, so an idle process sleeps and a test can end. */
+  #start(): void {
+    this.#tick = Math.floor((this.#clock.monotonic() - this.#startedAt) / TICK_MS)
+    this.#stop = this.#clock.every(TICK_MS, () => this.#advance())
+  }
+
+  #forget(): void {
+    if (--this.#count > 0) return
+    this.#stop?.()
+    this.#stop = undefined
+  }
+
+  #slotOf(tick: number): WheelTimer {
+    const slot = this.#slots[tick % SLOTS]
+    if (slot === undefined) throw new Error('unreachable: the wheel has every slot')
+    return slot
+  }
+
+  #advance(): void {
+    const target = Math.floor((this.#clock.monotonic() - this.#startedAt) / TICK_MS)
+    // A process that was stopped for minutes visits each slot once, not once per missed turn.
+    if (target - this.#tick > SLOTS) this.#tick = target - SLOTS
+    while (this.#tick < target && this.#count > 0) {
+      this.#tick++
+      this.#runSlot(this.#slotOf(this.#tick), target)
+    }
+    if (this.#count === 0) this.#tick = target
+  }
+
+  /**
+   * Due timers move to a list of their own before the first runs: a callback may then schedule or cancel any timer,
+   * itself and its neighbours included, without disturbing the walk.
+   */
+  #runSlot(head: WheelTimer, target: number): void {
+    let timer = head.next
+    while (timer !== undefined && timer !== head) {
+      const next: WheelTimer | undefined = timer.next
+      if (timer.due <= target) {
+        unlink(timer)
+        link(this.#expired, timer)
+      }
+      timer = next
+    }
+    const expired = this.#expired
+    for (let due = expired.next; due !== undefined && due !== expired; due = expired.next) {
+      unlink(due)
+      this.#forget()
+      due.run()
+    }
+  }
+}
+
+function listHead(): WheelTimer {
+  const head = new WheelTimer(() => {})
+  head.next = head
+  head.previous = head
+  return head
+}
+
+function link(head: WheelTimer, timer: WheelTimer): void {
+  const last = head.previous
+  timer.previous = last
+  timer.next = head
+  if (last !== undefined) last.next = timer
+  head.previous = timer
+}
+
+function unlink(timer: WheelTimer): void {
+  if (timer.previous !== undefined) timer.previous.next = timer.next
+  if (timer.next !== undefined) timer.next.previous = timer.previous
+  timer.next = undefined
+  timer.previous = undefined
+}
