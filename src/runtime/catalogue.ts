@@ -28,6 +28,116 @@ export const CATALOGUE = {
     title: "A pod's credentials for the API server cannot be used.",
     hint: 'Check that the pod has a ServiceAccount with automountServiceAccountToken and that its volume is mounted.',
   },
+  POD_UNKNOWN: { title: 'A pod is not there or has no address.', hint: 'List them with `kubectl get pods`; give the namespace with -n.' },
+  ADMIN_UNREACHABLE: { title: 'A proxy does not answer on its admin port.', hint: 'Check that the pod has a sidecar and runs (`kubectl get pod`, `kubectl logs -c isthmus-proxy`).' },
+  LOCAL_KEY_UNUSABLE: {
+    title: 'A key or certificate file of a local cluster cannot be used.',
+    hint: 'Remove the file and start the cluster again: it makes a new one, and tokens and kubeconfigs made from the old one end.',
+  },
+  JOIN_TOKEN_MALFORMED: {
+    title: 'A join token cannot be read.',
+    hint: 'Copy the whole line again, or make a new one with `isthmus peers token CLUSTER` in the signer cluster.',
+  },
+  JOIN_TOKEN_UNKNOWN: {
+    title: 'The issuer does not know the join token.',
+    hint: 'It was revoked or belongs to another issuer; make a new one with `isthmus peers token CLUSTER`.',
+  },
+  JOIN_TOKEN_EXPIRED: {
+    title: 'A join token is older than its ten minutes.',
+    hint: 'Make a new one with `isthmus peers token CLUSTER` in the signer cluster.',
+  },
+  JOIN_TOKEN_USED: {
+    title: 'A join token was used before, by another key.',
+    hint: 'If that was not you, someone else joined: look at `isthmus peers list` there. Make a new token.',
+  },
+  JOIN_PROOF_WRONG: {
+    title: 'The joiner did not prove that it holds the token.',
+    hint: 'The token was altered, or something stands between the clusters; make a new one.',
+  },
+  JOIN_OTHER_MESH: {
+    title: 'A join token belongs to another mesh.',
+    hint: 'A cluster keeps the mesh name it was installed with; install it again with the right --mesh.',
+  },
+  JOIN_OTHER_CLUSTER: {
+    title: 'A join token is for another cluster.',
+    hint: 'Use it in the cluster it names, or make one for this cluster with `isthmus peers token CLUSTER`.',
+  },
+  JOIN_OTHER_KEY: {
+    title: 'A join token is bound to another key.',
+    hint: 'Make one for this key with `isthmus peers token CLUSTER --key`.',
+  },
+  JOIN_NAME_IN_USE: {
+    title: 'A cluster of that name is a member already.',
+    hint: 'Remove the old member first (`kubectl delete clusterpeer NAME` in the signer cluster), or choose another name.',
+  },
+  JOIN_ROOT_MISMATCH: {
+    title: 'The issuer does not show the root that the join token pins.',
+    hint: 'The address leads elsewhere, or the root was rotated since; make a new token.',
+  },
+  JOIN_NOT_SIGNER: {
+    title: 'The cluster that was asked to join another holds no root key.',
+    hint: 'Make the token in the cluster that holds Secret isthmus-system/isthmus-root.',
+  },
+  JOIN_MALFORMED: {
+    title: 'A message of a join is not what the protocol allows.',
+    hint: 'Check that both clusters run versions of Isthmus at most one minor release apart.',
+  },
+  JOIN_UNREACHABLE: {
+    title: 'No gateway of the issuer answered the join.',
+    hint: "Check that the issuer's gateway port 15443 is reachable from this cluster; the controller keeps trying.",
+  },
+  JOIN_BUSY: {
+    title: 'The issuer answers no more joins for the moment.',
+    hint: 'Joins are rate-limited; the controller tries again by itself.',
+  },
+  TRUST_REQUEST_REFUSED: {
+    title: 'The signer refused to renew an intermediate.',
+    hint: 'Its log names the reason; only the member itself may renew, over its own peer stream.',
+  },
+  PEER_IDENTITY: {
+    title: 'The other end of a peer stream is not the federation controller of a known peer.',
+    hint: 'Compare the identity in the message with `kubectl get clusterpeers`.',
+  },
+  PEER_VERSION: {
+    title: 'A peer speaks no common version of the federation protocol.',
+    hint: 'Upgrade the older cluster; one minor release of skew is supported.',
+  },
+  PEER_EPOCH: {
+    title: 'A peer stream comes from a former leader.',
+    hint: 'It passes when that leader notices; after a reinstallation remove the ClusterPeer and join again.',
+  },
+  PEER_PROTOCOL: {
+    title: 'A peer sent what the federation protocol does not allow.',
+    hint: 'Its stream was closed and is opened anew; what it said before stays.',
+  },
+  PEER_SILENT: {
+    title: 'A peer stream went silent.',
+    hint: 'What the peer said before stays; look at its federation controller and the path to its gateway.',
+  },
+  PEER_INVALID: {
+    title: 'A ClusterPeer object cannot be used.',
+    hint: 'Correct the field that the message names; the peer is left alone until then.',
+  },
+  EXPORT_INVALID: {
+    title: 'A peer exports a service with an invalid field.',
+    hint: 'That service alone was refused; both clusters show the reason.',
+  },
+  EXPORT_FOREIGN_IDENTITY: {
+    title: "A peer claims an identity outside its own trust domain for a service.",
+    hint: 'That service was refused. A cluster that does this on purpose may be compromised.',
+  },
+  EXPORT_SYSTEM_NAMESPACE: {
+    title: 'Services of system namespaces are never exported or imported.',
+    hint: 'Move the Service to a namespace of your own.',
+  },
+  EXPORT_QUOTA: {
+    title: 'A peer exports more than the quota per peer.',
+    hint: 'Services beyond the quota were refused; export fewer.',
+  },
+  LEADER_LOST: {
+    title: 'A federation controller that is no longer leader tried to write.',
+    hint: 'Nothing was written; the present leader goes on.',
+  },
   INTERNAL: { title: 'A bug: an invariant did not hold.', hint: 'Please report it with the log around it.' },
 } as const satisfies Record<string, CatalogueEntry>
 
