@@ -1,0 +1,147 @@
+/**
+ * Generates `gen/` (git-ignored): TypeScript-typed JavaScript of the Envoy v3 protos that @grpc/grpc-js-xds ships, and
+ * of our own protos under federation/. Works offline with what `npm ci` installed. It is not a build step of its own:
+ * `prepare` runs it, and it does nothing while its inputs are unchanged.
+ */
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { stripProto } from './strip-proto.ts'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const DEPS = join(ROOT, 'node_modules/@grpc/grpc-js-xds/deps')
+/** Import roots, as in the repositories the files come from. */
+const PROTO_ROOTS = ['envoy-api', 'xds', 'googleapis', 'protoc-gen-validate'].map((name) => join(DEPS, name))
+const OWN_PROTO_ROOT = join(ROOT, 'federation/proto')
+const OUT = join(ROOT, 'gen')
+const STAMP = '.inputs'
+
+/** What the xDS codec and the ADS server and client use; everything they import comes along. */
+const ENTRY_FILES = [
+  'envoy/service/discovery/v3/discovery.proto',
+  'envoy/service/discovery/v3/ads.proto',
+  'envoy/config/listener/v3/listener.proto',
+  'envoy/config/route/v3/route.proto',
+  'envoy/config/cluster/v3/cluster.proto',
+  'envoy/config/endpoint/v3/endpoint.proto',
+  'envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto',
+  'envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.proto',
+  'envoy/extensions/filters/network/rbac/v3/rbac.proto',
+  'envoy/extensions/filters/http/rbac/v3/rbac.proto',
+  'envoy/extensions/filters/http/router/v3/router.proto',
+  'envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.proto',
+  'envoy/extensions/load_balancing_policies/least_request/v3/least_request.proto',
+  'envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.proto',
+  'envoy/extensions/transport_sockets/tls/v3/tls.proto',
+  'envoy/extensions/transport_sockets/tls/v3/secret.proto',
+  'envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config.proto',
+  'envoy/extensions/upstreams/http/v3/http_protocol_options.proto',
+] as const
+
+function protosUnder(root: string): string[] {
+  if (!existsSync(root)) return []
+  return readdirSync(root, { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.proto'))
+    .toSorted()
+}
+
+/** Hash of everything the output depends on; versions stand for the tools and the shipped protos. */
+function hashInputs(): string {
+  const hash = createHash('sha256')
+  for (const name of ['@grpc/grpc-js-xds', '@bufbuild/buf', '@bufbuild/protoc-gen-es']) {
+    hash.update(readFileSync(join(ROOT, 'node_modules', name, 'package.json')))
+  }
+  for (const tool of ['gen.ts', 'strip-proto.ts']) hash.update(readFileSync(join(ROOT, 'tools', tool)))
+  for (const path of protosUnder(OWN_PROTO_ROOT)) {
+    hash.update(path).update(readFileSync(join(OWN_PROTO_ROOT, path)))
+  }
+  return hash.digest('hex')
+}
+
+/** Copies the entry files and all they import into `stage`; an import it cannot find is an error. */
+function stageProtos(stage: string): void {
+  const pending: string[] = [...ENTRY_FILES]
+  const seen = new Set<string>()
+  for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
+    // The well-known types come with buf and with @bufbuild/protobuf.
+    if (seen.has(path) || path.startsWith('google/protobuf/')) continue
+    seen.add(path)
+    const root = PROTO_ROOTS.find((candidate) => existsSync(join(candidate, path)))
+    if (root === undefined) throw new Error(`${path} is not among the protos of @grpc/grpc-js-xds`)
+    const text = stripProto(readFileSync(join(root, path), 'utf8'))
+    mkdirSync(dirname(join(stage, path)), { recursive: true })
+    writeFileSync(join(stage, path), text)
+    for (const match of text.matchAll(/^import (?:public |weak )?"([^"]+)";/gm)) {
+      if (match[1] !== undefined) pending.push(match[1])
+    }
+  }
+  for (const path of protosUnder(OWN_PROTO_ROOT)) {
+    mkdirSync(dirname(join(stage, path)), { recursive: true })
+    cpSync(join(OWN_PROTO_ROOT, path), join(stage, path))
+  }
+}
+
+function runBuf(stage: string, out: string): void {
+  const template = {
+    version: 'v2',
+    // Node's type stripping refuses enums, so the output is JavaScript with declarations, not TypeScript.
+    plugins: [
+      {
+        local: [process.execPath, join(ROOT, 'node_modules/@bufbuild/protoc-gen-es/bin/protoc-gen-es')],
+        out,
+        opt: ['target=js+dts'],
+      },
+    ],
+    inputs: [{ directory: '.' }],
+  }
+  writeFileSync(join(stage, 'buf.yaml'), 'version: v2\n')
+  const run = spawnSync(
+    process.execPath,
+    [join(ROOT, 'node_modules/@bufbuild/buf/bin/buf'), 'generate', '--template', JSON.stringify(template)],
+    // buf would put its cache into the home directory.
+    { cwd: stage, env: { ...process.env, BUF_CACHE_DIR: join(stage, '.cache') }, encoding: 'utf8' },
+  )
+  if (run.status !== 0) throw new Error(`buf generate failed:\n${run.stderr || (run.error?.message ?? run.stdout)}`)
+}
+
+/** Returns whether anything was generated. */
+export function generate(): boolean {
+  const inputs = hashInputs()
+  const stampFile = join(OUT, STAMP)
+  if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === inputs) return false
+  mkdirSync(join(ROOT, 'node_modules/.cache'), { recursive: true })
+  const stage = mkdtempSync(join(ROOT, 'node_modules/.cache/gen-'))
+  try {
+    const protos = join(stage, 'proto')
+    const fresh = join(stage, 'out')
+    mkdirSync(protos)
+    stageProtos(protos)
+    runBuf(protos, fresh)
+    writeFileSync(join(fresh, STAMP), inputs)
+    // Swapped whole: a killed run leaves the old output or none, never half of one.
+    rmSync(OUT, { recursive: true, force: true })
+    renameSync(fresh, OUT)
+  } finally {
+    rmSync(stage, { recursive: true, force: true })
+  }
+  return true
+}
+
+// Not `import.meta.main`, which Node 22 lacks.
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const changed = generate()
+  const files = readdirSync(OUT, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.js'))
+  console.log(`${relative(ROOT, OUT)}/: ${files.length} modules${changed ? '' : ', unchanged'}`)
+}
