@@ -28,8 +28,8 @@ export const OBJECTS = {
   servingRoot: 'isthmus-serving-root',
   /** Secret with `token`: a join the federation controller has still to perform. */
   join: 'isthmus-join',
-  /** Prefix of the Secrets that remember issued join tokens. */
-  joinTokenPrefix: 'isthmus-join-token-',
+  /** Secret that remembers issued join tokens, one key per token id; redeemed by compare-and-swap. */
+  joinTokens: 'isthmus-join-tokens',
   /** Lease of the federation controller; its transitions are the fencing epoch. */
   federationLease: 'isthmus-federation',
 } as const

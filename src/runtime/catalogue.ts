@@ -138,6 +138,18 @@ export const CATALOGUE = {
     title: 'A federation controller that is no longer leader tried to write.',
     hint: 'Nothing was written; the present leader goes on.',
   },
+  KEY_INVALID: {
+    title: 'A private key cannot be used.',
+    hint: 'Keys are EC P-256 in PEM: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`.',
+  },
+  CERTIFICATE_REFUSED: {
+    title: 'A certificate was asked for that may not exist, or the answer was not what was asked for.',
+    hint: 'Compare the identity in the message with the pod, its ServiceAccount and the mesh name of the cluster.',
+  },
+  CERTIFICATE_UNAVAILABLE: {
+    title: 'The certificate service cannot answer now; the request is repeated.',
+    hint: 'Check that the control plane runs and that the cluster has joined the mesh (`isthmus status`).',
+  },
   INTERNAL: { title: 'A bug: an invariant did not hold.', hint: 'Please report it with the log around it.' },
 } as const satisfies Record<string, CatalogueEntry>
 

@@ -1,0 +1,41 @@
+/**
+ * Everything `isthmus install` writes, as plain objects in the order of creation. The same list goes to any
+ * Kubernetes; local clusters get no other.
+ */
+import { OBJECTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
+import { isLabel, isSubdomain } from '../../model/identity.ts'
+import { mcsCrds, ownCrds } from '../../kube/schemas/index.ts'
+import { MeshError } from '../../runtime/errors.ts'
+import { rbacManifests } from './rbac.ts'
+import { workloadManifests, type InstallOptions } from './workloads.ts'
+
+export function installManifests(options: InstallOptions): readonly object[] {
+  checkNames(options)
+  return [
+    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: SYSTEM_NAMESPACE, labels: { 'istio-injection': 'disabled' } } },
+    ...mcsCrds(),
+    ...ownCrds(),
+    {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: OBJECTS.meshConfig, namespace: SYSTEM_NAMESPACE },
+      immutable: true,
+      data: { mesh: options.mesh, cluster: options.cluster, domain: 'cluster.local' },
+    },
+    ...rbacManifests(),
+    ...workloadManifests(options),
+  ]
+}
+
+function checkNames({ cluster, mesh }: InstallOptions): void {
+  if (!isLabel(cluster)) {
+    throw new MeshError('USAGE', `cluster name "${cluster}" is not an RFC 1123 label (a-z, 0-9, '-', at most 63 characters)`)
+  }
+  if (!isSubdomain(mesh)) throw new MeshError('USAGE', `mesh name "${mesh}" is not an RFC 1123 subdomain, such as demo.mesh`)
+  if (`${cluster}.${mesh}`.length > TRUST_DOMAIN_BYTES_MAX) {
+    throw new MeshError('USAGE', `trust domain ${cluster}.${mesh} is longer than ${TRUST_DOMAIN_BYTES_MAX} bytes; choose shorter names`)
+  }
+}
+
+/** SPIFFE-ID section 2.1. */
+const TRUST_DOMAIN_BYTES_MAX = 255

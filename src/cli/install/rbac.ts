@@ -1,0 +1,101 @@
+/**
+ * What each part of the mesh may do at its own cluster's API server: least privilege, one list per ServiceAccount.
+ * A request that meets 403 is a bug here or there; the end-to-end test counts them.
+ */
+import { OBJECTS, SYSTEM_ACCOUNTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
+
+export interface Rule {
+  readonly apiGroups: readonly string[]
+  readonly resources: readonly string[]
+  readonly verbs: readonly string[]
+  readonly resourceNames?: readonly string[]
+}
+
+const READ = ['get', 'list', 'watch'] as const
+const OWN = 'isthmus.dev'
+const MCS = 'multicluster.x-k8s.io'
+
+const WATCHED_BY_BOTH: readonly Rule[] = [
+  { apiGroups: [''], resources: ['services', 'pods', 'nodes', 'namespaces'], verbs: READ },
+  { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: READ },
+  { apiGroups: [MCS], resources: ['serviceexports', 'serviceimports'], verbs: READ },
+  { apiGroups: [OWN], resources: ['clusterpeers'], verbs: READ },
+]
+
+export const CONTROL_PLANE_CLUSTER_RULES: readonly Rule[] = [
+  ...WATCHED_BY_BOTH,
+  // The serving root goes into every namespace, where sidecars mount it.
+  { apiGroups: [''], resources: ['configmaps'], verbs: ['create'] },
+  { apiGroups: [''], resources: ['configmaps'], verbs: ['get', 'update', 'patch'], resourceNames: [OBJECTS.servingRoot] },
+  { apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] },
+]
+
+export const CONTROL_PLANE_RULES: readonly Rule[] = [
+  { apiGroups: [''], resources: ['secrets'], verbs: ['create'] },
+  { apiGroups: [''], resources: ['secrets'], verbs: ['get', 'update', 'patch'], resourceNames: [OBJECTS.caKey, OBJECTS.servingCa] },
+  // Watching one ConfigMap by name needs list and watch on that name only.
+  { apiGroups: [''], resources: ['configmaps'], verbs: [...READ, 'update', 'patch'], resourceNames: [OBJECTS.caRequest] },
+  { apiGroups: [''], resources: ['configmaps'], verbs: READ, resourceNames: [OBJECTS.trust, OBJECTS.meshConfig] },
+  { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: READ, resourceNames: [OBJECTS.federationLease] },
+]
+
+export const FEDERATION_CLUSTER_RULES: readonly Rule[] = [
+  ...WATCHED_BY_BOTH,
+  { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['create', 'update', 'patch', 'delete'] },
+  { apiGroups: [MCS], resources: ['serviceimports'], verbs: ['create', 'update', 'patch', 'delete'] },
+  { apiGroups: [MCS], resources: ['serviceimports/status', 'serviceexports/status'], verbs: ['get', 'update', 'patch'] },
+  { apiGroups: [MCS], resources: ['serviceexports', 'serviceexports/finalizers'], verbs: ['update', 'patch'] },
+  { apiGroups: [OWN], resources: ['clusterpeers'], verbs: ['create', 'update', 'patch', 'delete'] },
+  { apiGroups: [OWN], resources: ['clusterpeers/status'], verbs: ['get', 'update', 'patch'] },
+  { apiGroups: ['', 'events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },
+]
+
+export const FEDERATION_RULES: readonly Rule[] = [
+  // By name: the control plane's CA key in the same namespace is not among them.
+  {
+    apiGroups: [''],
+    resources: ['secrets'],
+    verbs: [...READ, 'update', 'patch', 'delete'],
+    resourceNames: [OBJECTS.root, OBJECTS.join, OBJECTS.joinTokens],
+  },
+  { apiGroups: [''], resources: ['configmaps'], verbs: ['create'] },
+  { apiGroups: [''], resources: ['configmaps'], verbs: [...READ, 'update', 'patch'], resourceNames: [OBJECTS.trust, OBJECTS.caRequest, OBJECTS.meshConfig] },
+  { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
+  { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'list', 'watch', 'update', 'patch'], resourceNames: [OBJECTS.federationLease] },
+]
+
+export function clusterRole(account: string, rules: readonly Rule[]): readonly object[] {
+  return [
+    { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRole', metadata: { name: account }, rules },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRoleBinding',
+      metadata: { name: account },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: account },
+      subjects: [{ kind: 'ServiceAccount', name: account, namespace: SYSTEM_NAMESPACE }],
+    },
+  ]
+}
+
+export function role(account: string, rules: readonly Rule[]): readonly object[] {
+  return [
+    { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'Role', metadata: { name: account, namespace: SYSTEM_NAMESPACE }, rules },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'RoleBinding',
+      metadata: { name: account, namespace: SYSTEM_NAMESPACE },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: account },
+      subjects: [{ kind: 'ServiceAccount', name: account, namespace: SYSTEM_NAMESPACE }],
+    },
+  ]
+}
+
+/** Every RBAC object of the installation; the gateway asks the API server nothing and has none. */
+export function rbacManifests(): readonly object[] {
+  return [
+    ...clusterRole(SYSTEM_ACCOUNTS.controlPlane, CONTROL_PLANE_CLUSTER_RULES),
+    ...role(SYSTEM_ACCOUNTS.controlPlane, CONTROL_PLANE_RULES),
+    ...clusterRole(SYSTEM_ACCOUNTS.federation, FEDERATION_CLUSTER_RULES),
+    ...role(SYSTEM_ACCOUNTS.federation, FEDERATION_RULES),
+  ]
+}

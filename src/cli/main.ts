@@ -1,0 +1,44 @@
+/** The command line: one file per verb, each loaded only when it runs. Talks to admin and Kubernetes APIs only. */
+import { Command, CommanderError } from 'commander'
+import { VERSION } from '../runtime/version.ts'
+import { registerDemo } from './demo.ts'
+import { registerInstall } from './install.ts'
+import { registerLocal } from './local.ts'
+import { registerPeers } from './peers.ts'
+import { registerProxyConfig } from './proxy-config.ts'
+import { registerStatus } from './status.ts'
+import { registerTrust } from './trust.ts'
+
+export async function main(argv: readonly string[]): Promise<void> {
+  const program = new Command('isthmus')
+    .description('Joins Kubernetes clusters in any cloud into one service mesh.')
+    .version(VERSION)
+    .exitOverride()
+    .showHelpAfterError('Run with --help for flags and examples.')
+    .addHelpText('after', EXAMPLES)
+  for (const register of [registerDemo, registerLocal, registerInstall, registerTrust, registerPeers, registerStatus, registerProxyConfig]) {
+    register(program)
+  }
+  try {
+    await program.parseAsync([...argv], { from: 'user' })
+  } catch (error) {
+    // Commander has printed its own message; only the exit code is ours.
+    if (!(error instanceof CommanderError)) throw error
+    if (error.exitCode !== 0) process.exitCode = USAGE_EXIT_CODE
+  }
+}
+
+/** As kubectl and istioctl: any failure is 1. */
+const USAGE_EXIT_CODE = 1
+
+const EXAMPLES = `
+Roles (what the pods of the mesh run; settings come from the environment):
+  control-plane   proxy --role sidecar   gateway --role east-west   federation   local serve
+
+Examples:
+  isthmus demo                                       three clusters on this machine, two failovers, a report
+  isthmus local up --cluster east=aws/us-east-1      a Kubernetes API server and pods as processes
+  isthmus install --cluster east --mesh demo.mesh --print | kubectl apply -f -
+  isthmus peers token --cluster west > token && isthmus peers join --context west --token-file token
+  isthmus status -o json
+`

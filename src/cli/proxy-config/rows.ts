@@ -1,0 +1,87 @@
+/** Tables of `isthmus proxy-config`: the dump's resources as rows, the first row the header. Pure. */
+import type { Cluster, FilterChain, Listener, LoadAssignment, RouteTable, ValidationContext } from '../../model/config.ts'
+
+/** Body of the proxy's `/config_dump`. */
+export interface ConfigDump {
+  readonly version: string
+  readonly listeners: readonly Listener[]
+  readonly routes: readonly RouteTable[]
+  readonly clusters: readonly Cluster[]
+  readonly endpoints: readonly LoadAssignment[]
+  readonly secrets: readonly ValidationContext[]
+}
+
+type Rows = readonly (readonly string[])[]
+
+export function listenerRows({ listeners }: ConfigDump): Rows {
+  const rows = listeners.flatMap((listener) =>
+    listener.chains.map((chain) => [
+      listener.name,
+      `${listener.address}:${listener.port}`,
+      chain.serverNames.join(',') || '*',
+      chain.tls === undefined ? 'none' : 'mTLS 1.3',
+      destinationOf(chain),
+    ]),
+  )
+  return [['LISTENER', 'ADDRESS', 'SERVER NAMES', 'TLS', 'DESTINATION'], ...rows]
+}
+
+function destinationOf({ filter }: FilterChain): string {
+  if (filter.kind === 'tcp') return `tcp ${filter.cluster}`
+  return 'rds' in filter.routes ? `routes ${filter.routes.rds}` : `${filter.mode} ${filter.routes.name}`
+}
+
+export function routeRows({ routes }: ConfigDump): Rows {
+  const rows = routes.flatMap((table) =>
+    table.hosts.flatMap((host) =>
+      host.routes.map((route) => [
+        table.name,
+        host.name,
+        route.match.kind === 'connect' ? 'CONNECT' : `${route.match.prefix}*`,
+        route.cluster,
+        route.retry === undefined ? '-' : `${route.retry.retriesMax} on ${route.retry.on.join(',')}`,
+      ]),
+    ),
+  )
+  return [['TABLE', 'HOST', 'MATCH', 'CLUSTER', 'RETRY'], ...rows]
+}
+
+export function clusterRows({ clusters }: ConfigDump): Rows {
+  const rows = clusters.map((cluster) => [
+    cluster.name,
+    cluster.endpoints === 'eds' ? 'EDS' : 'STATIC',
+    cluster.lb,
+    cluster.tls?.identities.join(',') ?? '-',
+  ])
+  return [['CLUSTER', 'DISCOVERY', 'BALANCING', 'IDENTITIES'], ...rows]
+}
+
+export function endpointRows({ endpoints }: ConfigDump): Rows {
+  const rows = endpoints.flatMap((assignment) =>
+    assignment.localities.flatMap((group) =>
+      group.endpoints.map((endpoint) => [
+        `${endpoint.address}:${endpoint.port}`,
+        endpoint.health,
+        endpoint.workload.cluster,
+        `${group.locality.region}/${group.locality.zone}`,
+        String(group.priority),
+        String(endpoint.weight),
+        endpoint.transport,
+        assignment.cluster,
+      ]),
+    ),
+  )
+  return [['ENDPOINT', 'HEALTH', 'CLUSTER OF', 'LOCALITY', 'PRIORITY', 'WEIGHT', 'TRANSPORT', 'CLUSTER'], ...rows]
+}
+
+export function secretRows({ secrets }: ConfigDump): Rows {
+  const rows = secrets.flatMap((secret) =>
+    Object.entries(secret.roots).map(([trustDomain, roots]) => [
+      secret.name,
+      trustDomain,
+      String(roots.length),
+      secret.revokedTrustDomains.includes(trustDomain) ? 'revoked' : 'trusted',
+    ]),
+  )
+  return [['SECRET', 'TRUST DOMAIN', 'ROOTS', 'STATE'], ...rows]
+}

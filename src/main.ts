@@ -1,0 +1,37 @@
+#!/usr/bin/env node
+/**
+ * The `isthmus` executable: the only file that names every role. Each is loaded by dynamic import, so that a proxy
+ * never pays for the CLI, nor the CLI for a proxy.
+ */
+import { enableCompileCache } from 'node:module'
+import { MeshError } from './runtime/errors.ts'
+
+type Main = (argv: readonly string[]) => Promise<void>
+
+const ROLES: Readonly<Record<string, () => Promise<{ main: Main }>>> = {
+  'control-plane': () => import('./controlplane/main.ts'),
+  proxy: () => import('./proxy/main.ts'),
+  gateway: () => import('../gateways/main.ts'),
+  federation: () => import('../federation/main.ts'),
+}
+
+/** Node's own exit code for a failed assertion or an uncaught error is 1 too; usage errors share it. */
+const EXIT_FAILURE = 1
+
+async function run(argv: readonly string[]): Promise<void> {
+  const [role = ''] = argv
+  // `isthmus local serve` is a role of its own; every other `local` verb is the CLI's.
+  const isClusterProcess = role === 'local' && argv[1] === 'serve'
+  const load = isClusterProcess ? (): Promise<{ main: Main }> => import('./local/main.ts') : ROLES[role]
+  if (load === undefined) return (await import('./cli/main.ts')).main(argv)
+  return (await load()).main(argv.slice(isClusterProcess ? 2 : 1))
+}
+
+enableCompileCache()
+run(process.argv.slice(2)).catch((error: unknown) => {
+  const known = error instanceof MeshError
+  process.stderr.write(known ? `isthmus: ${error.render()}\n` : `isthmus: ${error instanceof Error ? error.stack : String(error)}\n`)
+  process.exitCode = EXIT_FAILURE
+  // Whatever a failed start left open must not keep the process alive.
+  setImmediate(() => process.exit(EXIT_FAILURE))
+})
