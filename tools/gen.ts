@@ -101,7 +101,7 @@ function runBuf(stage: string, out: string): void {
       {
         local: [process.execPath, join(ROOT, 'node_modules/@bufbuild/protoc-gen-es/bin/protoc-gen-es')],
         out,
-        opt: ['target=js+dts'],
+        opt: ['target=js+dts', 'import_extension=js'],
       },
     ],
     inputs: [{ directory: '.' }],
