@@ -177,3 +177,14 @@ export interface ProxyConfig {
   readonly endpoints: ReadonlyMap<string, LoadAssignment>
   readonly secrets: ReadonlyMap<string, ValidationContext>
 }
+
+export type ResourceKind = 'cluster' | 'endpoints' | 'listener' | 'route' | 'secret'
+
+/** Why one resource was refused: sent back in the NACK, shown by proxy-status. The last good one stays in force. */
+export interface Rejection {
+  readonly kind: ResourceKind
+  readonly resource: string
+  /** The field, in the proto's names: `filter_chains[0].filters[1].typed_config`. */
+  readonly path: string
+  readonly message: string
+}
