@@ -30,6 +30,8 @@ export const OBJECTS = {
   join: 'isthmus-join',
   /** Secret that remembers issued join tokens, one key per token id; redeemed by compare-and-swap. */
   joinTokens: 'isthmus-join-tokens',
+  /** ConfigMap of the federation leader: withdrawals not yet told to every peer, members that were removed. */
+  federationState: 'isthmus-federation-state',
   /** Lease of the federation controller; its transitions are the fencing epoch. */
   federationLease: 'isthmus-federation',
 } as const
@@ -69,3 +71,6 @@ export const PROXY_STATE_PATH = '/var/lib/isthmus'
 
 /** The zone that MCS fixes for imported services (KEP-1645 specification.md). */
 export const CLUSTERSET_DOMAIN = 'clusterset.local'
+
+/** Value of the managed-by labels on what federation writes; a label value, so without a slash. */
+export const FEDERATION_MANAGER = 'federation.isthmus.dev'

@@ -150,6 +150,96 @@ export const CATALOGUE = {
     title: 'The certificate service cannot answer now; the request is repeated.',
     hint: 'Check that the control plane runs and that the cluster has joined the mesh (`isthmus status`).',
   },
+  ROUTE_UNKNOWN: {
+    title: 'A proxy has no route for the host of a request.',
+    hint: 'Use <service>.<namespace>.svc.cluster.local or .svc.clusterset.local with a port of the Service; hosts outside the mesh are not forwarded, so list them in no_proxy.',
+  },
+  TARGET_FORBIDDEN: {
+    title: 'A request names a link-local or metadata address.',
+    hint: 'The mesh forwards to no such address, whoever asks.',
+  },
+  CONNECT_UNSUPPORTED: {
+    title: 'A proxy was asked for a CONNECT tunnel.',
+    hint: 'Send plain HTTP (http://…) through the proxy: it adds mTLS itself.',
+  },
+  UPGRADE_UNSUPPORTED: {
+    title: 'A request asks to upgrade to another protocol.',
+    hint: 'Upgrades across the mesh are not built yet (docs/roadmap.md); send the request without Upgrade.',
+  },
+  CALLER_DENIED: {
+    title: 'A workload may not call the service.',
+    hint: 'Its cluster is not among those the service is exported to; see `isthmus export list`.',
+  },
+  CLUSTER_UNKNOWN: {
+    title: 'A route names a cluster that the proxy does not have.',
+    hint: 'The configuration is on its way or was refused; see `isthmus proxy-config` and the log of the control plane.',
+  },
+  UPSTREAM_NONE: {
+    title: 'A service has no endpoint at all.',
+    hint: 'Check that its pods are ready (`kubectl get endpointslices`) or that a peer exports it.',
+  },
+  UPSTREAM_CONNECT: {
+    title: 'No connection to an endpoint of the service came about; the request was not sent.',
+    hint: 'Check that the pod runs and listens on its target port, and that no network policy blocks port 15008 or 15443.',
+  },
+  UPSTREAM_LOST: {
+    title: 'The connection to an endpoint ended before its answer was complete.',
+    hint: 'The endpoint crashed or was cut off while it worked on the request.',
+  },
+  UPSTREAM_TIMEOUT: {
+    title: 'An endpoint did not answer within the time the route allows.',
+    hint: 'Look at the destination, or raise the timeout of the route.',
+  },
+  UPSTREAM_PROTOCOL: {
+    title: 'An endpoint answered something that is not HTTP.',
+    hint: 'Check that the port of the Service speaks HTTP/1.1.',
+  },
+  UPSTREAM_OVERFLOW: {
+    title: 'A limit on concurrent requests to a service was reached.',
+    hint: 'Add endpoints, or slow the callers down; the limit protects both.',
+  },
+  TUNNEL_MALFORMED: {
+    title: 'A gateway was sent a CONNECT that the wire contract does not allow.',
+    hint: 'Check that caller and gateway run versions of Isthmus at most one minor release apart.',
+  },
+  TUNNEL_UNKNOWN: {
+    title: 'A gateway knows no such service that the caller may reach.',
+    hint: 'Export it (`isthmus export`), and check to which clusters.',
+  },
+  TUNNEL_LIMIT: {
+    title: 'A gateway has as many tunnels as it may.',
+    hint: 'Add gateway replicas; callers use another gateway meanwhile.',
+  },
+  TUNNEL_REFUSED: {
+    title: 'The endpoint behind a gateway refused the connection.',
+    hint: 'Check that the pod has a sidecar and that port 15008 is open to the gateway.',
+  },
+  TUNNEL_NONE_READY: {
+    title: 'No endpoint behind the gateway is ready.',
+    hint: 'Check the pods of the service in the cluster that exports it.',
+  },
+  TUNNEL_TIMEOUT: {
+    title: 'The endpoint behind a gateway did not answer.',
+    hint: 'Check the pod, and the network between gateway and pod.',
+  },
+  TUNNEL_VERSION: {
+    title: 'A caller speaks another version of the tunnel protocol.',
+    hint: 'Upgrade the older side; one minor release of skew is supported.',
+  },
+  PORT_IN_USE: {
+    title: 'A port that a proxy must listen on cannot be had.',
+    hint: 'Another process holds it; `ss -ltnp` names it.',
+  },
+  PROXY_CONFIG_REFUSED: {
+    title: 'A part of the configuration cannot be run by this proxy.',
+    hint: 'The proxy keeps what it ran before; correct the resource that the message names.',
+  },
+  NOT_SIGNER: { title: 'The cluster does not hold the root of its mesh.', hint: 'Issue tokens against the signer cluster (`isthmus trust init` made it).' },
+  GATEWAY_ADDRESS: { title: 'The east-west gateway has no address that peers could reach.', hint: 'Wait for its load balancer, or set the annotation isthmus.dev/gateway-address on its Service.' },
+  JOIN_UNDER_WAY: { title: 'The cluster is joining already.', hint: 'Wait, or delete the Secret to try with another token.' },
+  JOIN_REFUSED: { title: 'The signer refused the join, or could not be reached.', hint: 'Follow the reason in the message; a new token is made with `isthmus peers token`.' },
+  WAIT_TIMEOUT: { title: 'Something awaited did not happen in time.', hint: 'Look at `isthmus status` and at the events and logs of what is named.' },
+  DEMO_CONFIG: { title: 'The demo’s configuration is wrong.', hint: 'Compare with examples/shop/demo.yaml.' },
   INTERNAL: { title: 'A bug: an invariant did not hold.', hint: 'Please report it with the log around it.' },
 } as const satisfies Record<string, CatalogueEntry>
 

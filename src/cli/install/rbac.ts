@@ -59,7 +59,7 @@ export const FEDERATION_RULES: readonly Rule[] = [
     resourceNames: [OBJECTS.root, OBJECTS.join, OBJECTS.joinTokens],
   },
   { apiGroups: [''], resources: ['configmaps'], verbs: ['create'] },
-  { apiGroups: [''], resources: ['configmaps'], verbs: [...READ, 'update', 'patch'], resourceNames: [OBJECTS.trust, OBJECTS.caRequest, OBJECTS.meshConfig] },
+  { apiGroups: [''], resources: ['configmaps'], verbs: [...READ, 'update', 'patch'], resourceNames: [OBJECTS.trust, OBJECTS.caRequest, OBJECTS.meshConfig, OBJECTS.federationState] },
   { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
   { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'list', 'watch', 'update', 'patch'], resourceNames: [OBJECTS.federationLease] },
 ]
