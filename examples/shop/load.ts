@@ -25,6 +25,7 @@ const TICK_MS = 10
 const TIMEOUT_MS = 10_000
 /** Beyond this many unanswered requests the next ones count as failed at once, so that memory stays bounded. */
 const IN_FLIGHT_MAX = 4_000
+const WARM_UP_PART = 4
 
 export function runLoad(): void {
   const urls = (process.env['TARGET_URLS'] ?? '').split(',').filter((url) => url !== '')
@@ -33,6 +34,7 @@ export function runLoad(): void {
   let sent = 0
   let inFlight = 0
   let startedAt = 0
+  let pace = rate
 
   const send = (index: number): void => {
     const url = urls[index % urls.length]
@@ -52,19 +54,24 @@ export function runLoad(): void {
   }
 
   const tick = (): void => {
-    const due = Math.floor(((performance.now() - startedAt) / 1_000) * rate)
+    const due = Math.floor(((performance.now() - startedAt) / 1_000) * pace)
     while (sent < due) send(sent++)
   }
 
-  // The load waits for a word (POST /start), so that no request is sent before the demo counts; POST /stop ends it.
+  // The load waits for a word, so that no request is sent before someone counts: POST /warm-up (a quarter of the rate),
+  // /start, /stop. Each start counts from zero.
   let timer: NodeJS.Timeout | undefined
+  const run = (requestsPerSecond: number): void => {
+    clearInterval(timer)
+    sent = 0
+    pace = requestsPerSecond
+    startedAt = performance.now()
+    timer = setInterval(tick, TICK_MS)
+  }
   const server = createServer((request, response) => {
-    if (request.method === 'POST' && request.url === '/start' && timer === undefined) {
-      startedAt = performance.now()
-      timer = setInterval(tick, TICK_MS)
-    } else if (request.method === 'POST' && request.url === '/stop') {
-      clearInterval(timer)
-    }
+    if (request.method === 'POST' && request.url === '/start') run(rate)
+    else if (request.method === 'POST' && request.url === '/warm-up') run(rate / WARM_UP_PART)
+    else if (request.method === 'POST' && request.url === '/stop') clearInterval(timer)
     response.end(JSON.stringify({ sent, inFlight }))
   })
   server.listen(Number(process.env['PORT'] ?? 8080), process.env['HOST'] ?? process.env['POD_IP'] ?? '0.0.0.0')

@@ -67,7 +67,7 @@ function configDump(admin: string): Promise<ConfigDump> {
   if (address === undefined) throw new MeshError('USAGE', `--admin ${admin} is not host:port`)
   return new Promise((resolve, reject) => {
     const fail = (cause: unknown): void => reject(MeshError.from(cause, 'ADMIN_UNREACHABLE', `proxy admin at ${admin}`))
-    get({ host: address.host, port: address.port, path: '/config_dump', timeout: 5_000 }, (response) => {
+    const request = get({ host: address.host, port: address.port, path: '/config_dump', timeout: 5_000 }, (response) => {
       const chunks: Buffer[] = []
       response.on('data', (chunk: Buffer) => chunks.push(chunk))
       response.on('error', fail)
@@ -78,6 +78,8 @@ function configDump(admin: string): Promise<ConfigDump> {
           fail(error)
         }
       })
-    }).on('error', fail).on('timeout', function () { this.destroy(new Error('no answer within 5 s')) })
+    })
+    request.on('error', fail)
+    request.on('timeout', () => request.destroy(new Error('no answer within 5 s')))
   })
 }

@@ -46,7 +46,7 @@ export async function initTrust(client: KubeClient): Promise<string> {
   if ((await client.get(SECRETS, OBJECTS.root, SYSTEM_NAMESPACE)) !== undefined) {
     throw new MeshError('ROOT_EXISTS', `Secret ${SYSTEM_NAMESPACE}/${OBJECTS.root} exists: this cluster is the signer of mesh ${mesh} already`)
   }
-  const root = createRoot({ mesh, clock: systemClock })
+  const root = createRoot({ mesh, nowMs: systemClock.now() })
   await client.create(SECRETS, {
     apiVersion: 'v1',
     kind: 'Secret',

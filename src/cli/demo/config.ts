@@ -39,6 +39,8 @@ const demoSchema = z.strictObject({
   services: z.array(label).min(1),
   /** Length of each phase: before, fault, healed, fault, healed … */
   phaseSeconds: z.number().min(1).max(600),
+  /** A phase with fewer requests proves too little; the run fails. */
+  requestsPerPhaseMin: z.number().min(1).default(2_000),
   faults: z.array(faultSchema).max(10),
 })
 
