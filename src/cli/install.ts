@@ -11,6 +11,7 @@ interface InstallFlags extends ClusterFlags {
   readonly clustersetCidr: string
   readonly logLevel: string
   readonly print?: boolean
+  readonly gatewayAddress?: string
 }
 
 export function registerInstall(program: Command): void {
@@ -22,6 +23,7 @@ export function registerInstall(program: Command): void {
     .option('--image <image>', 'image of every part', IMAGE)
     .option('--clusterset-cidr <cidr>', 'virtual IPs of imported services', '240.0.0.0/16')
     .option('--log-level <level>', 'debug, info, warn or error', 'info')
+    .option('--gateway-address <host:port,...>', 'where peers reach the east-west gateway, when not at its load balancer')
     .option('--print', 'write the manifests to stdout instead of applying them')
   withClusterFlags(command).addHelpText(
     'after',

@@ -17,6 +17,8 @@ const clusterSchema = z.strictObject({
   zones: z.array(label).min(1).max(8),
   /** Manifest files, relative to the configuration file. */
   apply: z.array(z.string()).default([]),
+  /** `host:port` where peers reach this cluster's gateway, when not at its load balancer. */
+  gatewayAddress: z.string().optional(),
 })
 
 const faultSchema = z.discriminatedUnion('kind', [

@@ -51,7 +51,8 @@ export async function buildMesh({ demo, clusters, clock, progress }: MeshSteps):
 }
 
 async function install({ client, config, clustersetCidr }: RunningCluster, mesh: string): Promise<void> {
-  const manifests = installManifests({ cluster: config.name, mesh, image: IMAGE, clustersetCidr, logLevel: 'info' })
+  const gateway = config.gatewayAddress === undefined ? {} : { gatewayAddress: config.gatewayAddress }
+  const manifests = installManifests({ cluster: config.name, mesh, image: IMAGE, clustersetCidr, logLevel: 'info', ...gateway })
   await applyManifests(client, manifests)
 }
 

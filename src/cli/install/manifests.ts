@@ -6,6 +6,7 @@ import { OBJECTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
 import { isLabel, isSubdomain } from '../../model/identity.ts'
 import { mcsCrds, ownCrds } from '../../kube/schemas/index.ts'
 import { MeshError } from '../../runtime/errors.ts'
+import { parseHostPort } from '../../runtime/network.ts'
 import { rbacManifests } from './rbac.ts'
 import { workloadManifests, type InstallOptions } from './workloads.ts'
 
@@ -27,7 +28,9 @@ export function installManifests(options: InstallOptions): readonly object[] {
   ]
 }
 
-function checkNames({ cluster, mesh }: InstallOptions): void {
+function checkNames({ cluster, mesh, gatewayAddress }: InstallOptions): void {
+  const wrong = gatewayAddress?.split(',').find((address) => parseHostPort(address) === undefined)
+  if (wrong !== undefined) throw new MeshError('USAGE', `--gateway-address ${wrong} is not host:port`)
   if (!isLabel(cluster)) {
     throw new MeshError('USAGE', `cluster name "${cluster}" is not an RFC 1123 label (a-z, 0-9, '-', at most 63 characters)`)
   }

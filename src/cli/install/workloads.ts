@@ -1,5 +1,5 @@
 /** Deployments and Services of the mesh's own parts: control plane, federation controller, east-west gateway. */
-import { CA_AUDIENCE, OBJECTS, PROXY_STATE_PATH, SERVING_ROOT_PATH, SYSTEM_ACCOUNTS, SYSTEM_NAMESPACE, TOKEN_PATH } from '../../model/names.ts'
+import { ANNOTATIONS, CA_AUDIENCE, OBJECTS, PROXY_STATE_PATH, SERVING_ROOT_PATH, SYSTEM_ACCOUNTS, SYSTEM_NAMESPACE, TOKEN_PATH } from '../../model/names.ts'
 import { PORTS } from '../../model/ports.ts'
 
 export interface InstallOptions {
@@ -9,6 +9,8 @@ export interface InstallOptions {
   /** CIDR of the virtual IPs of imported services. */
   readonly clustersetCidr: string
   readonly logLevel: string
+  /** `host:port,…` where peers reach the gateway, when that is not its load balancer's address. */
+  readonly gatewayAddress?: string
 }
 
 export const CONTROL_PLANE_ADDRESS = `${SYSTEM_ACCOUNTS.controlPlane}.${SYSTEM_NAMESPACE}.svc.cluster.local:${PORTS.xds}`
@@ -55,7 +57,7 @@ export function workloadManifests(options: InstallOptions): readonly object[] {
       { name: 'grpc-xds', port: PORTS.xds },
       { name: 'http-monitoring', port: PORTS.controlMetrics },
     ]),
-    service(SYSTEM_ACCOUNTS.eastWest, 'LoadBalancer', [{ name: 'tls-eastwest', port: PORTS.eastWest }]),
+    service(SYSTEM_ACCOUNTS.eastWest, 'LoadBalancer', [{ name: 'tls-eastwest', port: PORTS.eastWest }], gatewayAnnotations(options)),
   ]
 }
 
@@ -67,11 +69,15 @@ function serviceAccount(name: string): object {
   return { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace: SYSTEM_NAMESPACE } }
 }
 
-function service(name: string, type: string, ports: readonly { name: string; port: number }[]): object {
+function gatewayAnnotations({ gatewayAddress }: InstallOptions): Readonly<Record<string, string>> {
+  return gatewayAddress === undefined ? {} : { [ANNOTATIONS.gatewayAddress]: gatewayAddress }
+}
+
+function service(name: string, type: string, ports: readonly { name: string; port: number }[], annotations: Readonly<Record<string, string>> = {}): object {
   return {
     apiVersion: 'v1',
     kind: 'Service',
-    metadata: { name, namespace: SYSTEM_NAMESPACE, labels: { app: name } },
+    metadata: { name, namespace: SYSTEM_NAMESPACE, labels: { app: name }, annotations },
     spec: { type, selector: { app: name }, ports: ports.map((each) => ({ ...each, targetPort: each.port, protocol: 'TCP' })) },
   }
 }
