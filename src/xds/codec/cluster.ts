@@ -1,0 +1,212 @@
+/**
+ * Cluster <-> envoy.config.cluster.v3.Cluster: least request, locality-weighted, EDS over ADS or endpoints inside. A
+ * meshed cluster has three transport sockets, of which an endpoint's metadata picks one (`mtls`, `tunnel`, `plain`);
+ * a tunnel's inner handshake takes its names from the endpoint's metadata, since Envoy has no field for them.
+ */
+import { create, type JsonObject } from '@bufbuild/protobuf'
+import { type Any, anyPack } from '@bufbuild/protobuf/wkt'
+import {
+  type Cluster as ClusterMessage,
+  Cluster_CommonLbConfig_LocalityWeightedLbConfigSchema as LocalityWeightedSchema,
+  Cluster_DiscoveryType as DiscoveryType,
+  Cluster_LbPolicy as LbPolicy,
+  type Cluster_TransportSocketMatch as SocketMatch,
+  Cluster_TransportSocketMatchSchema as SocketMatchSchema,
+  ClusterSchema,
+} from '#gen/envoy/config/cluster/v3/cluster_pb.js'
+import {
+  type OutlierDetection as OutlierMessage,
+  OutlierDetectionSchema,
+} from '#gen/envoy/config/cluster/v3/outlier_detection_pb.js'
+import { type TransportSocket, TransportSocketSchema } from '#gen/envoy/config/core/v3/base_pb.js'
+import { RawBufferSchema } from '#gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js'
+import { HttpProtocolOptionsSchema } from '#gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js'
+import type { Cluster, Endpoint, OutlierDetection, UpstreamTls } from '../../model/config.ts'
+import { ADS_SHAPE, decodeDuration, encodeAds, encodeDuration, requireAds } from './common.ts'
+import { decodeEndpoints, encodeEndpoints, ENDPOINTS_SHAPE, TRANSPORT_KEY } from './endpoints.ts'
+import { present, refuse, require, type Shape, unpackShaped, within } from './shape.ts'
+import { configOf, decodeUpstreamTls, encodeUpstreamTls } from './tls.ts'
+
+const RAW_BUFFER_SOCKET = 'envoy.transport_sockets.raw_buffer'
+const HTTP_PROTOCOL_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions'
+const ALPN_H2 = 'h2'
+
+export const CLUSTER_SHAPE: Shape = {
+  name: true,
+  type: true,
+  eds_cluster_config: { eds_config: ADS_SHAPE },
+  load_assignment: ENDPOINTS_SHAPE,
+  connect_timeout: true,
+  lb_policy: true,
+  common_lb_config: { locality_weighted_lb_config: {} },
+  transport_socket_matches: { name: true, match: true, transport_socket: { name: true, typed_config: true } },
+  typed_extension_protocol_options: true,
+  outlier_detection: {
+    consecutive_gateway_failure: true,
+    enforcing_consecutive_gateway_failure: true,
+    enforcing_consecutive_5xx: true,
+    enforcing_success_rate: true,
+    base_ejection_time: true,
+    max_ejection_percent: true,
+  },
+}
+const HTTP_OPTIONS_SHAPE: Shape = { explicit_http_config: { http2_protocol_options: {} } }
+
+/** In the order that the wire has them; a decoder accepts any. */
+const TRANSPORTS = ['mtls', 'tunnel', 'plain'] as const satisfies Endpoint['transport'][]
+
+export function encodeCluster(cluster: Cluster): ClusterMessage {
+  const { tls, endpoints } = cluster
+  const isHttp2 = tls?.alpn.includes(ALPN_H2) === true
+  return create(ClusterSchema, {
+    name: cluster.name,
+    clusterDiscoveryType: { case: 'type', value: endpoints === 'eds' ? DiscoveryType.EDS : DiscoveryType.STATIC },
+    ...(endpoints === 'eds'
+      ? { edsClusterConfig: { edsConfig: encodeAds() } }
+      : { loadAssignment: encodeEndpoints(endpoints) }),
+    connectTimeout: encodeDuration(cluster.connectTimeoutMs),
+    lbPolicy: LbPolicy.LEAST_REQUEST,
+    commonLbConfig: {
+      localityConfigSpecifier: { case: 'localityWeightedLbConfig', value: create(LocalityWeightedSchema) },
+    },
+    transportSocketMatches: tls === undefined ? [] : TRANSPORTS.map((transport) => encodeMatch(transport, tls)),
+    // Envoy speaks HTTP/1.1 to a cluster without this, whatever ALPN agreed on.
+    typedExtensionProtocolOptions: isHttp2 ? { [HTTP_PROTOCOL_OPTIONS]: http2Options() } : {},
+    ...(cluster.outlier !== undefined && { outlierDetection: encodeOutlier(cluster.outlier) }),
+  })
+}
+
+function encodeMatch(transport: Endpoint['transport'], tls: UpstreamTls): SocketMatch {
+  return create(SocketMatchSchema, {
+    name: transport,
+    match: { [TRANSPORT_KEY]: transport },
+    transportSocket: transport === 'plain' ? rawBuffer() : encodeUpstreamTls(tls),
+  })
+}
+
+function rawBuffer(): TransportSocket {
+  const value = anyPack(RawBufferSchema, create(RawBufferSchema))
+  return create(TransportSocketSchema, { name: RAW_BUFFER_SOCKET, configType: { case: 'typedConfig', value } })
+}
+
+function http2Options(): Any {
+  const options = create(HttpProtocolOptionsSchema, {
+    upstreamProtocolOptions: {
+      case: 'explicitHttpConfig',
+      value: { protocolConfig: { case: 'http2ProtocolOptions', value: {} } },
+    },
+  })
+  return anyPack(HttpProtocolOptionsSchema, options)
+}
+
+/**
+ * Errors of the path (connect failures, resets, 502 to 504) eject; an application's own 500 does not. Envoy's defaults
+ * for the other detectors are on, so they are switched off by name.
+ */
+function encodeOutlier(outlier: OutlierDetection): OutlierMessage {
+  return create(OutlierDetectionSchema, {
+    consecutiveGatewayFailure: outlier.consecutiveErrors,
+    enforcingConsecutiveGatewayFailure: 100,
+    enforcingConsecutive5xx: 0,
+    enforcingSuccessRate: 0,
+    baseEjectionTime: encodeDuration(outlier.baseEjectionMs),
+    maxEjectionPercent: outlier.ejectionPercentMax,
+  })
+}
+
+export function decodeCluster(path: string, message: ClusterMessage): Cluster {
+  const lb = message.commonLbConfig?.localityConfigSpecifier.case
+  require(within(path, 'lb_policy'), message.lbPolicy === LbPolicy.LEAST_REQUEST, 'only LEAST_REQUEST is supported')
+  require(within(path, 'common_lb_config'), lb ===
+    'localityWeightedLbConfig', 'locality_weighted_lb_config is required')
+  const tls = decodeMatches(within(path, 'transport_socket_matches'), message.transportSocketMatches)
+  requireProtocol(within(path, 'typed_extension_protocol_options'), message, tls)
+  const outlierPath = within(path, 'outlier_detection')
+  return {
+    name: message.name,
+    endpoints: decodeDiscovery(path, message),
+    lb: 'least-request',
+    connectTimeoutMs: decodeDuration(within(path, 'connect_timeout'), message.connectTimeout),
+    ...(tls !== undefined && { tls }),
+    ...(message.outlierDetection !== undefined && { outlier: decodeOutlier(outlierPath, message.outlierDetection) }),
+  }
+}
+
+function decodeDiscovery(path: string, message: ClusterMessage): Cluster['endpoints'] {
+  const { clusterDiscoveryType: discovery, edsClusterConfig, loadAssignment } = message
+  const type = discovery.case === 'type' ? discovery.value : undefined
+  if (type === DiscoveryType.EDS) {
+    const at = within(path, 'eds_cluster_config.eds_config')
+    requireAds(at, edsClusterConfig?.edsConfig)
+    require(within(path, 'load_assignment'), loadAssignment === undefined, 'is not supported with EDS')
+    return 'eds'
+  }
+  require(within(path, 'type'), type === DiscoveryType.STATIC, 'only EDS and STATIC are supported')
+  require(within(path, 'eds_cluster_config'), edsClusterConfig === undefined, 'is supported with EDS only')
+  const at = within(path, 'load_assignment')
+  return decodeEndpoints(at, present(at, loadAssignment))
+}
+
+function decodeMatches(path: string, matches: readonly SocketMatch[]): UpstreamTls | undefined {
+  if (matches.length === 0) return undefined
+  const found = new Map<string, UpstreamTls | 'plain'>()
+  for (const [index, match] of matches.entries()) {
+    const at = `${path}[${index}]`
+    const transport = transportOf(within(at, 'match'), match.match)
+    require(at, !found.has(transport), `${transport} is matched twice`)
+    const socketPath = within(at, 'transport_socket')
+    const socket = present(socketPath, match.transportSocket)
+    if (transport === 'plain') unpackShaped(RawBufferSchema, configOf(socket), {}, within(socketPath, 'typed_config'))
+    found.set(transport, transport === 'plain' ? 'plain' : decodeUpstreamTls(socketPath, socket))
+  }
+  const [mtls, tunnel, plain] = TRANSPORTS.map((transport) => found.get(transport))
+  if (mtls === undefined || mtls === 'plain' || tunnel === undefined || plain === undefined) {
+    return refuse(path, `must be ${TRANSPORTS.join(', ')}`)
+  }
+  require(path, JSON.stringify(tunnel) === JSON.stringify(mtls), 'mtls and tunnel must have the same context')
+  return mtls
+}
+
+function transportOf(path: string, match: JsonObject | undefined): Endpoint['transport'] {
+  const keys = Object.keys(match ?? {})
+  const value = match?.[TRANSPORT_KEY]
+  const transport = TRANSPORTS.find((candidate) => candidate === value)
+  if (keys.length !== 1 || transport === undefined) {
+    return refuse(path, `must be {${TRANSPORT_KEY}: ${TRANSPORTS.join('|')}}`)
+  }
+  return transport
+}
+
+/** What Envoy would speak must be what ALPN offers. */
+function requireProtocol(path: string, message: ClusterMessage, tls: UpstreamTls | undefined): void {
+  const options = message.typedExtensionProtocolOptions
+  for (const name of Object.keys(options)) {
+    require(`${path}["${name}"]`, name === HTTP_PROTOCOL_OPTIONS, 'is not supported')
+  }
+  const isHttp2 = Object.hasOwn(options, HTTP_PROTOCOL_OPTIONS)
+  if (isHttp2) {
+    const at = `${path}["${HTTP_PROTOCOL_OPTIONS}"]`
+    const config = unpackShaped(HttpProtocolOptionsSchema, options[HTTP_PROTOCOL_OPTIONS], HTTP_OPTIONS_SHAPE, at)
+    const upstream = config.upstreamProtocolOptions
+    const protocol = upstream.case === 'explicitHttpConfig' ? upstream.value.protocolConfig.case : undefined
+    require(within(at, 'explicit_http_config'), protocol === 'http2ProtocolOptions', 'must be http2_protocol_options')
+  }
+  require(path, isHttp2 === (tls?.alpn.includes(ALPN_H2) ?? false), 'HTTP/2 must be set exactly where ALPN offers h2')
+}
+
+function decodeOutlier(path: string, message: OutlierMessage): OutlierDetection {
+  const required = {
+    enforcing_consecutive_gateway_failure: message.enforcingConsecutiveGatewayFailure === 100,
+    enforcing_consecutive_5xx: message.enforcingConsecutive5xx === 0,
+    enforcing_success_rate: message.enforcingSuccessRate === 0,
+  }
+  for (const [field, holds] of Object.entries(required)) {
+    require(within(path, field), holds, `must be ${field === 'enforcing_consecutive_gateway_failure' ? 100 : 0}`)
+  }
+  return {
+    consecutiveErrors: present(within(path, 'consecutive_gateway_failure'), message.consecutiveGatewayFailure),
+    baseEjectionMs: decodeDuration(within(path, 'base_ejection_time'), message.baseEjectionTime),
+    // Envoy's default.
+    ejectionPercentMax: message.maxEjectionPercent ?? 10,
+  }
+}

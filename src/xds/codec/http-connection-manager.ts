@@ -1,0 +1,122 @@
+/**
+ * HttpFilterChain <-> the HTTP connection manager. Its filters are always the same two: RBAC, empty until a route
+ * overrides it, then the router; so a route table can gain or lose an `allow` without touching the listener.
+ */
+import { create, type MessageInitShape } from '@bufbuild/protobuf'
+import { anyPack, type Any } from '@bufbuild/protobuf/wkt'
+import { RBACSchema as HttpRbacSchema } from '#gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
+import { RouterSchema } from '#gen/envoy/extensions/filters/http/router/v3/router_pb.js'
+import {
+  type HttpConnectionManager,
+  HttpConnectionManager_CodecType as CodecType,
+  HttpConnectionManagerSchema,
+  type HttpFilter,
+  HttpFilterSchema,
+  RdsSchema,
+} from '#gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
+import type { HttpFilterChain } from '../../model/config.ts'
+import { ADS_SHAPE, encodeAds, requireAds } from './common.ts'
+import { CONNECT, decodeRoute, encodeRoute, HTTP_RBAC_FILTER, ROUTE_SHAPE } from './route.ts'
+import { refuse, require, type Shape, unpackShaped, within } from './shape.ts'
+
+export const HTTP_CONNECTION_MANAGER = 'envoy.filters.network.http_connection_manager'
+const ROUTER_FILTER = 'envoy.filters.http.router'
+
+export const HTTP_CONNECTION_MANAGER_SHAPE: Shape = {
+  codec_type: true,
+  stat_prefix: true,
+  rds: { config_source: ADS_SHAPE, route_config_name: true },
+  route_config: ROUTE_SHAPE,
+  http_filters: { name: true, typed_config: true },
+  http_protocol_options: { allow_absolute_url: true },
+  http2_protocol_options: { allow_connect: true },
+  upgrade_configs: { upgrade_type: true },
+}
+
+type Init = MessageInitShape<typeof HttpConnectionManagerSchema>
+
+const MODE_SETTINGS: Readonly<Record<HttpFilterChain['mode'], Init>> = {
+  forward: { httpProtocolOptions: { allowAbsoluteUrl: true } },
+  inbound: { httpProtocolOptions: { allowAbsoluteUrl: false } },
+  tunnel: {
+    httpProtocolOptions: { allowAbsoluteUrl: false },
+    http2ProtocolOptions: { allowConnect: true },
+    upgradeConfigs: [{ upgradeType: CONNECT }],
+  },
+}
+
+export function encodeHttp(chain: HttpFilterChain): Any {
+  const manager = create(HttpConnectionManagerSchema, {
+    ...MODE_SETTINGS[chain.mode],
+    codecType: CodecType.AUTO,
+    statPrefix: chain.statPrefix,
+    routeSpecifier: encodeRoutes(chain.routes),
+    httpFilters: [
+      filterOf(HTTP_RBAC_FILTER, anyPack(HttpRbacSchema, create(HttpRbacSchema))),
+      filterOf(ROUTER_FILTER, anyPack(RouterSchema, create(RouterSchema))),
+    ],
+  })
+  return anyPack(HttpConnectionManagerSchema, manager)
+}
+
+function encodeRoutes(routes: HttpFilterChain['routes']): HttpConnectionManager['routeSpecifier'] {
+  if (!('rds' in routes)) return { case: 'routeConfig', value: encodeRoute(routes) }
+  return { case: 'rds', value: create(RdsSchema, { configSource: encodeAds(), routeConfigName: routes.rds }) }
+}
+
+function filterOf(name: string, value: Any): HttpFilter {
+  return create(HttpFilterSchema, { name, configType: { case: 'typedConfig', value } })
+}
+
+export function decodeHttp(path: string, config: Any | undefined): HttpFilterChain {
+  const manager = unpackShaped(HttpConnectionManagerSchema, config, HTTP_CONNECTION_MANAGER_SHAPE, path)
+  require(within(path, 'codec_type'), manager.codecType === CodecType.AUTO, 'only AUTO is supported')
+  requireFilters(within(path, 'http_filters'), manager.httpFilters)
+  return {
+    kind: 'http',
+    statPrefix: manager.statPrefix,
+    mode: decodeMode(path, manager),
+    routes: decodeRoutes(path, manager),
+  }
+}
+
+function decodeRoutes(path: string, { routeSpecifier }: HttpConnectionManager): HttpFilterChain['routes'] {
+  if (routeSpecifier.case === 'routeConfig') return decodeRoute(within(path, 'route_config'), routeSpecifier.value)
+  if (routeSpecifier.case !== 'rds') return refuse(path, 'rds or route_config is required')
+  requireAds(within(path, 'rds.config_source'), routeSpecifier.value.configSource)
+  const name = routeSpecifier.value.routeConfigName
+  require(within(path, 'rds.route_config_name'), name !== '', 'is required')
+  return { rds: name }
+}
+
+function decodeMode(path: string, manager: HttpConnectionManager): HttpFilterChain['mode'] {
+  // Envoy's default is true.
+  const takesAbsoluteUrls = manager.httpProtocolOptions?.allowAbsoluteUrl ?? true
+  const allowsConnect = manager.http2ProtocolOptions?.allowConnect ?? false
+  const [upgrade, ...more] = manager.upgradeConfigs
+  if (upgrade === undefined) {
+    require(within(path, 'http2_protocol_options.allow_connect'), !allowsConnect, 'needs the CONNECT upgrade')
+    return takesAbsoluteUrls ? 'forward' : 'inbound'
+  }
+  const isTunnel = more.length === 0 && upgrade.upgradeType.toUpperCase() === CONNECT
+  require(within(path, 'upgrade_configs'), isTunnel, 'only CONNECT is supported')
+  require(within(path, 'http2_protocol_options.allow_connect'), allowsConnect, 'must be true for a tunnel')
+  require(within(path, 'http_protocol_options.allow_absolute_url'), !takesAbsoluteUrls, 'must be false for a tunnel')
+  return 'tunnel'
+}
+
+function requireFilters(path: string, filters: readonly HttpFilter[]): void {
+  const last = filters.length - 1
+  require(path, last >= 0, 'must end in the router')
+  for (const [index, filter] of filters.entries()) {
+    const at = `${path}[${index}]`
+    const config = filter.configType.case === 'typedConfig' ? filter.configType.value : undefined
+    if (index === last) {
+      require(at, filter.name === ROUTER_FILTER, 'must be the router')
+      unpackShaped(RouterSchema, config, {}, within(at, 'typed_config'))
+    } else {
+      require(at, filter.name === HTTP_RBAC_FILTER && index === 0, `filter ${filter.name} is not supported here`)
+      unpackShaped(HttpRbacSchema, config, {}, within(at, 'typed_config'))
+    }
+  }
+}

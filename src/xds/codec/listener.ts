@@ -1,0 +1,155 @@
+/**
+ * Listener <-> envoy.config.listener.v3.Listener. The three modes of our HTTP chains are Envoy's own settings: a tunnel
+ * is the CONNECT upgrade, a forward proxy takes absolute URLs, an inbound chain takes neither.
+ */
+import { create } from '@bufbuild/protobuf'
+import { anyPack, type Any } from '@bufbuild/protobuf/wkt'
+import {
+  type Filter,
+  type FilterChain as FilterChainMessage,
+  FilterChainSchema,
+  FilterSchema,
+  type ListenerFilter,
+} from '#gen/envoy/config/listener/v3/listener_components_pb.js'
+import { type Listener as ListenerMessage, ListenerSchema } from '#gen/envoy/config/listener/v3/listener_pb.js'
+import { TlsInspectorSchema } from '#gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js'
+import { RBACSchema as NetworkRbacSchema } from '#gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.js'
+import { TcpProxySchema } from '#gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
+import type { FilterChain, Listener, PrincipalRule, TcpProxy } from '../../model/config.ts'
+import { ADDRESS_SHAPE, decodeAddress, encodeAddress } from './common.ts'
+import { decodeHttp, encodeHttp, HTTP_CONNECTION_MANAGER } from './http-connection-manager.ts'
+import { decodeRules, encodeRules, RULES_SHAPE } from './principals.ts'
+import { present, refuse, require, type Shape, unpackShaped, within } from './shape.ts'
+import { decodeDownstreamTls, encodeDownstreamTls } from './tls.ts'
+
+const TLS_INSPECTOR = 'envoy.filters.listener.tls_inspector'
+const NETWORK_RBAC = 'envoy.filters.network.rbac'
+const TCP_PROXY = 'envoy.filters.network.tcp_proxy'
+const RBAC_STAT_PREFIX = 'allow'
+
+export const LISTENER_SHAPE: Shape = {
+  name: true,
+  address: ADDRESS_SHAPE,
+  listener_filters: { name: true, typed_config: true },
+  filter_chains: {
+    name: true,
+    filter_chain_match: { server_names: true },
+    transport_socket: { name: true, typed_config: true },
+    filters: { name: true, typed_config: true },
+  },
+}
+const NETWORK_RBAC_SHAPE: Shape = { rules: RULES_SHAPE, stat_prefix: true }
+const TCP_PROXY_SHAPE: Shape = { stat_prefix: true, cluster: true }
+
+export function encodeListener(listener: Listener): ListenerMessage {
+  const needsInspector = listener.chains.some((chain) => chain.serverNames.length > 0)
+  return create(ListenerSchema, {
+    name: listener.name,
+    address: encodeAddress(listener.address, listener.port),
+    listenerFilters: needsInspector
+      ? [{ name: TLS_INSPECTOR, configType: typed(anyPack(TlsInspectorSchema, create(TlsInspectorSchema))) }]
+      : [],
+    filterChains: listener.chains.map(encodeChain),
+  })
+}
+
+function encodeChain(chain: FilterChain): FilterChainMessage {
+  const filters: Filter[] = []
+  // Before anything that reads the application's bytes.
+  if (chain.allow !== undefined) filters.push(encodeAllow(chain.allow))
+  filters.push(
+    chain.filter.kind === 'tcp'
+      ? encodeTcp(chain.filter)
+      : create(FilterSchema, { name: HTTP_CONNECTION_MANAGER, configType: typed(encodeHttp(chain.filter)) }),
+  )
+  return create(FilterChainSchema, {
+    name: chain.name,
+    ...(chain.serverNames.length > 0 && { filterChainMatch: { serverNames: [...chain.serverNames] } }),
+    ...(chain.tls !== undefined && { transportSocket: encodeDownstreamTls(chain.tls) }),
+    filters,
+  })
+}
+
+function encodeAllow(allow: PrincipalRule): Filter {
+  const rbac = create(NetworkRbacSchema, { rules: encodeRules(allow), statPrefix: RBAC_STAT_PREFIX })
+  return create(FilterSchema, { name: NETWORK_RBAC, configType: typed(anyPack(NetworkRbacSchema, rbac)) })
+}
+
+function encodeTcp(filter: TcpProxy): Filter {
+  const proxy = create(TcpProxySchema, {
+    statPrefix: filter.statPrefix,
+    clusterSpecifier: { case: 'cluster', value: filter.cluster },
+  })
+  return create(FilterSchema, { name: TCP_PROXY, configType: typed(anyPack(TcpProxySchema, proxy)) })
+}
+
+function typed(value: Any): { case: 'typedConfig'; value: Any } {
+  return { case: 'typedConfig', value }
+}
+
+export function decodeListener(path: string, message: ListenerMessage): Listener {
+  const chainsPath = within(path, 'filter_chains')
+  require(chainsPath, message.filterChains.length > 0, 'is required')
+  for (const [index, filter] of message.listenerFilters.entries()) {
+    requireInspector(`${within(path, 'listener_filters')}[${index}]`, filter)
+  }
+  const chains = message.filterChains.map((chain, index) => decodeChain(`${chainsPath}[${index}]`, chain))
+  const seen = new Set<string>()
+  for (const [index, chain] of chains.entries()) {
+    for (const name of chain.serverNames.length === 0 ? ['*'] : chain.serverNames) {
+      require(`${chainsPath}[${index}].filter_chain_match`, !seen.has(name), `${name} is matched by two chains`)
+      seen.add(name)
+    }
+  }
+  const needsInspector = chains.some((chain) => chain.serverNames.length > 0)
+  const hasInspector = message.listenerFilters.length > 0
+  require(within(path, 'listener_filters'), !needsInspector || hasInspector, 'server names need the TLS inspector')
+  return { name: message.name, ...decodeAddress(within(path, 'address'), message.address), chains }
+}
+
+function requireInspector(path: string, filter: ListenerFilter): void {
+  const config = filter.configType.case === 'typedConfig' ? filter.configType.value : undefined
+  unpackShaped(TlsInspectorSchema, config, {}, within(path, 'typed_config'))
+}
+
+function decodeChain(path: string, chain: FilterChainMessage): FilterChain {
+  const serverNames = chain.filterChainMatch?.serverNames ?? []
+  for (const name of serverNames) {
+    const isExact = name !== '' && !name.includes('*') && name === name.toLowerCase()
+    require(within(path, 'filter_chain_match.server_names'), isExact, `${name} is not an exact lower-case name`)
+  }
+  const filters = chain.filters.map((filter, index) => decodeFilter(`${path}.filters[${index}]`, filter))
+  const last = filters.pop()
+  if (last === undefined || 'allow' in last) return refuse(within(path, 'filters'), 'must end in a terminal filter')
+  const [first, ...rest] = filters
+  const isOrdered = rest.length === 0 && (first === undefined || 'allow' in first)
+  require(within(path, 'filters'), isOrdered, 'must be at most one RBAC filter and one terminal filter')
+  const socketPath = within(path, 'transport_socket')
+  return {
+    name: chain.name,
+    serverNames,
+    ...(chain.transportSocket !== undefined && { tls: decodeDownstreamTls(socketPath, chain.transportSocket) }),
+    ...(first !== undefined && 'allow' in first && { allow: first.allow }),
+    filter: last,
+  }
+}
+
+function decodeFilter(path: string, filter: Filter): { allow: PrincipalRule } | FilterChain['filter'] {
+  const config = filter.configType.case === 'typedConfig' ? filter.configType.value : undefined
+  const at = within(path, 'typed_config')
+  switch (filter.name) {
+    case NETWORK_RBAC: {
+      const rbac = unpackShaped(NetworkRbacSchema, config, NETWORK_RBAC_SHAPE, at)
+      return { allow: decodeRules(within(at, 'rules'), present(within(at, 'rules'), rbac.rules)) }
+    }
+    case TCP_PROXY: {
+      const { statPrefix, clusterSpecifier } = unpackShaped(TcpProxySchema, config, TCP_PROXY_SHAPE, at)
+      if (clusterSpecifier.case !== 'cluster') return refuse(within(at, 'cluster'), 'is required')
+      return { kind: 'tcp', statPrefix, cluster: clusterSpecifier.value }
+    }
+    case HTTP_CONNECTION_MANAGER:
+      return decodeHttp(at, config)
+    default:
+      return refuse(path, `filter ${filter.name} is not supported`)
+  }
+}
