@@ -22,7 +22,7 @@ export interface TransportLimits {
 
 export const DEFAULT_LIMITS: TransportLimits = {
   requestTimeoutMs: 30_000,
-  watchIdleMs: 90_000,
+  watchIdleMs: 120_000,
   responseBytesMax: 64 * 1024 * 1024,
   lineBytesMax: 8 * 1024 * 1024,
 }

@@ -1,0 +1,180 @@
+/**
+ * Mirrors one kind of one API server into a Store: list, then watch with bookmarks, for as long as it is told to. No
+ * error ends it (client-node's informer dies on any non-410 error: reference k8s-wire, D5); what it last knew stays when
+ * the server is away. A relist that shrinks by more than half is confirmed by a second list before anyone is told.
+ */
+import { Backoff } from '../runtime/backoff.ts'
+import { delay, systemClock, type Clock } from '../runtime/clock.ts'
+import { systemRandom, type Random } from '../runtime/random.ts'
+import { KubeError, type KubeClient, type ListOptions } from './client.ts'
+import type { KubeList, KubeObject, Resource, WatchEvent } from './object.ts'
+import { keyOfObject, Store } from './store.ts'
+
+export interface ReflectorOptions<T extends KubeObject> {
+  readonly client: KubeClient
+  readonly resource: Resource<T>
+  /** Namespace and selectors. */
+  readonly scope?: ListOptions
+  readonly clock?: Clock
+  readonly random?: Random
+  /** For the log and metrics; the reflector goes on by itself after `retryMs`. */
+  readonly onError?: (error: unknown, retryMs: number) => void
+}
+
+/** client-go's reflector waits as long; `Backoff` jitters between half and the whole. */
+const BACKOFF_INITIAL_MS = 800
+const BACKOFF_MAX_MS = 30_000
+/** A watch that lived this long clears what earlier failures added to the back-off. */
+const HEALTHY_AFTER_MS = 60_000
+/** Servers send a bookmark about every minute: longer silence is a connection that died without closing. */
+const IDLE_MAX_MS = 90_000
+/** As client-go: spreads the reconnects of many watches. */
+const WATCH_SECONDS_MIN = 300
+/** Time for an API server that lost its caches to find them again before the second list. */
+const CONFIRM_AFTER_MS = 1_000
+
+export class Reflector<T extends KubeObject> {
+  readonly store: Store<T>
+  /** Resolves once the first list is in the store. */
+  readonly synced: Promise<void>
+  readonly #options: ReflectorOptions<T>
+  readonly #clock: Clock
+  readonly #random: Random
+  readonly #backoff: Backoff
+  readonly #stop = new AbortController()
+  #announceSynced: () => void = () => {}
+  #hasSynced = false
+  /** Empty: a list is due. */
+  #version = ''
+  #running: Promise<void> | undefined
+
+  constructor(options: ReflectorOptions<T>) {
+    this.#options = options
+    this.#clock = options.clock ?? systemClock
+    this.#random = options.random ?? systemRandom
+    this.#backoff = new Backoff({ initialMs: BACKOFF_INITIAL_MS, maxMs: BACKOFF_MAX_MS, random: this.#random })
+    this.store = new Store((error) => options.onError?.(error, 0))
+    this.synced = new Promise((resolve) => {
+      this.#announceSynced = resolve
+    })
+  }
+
+  get hasSynced(): boolean {
+    return this.#hasSynced
+  }
+
+  /** Idempotent. */
+  start(): this {
+    this.#running ??= this.#run()
+    return this
+  }
+
+  /** Stop is not remove: the store keeps what it knows. Resolves when nothing is under way any more. */
+  async stop(): Promise<void> {
+    this.#stop.abort()
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop
+    while (!signal.aborted) {
+      const startedMs = this.#clock.monotonic()
+      let failure: unknown
+      try {
+        if (this.#version === '') await this.#list()
+        const ended = await this.#watch()
+        // A server that ends each watch at once (restart, overload) must not be asked in a tight loop.
+        if (ended === 'too-early') failure = new KubeError(0, 'WatchEnded', 'the server ended a watch at once')
+      } catch (error) {
+        failure = error
+      }
+      if (signal.aborted) return
+      if (this.#clock.monotonic() - startedMs >= HEALTHY_AFTER_MS) this.#backoff.reset()
+      if (failure === undefined) continue
+      const retryMs = this.#backoff.next()
+      if (isExpired(failure)) this.#version = ''
+      this.#options.onError?.(failure, retryMs)
+      await delay(this.#clock, retryMs, signal)
+    }
+  }
+
+  async #list(): Promise<void> {
+    let list = await this.#listOnce()
+    if (this.#shrinksByMoreThanHalf(list)) {
+      // An API server that lost its data answers with an empty list and status 200: unknown is not empty.
+      await delay(this.#clock, CONFIRM_AFTER_MS, this.#stop.signal)
+      list = await this.#listOnce()
+    }
+    if (this.#stop.signal.aborted) return
+    this.store.replaceAll(list.items)
+    this.#version = list.metadata.resourceVersion
+    if (this.#hasSynced) return
+    this.#hasSynced = true
+    this.#announceSynced()
+  }
+
+  #listOnce(): Promise<KubeList<T>> {
+    return this.#options.client.list(this.#options.resource, this.#options.scope)
+  }
+
+  #shrinksByMoreThanHalf(list: KubeList<T>): boolean {
+    const present = new Set(list.items.map((object) => keyOfObject(object)))
+    let kept = 0
+    for (const key of this.store.keys()) if (present.has(key)) kept++
+    return kept * 2 < this.store.size
+  }
+
+  async #watch(): Promise<'ended' | 'too-early'> {
+    const { client, resource, scope } = this.#options
+    const abort = new AbortController()
+    const onStop = (): void => abort.abort()
+    this.#stop.signal.addEventListener('abort', onStop, { once: true })
+    let idle = false
+    const armIdle = (): (() => void) =>
+      this.#clock.after(IDLE_MAX_MS, () => {
+        idle = true
+        abort.abort()
+      })
+    let cancelIdle = armIdle()
+    const startedMs = this.#clock.monotonic()
+    let events = 0
+    try {
+      const timeoutSeconds = Math.round(WATCH_SECONDS_MIN * (1 + this.#random.next()))
+      const watch = { ...scope, resourceVersion: this.#version, timeoutSeconds, signal: abort.signal }
+      await client.watch(resource, watch, (event) => {
+        cancelIdle()
+        cancelIdle = armIdle()
+        events++
+        this.#apply(event)
+      })
+    } catch (error) {
+      // Silence is answered with a new watch from the same version: nothing is lost and nothing is relisted.
+      if (!idle) throw error
+    } finally {
+      cancelIdle()
+      this.#stop.signal.removeEventListener('abort', onStop)
+    }
+    return events === 0 && !idle && this.#clock.monotonic() - startedMs < 1_000 ? 'too-early' : 'ended'
+  }
+
+  #apply(event: WatchEvent<T>): void {
+    if (this.#stop.signal.aborted) return
+    const { resourceVersion } = event.object.metadata
+    switch (event.type) {
+      case 'ADDED':
+      case 'MODIFIED':
+        this.store.put(event.object)
+        break
+      case 'DELETED':
+        this.store.drop(keyOfObject(event.object))
+        break
+      case 'BOOKMARK':
+        break
+    }
+    if (resourceVersion !== undefined && resourceVersion !== '') this.#version = resourceVersion
+  }
+}
+
+function isExpired(error: unknown): boolean {
+  return error instanceof KubeError && (error.code === 410 || error.reason === 'Expired')
+}
