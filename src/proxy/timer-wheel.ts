@@ -29,6 +29,8 @@ export class TimerWheel {
   readonly #slots: WheelTimer[] = []
   readonly #expired = listHead()
   readonly #startedAt: number
+  /** Monotonic milliseconds as of the last tick: for deadlines that are set per chunk. Stands still while idle. */
+  coarseNow: number
   #tick = 0
   #count = 0
   #stop: Cancel | undefined = undefined
@@ -36,6 +38,7 @@ export class TimerWheel {
   constructor(clock: Clock) {
     this.#clock = clock
     this.#startedAt = clock.monotonic()
+    this.coarseNow = this.#startedAt
     for (let slot = 0; slot < SLOTS; slot++) this.#slots.push(listHead())
   }
 
@@ -53,7 +56,8 @@ export class TimerWheel {
     if (timer.previous === undefined) this.#count++
     else unlink(timer)
     if (this.#stop === undefined) this.#start()
-    const elapsed = this.#clock.monotonic() - this.#startedAt
+    this.coarseNow = this.#clock.monotonic()
+    const elapsed = this.coarseNow - this.#startedAt
     timer.due = Math.max(this.#tick + 1, Math.ceil((elapsed + delayMs) / TICK_MS))
     link(this.#slotOf(timer.due), timer)
   }
@@ -83,7 +87,8 @@ export class TimerWheel {
   }
 
   #advance(): void {
-    const target = Math.floor((this.#clock.monotonic() - this.#startedAt) / TICK_MS)
+    this.coarseNow = this.#clock.monotonic()
+    const target = Math.floor((this.coarseNow - this.#startedAt) / TICK_MS)
     // A process that was stopped for minutes visits each slot once, not once per missed turn.
     if (target - this.#tick > SLOTS) this.#tick = target - SLOTS
     while (this.#tick < target && this.#count > 0) {
