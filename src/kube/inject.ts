@@ -1,0 +1,168 @@
+/**
+ * Gives a pod its sidecar: a pure function that the local node and the admission webhook share, so that both kinds of
+ * cluster run the same pods. Who gets one follows Istio's rules; what runs inside is the proxy's business.
+ */
+import { formatSpiffeId } from '../model/identity.ts'
+import { CA_AUDIENCE, LABELS, OBJECTS, PROXY_STATE_PATH, SERVING_ROOT_PATH, SYSTEM_NAMESPACE } from '../model/names.ts'
+import { TOKEN_PATH } from '../model/names.ts'
+import { PORTS } from '../model/ports.ts'
+import type { Container, EnvVar, PodSpec, Volume, VolumeMount } from './kinds.ts'
+import type { ObjectMeta } from './object.ts'
+
+/** A Pod, or the template of one. */
+export interface Injectable {
+  readonly metadata?: ObjectMeta
+  readonly spec: PodSpec
+}
+
+export interface InjectOptions {
+  readonly namespace: string
+  readonly namespaceLabels: Readonly<Record<string, string>>
+  readonly mesh: string
+  readonly cluster: string
+  readonly image: string
+  /** `host:15012`. */
+  readonly controlPlaneAddress: string
+  /**
+   * Host of the explicit proxy as the application sees it: `127.0.0.1`, or `$(POD_IP)` where pods share one network
+   * namespace (Kubernetes expands it from the variable set before).
+   */
+  readonly explicitProxyHost: string
+  readonly logLevel?: string
+}
+
+export const SIDECAR_CONTAINER = 'isthmus-proxy'
+
+/** Istio's list: what keeps the cluster itself alive never depends on the mesh. */
+const NEVER_NAMESPACES = new Set([SYSTEM_NAMESPACE, 'kube-system', 'kube-public', 'kube-node-lease'])
+/** Istio's proxy user; capture rules will tell the proxy's own traffic by it. */
+const PROXY_USER = 1337
+/** The kubelet renews at 80 %; a stolen one ends within the hour. */
+const TOKEN_TTL_SECONDS = 3600
+
+/** The pod with a sidecar, or undefined when none is wanted or one is there already. Never changes its argument. */
+export function injectSidecar<P extends Injectable>(pod: P, options: InjectOptions): P | undefined {
+  if (!wantsSidecar(pod, options) || hasSidecar(pod)) return undefined
+  const spec: PodSpec = {
+    ...pod.spec,
+    containers: [...pod.spec.containers.map((container) => forApplication(container, options)), sidecar(options)],
+    volumes: [...(pod.spec.volumes ?? []), ...VOLUMES],
+  }
+  return { ...pod, spec }
+}
+
+/** A `false` anywhere wins, then a `true` anywhere; the pod's label beats its annotation. */
+export function wantsSidecar(pod: Injectable, options: Pick<InjectOptions, 'namespace' | 'namespaceLabels'>): boolean {
+  if (NEVER_NAMESPACES.has(options.namespace) || pod.spec.hostNetwork === true) return false
+  const ofNamespace = options.namespaceLabels[LABELS.injectNamespace]
+  const ofPod = pod.metadata?.labels?.[LABELS.injectPod] ?? pod.metadata?.annotations?.[LABELS.injectPod]
+  if (ofNamespace === 'disabled' || ofPod === 'false') return false
+  return ofNamespace === 'enabled' || ofPod === 'true'
+}
+
+export function hasSidecar(pod: Injectable): boolean {
+  const { containers, initContainers = [] } = pod.spec
+  return [...containers, ...initContainers].some((container) => container.name === SIDECAR_CONTAINER)
+}
+
+/** The ServiceAccount a pod runs as; admission fills it in, templates may leave it out. */
+export function serviceAccountOf(spec: Pick<PodSpec, 'serviceAccountName' | 'serviceAccount'>): string {
+  return spec.serviceAccountName ?? spec.serviceAccount ?? 'default'
+}
+
+/** The identities behind a service, each once and sorted: what callers are told to accept (secure naming). */
+export function identitiesOf(
+  pods: Iterable<{ readonly metadata: Pick<ObjectMeta, 'namespace'>; readonly spec: PodSpec }>,
+  trustDomain: string,
+): readonly string[] {
+  const ids = new Set<string>()
+  for (const { metadata, spec } of pods) {
+    const namespace = metadata.namespace ?? 'default'
+    ids.add(formatSpiffeId({ trustDomain, namespace, serviceAccount: serviceAccountOf(spec) }))
+  }
+  return [...ids].sort()
+}
+
+/** POD_IP stands before what refers to it: Kubernetes expands `$(NAME)` only from variables defined earlier. */
+function forApplication(container: Container, options: InjectOptions): Container {
+  const own = container.env ?? []
+  const has = (name: string): boolean => own.some((variable) => variable.name === name)
+  const proxy = `http://${options.explicitProxyHost}:${PORTS.httpProxy}`
+  const direct = 'localhost,127.0.0.1'
+  const before = [fieldVar('POD_NAME', 'metadata.name'), fieldVar('POD_IP', 'status.podIP')]
+  // Only http: a proxy for https would hide the request inside a CONNECT tunnel to nowhere in the mesh.
+  const after = [
+    { name: 'http_proxy', value: proxy },
+    { name: 'HTTP_PROXY', value: proxy },
+    { name: 'no_proxy', value: direct },
+    { name: 'NO_PROXY', value: direct },
+  ]
+  return {
+    ...container,
+    env: [...before.filter(({ name }) => !has(name)), ...own, ...after.filter(({ name }) => !has(name))],
+  }
+}
+
+function sidecar(options: InjectOptions): Container {
+  return {
+    name: SIDECAR_CONTAINER,
+    image: options.image,
+    args: ['proxy', '--role', 'sidecar'],
+    env: [
+      fieldVar('POD_NAME', 'metadata.name'),
+      fieldVar('POD_NAMESPACE', 'metadata.namespace'),
+      fieldVar('POD_IP', 'status.podIP'),
+      fieldVar('SERVICE_ACCOUNT', 'spec.serviceAccountName'),
+      fieldVar('NODE_NAME', 'spec.nodeName'),
+      { name: 'ISTHMUS_CLUSTER', value: options.cluster },
+      { name: 'ISTHMUS_MESH', value: options.mesh },
+      { name: 'ISTHMUS_CONTROL_PLANE', value: options.controlPlaneAddress },
+      ...(options.logLevel === undefined ? [] : [{ name: 'ISTHMUS_LOG_LEVEL', value: options.logLevel }]),
+    ],
+    ports: [{ name: 'http-monitoring', containerPort: PORTS.metrics, protocol: 'TCP' }],
+    readinessProbe: {
+      httpGet: { path: '/healthz/ready', port: PORTS.readiness },
+      periodSeconds: 1,
+      failureThreshold: 3,
+    },
+    resources: { requests: { cpu: '10m', memory: '96Mi' } },
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      capabilities: { drop: ['ALL'] },
+      readOnlyRootFilesystem: true,
+      runAsGroup: PROXY_USER,
+      runAsNonRoot: true,
+      runAsUser: PROXY_USER,
+    },
+    volumeMounts: MOUNTS,
+  }
+}
+
+const fieldVar = (name: string, fieldPath: string): EnvVar => ({ name, valueFrom: { fieldRef: { fieldPath } } })
+const directoryOf = (path: string): string => path.slice(0, path.lastIndexOf('/'))
+const fileOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1)
+
+const VOLUMES: Volume[] = [
+  { name: 'isthmus-state', emptyDir: { medium: 'Memory' } },
+  {
+    name: 'isthmus-token',
+    projected: {
+      sources: [
+        {
+          serviceAccountToken: {
+            audience: CA_AUDIENCE,
+            expirationSeconds: TOKEN_TTL_SECONDS,
+            path: fileOf(TOKEN_PATH),
+          },
+        },
+      ],
+    },
+  },
+  { name: OBJECTS.servingRoot, configMap: { name: OBJECTS.servingRoot } },
+]
+
+const MOUNTS: VolumeMount[] = [
+  { name: 'isthmus-state', mountPath: PROXY_STATE_PATH },
+  { name: 'isthmus-token', mountPath: directoryOf(TOKEN_PATH), readOnly: true },
+  { name: OBJECTS.servingRoot, mountPath: directoryOf(SERVING_ROOT_PATH), readOnly: true },
+]
