@@ -1,0 +1,146 @@
+/** Everything that is not a resource: version, health, discovery and OpenAPI documents, the token issuer's keys. */
+import { aggregatedDiscovery } from '../discovery/aggregated.ts'
+import { apiGroup, apiGroupList, apiResourceList, apiVersions } from '../discovery/legacy.ts'
+import { hashOf, openapiPaths, openapiText, OPENAPI_V2, OPENAPI_V2_TYPE } from '../discovery/openapi.ts'
+import { parseAccept } from '../http/negotiation.ts'
+import { sendBytes, sendJson, type HttpResponse } from '../http/response.ts'
+import type { JsonObject } from '../object.ts'
+import { methodNotAllowed, pathNotFound } from '../status.ts'
+import type { Exchange } from './scope.ts'
+
+export async function handleDocument(exchange: Exchange): Promise<void> {
+  const { method, response } = exchange
+  const path = exchange.info.path.replace(/(?<=.)\/+$/, '')
+  if (method !== 'GET' && method !== 'HEAD') throw isKnown(path) ? methodNotAllowed() : pathNotFound()
+  if (HEALTH.has(path.split('/')[1] ?? ''))
+    return sendBytes(response, 'ok', { contentType: 'text/plain; charset=utf-8' })
+  switch (path) {
+    case '/':
+      return sendJson(response, {
+        paths: ['/api', '/apis', '/healthz', '/livez', '/openapi/v3', '/readyz', '/version'],
+      })
+    case '/version':
+      return sendJson(response, versionInfo(exchange.context.version))
+    case '/.well-known/openid-configuration':
+      return sendJson(response, openidConfiguration())
+    case '/openid/v1/jwks':
+      return sendJson(response, exchange.context.tokens.jwks(), { contentType: 'application/jwk-set+json' })
+    case '/openapi/v2':
+      return sendBytes(response, OPENAPI_V2, { contentType: OPENAPI_V2_TYPE })
+    case '/openapi/v3':
+      return sendTagged(exchange, JSON.stringify(await openapiPaths(exchange.context.registry)), 'application/json')
+    default:
+      return path.startsWith('/openapi/v3/')
+        ? sendOpenapi(exchange, path.slice('/openapi/v3/'.length))
+        : sendDiscovery(exchange, path)
+  }
+}
+
+const HEALTH = new Set(['healthz', 'livez', 'readyz'])
+
+function isKnown(path: string): boolean {
+  return path === '/version' || path.startsWith('/api') || path.startsWith('/openapi') || HEALTH.has(path.slice(1))
+}
+
+function versionInfo(gitVersion: string): JsonObject {
+  const [, major = '1', minor = '32'] = /^v(\d+)\.(\d+)/.exec(gitVersion) ?? []
+  return {
+    major,
+    minor,
+    gitVersion,
+    gitCommit: '',
+    gitTreeState: 'clean',
+    buildDate: '1970-01-01T00:00:00Z',
+    goVersion: 'none',
+    compiler: 'node',
+    platform: `${process.platform}/${process.arch === 'x64' ? 'amd64' : process.arch}`,
+  }
+}
+
+export const TOKEN_ISSUER = 'https://kubernetes.default.svc.cluster.local'
+
+function openidConfiguration(): JsonObject {
+  return {
+    issuer: TOKEN_ISSUER,
+    jwks_uri: `${TOKEN_ISSUER}/openid/v1/jwks`,
+    response_types_supported: ['id_token'],
+    subject_types_supported: ['public'],
+    id_token_signing_alg_values_supported: ['ES256'],
+  }
+}
+
+function sendDiscovery(exchange: Exchange, path: string): void {
+  const { context, request } = exchange
+  const { registry } = context
+  const [root, group, version] = path.split('/').slice(1)
+  if (path === '/api' || path === '/apis') {
+    const groups = registry.groups().filter((name) => (path === '/api') === (name === ''))
+    const formVersion = aggregatedVersion(request.headers.accept)
+    if (formVersion !== undefined) {
+      const type = `application/json;g=apidiscovery.k8s.io;v=${formVersion};as=APIGroupDiscoveryList`
+      return sendTagged(exchange, JSON.stringify(aggregatedDiscovery(registry, groups, formVersion)), type)
+    }
+    return sendJson(
+      exchange.response,
+      path === '/api' ? apiVersions(request.headers.host ?? '') : apiGroupList(registry),
+      { headers: { Vary: 'Accept' } },
+    )
+  }
+  const document =
+    root === 'api' && version === undefined
+      ? apiResourceList(registry, '', group ?? '')
+      : root === 'apis' && version === undefined
+        ? apiGroup(registry, group ?? '')
+        : root === 'apis' && path.split('/').length === 4
+          ? apiResourceList(registry, group ?? '', version ?? '')
+          : undefined
+  if (document === undefined) throw pathNotFound()
+  return sendJson(exchange.response, document)
+}
+
+function aggregatedVersion(accept: string | undefined): string | undefined {
+  const range = parseAccept(accept).find(
+    ({ parameters }) => parameters['as'] === 'APIGroupDiscoveryList' || parameters['g'] === undefined,
+  )
+  if (range?.parameters['as'] !== 'APIGroupDiscoveryList') return undefined
+  const { g, v } = range.parameters
+  return g === 'apidiscovery.k8s.io' && (v === 'v2' || v === 'v2beta1') ? v : undefined
+}
+
+/** Large documents that clients cache: 304 while the content is the same. */
+function sendTagged(exchange: Exchange, body: string, contentType: string): void {
+  const { request, response } = exchange
+  const etag = `"${hashOf(body)}"`
+  const headers = { ETag: etag, Vary: 'Accept', 'Cache-Control': 'public' }
+  if (request.headers['if-none-match'] === etag) return sendNotModified(response, headers)
+  sendBytes(response, body, { contentType, headers })
+}
+
+function sendNotModified(response: HttpResponse, headers: Readonly<Record<string, string>>): void {
+  response.statusCode = 304
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+  response.end()
+}
+
+const IMMUTABLE_YEAR_MS = 365 * 24 * 3600 * 1000
+
+/** With the right hash the document never changes; a wrong one is sent on to the right one. */
+async function sendOpenapi(exchange: Exchange, groupVersion: string): Promise<void> {
+  const { context, query, response } = exchange
+  const text = await openapiText(context.registry, groupVersion)
+  if (text === undefined) throw pathNotFound()
+  const hash = hashOf(text)
+  const asked = query.get('hash')
+  if (asked !== null && asked !== hash) {
+    response.statusCode = 301
+    response.setHeader('Location', `/openapi/v3/${groupVersion}?hash=${hash}`)
+    response.end()
+    return
+  }
+  if (asked === null) return sendTagged(exchange, text, 'application/json')
+  const expires = new Date(context.clock.now() + IMMUTABLE_YEAR_MS).toUTCString()
+  sendBytes(response, text, {
+    contentType: 'application/json',
+    headers: { ETag: `"${hash}"`, Vary: 'Accept', 'Cache-Control': 'public, immutable', Expires: expires },
+  })
+}

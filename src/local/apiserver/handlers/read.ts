@@ -1,0 +1,114 @@
+/** Get and list: the objects that match, in the shape their kind's lists have. */
+import { present } from '../kinds/kind.ts'
+import { apiVersionOf } from '../kinds/kind.ts'
+import { keyOf, type ApiObject, type JsonObject } from '../object.ts'
+import { ApiError, expired, invalid, notFound } from '../status.ts'
+import { fieldPredicate, labelPredicate, type Predicate } from '../store/selectors.ts'
+import { subjectOf, type Scope } from './scope.ts'
+
+export interface ObjectList {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly metadata: { readonly resourceVersion: string }
+  readonly items: readonly ApiObject[]
+}
+
+export function getObject(scope: Scope): ApiObject {
+  const { context, kind, version, info } = scope
+  const stored = context.store.get(kind.storageKey, keyOf(info.namespace, info.name))
+  if (stored === undefined) throw notFound(subjectOf(scope), info.name)
+  return present(kind, version, stored)
+}
+
+/** `limit` is allowed to answer with everything; then there is no `continue`. */
+export function listObjects(scope: Scope): ObjectList {
+  const { context, kind, version, info } = scope
+  checkListVersion(scope)
+  const matches = selection(scope)
+  const items = context.store
+    .list(kind.storageKey, info.namespace)
+    .map((object) => present(kind, version, object))
+    .filter(matches)
+  return {
+    apiVersion: apiVersionOf(kind.group, version.version),
+    kind: kind.listKind,
+    metadata: { resourceVersion: String(context.store.resourceVersion) },
+    items,
+  }
+}
+
+/** Items of built-in lists carry no apiVersion and kind: Go's typed lists never did, and clients compare. */
+export function listOnWire(scope: Scope, list: ObjectList): JsonObject {
+  if (scope.kind.custom) return { ...list }
+  const items = list.items.map((item) => {
+    const copy: JsonObject = { ...item }
+    delete copy['apiVersion']
+    delete copy['kind']
+    return copy
+  })
+  return { ...list, items }
+}
+
+/** Both selectors, and the namespace of the URL, as one predicate over presented objects. */
+export function selection(scope: Scope): Predicate {
+  const { query, version, info } = scope
+  const labels = query.get('labelSelector') ?? ''
+  const fields = query.get('fieldSelector') ?? ''
+  const tests: Predicate[] = []
+  if (info.namespace !== '' && scope.kind.namespaced)
+    tests.push((object) => object.metadata.namespace === info.namespace)
+  if (info.name !== '') tests.push((object) => object.metadata.name === info.name)
+  if (labels !== '') tests.push(labelPredicate(labels))
+  if (fields !== '') tests.push(fieldPredicate(fields, version.fields))
+  return (object) => tests.every((test) => test(object))
+}
+
+/** A resourceVersion parameter as a number; 0 for absent and "0". */
+export function requestedVersion(scope: Scope): number {
+  const value = scope.query.get('resourceVersion') ?? ''
+  if (value === '') return 0
+  if (/^[0-9]{1,16}$/.test(value)) return Number(value)
+  throw listOptionError(`strconv.ParseUint: parsing "${value}": invalid syntax`, 'resourceVersion', value)
+}
+
+function checkListVersion(scope: Scope): void {
+  const { query, context } = scope
+  const match = query.get('resourceVersionMatch') ?? ''
+  const given = query.get('resourceVersion') ?? ''
+  if (query.get('sendInitialEvents') !== null)
+    throw forbiddenOption('sendInitialEvents', 'sendInitialEvents is forbidden for list')
+  if ((query.get('continue') ?? '') !== '')
+    throw expired(
+      'The provided continue parameter is too old to display a consistent list result: this server sends whole lists. You must start a new list without the continue parameter.',
+    )
+  if (match !== '' && given === '')
+    throw forbiddenOption(
+      'resourceVersionMatch',
+      'resourceVersionMatch is forbidden unless resourceVersion is provided',
+    )
+  if (match === 'Exact' && given === '0')
+    throw forbiddenOption('resourceVersionMatch', 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
+  if (match !== '' && match !== 'Exact' && match !== 'NotOlderThan')
+    throw listOptionError('supported values: "Exact", "NotOlderThan", ""', 'resourceVersionMatch', match)
+  const asked = requestedVersion(scope)
+  if (asked > context.store.resourceVersion) throw futureVersion(asked, context.store.resourceVersion)
+  if (match === 'Exact' && asked < context.store.resourceVersion)
+    throw expired(`The resourceVersion for the provided list is too old: ${asked}`)
+}
+
+export function futureVersion(asked: number, current: number): ApiError {
+  return new ApiError(504, 'Timeout', `Timeout: Too large resource version: ${asked}, current: ${current}`, {
+    causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version', field: '' }],
+    retryAfterSeconds: 1,
+  })
+}
+
+const LIST_OPTIONS = { group: 'meta.k8s.io', plural: '', kind: 'ListOptions' }
+
+export function forbiddenOption(path: string, detail: string): ApiError {
+  return invalid(LIST_OPTIONS, '', [{ path, reason: 'FieldValueForbidden', detail }])
+}
+
+function listOptionError(detail: string, path: string, value: string): ApiError {
+  return invalid(LIST_OPTIONS, '', [{ path, reason: 'FieldValueInvalid', detail, value }])
+}

@@ -1,0 +1,190 @@
+/** Requests against a served kind: which verb and subresource leads to which handler. Reads as the table it is. */
+import { decodeBody, decodeOptionalBody, readBody } from '../http/body.ts'
+import type { Kind } from '../kinds/kind.ts'
+import { keyOf, isJsonObject, nameOf, type ApiObject, type JsonObject } from '../object.ts'
+import { methodNotAllowed, pathNotFound, type Status } from '../status.ts'
+import { decodeObject } from './decode.ts'
+import { sendLogs } from './logs.ts'
+import { patchedObject, patchOf } from './patch.ts'
+import { getObject, listObjects, selection } from './read.ts'
+import { deleteOptions, isDryRun, removeObject } from './remove.ts'
+import { sendList, sendObject, sendResource, watchRendering } from './respond.ts'
+import { answerReview, issueToken, REVIEWS } from './reviews.ts'
+import { getScale, updateScale } from './scale.ts'
+import type { Exchange, Scope } from './scope.ts'
+import { watchObjects } from './watch.ts'
+import { bindPod, createObject, updateObject } from './write.ts'
+
+export async function handleResource(exchange: Exchange): Promise<void> {
+  const { info, context } = exchange
+  const served = context.registry.served(info.group, info.version, info.plural)
+  if (served === undefined || !placeIsRight(served.kind, exchange)) throw pathNotFound()
+  // `/namespaces/x` speaks of the Namespace itself, which lies in none.
+  const place = served.kind.namespaced ? info : { ...info, namespace: '' }
+  const scope: Scope = { ...exchange, ...served, info: place, dryRun: isDryRun(exchange.query, {}) }
+  if (served.version.deprecation !== undefined) scope.warnings.push(served.version.deprecation)
+  if (info.subresource !== '') return handleSubresource(scope)
+  if (!served.kind.verbs.includes(info.verb)) throw methodNotAllowed()
+  switch (info.verb) {
+    case 'get':
+      return sendResource(scope, getObject(scope))
+    case 'list':
+      return sendList(scope, listObjects(scope))
+    case 'watch':
+      return watchObjects(scope, watchRendering(scope))
+    case 'create':
+      return create(scope)
+    case 'update':
+      return update(scope)
+    case 'patch':
+      return patch(scope)
+    case 'delete':
+      return remove(scope)
+    case 'deletecollection':
+      return removeAll(scope)
+    default:
+      throw methodNotAllowed()
+  }
+}
+
+/** Namespaced kinds may be listed and watched over all namespaces; everything else says its namespace in the URL. */
+function placeIsRight(kind: Kind, { info }: Exchange): boolean {
+  const isNamespaceItself = kind.group === '' && kind.plural === 'namespaces'
+  if (!kind.namespaced) return info.namespace === '' || isNamespaceItself
+  if (info.namespace !== '') return true
+  return info.name === '' && (info.verb === 'list' || info.verb === 'watch')
+}
+
+async function body(scope: Scope): Promise<Buffer> {
+  return readBody(scope.request)
+}
+
+async function bodyObject(scope: Scope): Promise<ApiObject> {
+  const decoded = await decodeBody(await body(scope), scope.request.headers['content-type'])
+  return decodeObject(scope, decoded)
+}
+
+async function create(scope: Scope): Promise<void> {
+  const object = await bodyObject(scope)
+  if (REVIEWS[scope.kind.plural] !== undefined) return sendObject(scope, answerReview(scope, object), 201)
+  return sendResource(scope, createObject(scope, object), 201)
+}
+
+async function update(scope: Scope): Promise<void> {
+  const object = await bodyObject(scope)
+  const { store } = scope.context
+  const exists = store.get(scope.kind.storageKey, keyOf(scope.info.namespace, scope.info.name)) !== undefined
+  if (!exists && scope.kind.createOnUpdate) return sendResource(scope, createObject(scope, object), 201)
+  return sendResource(
+    scope,
+    updateObject(scope, 'main', () => object),
+  )
+}
+
+async function patch(scope: Scope): Promise<void> {
+  const apply = await patchOf(scope, await body(scope), scope.kind.kind)
+  return sendResource(
+    scope,
+    updateObject(scope, 'main', (current) => patchedObject(scope, apply, current)),
+  )
+}
+
+async function remove(scope: Scope): Promise<void> {
+  const options = await decodeOptionalBody(await body(scope), scope.request.headers['content-type'])
+  const deleting = { ...scope, dryRun: isDryRun(scope.query, options) }
+  const result = removeObject(deleting, deleteOptions(scope.query, options))
+  return isStatus(result) ? sendObject(scope, result) : sendResource(scope, result)
+}
+
+function isStatus(result: ApiObject | Status): result is Status {
+  return result.kind === 'Status'
+}
+
+async function removeAll(scope: Scope): Promise<void> {
+  const options = await decodeOptionalBody(await body(scope), scope.request.headers['content-type'])
+  const matches = selection(scope)
+  const list = listObjects(scope)
+  for (const item of list.items.filter(matches)) {
+    const info = { ...scope.info, name: nameOf(item), namespace: item.metadata.namespace ?? '' }
+    const single = { ...scope, info, dryRun: isDryRun(scope.query, options) }
+    removeObject(single, deleteOptions(scope.query, options))
+  }
+  return sendList(scope, list)
+}
+
+async function handleSubresource(scope: Scope): Promise<void> {
+  const { info, kind, version } = scope
+  if (info.subresource === 'status' && version.status) return handleStatus(scope)
+  if (info.subresource === 'scale' && version.scale !== undefined) return handleScale(scope)
+  const offered = kind.subresources.find((entry) => entry.name === info.subresource)
+  if (offered === undefined) throw pathNotFound()
+  if (!offered.verbs.includes(info.verb)) throw methodNotAllowed()
+  switch (info.subresource) {
+    case 'log':
+      return sendLogs(scope)
+    case 'token':
+      return sendObject(scope, issueToken(scope, await plainBody(scope)), 201)
+    case 'binding':
+      return sendObject(scope, bindPod(scope, await plainBody(scope)), 201)
+    case 'finalize': {
+      const object = await bodyObject(scope)
+      return sendResource(
+        scope,
+        updateObject(scope, 'finalize', () => object),
+      )
+    }
+    default:
+      throw pathNotFound()
+  }
+}
+
+async function plainBody(scope: Scope): Promise<JsonObject> {
+  const { value } = await decodeBody(await body(scope), scope.request.headers['content-type'])
+  return isJsonObject(value) ? value : {}
+}
+
+async function handleStatus(scope: Scope): Promise<void> {
+  switch (scope.info.verb) {
+    case 'get':
+      return sendResource(scope, getObject(scope))
+    case 'update': {
+      const object = await bodyObject(scope)
+      return sendResource(
+        scope,
+        updateObject(scope, 'status', () => object),
+      )
+    }
+    case 'patch': {
+      const apply = await patchOf(scope, await body(scope), scope.kind.kind)
+      return sendResource(
+        scope,
+        updateObject(scope, 'status', (current) => patchedObject(scope, apply, current)),
+      )
+    }
+    default:
+      throw methodNotAllowed()
+  }
+}
+
+async function handleScale(scope: Scope): Promise<void> {
+  switch (scope.info.verb) {
+    case 'get':
+      return sendObject(scope, getScale(scope))
+    case 'update': {
+      const wanted = await plainBody(scope)
+      return sendObject(
+        scope,
+        updateScale(scope, () => wanted),
+      )
+    }
+    case 'patch': {
+      const apply = await patchOf(scope, await body(scope), 'Scale')
+      return sendObject(
+        scope,
+        updateScale(scope, (scale) => apply(scale)),
+      )
+    }
+    default:
+      throw methodNotAllowed()
+  }
+}

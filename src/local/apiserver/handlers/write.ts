@@ -1,0 +1,287 @@
+/**
+ * Create and update, the part that all writes share: preconditions, what the client may not change, defaults,
+ * validation, admission, generation, and whether the write is one at all (equal content is not). Bodies are decoded
+ * before and answers made after.
+ */
+import { randomUUID } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
+import { generateName, validateMetadata } from '../kinds/names.ts'
+import { present, toStored } from '../kinds/kind.ts'
+import {
+  child,
+  children,
+  isJsonObject,
+  keyOf,
+  nameOf,
+  text,
+  timestamp,
+  type ApiObject,
+  type JsonObject,
+} from '../object.ts'
+import { alreadyExists, ApiError, badRequest, conflict, forbidden, invalid, notFound, type Status } from '../status.ts'
+import { checkIdentity } from './decode.ts'
+import { ruleContext, subjectOf, type Scope } from './scope.ts'
+
+const GENERATE_ATTEMPTS = 8
+
+/** Stores a new object; the answer is in the request's version. */
+export function createObject(scope: Scope, input: ApiObject): ApiObject {
+  const { context, kind, version } = scope
+  checkIdentity(scope, input)
+  if (input.metadata.resourceVersion !== undefined)
+    throw new ApiError(500, '', 'resourceVersion should not be set on objects to be created')
+  const object = toStored(kind, version, input)
+  object.metadata = freshMetadata(scope, input)
+  // Status belongs to its own endpoint; a kind without one keeps it as plain data.
+  if (version.status && kind.keepsStatusOnCreate !== true) delete object['status']
+  applyDefaults(scope, object)
+  checkValid(scope, object, undefined)
+  checkNamespace(scope, nameOf(object))
+  const key = keyOf(object.metadata.namespace, nameOf(object))
+  if (context.store.get(kind.storageKey, key) !== undefined) throw duplicate(scope, input, object)
+  kind.rules.admit?.(object, undefined, ruleContext(scope))
+  if (scope.dryRun) return present(kind, version, object)
+  const stored = context.store.put(kind.storageKey, key, object)
+  kind.rules.stored?.(stored, undefined, ruleContext(scope))
+  return present(kind, version, stored)
+}
+
+function duplicate(scope: Scope, input: ApiObject, object: ApiObject): ApiError {
+  const generated = input.metadata.name === undefined
+  return alreadyExists(
+    subjectOf(scope),
+    nameOf(object),
+    generated ? ', the server was not able to generate a unique name for the object' : '',
+  )
+}
+
+function freshMetadata(scope: Scope, input: ApiObject): ApiObject['metadata'] {
+  const { clock, random, store } = scope.context
+  const { name, generateName: prefix, namespace, labels, annotations, ownerReferences, finalizers } = input.metadata
+  let chosen = name
+  for (let attempt = 0; name === undefined && prefix !== undefined && attempt < GENERATE_ATTEMPTS; attempt += 1) {
+    chosen = generateName(prefix, () => random.next())
+    if (store.get(scope.kind.storageKey, keyOf(namespace, chosen)) === undefined) break
+  }
+  return {
+    ...(chosen === undefined ? {} : { name: chosen }),
+    ...(prefix === undefined ? {} : { generateName: prefix }),
+    ...(namespace === undefined ? {} : { namespace }),
+    uid: randomUUID(),
+    creationTimestamp: timestamp(clock.now()),
+    ...(scope.kind.generation ? { generation: 1 } : {}),
+    ...(labels === undefined ? {} : { labels }),
+    ...(annotations === undefined ? {} : { annotations }),
+    ...(ownerReferences === undefined ? {} : { ownerReferences }),
+    ...(finalizers === undefined ? {} : { finalizers }),
+  }
+}
+
+function applyDefaults(scope: Scope, object: ApiObject): void {
+  scope.version.schema?.applyDefaults(object)
+  scope.kind.rules.defaults?.(object)
+}
+
+function checkValid(scope: Scope, object: ApiObject, old: ApiObject | undefined): void {
+  const { kind, version } = scope
+  const errors = [
+    ...validateMetadata(object, kind.nameRule, kind.namespaced),
+    ...(version.schema?.validate(object) ?? []),
+    ...(kind.rules.validate?.(object, old, ruleContext(scope)) ?? []),
+  ]
+  if (errors.length > 0) throw invalid(subjectOf(scope), nameOf(object), errors)
+}
+
+function checkNamespace(scope: Scope, name: string): void {
+  const { namespace } = scope.info
+  if (!scope.kind.namespaced) return
+  const found = scope.context.store.get('namespaces', namespace)
+  if (found === undefined) throw notFound({ group: '', plural: 'namespaces', kind: 'Namespace' }, namespace)
+  if (found.metadata.deletionTimestamp === undefined) return
+  const why = `unable to create new content in namespace ${namespace} because it is being terminated`
+  const message = `namespace ${namespace} is being terminated`
+  throw forbidden(subjectOf(scope), name, why, [
+    { reason: 'NamespaceTerminating', message, field: 'metadata.namespace' },
+  ])
+}
+
+/** Which part of the object a write may touch. */
+export type Part = 'main' | 'status' | 'finalize'
+
+/** Replaces an object by what `change` makes of it, as shown in the request's version. */
+export function updateObject(scope: Scope, part: Part, change: (current: ApiObject) => ApiObject): ApiObject {
+  const { context, kind, version, info } = scope
+  const key = keyOf(info.namespace, info.name)
+  const stored = context.store.get(kind.storageKey, key)
+  if (stored === undefined) throw notFound(subjectOf(scope), info.name)
+  const wanted = change(structuredClone(present(kind, version, stored)))
+  checkIdentity(scope, wanted)
+  checkPreconditions(scope, wanted, stored)
+  const object = merged(scope, part, toStored(kind, version, wanted), stored)
+  if (part === 'main') {
+    applyDefaults(scope, object)
+    checkFinalizers(scope, object, stored)
+    checkValid(scope, object, stored)
+    kind.rules.admit?.(object, stored, ruleContext(scope))
+  } else if (part === 'status') {
+    checkStatus(scope, object, stored)
+  }
+  return present(kind, version, commit(scope, key, object, stored))
+}
+
+function checkStatus(scope: Scope, object: ApiObject, stored: ApiObject): void {
+  const errors = [
+    ...(scope.version.schema?.validate(object) ?? []),
+    ...(scope.kind.rules.validateStatus?.(object, stored) ?? []),
+  ]
+  if (errors.length > 0) throw invalid(subjectOf(scope), nameOf(object), errors)
+}
+
+function checkPreconditions(scope: Scope, wanted: ApiObject, stored: ApiObject): void {
+  const { resourceVersion, uid } = wanted.metadata
+  const subject = subjectOf(scope)
+  if (uid !== undefined && uid !== stored.metadata.uid)
+    throw conflict(
+      subject,
+      scope.info.name,
+      `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${stored.metadata.uid}`,
+    )
+  if (resourceVersion === undefined || resourceVersion === '0') {
+    if (scope.method !== 'PUT' || scope.kind.unconditionalUpdate) return
+    throw invalid(subject, scope.info.name, [
+      {
+        path: 'metadata.resourceVersion',
+        reason: 'FieldValueInvalid',
+        detail: 'must be specified for an update',
+        value: 0,
+      },
+    ])
+  }
+  if (!/^[0-9]+$/.test(resourceVersion)) {
+    const detail = `strconv.ParseUint: parsing "${resourceVersion}": invalid syntax`
+    throw invalid(subject, scope.info.name, [
+      { path: 'metadata.resourceVersion', reason: 'FieldValueInvalid', detail, value: resourceVersion },
+    ])
+  }
+  if (resourceVersion !== stored.metadata.resourceVersion) throw conflict(subject, scope.info.name)
+}
+
+/** The stored object with the part replaced that this endpoint owns. */
+function merged(scope: Scope, part: Part, wanted: ApiObject, stored: ApiObject): ApiObject {
+  if (part === 'status') return withField(stored, 'status', wanted['status'])
+  if (part === 'finalize') {
+    const finalizers = isJsonObject(wanted['spec']) ? wanted['spec']['finalizers'] : undefined
+    return { ...stored, spec: { ...(stored['spec'] as JsonObject | undefined), finalizers: finalizers ?? [] } }
+  }
+  const object = scope.version.status ? withField(wanted, 'status', stored['status']) : { ...wanted }
+  object.metadata = carriedMetadata(wanted, stored)
+  scope.kind.rules.carry?.(object, stored)
+  if (scope.kind.generation && contentChanged(scope, object, stored))
+    object.metadata.generation = (stored.metadata.generation ?? 0) + 1
+  return object
+}
+
+function withField(object: ApiObject, field: string, value: unknown): ApiObject {
+  const copy = { ...object }
+  if (value === undefined) delete copy[field]
+  else copy[field] = value
+  return copy
+}
+
+function carriedMetadata(wanted: ApiObject, stored: ApiObject): ApiObject['metadata'] {
+  const { labels, annotations, ownerReferences, finalizers } = wanted.metadata
+  const kept = { ...stored.metadata }
+  delete kept.labels
+  delete kept.annotations
+  delete kept.ownerReferences
+  delete kept.finalizers
+  return {
+    ...kept,
+    ...(labels === undefined ? {} : { labels }),
+    ...(annotations === undefined ? {} : { annotations }),
+    ...(ownerReferences === undefined ? {} : { ownerReferences }),
+    ...(finalizers === undefined ? {} : { finalizers }),
+  }
+}
+
+/** Anything outside metadata, and outside status where that has its own endpoint. */
+function contentChanged(scope: Scope, object: ApiObject, stored: ApiObject): boolean {
+  const content = (source: ApiObject): JsonObject => {
+    const copy: JsonObject = { ...source }
+    delete copy['metadata']
+    if (scope.version.status) delete copy['status']
+    return copy
+  }
+  const defaulted = structuredClone(object)
+  applyDefaults(scope, defaulted)
+  return !isDeepStrictEqual(content(defaulted), content(stored))
+}
+
+function checkFinalizers(scope: Scope, object: ApiObject, stored: ApiObject): void {
+  if (stored.metadata.deletionTimestamp === undefined) return
+  const before = stored.metadata.finalizers ?? []
+  const added = (object.metadata.finalizers ?? []).filter((finalizer) => !before.includes(finalizer))
+  if (added.length === 0) return
+  const detail = `no new finalizers can be added if the object is being deleted, found new finalizers ${JSON.stringify(added)}`
+  throw invalid(subjectOf(scope), scope.info.name, [
+    { path: 'metadata.finalizers', reason: 'FieldValueForbidden', detail },
+  ])
+}
+
+/** Writes unless nothing changed; the last finalizer's removal is a deletion. */
+export function commit(scope: Scope, key: string, object: ApiObject, stored: ApiObject): ApiObject {
+  const { context, kind } = scope
+  object.metadata = { ...object.metadata, ...versionOfStored(stored) }
+  if (isDeepStrictEqual(object, stored)) return stored
+  if (scope.dryRun) return object
+  if (isGone(object)) {
+    const removed = context.store.remove(kind.storageKey, key, object)
+    kind.rules.removed?.(removed, ruleContext(scope))
+    return removed
+  }
+  const written = context.store.put(kind.storageKey, key, object)
+  kind.rules.stored?.(written, stored, ruleContext(scope))
+  return written
+}
+
+function versionOfStored(stored: ApiObject): { resourceVersion?: string } {
+  const { resourceVersion } = stored.metadata
+  return resourceVersion === undefined ? {} : { resourceVersion }
+}
+
+/** Deletion was asked for, no grace period runs, and nobody holds the object any more. */
+export function isGone(object: ApiObject): boolean {
+  const { deletionTimestamp, deletionGracePeriodSeconds, finalizers } = object.metadata
+  if (deletionTimestamp === undefined || (deletionGracePeriodSeconds ?? 0) > 0) return false
+  return (finalizers ?? []).length === 0 && heldBySpec(object).length === 0
+}
+
+/** Namespaces keep a second list of finalizers in their spec. */
+export function heldBySpec(object: ApiObject): unknown[] {
+  if (object.kind !== 'Namespace' || object.apiVersion !== 'v1' || !isJsonObject(object['spec'])) return []
+  const finalizers = object['spec']['finalizers']
+  return Array.isArray(finalizers) ? finalizers : []
+}
+
+/** POST pods/<name>/binding: the scheduler's way to put a pod on a node; spec.nodeName changes by no other. */
+export function bindPod(scope: Scope, binding: JsonObject): Status {
+  const { context, kind, info } = scope
+  const key = keyOf(info.namespace, info.name)
+  const pod = context.store.get(kind.storageKey, key)
+  if (pod === undefined) throw notFound(subjectOf(scope), info.name)
+  const node = text(binding['target'], 'name')
+  const present = text(pod['spec'], 'nodeName')
+  if (node === '') throw badRequest('target.name: Required value')
+  if (present !== '')
+    throw conflict(subjectOf(scope), info.name, `pod ${info.name} is already assigned to node "${present}"`)
+  const now = timestamp(context.clock.now())
+  const scheduled = { type: 'PodScheduled', status: 'True', lastProbeTime: null, lastTransitionTime: now }
+  const others = children(pod['status'], 'conditions').filter((condition) => condition['type'] !== 'PodScheduled')
+  const bound = {
+    ...pod,
+    spec: { ...child(pod, 'spec'), nodeName: node },
+    status: { ...child(pod, 'status'), conditions: [...others, scheduled] },
+  }
+  commit(scope, key, bound, pod)
+  return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 }
+}

@@ -1,0 +1,309 @@
+/** The table of built-in kinds. What a kind does differently from the others stands in its row and nowhere else. */
+import { COLUMNS, DEFAULT_COLUMNS } from '../table/columns.ts'
+import { compiledBuiltin } from './builtin-schema.ts'
+import {
+  BINDING_RULES,
+  CONFIG_MAP_BINARY,
+  ENDPOINT_SLICE_RULES,
+  ENDPOINTS_RULES,
+  EVENT_RULES,
+  LEASE_RULES,
+  NAMESPACE_RULES,
+  NODE_RULES,
+  ROLE_RULES,
+  SECRET_RULES,
+} from './core-rules.ts'
+import { CRD_RULES } from './crd-rules.ts'
+import { EVENT_CONVERSION } from './event-conversion.ts'
+import { FIELDS } from './fields.ts'
+import {
+  apiVersionOf,
+  type Kind,
+  type KindRules,
+  type KindVersion,
+  type ScalePaths,
+  type SubresourceEntry,
+} from './kind.ts'
+import { POD_RULES, podGraceSeconds } from './pod-rules.ts'
+import { SERVICE_RULES } from './service-rules.ts'
+import { DEPLOYMENT_RULES, REPLICA_SET_RULES } from './workload-rules.ts'
+import { refuseCreate } from './webhook-refusal.ts'
+
+export const ALL_VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch']
+const SCALE: ScalePaths = {
+  specReplicas: 'spec.replicas',
+  statusReplicas: 'status.replicas',
+  selector: 'spec.selector',
+}
+
+interface Row {
+  readonly group?: string
+  readonly version?: string
+  readonly kind: string
+  readonly plural: string
+  readonly shortNames?: readonly string[]
+  readonly categories?: readonly string[]
+  readonly cluster?: boolean
+  readonly status?: boolean
+  readonly scale?: ScalePaths
+  readonly verbs?: readonly string[]
+  readonly rules?: KindRules
+  readonly generation?: boolean
+  readonly nameRule?: Kind['nameRule']
+  readonly unconditionalUpdate?: boolean
+  readonly createOnUpdate?: boolean
+  readonly keepsStatusOnCreate?: boolean
+  readonly returnsDeleted?: boolean
+  readonly gracefulDeletion?: Kind['gracefulDeletion']
+  readonly subresources?: readonly SubresourceEntry[]
+  readonly storageKey?: string
+  readonly storageVersion?: string
+  readonly convert?: KindVersion['convert']
+}
+
+const CREATE_ONLY = ['create']
+const TOKEN: SubresourceEntry = {
+  name: 'token',
+  verbs: CREATE_ONLY,
+  group: 'authentication.k8s.io',
+  version: 'v1',
+  kind: 'TokenRequest',
+}
+
+const ROWS: readonly Row[] = [
+  { kind: 'ConfigMap', plural: 'configmaps', shortNames: ['cm'], rules: CONFIG_MAP_BINARY },
+  { kind: 'Endpoints', plural: 'endpoints', shortNames: ['ep'], rules: ENDPOINTS_RULES },
+  { kind: 'Event', plural: 'events', shortNames: ['ev'], rules: EVENT_RULES },
+  {
+    kind: 'Namespace',
+    plural: 'namespaces',
+    shortNames: ['ns'],
+    cluster: true,
+    status: true,
+    nameRule: 'label',
+    rules: NAMESPACE_RULES,
+    verbs: ALL_VERBS.filter((verb) => verb !== 'deletecollection'),
+    subresources: [{ name: 'finalize', verbs: ['update'], kind: 'Namespace' }],
+  },
+  {
+    kind: 'Node',
+    plural: 'nodes',
+    shortNames: ['no'],
+    cluster: true,
+    status: true,
+    keepsStatusOnCreate: true,
+    rules: NODE_RULES,
+  },
+  {
+    kind: 'Pod',
+    plural: 'pods',
+    shortNames: ['po'],
+    categories: ['all'],
+    status: true,
+    rules: POD_RULES,
+    returnsDeleted: true,
+    gracefulDeletion: podGraceSeconds,
+    subresources: [
+      { name: 'binding', verbs: CREATE_ONLY, kind: 'Binding' },
+      { name: 'log', verbs: ['get'], kind: 'Pod' },
+    ],
+  },
+  { kind: 'Secret', plural: 'secrets', rules: SECRET_RULES },
+  {
+    kind: 'ServiceAccount',
+    plural: 'serviceaccounts',
+    shortNames: ['sa'],
+    returnsDeleted: true,
+    subresources: [TOKEN],
+  },
+  {
+    kind: 'Service',
+    plural: 'services',
+    shortNames: ['svc'],
+    categories: ['all'],
+    status: true,
+    nameRule: 'label1035',
+    rules: SERVICE_RULES,
+    returnsDeleted: true,
+  },
+  {
+    group: 'apiextensions.k8s.io',
+    kind: 'CustomResourceDefinition',
+    plural: 'customresourcedefinitions',
+    shortNames: ['crd', 'crds'],
+    categories: ['api-extensions'],
+    cluster: true,
+    status: true,
+    generation: true,
+    unconditionalUpdate: false,
+    rules: CRD_RULES,
+  },
+  {
+    group: 'apps',
+    kind: 'Deployment',
+    plural: 'deployments',
+    shortNames: ['deploy'],
+    categories: ['all'],
+    status: true,
+    scale: SCALE,
+    generation: true,
+    rules: DEPLOYMENT_RULES,
+  },
+  {
+    group: 'apps',
+    kind: 'ReplicaSet',
+    plural: 'replicasets',
+    shortNames: ['rs'],
+    categories: ['all'],
+    status: true,
+    scale: SCALE,
+    generation: true,
+    rules: REPLICA_SET_RULES,
+  },
+  {
+    group: 'events.k8s.io',
+    kind: 'Event',
+    plural: 'events',
+    shortNames: ['ev'],
+    rules: EVENT_RULES,
+    storageKey: 'events',
+    storageVersion: 'v1',
+    convert: EVENT_CONVERSION,
+  },
+  { group: 'authentication.k8s.io', kind: 'TokenReview', plural: 'tokenreviews', cluster: true, verbs: CREATE_ONLY },
+  {
+    group: 'authentication.k8s.io',
+    kind: 'SelfSubjectReview',
+    plural: 'selfsubjectreviews',
+    cluster: true,
+    verbs: CREATE_ONLY,
+  },
+  {
+    group: 'authorization.k8s.io',
+    kind: 'LocalSubjectAccessReview',
+    plural: 'localsubjectaccessreviews',
+    verbs: CREATE_ONLY,
+  },
+  {
+    group: 'authorization.k8s.io',
+    kind: 'SelfSubjectAccessReview',
+    plural: 'selfsubjectaccessreviews',
+    cluster: true,
+    verbs: CREATE_ONLY,
+  },
+  {
+    group: 'authorization.k8s.io',
+    kind: 'SelfSubjectRulesReview',
+    plural: 'selfsubjectrulesreviews',
+    cluster: true,
+    verbs: CREATE_ONLY,
+  },
+  {
+    group: 'authorization.k8s.io',
+    kind: 'SubjectAccessReview',
+    plural: 'subjectaccessreviews',
+    cluster: true,
+    verbs: CREATE_ONLY,
+  },
+  {
+    group: 'rbac.authorization.k8s.io',
+    kind: 'ClusterRoleBinding',
+    plural: 'clusterrolebindings',
+    cluster: true,
+    nameRule: 'path-segment',
+    rules: BINDING_RULES,
+  },
+  {
+    group: 'rbac.authorization.k8s.io',
+    kind: 'ClusterRole',
+    plural: 'clusterroles',
+    cluster: true,
+    nameRule: 'path-segment',
+    rules: ROLE_RULES,
+  },
+  {
+    group: 'rbac.authorization.k8s.io',
+    kind: 'RoleBinding',
+    plural: 'rolebindings',
+    nameRule: 'path-segment',
+    rules: BINDING_RULES,
+  },
+  { group: 'rbac.authorization.k8s.io', kind: 'Role', plural: 'roles', nameRule: 'path-segment', rules: ROLE_RULES },
+  {
+    group: 'admissionregistration.k8s.io',
+    kind: 'MutatingWebhookConfiguration',
+    plural: 'mutatingwebhookconfigurations',
+    cluster: true,
+    categories: ['api-extensions'],
+    rules: refuseCreate('mutatingwebhookconfigurations'),
+  },
+  {
+    group: 'admissionregistration.k8s.io',
+    kind: 'ValidatingWebhookConfiguration',
+    plural: 'validatingwebhookconfigurations',
+    cluster: true,
+    categories: ['api-extensions'],
+    rules: refuseCreate('validatingwebhookconfigurations'),
+  },
+  {
+    group: 'coordination.k8s.io',
+    kind: 'Lease',
+    plural: 'leases',
+    unconditionalUpdate: false,
+    createOnUpdate: true,
+    rules: LEASE_RULES,
+  },
+  {
+    group: 'discovery.k8s.io',
+    kind: 'EndpointSlice',
+    plural: 'endpointslices',
+    generation: true,
+    rules: ENDPOINT_SLICE_RULES,
+  },
+]
+
+export const BUILTIN_KINDS: readonly Kind[] = ROWS.map(kindOf)
+
+function kindOf(row: Row): Kind {
+  const group = row.group ?? ''
+  const version = row.version ?? 'v1'
+  const storageKey = row.storageKey ?? (group === '' ? row.plural : `${row.plural}.${group}`)
+  return {
+    group,
+    kind: row.kind,
+    listKind: row.kind === 'Endpoints' ? 'EndpointsList' : `${row.kind}List`,
+    plural: row.plural,
+    singular: row.kind.toLowerCase(),
+    shortNames: row.shortNames ?? [],
+    categories: row.categories ?? [],
+    namespaced: row.cluster !== true,
+    storageKey,
+    storageVersion: row.storageVersion ?? apiVersionOf(group, version),
+    versions: [versionOf(row, group, version, storageKey)],
+    verbs: row.verbs ?? ALL_VERBS,
+    generation: row.generation ?? false,
+    nameRule: row.nameRule ?? 'subdomain',
+    unconditionalUpdate: row.unconditionalUpdate ?? true,
+    createOnUpdate: row.createOnUpdate ?? false,
+    keepsStatusOnCreate: row.keepsStatusOnCreate ?? false,
+    returnsDeleted: row.returnsDeleted ?? false,
+    ...(row.gracefulDeletion === undefined ? {} : { gracefulDeletion: row.gracefulDeletion }),
+    custom: false,
+    subresources: row.subresources ?? [],
+    rules: row.rules ?? {},
+  }
+}
+
+// oxlint-disable-next-line max-params -- the row and the three names derived from it
+function versionOf(row: Row, group: string, version: string, storageKey: string): KindVersion {
+  return {
+    version,
+    served: true,
+    columns: COLUMNS[storageKey] ?? DEFAULT_COLUMNS,
+    status: row.status ?? false,
+    ...(row.scale === undefined ? {} : { scale: row.scale }),
+    fields: FIELDS[storageKey] ?? {},
+    schema: compiledBuiltin(group, version, row.kind),
+    ...(row.convert === undefined ? {} : { convert: row.convert }),
+  }
+}

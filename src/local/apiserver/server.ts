@@ -1,0 +1,156 @@
+/**
+ * The API server of a local cluster: one process's worth of Kubernetes for laptops and tests. This file constructs its
+ * parts and starts them; what a request meets is in handlers/dispatch.ts. No controllers run here.
+ */
+import { join } from 'node:path'
+import { stringify } from 'yaml'
+import type { Clock } from '../../runtime/clock.ts'
+import type { Log } from '../../runtime/log.ts'
+import type { Random } from '../../runtime/random.ts'
+import {
+  issueClientCertificate,
+  issueServerCertificate,
+  loadOrCreateClusterCa,
+  type CertificateAndKey,
+} from './auth/certificates.ts'
+import { authorize } from './auth/rbac.ts'
+import { createTokenAuthority, type TokenSpec } from './auth/tokens.ts'
+import { MASTERS } from './auth/user.ts'
+import { bootstrap, restore } from './bootstrap.ts'
+import { dispatch } from './handlers/dispatch.ts'
+import { TOKEN_ISSUER } from './handlers/documents.ts'
+import type { ApiContext, LogReader } from './handlers/scope.ts'
+import { listen } from './http/listener.ts'
+import { BUILTIN_KINDS } from './kinds/builtin.ts'
+import { ClusterIpAllocator } from './kinds/cluster-ip.ts'
+import type { RuleContext } from './kinds/kind.ts'
+import { KindRegistry } from './kinds/registry.ts'
+import { rbacView } from './rbac-view.ts'
+import { Store } from './store/store.ts'
+
+export type { LogOptions, LogReader } from './handlers/scope.ts'
+
+export interface ApiServerOptions {
+  /** Journal, CA and token key live here; a second start continues where the first ended. */
+  readonly stateDir: string
+  readonly host: string
+  /** 0: any free one. */
+  readonly port: number
+  /** ClusterIPs come from here, e.g. `127.17.128.0/17`. */
+  readonly serviceCidr: string
+  /** Load balancer addresses are given by a controller; the server only keeps the two ranges apart. */
+  readonly loadBalancerCidr: string
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  /** EndpointSlices may name 127.x.y.z: pods of plain local clusters live there. */
+  readonly allowLoopbackEndpoints: true
+  readonly version?: string
+}
+
+export type ServiceAccountTokenRequest = Omit<TokenSpec, 'serviceAccountUid'>
+
+export interface ApiServer {
+  readonly url: string
+  readonly port: number
+  readonly caPem: string
+  /** A kubeconfig with a client certificate in `system:masters`. */
+  adminKubeconfig(contextName: string): string
+  /** For callers in this process; everyone else asks by TokenRequest. Throws when the ServiceAccount does not exist. */
+  issueServiceAccountToken(request: ServiceAccountTokenRequest): {
+    readonly token: string
+    readonly expirationTimestamp: string
+  }
+  /** The node agent's source of container logs, behind `kubectl logs`. */
+  serveLogs(reader: LogReader): void
+  close(): Promise<void>
+}
+
+const VERSION = 'v1.32.4+isthmus'
+
+export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
+  const { stateDir, clock, random, log, host } = options
+  const store = Store.open({ directory: join(stateDir, 'store'), clock, log })
+  const registry = new KindRegistry(BUILTIN_KINDS)
+  const clusterIps = new ClusterIpAllocator(options.serviceCidr, random)
+  const tokens = createTokenAuthority({ keyPath: join(stateDir, 'service-account.key'), issuer: TOKEN_ISSUER, clock })
+  const ca = loadOrCreateClusterCa({ path: join(stateDir, 'ca.pem'), commonName: 'kubernetes', clock })
+  const rules: RuleContext = { store, registry, clusterIps, clock, random, dryRun: false, warn: () => {} }
+  restore(rules)
+  const closing = new AbortController()
+  let logs: LogReader | undefined
+  const rbac = rbacView(store)
+  const context: ApiContext = {
+    store,
+    registry,
+    clusterIps,
+    clock,
+    random,
+    log,
+    tokens,
+    version: options.version ?? VERSION,
+    rbac,
+    authorize: (user, attributes) => authorize(user, attributes, rbac()),
+    logs: () => logs,
+    closing: closing.signal,
+  }
+  const serving = issueServerCertificate(ca, serverNames(host, clusterIps.apiServerIp), clock)
+  const listener = await listen({
+    host,
+    port: options.port,
+    certificate: serving.certificate,
+    key: serving.key,
+    clientCa: ca.certificate,
+    onRequest: (request, response) => dispatch(context, request, response),
+  })
+  bootstrap(rules, { host, port: listener.port })
+  const url = `https://${host}:${listener.port}`
+  return {
+    url,
+    port: listener.port,
+    caPem: ca.certificate,
+    adminKubeconfig: (contextName) => adminKubeconfig(contextName, url, ca, clock),
+    issueServiceAccountToken: (request) => {
+      const account = store.get('serviceaccounts', `${request.namespace}/${request.serviceAccount}`)
+      if (account === undefined)
+        throw new Error(`serviceaccount ${request.namespace}/${request.serviceAccount} not found`)
+      return tokens.issue({ ...request, serviceAccountUid: account.metadata.uid ?? '' })
+    },
+    serveLogs: (reader) => {
+      logs = reader
+    },
+    close: async () => {
+      closing.abort()
+      await listener.close()
+      store.close()
+    },
+  }
+}
+
+/** The names under which pods and people reach the server. */
+function serverNames(host: string, clusterIp: string): { ips: string[]; dnsNames: string[] } {
+  const service = 'kubernetes.default.svc'
+  return {
+    ips: [...new Set([host, '127.0.0.1', clusterIp])],
+    dnsNames: ['kubernetes', 'kubernetes.default', service, `${service}.cluster.local`, 'localhost'],
+  }
+}
+
+// oxlint-disable-next-line max-params -- all four go into one file
+function adminKubeconfig(contextName: string, url: string, ca: CertificateAndKey, clock: Clock): string {
+  const user = issueClientCertificate(ca, { commonName: `${contextName}-admin`, organizations: [MASTERS] }, clock)
+  const base64 = (pem: string): string => Buffer.from(pem).toString('base64')
+  return stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    'current-context': contextName,
+    clusters: [{ name: contextName, cluster: { server: url, 'certificate-authority-data': base64(ca.certificate) } }],
+    contexts: [{ name: contextName, context: { cluster: contextName, user: `${contextName}-admin` } }],
+    users: [
+      {
+        name: `${contextName}-admin`,
+        user: { 'client-certificate-data': base64(user.certificate), 'client-key-data': base64(user.key) },
+      },
+    ],
+  })
+}
