@@ -37,6 +37,7 @@ const refTo = (type: string): JsonSchema => ({ $ref: REF_PREFIX + componentName(
 const OR_BOOLEAN = 'OrBool'
 const typeOf = new Map([...Object.keys(TYPES), QUANTITY].map((type) => [componentName(type), type]))
 const compiled = new Map<string, JsonSchema>()
+const fieldMaps = new Map<string, ReadonlyMap<string, string>>()
 
 /** The schema of a type of the table, e.g. `core.v1.PodSpec`; its members refer to other types by `$ref`. */
 export function typeSchema(type: string): JsonSchema | undefined {
@@ -61,11 +62,14 @@ export function resolveRef(ref: string): JsonSchema | undefined {
 
 /** Fields of a type as the table writes them, for walks that need no schema: name to encoded type. */
 export function fieldsOf(type: string): ReadonlyMap<string, string> {
+  const known = fieldMaps.get(type)
+  if (known !== undefined) return known
   const fields = new Map<string, string>()
   for (const field of (Object.hasOwn(TYPES, type) ? (TYPES[type] ?? '') : '').split(' ')) {
     const split = field.indexOf(':')
     if (split > 0) fields.set(field.slice(0, split).replace('!', ''), field.slice(split + 1))
   }
+  if (fields.size > 0) fieldMaps.set(type, fields)
   return fields
 }
 
@@ -100,4 +104,25 @@ function described(schema: JsonSchema, description: string | undefined): JsonSch
   if (description === undefined) return schema
   // OpenAPI 3.0 ignores what stands beside a $ref; kubectl reads it through allOf, as Kubernetes itself writes it.
   return schema.$ref === undefined ? { ...schema, description } : { description, allOf: [schema] }
+}
+
+/** The type of a kind by its name alone; kinds of several groups (Event) share their merge behaviour. */
+export function typeOfKind(kind: string): string | undefined {
+  kinds ??= new Map(
+    Object.keys(TYPES)
+      .filter((type) => fieldsOf(type).has('kind') && fieldsOf(type).has('metadata'))
+      .toReversed()
+      .map((type) => [type.slice(type.lastIndexOf('.') + 1), type]),
+  )
+  return kinds.get(kind)
+}
+let kinds: ReadonlyMap<string, string> | undefined
+
+/** Of a field: the type of its value when that is an object or a map of such, and of its items when it is a list. */
+export function fieldTypes(type: string | undefined, field: string): { value?: string; item?: string } {
+  if (type === undefined) return {}
+  // Below a map the keys are free, so the map's type carries its members' type behind a mark.
+  const encoded = type.startsWith('{}') ? type.slice(2) : fieldsOf(type).get(field)
+  if (encoded === undefined) return {}
+  return encoded.startsWith('[]') ? { item: encoded.slice(2) } : { value: encoded }
 }
