@@ -130,11 +130,11 @@ describe('injectSidecar writes', () => {
 
 describe('identitiesOf', () => {
   it('names each ServiceAccount once, default when unset', () => {
-    const in_ = (serviceAccountName?: string) => ({
+    const podOf = (serviceAccountName?: string) => ({
       metadata: { namespace: 'shop' },
       spec: { containers: [], ...(serviceAccountName === undefined ? {} : { serviceAccountName }) },
     })
-    expect(identitiesOf([in_('b'), in_(), in_('b')], 'east.demo.mesh')).toEqual([
+    expect(identitiesOf([podOf('b'), podOf(), podOf('b')], 'east.demo.mesh')).toEqual([
       'spiffe://east.demo.mesh/ns/shop/sa/b',
       'spiffe://east.demo.mesh/ns/shop/sa/default',
     ])

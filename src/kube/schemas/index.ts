@@ -1,0 +1,16 @@
+/** The CRDs an install applies, and the validation of own kinds. Imports zod (51 ms): not for proxies. */
+import type { ClusterPeer, CustomResourceDefinition } from '../kinds.ts'
+import { CLUSTER_PEER } from './cluster-peer.ts'
+import { crdOf, validateKind, type Validation } from './definition.ts'
+
+export { mcsCrds } from './mcs.ts'
+export type { Validation } from './definition.ts'
+
+export const clusterPeerCrd = (): CustomResourceDefinition => crdOf<ClusterPeer>(CLUSTER_PEER)
+
+export const validateClusterPeer = (object: unknown): Validation => validateKind(CLUSTER_PEER, object)
+
+/** Own kinds that are built; the design's others come with the features they configure. */
+export function ownCrds(): readonly CustomResourceDefinition[] {
+  return [clusterPeerCrd()]
+}
