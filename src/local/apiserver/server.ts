@@ -23,7 +23,7 @@ import type { ApiContext, LogReader } from './handlers/scope.ts'
 import { listen } from './http/listener.ts'
 import { BUILTIN_KINDS } from './kinds/builtin.ts'
 import { ClusterIpAllocator } from './kinds/cluster-ip.ts'
-import type { RuleContext } from './kinds/kind.ts'
+import type { PodMutator, RuleContext } from './kinds/kind.ts'
 import { KindRegistry } from './kinds/registry.ts'
 import { rbacView } from './rbac-view.ts'
 import { Store } from './store/store.ts'
@@ -46,6 +46,8 @@ export interface ApiServerOptions {
   /** EndpointSlices may name 127.x.y.z: pods of plain local clusters live there. */
   readonly allowLoopbackEndpoints: true
   readonly version?: string
+  /** Sees every pod before it is stored: local clusters inject sidecars here, as the webhook does elsewhere. */
+  readonly mutatePod?: PodMutator
 }
 
 export type ServiceAccountTokenRequest = Omit<TokenSpec, 'serviceAccountUid'>
@@ -92,6 +94,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     rbac,
     authorize: (user, attributes) => authorize(user, attributes, rbac()),
     logs: () => logs,
+    ...(options.mutatePod === undefined ? {} : { mutatePod: options.mutatePod }),
     closing: closing.signal,
   }
   const serving = issueServerCertificate(ca, serverNames(host, clusterIps.apiServerIp), clock)

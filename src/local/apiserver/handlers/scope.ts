@@ -8,7 +8,7 @@ import type { User } from '../auth/user.ts'
 import type { RequestInfo } from '../http/request-info.ts'
 import type { HttpRequest, HttpResponse } from '../http/response.ts'
 import type { ClusterIpAllocator } from '../kinds/cluster-ip.ts'
-import type { Kind, KindVersion, RuleContext } from '../kinds/kind.ts'
+import type { Kind, KindVersion, PodMutator, RuleContext } from '../kinds/kind.ts'
 import type { KindRegistry } from '../kinds/registry.ts'
 import type { Subject } from '../status.ts'
 import type { Store } from '../store/store.ts'
@@ -44,6 +44,7 @@ export interface ApiContext {
   readonly rbac: () => RbacRules
   readonly authorize: (user: User, attributes: Attributes) => Decision
   readonly logs: () => LogReader | undefined
+  readonly mutatePod?: PodMutator
   /** Aborts when the server closes, so that watches end cleanly. */
   readonly closing: AbortSignal
 }
@@ -68,9 +69,10 @@ export interface Scope extends Exchange {
 }
 
 export function ruleContext(scope: Scope): RuleContext {
-  const { store, registry, clusterIps, clock, random } = scope.context
+  const { store, registry, clusterIps, clock, random, mutatePod } = scope.context
   const warn = (message: string): void => void scope.warnings.push(message)
-  return { store, registry, clusterIps, clock, random, dryRun: scope.dryRun, warn }
+  const rules = { store, registry, clusterIps, clock, random, dryRun: scope.dryRun, warn }
+  return mutatePod === undefined ? rules : { ...rules, mutatePod }
 }
 
 export function subjectOf(scope: Pick<Scope, 'kind'>): Subject {

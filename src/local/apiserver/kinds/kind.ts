@@ -101,7 +101,12 @@ export interface RuleContext {
   readonly random: Random
   readonly dryRun: boolean
   readonly warn: (message: string) => void
+  /** Where a mutating webhook for pods would be called. */
+  readonly mutatePod?: PodMutator
 }
+
+/** The pod as it should be stored, or undefined to leave it; may not change its arguments. */
+export type PodMutator = (pod: ApiObject, namespace: ApiObject) => ApiObject | undefined
 
 /** All optional, called in this order on every write that changes more than status. */
 export interface KindRules {

@@ -58,7 +58,7 @@ function validate(pod: ApiObject, old: ApiObject | undefined): FieldError[] {
 /** Only images, the deadline and tolerations may change; everything else needs another pod. */
 function changeErrors(spec: JsonObject, old: JsonObject): FieldError[] {
   const images = (list: string): JsonObject[] =>
-    children(spec, list).map((container, index) => ({ ...container, image: children(old, list)[index]?.['image'] }))
+    children(spec, list).map((container, index) => Object.assign({}, container, { image: children(old, list)[index]?.['image'] }))
   const comparable: JsonObject = { ...spec, containers: images('containers') }
   if (spec['initContainers'] !== undefined) comparable['initContainers'] = images('initContainers')
   for (const field of ['activeDeadlineSeconds', 'tolerations']) {
@@ -73,6 +73,7 @@ function changeErrors(spec: JsonObject, old: JsonObject): FieldError[] {
 
 function admit(pod: ApiObject, old: ApiObject | undefined, context: RuleContext): void {
   if (old !== undefined) return
+  mutate(pod, context)
   const spec = ensureChild(pod, 'spec')
   setDefault(spec, 'serviceAccountName', 'default')
   spec['serviceAccount'] = spec['serviceAccountName']
@@ -87,6 +88,15 @@ function admit(pod: ApiObject, old: ApiObject | undefined, context: RuleContext)
     )
   const automount = spec['automountServiceAccountToken'] ?? account['automountServiceAccountToken'] ?? true
   if (automount === true) mountToken(spec, context)
+}
+
+/** Before the token volume: real servers run their own admission again over what webhooks added. */
+function mutate(pod: ApiObject, context: RuleContext): void {
+  const namespace = context.store.get('namespaces', pod.metadata.namespace ?? '')
+  const mutated = namespace === undefined ? undefined : context.mutatePod?.(structuredClone(pod), namespace)
+  if (mutated === undefined) return
+  Object.assign(pod, mutated)
+  defaults(pod)
 }
 
 /** The volume through which programs in the pod speak to the API server, unless the pod brings its own. */
