@@ -85,3 +85,9 @@ export function keyOf(namespace: string | undefined, name: string): string {
 export function timestamp(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, 19)}Z`
 }
+
+/** What selectors compare: scalars as text, everything else as absent. */
+export function scalarText(value: unknown): string {
+  if (typeof value === 'string') return value
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : ''
+}

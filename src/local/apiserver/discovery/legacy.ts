@@ -30,7 +30,9 @@ export function apiResourceList(registry: KindRegistry, group: string, version: 
   const served = registry.inGroupVersion(group, version)
   if (served.length === 0) return undefined
   // A subresource comes right after its resource: client-node takes the first entry of a kind.
-  const resources = served.flatMap(({ kind, version: found }) => [mainEntry(kind), ...subresourceEntries(kind, found)])
+  const resources = served.flatMap(({ kind, version: found }) =>
+    [mainEntry(kind)].concat(subresourceEntries(kind, found)),
+  )
   return { kind: 'APIResourceList', apiVersion: 'v1', groupVersion: apiVersionOf(group, version), resources }
 }
 
@@ -47,14 +49,17 @@ function mainEntry(kind: Kind): JsonObject {
 }
 
 function subresourceEntries(kind: Kind, version: KindVersion): JsonObject[] {
-  return subresourcesOf(kind, version).map(({ name, verbs, group, version: apiVersion, kind: responseKind }) => ({
-    name: `${kind.plural}/${name}`,
-    singularName: '',
-    namespaced: kind.namespaced,
-    ...(group === undefined ? {} : { group, version: apiVersion }),
-    kind: responseKind,
-    verbs,
-  }))
+  return subresourcesOf(kind, version).map((entry) => {
+    const resource: JsonObject = {
+      name: `${kind.plural}/${entry.name}`,
+      singularName: '',
+      namespaced: kind.namespaced,
+      kind: entry.kind,
+      verbs: entry.verbs,
+    }
+    if (entry.group !== undefined) Object.assign(resource, { group: entry.group, version: entry.version })
+    return resource
+  })
 }
 
 /** All subresources of a kind's version, the common ones included. */

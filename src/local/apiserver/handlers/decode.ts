@@ -27,15 +27,19 @@ export function decodeObject(scope: Scope, body: DecodedBody): ApiObject {
 
 function checkType(scope: Scope, value: JsonObject): void {
   const expected = apiVersionOf(scope.kind.group, scope.version.version)
-  const { apiVersion, kind } = value
-  if (apiVersion !== undefined && apiVersion !== '' && apiVersion !== expected)
+  const [apiVersion, kind] = [textOf(value['apiVersion']), textOf(value['kind'])]
+  if (apiVersion !== '' && apiVersion !== expected)
     throw badRequest(
-      `the API version in the data (${String(apiVersion)}) does not match the expected API version (${expected})`,
+      `the API version in the data (${apiVersion}) does not match the expected API version (${expected})`,
     )
-  if (kind !== undefined && kind !== '' && kind !== scope.kind.kind)
+  if (kind !== '' && kind !== scope.kind.kind)
     throw badRequest(
-      `${String(kind)} in version "${scope.version.version}" cannot be handled as a ${scope.kind.kind}: converting (${String(kind)}) is not possible`,
+      `${kind} in version "${scope.version.version}" cannot be handled as a ${scope.kind.kind}: converting (${kind}) to (${scope.kind.kind}): unknown conversion`,
     )
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : value === undefined || value === null ? '' : JSON.stringify(value)
 }
 
 /** JSON null means absent to Go's decoder; custom resources keep theirs for their own defaulting. */

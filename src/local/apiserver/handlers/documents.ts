@@ -4,6 +4,7 @@ import { apiGroup, apiGroupList, apiResourceList, apiVersions } from '../discove
 import { hashOf, openapiPaths, openapiText, OPENAPI_V2, OPENAPI_V2_TYPE } from '../discovery/openapi.ts'
 import { parseAccept } from '../http/negotiation.ts'
 import { sendBytes, sendJson, type HttpResponse } from '../http/response.ts'
+import type { KindRegistry } from '../kinds/registry.ts'
 import type { JsonObject } from '../object.ts'
 import { methodNotAllowed, pathNotFound } from '../status.ts'
 import type { Exchange } from './scope.ts'
@@ -70,32 +71,32 @@ function openidConfiguration(): JsonObject {
 }
 
 function sendDiscovery(exchange: Exchange, path: string): void {
-  const { context, request } = exchange
-  const { registry } = context
-  const [root, group, version] = path.split('/').slice(1)
-  if (path === '/api' || path === '/apis') {
-    const groups = registry.groups().filter((name) => (path === '/api') === (name === ''))
-    const formVersion = aggregatedVersion(request.headers.accept)
-    if (formVersion !== undefined) {
-      const type = `application/json;g=apidiscovery.k8s.io;v=${formVersion};as=APIGroupDiscoveryList`
-      return sendTagged(exchange, JSON.stringify(aggregatedDiscovery(registry, groups, formVersion)), type)
-    }
-    return sendJson(
-      exchange.response,
-      path === '/api' ? apiVersions(request.headers.host ?? '') : apiGroupList(registry),
-      { headers: { Vary: 'Accept' } },
-    )
-  }
-  const document =
-    root === 'api' && version === undefined
-      ? apiResourceList(registry, '', group ?? '')
-      : root === 'apis' && version === undefined
-        ? apiGroup(registry, group ?? '')
-        : root === 'apis' && path.split('/').length === 4
-          ? apiResourceList(registry, group ?? '', version ?? '')
-          : undefined
+  if (path === '/api' || path === '/apis') return sendDiscoveryRoot(exchange, path)
+  const document = discoveryDocument(exchange.context.registry, path.split('/').slice(1))
   if (document === undefined) throw pathNotFound()
   return sendJson(exchange.response, document)
+}
+
+/** `api/<version>`, `apis/<group>` or `apis/<group>/<version>`. */
+function discoveryDocument(registry: KindRegistry, segments: readonly string[]): JsonObject | undefined {
+  const [root, first = '', second = ''] = segments
+  if (root === 'api' && segments.length === 2) return apiResourceList(registry, '', first)
+  if (root !== 'apis') return undefined
+  if (segments.length === 2) return apiGroup(registry, first)
+  return segments.length === 3 ? apiResourceList(registry, first, second) : undefined
+}
+
+function sendDiscoveryRoot(exchange: Exchange, path: '/api' | '/apis'): void {
+  const { context, request, response } = exchange
+  const { registry } = context
+  const formVersion = aggregatedVersion(request.headers.accept)
+  if (formVersion === undefined) {
+    const document = path === '/api' ? apiVersions(request.headers.host ?? '') : apiGroupList(registry)
+    return sendJson(response, document, { headers: { Vary: 'Accept' } })
+  }
+  const groups = registry.groups().filter((name) => (path === '/api') === (name === ''))
+  const type = `application/json;g=apidiscovery.k8s.io;v=${formVersion};as=APIGroupDiscoveryList`
+  return sendTagged(exchange, JSON.stringify(aggregatedDiscovery(registry, groups, formVersion)), type)
 }
 
 function aggregatedVersion(accept: string | undefined): string | undefined {

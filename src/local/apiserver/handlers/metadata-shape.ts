@@ -43,7 +43,7 @@ export function cleanMetadata(scope: Scope, value: unknown): { metadata: Metadat
     if (isEmpty(metadata[field])) delete metadata[field]
   for (const field of ['name', 'generateName', 'namespace', 'uid', 'resourceVersion'])
     if (metadata[field] === '') delete metadata[field]
-  return { metadata: metadata as Metadata, unknown }
+  return { metadata, unknown }
 }
 
 function isEmpty(value: unknown): boolean {

@@ -59,19 +59,10 @@ function applied(run: () => JsonObject): JsonObject {
     return run()
   } catch (error) {
     if (!(error instanceof PatchError)) throw error
-    switch (error.status) {
-      case 400:
-        throw badRequest(error.message)
-      case 413:
-        throw tooLarge(error.message)
-      case 422:
-        throw new ApiError(
-          422,
-          'Invalid',
-          `the server rejected our request due to an error in our request: ${error.message}`,
-          {},
-        )
-    }
+    if (error.status === 400) throw badRequest(error.message)
+    if (error.status === 413) throw tooLarge(error.message)
+    const message = `the server rejected our request due to an error in our request: ${error.message}`
+    throw new ApiError(422, 'Invalid', message, {})
   }
 }
 

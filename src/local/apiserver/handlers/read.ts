@@ -73,27 +73,34 @@ export function requestedVersion(scope: Scope): number {
 
 function checkListVersion(scope: Scope): void {
   const { query, context } = scope
-  const match = query.get('resourceVersionMatch') ?? ''
-  const given = query.get('resourceVersion') ?? ''
   if (query.get('sendInitialEvents') !== null)
     throw forbiddenOption('sendInitialEvents', 'sendInitialEvents is forbidden for list')
   if ((query.get('continue') ?? '') !== '')
     throw expired(
       'The provided continue parameter is too old to display a consistent list result: this server sends whole lists. You must start a new list without the continue parameter.',
     )
-  if (match !== '' && given === '')
+  const match = checkVersionMatch(query)
+  const asked = requestedVersion(scope)
+  const current = context.store.resourceVersion
+  if (asked > current) throw futureVersion(asked, current)
+  if (match === 'Exact' && asked < current)
+    throw expired(`The resourceVersion for the provided list is too old: ${asked}`)
+}
+
+function checkVersionMatch(query: URLSearchParams): string {
+  const match = query.get('resourceVersionMatch') ?? ''
+  const given = query.get('resourceVersion') ?? ''
+  if (match === '') return match
+  if (given === '')
     throw forbiddenOption(
       'resourceVersionMatch',
       'resourceVersionMatch is forbidden unless resourceVersion is provided',
     )
   if (match === 'Exact' && given === '0')
     throw forbiddenOption('resourceVersionMatch', 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
-  if (match !== '' && match !== 'Exact' && match !== 'NotOlderThan')
+  if (match !== 'Exact' && match !== 'NotOlderThan')
     throw listOptionError('supported values: "Exact", "NotOlderThan", ""', 'resourceVersionMatch', match)
-  const asked = requestedVersion(scope)
-  if (asked > context.store.resourceVersion) throw futureVersion(asked, context.store.resourceVersion)
-  if (match === 'Exact' && asked < context.store.resourceVersion)
-    throw expired(`The resourceVersion for the provided list is too old: ${asked}`)
+  return match
 }
 
 export function futureVersion(asked: number, current: number): ApiError {

@@ -82,7 +82,7 @@ export function watchRendering(scope: Scope): Rendering {
         cacheKey: `metadata ${answer.formVersion}`,
         object: (object) => metadataOnly(object, answer),
       }
-    case 'plain':
+    default:
       return { contentType: 'application/json', cacheKey: 'plain', object: (object) => object }
   }
 }

@@ -1,6 +1,6 @@
 /** The scale subresource: a kind's replicas as an autoscaling/v1 Scale, whatever the kind calls them. */
 import { applyJsonPatch } from '../patch/json-patch.ts'
-import { isJsonObject, child, numberAt, text, type ApiObject, type JsonObject } from '../object.ts'
+import { child, isJsonObject, numberAt, scalarText, text, type ApiObject, type JsonObject } from '../object.ts'
 import { badRequest, invalid, pathNotFound } from '../status.ts'
 import type { ScalePaths } from '../kinds/kind.ts'
 import { selectorText } from '../store/selectors.ts'
@@ -24,7 +24,7 @@ export function scaleOf(scope: Scope, object: ApiObject): ApiObject {
       // Custom resources keep the selector as text already.
       ...(selector === undefined
         ? {}
-        : { selector: isJsonObject(selector) ? selectorText(selector) : String(selector) }),
+        : { selector: isJsonObject(selector) ? selectorText(selector) : scalarText(selector) }),
     },
   }
 }

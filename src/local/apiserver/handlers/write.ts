@@ -16,6 +16,7 @@ import {
   text,
   timestamp,
   type ApiObject,
+  type Metadata,
   type JsonObject,
 } from '../object.ts'
 import { alreadyExists, ApiError, badRequest, conflict, forbidden, invalid, notFound, type Status } from '../status.ts'
@@ -55,26 +56,42 @@ function duplicate(scope: Scope, input: ApiObject, object: ApiObject): ApiError 
   )
 }
 
-function freshMetadata(scope: Scope, input: ApiObject): ApiObject['metadata'] {
-  const { clock, random, store } = scope.context
-  const { name, generateName: prefix, namespace, labels, annotations, ownerReferences, finalizers } = input.metadata
-  let chosen = name
-  for (let attempt = 0; name === undefined && prefix !== undefined && attempt < GENERATE_ATTEMPTS; attempt += 1) {
-    chosen = generateName(prefix, () => random.next())
-    if (store.get(scope.kind.storageKey, keyOf(namespace, chosen)) === undefined) break
-  }
+function freshMetadata(scope: Scope, input: ApiObject): Metadata {
+  const name = input.metadata.name ?? generatedName(scope, input)
+  const { generateName: prefix, namespace } = input.metadata
   return {
-    ...(chosen === undefined ? {} : { name: chosen }),
+    ...(name === undefined ? {} : { name }),
     ...(prefix === undefined ? {} : { generateName: prefix }),
     ...(namespace === undefined ? {} : { namespace }),
     uid: randomUUID(),
-    creationTimestamp: timestamp(clock.now()),
+    creationTimestamp: timestamp(scope.context.clock.now()),
     ...(scope.kind.generation ? { generation: 1 } : {}),
+    ...ownedByClients(input.metadata),
+  }
+}
+
+/** The parts of metadata that are the client's to write. */
+function ownedByClients(metadata: Metadata): Metadata {
+  const { labels, annotations, ownerReferences, finalizers } = metadata
+  return {
     ...(labels === undefined ? {} : { labels }),
     ...(annotations === undefined ? {} : { annotations }),
     ...(ownerReferences === undefined ? {} : { ownerReferences }),
     ...(finalizers === undefined ? {} : { finalizers }),
   }
+}
+
+/** A free name; after several taken ones the last is returned, and the create says that it exists. */
+function generatedName(scope: Scope, { metadata }: ApiObject): string | undefined {
+  const { generateName: prefix, namespace } = metadata
+  if (prefix === undefined) return undefined
+  const { random, store } = scope.context
+  let name = generateName(prefix, () => random.next())
+  for (let attempt = 1; attempt < GENERATE_ATTEMPTS; attempt += 1) {
+    if (store.get(scope.kind.storageKey, keyOf(namespace, name)) === undefined) break
+    name = generateName(prefix, () => random.next())
+  }
+  return name
 }
 
 function applyDefaults(scope: Scope, object: ApiObject): void {
@@ -188,20 +205,9 @@ function withField(object: ApiObject, field: string, value: unknown): ApiObject 
   return copy
 }
 
-function carriedMetadata(wanted: ApiObject, stored: ApiObject): ApiObject['metadata'] {
-  const { labels, annotations, ownerReferences, finalizers } = wanted.metadata
-  const kept = { ...stored.metadata }
-  delete kept.labels
-  delete kept.annotations
-  delete kept.ownerReferences
-  delete kept.finalizers
-  return {
-    ...kept,
-    ...(labels === undefined ? {} : { labels }),
-    ...(annotations === undefined ? {} : { annotations }),
-    ...(ownerReferences === undefined ? {} : { ownerReferences }),
-    ...(finalizers === undefined ? {} : { finalizers }),
-  }
+function carriedMetadata(wanted: ApiObject, stored: ApiObject): Metadata {
+  const { labels: _l, annotations: _a, ownerReferences: _o, finalizers: _f, ...kept } = stored.metadata
+  return { ...kept, ...ownedByClients(wanted.metadata) }
 }
 
 /** Anything outside metadata, and outside status where that has its own endpoint. */

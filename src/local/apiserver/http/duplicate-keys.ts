@@ -8,36 +8,62 @@ interface Frame {
   index: number
 }
 
-const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]/g
+const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],]/g
 
+/** Paths as Go's decoder reports them, e.g. `spec.ports[0].name`. */
 export function duplicateKeys(source: string): string[] {
-  const duplicates: string[] = []
-  const stack: Frame[] = []
-  let key = ''
-  let expectKey = false
-  for (const [token] of source.matchAll(TOKEN)) {
-    const top = stack.at(-1)
-    if (token === '{' || token === '[') {
-      stack.push({ keys: token === '{' ? new Set() : undefined, path: pathBelow(top, key), index: 0 })
-      expectKey = token === '{'
-    } else if (token === '}' || token === ']') {
-      stack.pop()
-      expectKey = false
-    } else if (token === ',') {
-      if (top !== undefined) top.index += 1
-      expectKey = top?.keys !== undefined
-    } else if (token.startsWith('"') && expectKey && top?.keys !== undefined) {
-      key = JSON.parse(token) as string
-      if (top.keys.has(key)) duplicates.push(top.path === '' ? key : `${top.path}.${key}`)
-      top.keys.add(key)
-      expectKey = false
-    }
-  }
-  return duplicates
+  const tracker = new Tracker()
+  for (const [token] of source.matchAll(TOKEN)) tracker.take(token)
+  return tracker.duplicates
 }
 
-function pathBelow(parent: Frame | undefined, key: string): string {
-  if (parent === undefined) return ''
-  if (parent.keys === undefined) return `${parent.path}[${parent.index}]`
-  return parent.path === '' ? key : `${parent.path}.${key}`
+class Tracker {
+  readonly duplicates: string[] = []
+  readonly #stack: Frame[] = []
+  #key = ''
+  #expectsKey = false
+
+  take(token: string): void {
+    switch (token) {
+      case '{':
+      case '[':
+        return this.#enter(token === '{')
+      case '}':
+      case ']':
+        this.#stack.pop()
+        this.#expectsKey = false
+        return
+      case ',':
+        return this.#nextItem()
+      default:
+        if (this.#expectsKey) this.#takeKey(JSON.parse(token) as string)
+    }
+  }
+
+  #enter(isObject: boolean): void {
+    this.#stack.push({ keys: isObject ? new Set() : undefined, path: this.#pathBelow(), index: 0 })
+    this.#expectsKey = isObject
+  }
+
+  #nextItem(): void {
+    const top = this.#stack.at(-1)
+    if (top === undefined) return
+    top.index += 1
+    this.#expectsKey = top.keys !== undefined
+  }
+
+  #takeKey(key: string): void {
+    const top = this.#stack.at(-1)
+    if (top?.keys?.has(key) === true) this.duplicates.push(top.path === '' ? key : `${top.path}.${key}`)
+    top?.keys?.add(key)
+    this.#key = key
+    this.#expectsKey = false
+  }
+
+  #pathBelow(): string {
+    const parent = this.#stack.at(-1)
+    if (parent === undefined) return ''
+    if (parent.keys === undefined) return `${parent.path}[${parent.index}]`
+    return parent.path === '' ? this.#key : `${parent.path}.${this.#key}`
+  }
 }

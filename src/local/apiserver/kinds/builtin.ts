@@ -54,11 +54,11 @@ interface Row {
   readonly createOnUpdate?: boolean
   readonly keepsStatusOnCreate?: boolean
   readonly returnsDeleted?: boolean
-  readonly gracefulDeletion?: Kind['gracefulDeletion']
+  readonly gracefulDeletion?: NonNullable<Kind['gracefulDeletion']>
   readonly subresources?: readonly SubresourceEntry[]
   readonly storageKey?: string
   readonly storageVersion?: string
-  readonly convert?: KindVersion['convert']
+  readonly convert?: NonNullable<KindVersion['convert']>
 }
 
 const CREATE_ONLY = ['create']
@@ -262,48 +262,48 @@ const ROWS: readonly Row[] = [
   },
 ]
 
-export const BUILTIN_KINDS: readonly Kind[] = ROWS.map(kindOf)
+const DEFAULTS = {
+  group: '',
+  version: 'v1',
+  shortNames: [],
+  categories: [],
+  cluster: false,
+  status: false,
+  verbs: ALL_VERBS,
+  generation: false,
+  nameRule: 'subdomain',
+  unconditionalUpdate: true,
+  createOnUpdate: false,
+  subresources: [],
+  rules: {},
+} as const
 
-function kindOf(row: Row): Kind {
-  const group = row.group ?? ''
-  const version = row.version ?? 'v1'
+function kindOf(given: Row): Kind {
+  const row = { ...DEFAULTS, ...given }
+  const { group, version, cluster, status, scale, convert, ...kind } = row
   const storageKey = row.storageKey ?? (group === '' ? row.plural : `${row.plural}.${group}`)
   return {
+    ...kind,
     group,
-    kind: row.kind,
-    listKind: row.kind === 'Endpoints' ? 'EndpointsList' : `${row.kind}List`,
-    plural: row.plural,
+    listKind: `${row.kind}List`,
     singular: row.kind.toLowerCase(),
-    shortNames: row.shortNames ?? [],
-    categories: row.categories ?? [],
-    namespaced: row.cluster !== true,
+    namespaced: !cluster,
     storageKey,
     storageVersion: row.storageVersion ?? apiVersionOf(group, version),
-    versions: [versionOf(row, group, version, storageKey)],
-    verbs: row.verbs ?? ALL_VERBS,
-    generation: row.generation ?? false,
-    nameRule: row.nameRule ?? 'subdomain',
-    unconditionalUpdate: row.unconditionalUpdate ?? true,
-    createOnUpdate: row.createOnUpdate ?? false,
-    keepsStatusOnCreate: row.keepsStatusOnCreate ?? false,
-    returnsDeleted: row.returnsDeleted ?? false,
-    ...(row.gracefulDeletion === undefined ? {} : { gracefulDeletion: row.gracefulDeletion }),
     custom: false,
-    subresources: row.subresources ?? [],
-    rules: row.rules ?? {},
+    versions: [
+      {
+        version,
+        served: true,
+        columns: COLUMNS[storageKey] ?? DEFAULT_COLUMNS,
+        status,
+        ...(scale === undefined ? {} : { scale }),
+        fields: FIELDS[storageKey] ?? {},
+        schema: compiledBuiltin(group, version, row.kind),
+        ...(convert === undefined ? {} : { convert }),
+      },
+    ],
   }
 }
 
-// oxlint-disable-next-line max-params -- the row and the three names derived from it
-function versionOf(row: Row, group: string, version: string, storageKey: string): KindVersion {
-  return {
-    version,
-    served: true,
-    columns: COLUMNS[storageKey] ?? DEFAULT_COLUMNS,
-    status: row.status ?? false,
-    ...(row.scale === undefined ? {} : { scale: row.scale }),
-    fields: FIELDS[storageKey] ?? {},
-    schema: compiledBuiltin(group, version, row.kind),
-    ...(row.convert === undefined ? {} : { convert: row.convert }),
-  }
-}
+export const BUILTIN_KINDS: readonly Kind[] = ROWS.map(kindOf)

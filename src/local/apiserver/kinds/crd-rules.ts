@@ -47,9 +47,9 @@ function validate(crd: ApiObject, old: ApiObject | undefined): readonly FieldErr
     if (!isDeepStrictEqual(read(spec), read(before)))
       errors.push(wrong(`spec.${path}`, 'field is immutable', read(spec)))
   }
-  const versions = children(spec, 'versions').map((version) => text(version, 'name'))
+  const versions = new Set(children(spec, 'versions').map((version) => text(version, 'name')))
   for (const [index, version] of texts(child(old, 'status'), 'storedVersions').entries())
-    if (!versions.includes(version))
+    if (!versions.has(version))
       errors.push(wrong(`status.storedVersions[${index}]`, 'must appear in spec.versions', version))
   return errors
 }

@@ -1,7 +1,17 @@
 /** A served kind made from a CustomResourceDefinition that has been validated. Pure. */
 import { evaluate } from '../crd/json-path.ts'
 import { compileSchema } from '../crd/structural.ts'
-import { child, children, nameOf, numberAt, text, texts, type ApiObject, type JsonObject } from '../object.ts'
+import {
+  child,
+  children,
+  nameOf,
+  numberAt,
+  scalarText,
+  text,
+  texts,
+  type ApiObject,
+  type JsonObject,
+} from '../object.ts'
 import { age } from '../table/age.ts'
 import { DEFAULT_COLUMNS } from '../table/columns.ts'
 import type { FieldReader } from '../store/selectors.ts'
@@ -85,7 +95,7 @@ function selectableFields(fields: readonly JsonObject[]): Record<string, FieldRe
   return Object.fromEntries(
     fields.map((field) => {
       const path = text(field, 'jsonPath')
-      const read: FieldReader = (object) => String(evaluate(path, object)[0] ?? '')
+      const read: FieldReader = (object) => scalarText(evaluate(path, object)[0])
       return [path.replace(/^\./, ''), read]
     }),
   )
@@ -133,7 +143,7 @@ function cellOf(
       return typeof value === 'boolean' ? value : undefined
     case 'date':
       return typeof value === 'string' ? age(value, nowMs) : '<invalid>'
-    case 'string':
+    default:
       return values.map((item) => (typeof item === 'string' ? item : JSON.stringify(item))).join(' ')
   }
 }

@@ -1,5 +1,5 @@
 /** Field selectors that built-in kinds offer beside metadata.name and metadata.namespace. */
-import { child, text, type ApiObject } from '../object.ts'
+import { child, scalarText, text, type ApiObject } from '../object.ts'
 import type { FieldReader } from '../store/selectors.ts'
 
 /** Dotted paths below the object; missing values select as ''. */
@@ -10,7 +10,7 @@ function paths(...fields: string[]): Record<string, FieldReader> {
 export function valueAt(object: ApiObject, path: string): string {
   let value: unknown = object
   for (const segment of path.split('.')) value = child({ value }, 'value')[segment]
-  return value === undefined || value === null ? '' : String(value)
+  return scalarText(value)
 }
 
 const withDefault =

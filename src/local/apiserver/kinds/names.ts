@@ -33,7 +33,7 @@ export function nameProblems(name: string, rule: NameRule): string[] {
       return name.length > 63 ? ['must be no more than 63 characters'] : LABEL_1123.test(name) ? [] : [TEXT_LABEL]
     case 'label1035':
       return name.length > 63 ? ['must be no more than 63 characters'] : LABEL_1035.test(name) ? [] : [TEXT_LABEL_1035]
-    case 'path-segment':
+    default:
       if (name === '.' || name === '..') return [`may not be '${name}'`]
       return ['/', '%']
         .filter((character) => name.includes(character))

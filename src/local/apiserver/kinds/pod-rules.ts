@@ -58,7 +58,9 @@ function validate(pod: ApiObject, old: ApiObject | undefined): FieldError[] {
 /** Only images, the deadline and tolerations may change; everything else needs another pod. */
 function changeErrors(spec: JsonObject, old: JsonObject): FieldError[] {
   const images = (list: string): JsonObject[] =>
-    children(spec, list).map((container, index) => Object.assign({}, container, { image: children(old, list)[index]?.['image'] }))
+    children(spec, list).map((container, index) =>
+      Object.assign({}, container, { image: children(old, list)[index]?.['image'] }),
+    )
   const comparable: JsonObject = { ...spec, containers: images('containers') }
   if (spec['initContainers'] !== undefined) comparable['initContainers'] = images('initContainers')
   for (const field of ['activeDeadlineSeconds', 'tolerations']) {

@@ -113,32 +113,24 @@ function repeatedPorts(ports: readonly JsonObject[]): FieldError[] {
 function clusterIpErrors(service: ApiObject, old: ApiObject | undefined, context: RuleContext): FieldError[] {
   const spec = child(service, 'spec')
   const address = text(spec, 'clusterIP')
-  const first = texts(spec, 'clusterIPs')[0]
+  const first = texts(spec, 'clusterIPs')[0] ?? address
   if (!hasClusterIp(service))
     return address === '' ? [] : [forbiddenField('spec.clusterIPs', 'may not be set for ExternalName services')]
-  const errors: FieldError[] = []
-  if (first !== undefined && address !== '' && first !== address)
-    errors.push(wrong('spec.clusterIPs', 'first value must match `clusterIP`', spec['clusterIPs']))
-  const before = old === undefined ? '' : text(old['spec'], 'clusterIP')
-  if (old !== undefined && before !== '' && hasClusterIp(old) && address !== before) {
-    errors.push(wrong('spec.clusterIPs[0]', 'may not change once set', [address]))
-  } else if (address !== '' && address !== 'None' && address !== before) {
-    if (isIP(address) === 0)
-      errors.push(wrong('spec.clusterIPs[0]', 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)', address))
-    else if (!context.clusterIps.contains(address) && address !== context.clusterIps.apiServerIp)
-      errors.push(
-        wrong(
-          'spec.clusterIPs',
-          `failed to allocate IP ${address}: the provided IP (${address}) is not in the valid range`,
-          [address],
-        ),
-      )
-    else if (context.clusterIps.isTaken(address))
-      errors.push(
-        wrong('spec.clusterIPs', `failed to allocate IP ${address}: provided IP is already allocated`, [address]),
-      )
-  }
-  return errors
+  if (address !== '' && first !== address)
+    return [wrong('spec.clusterIPs', 'first value must match `clusterIP`', spec['clusterIPs'])]
+  const before = old === undefined || !hasClusterIp(old) ? '' : text(old['spec'], 'clusterIP')
+  if (before !== '') return first === before ? [] : [wrong('spec.clusterIPs[0]', 'may not change once set', [first])]
+  return first === '' || first === 'None' ? [] : newAddressErrors(first, context)
+}
+
+function newAddressErrors(address: string, { clusterIps }: RuleContext): FieldError[] {
+  const path = 'spec.clusterIPs'
+  if (isIP(address) === 0)
+    return [wrong(`${path}[0]`, 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)', address)]
+  const failed = `failed to allocate IP ${address}`
+  if (!clusterIps.contains(address))
+    return [wrong(path, `${failed}: the provided IP (${address}) is not in the valid range`, [address])]
+  return clusterIps.isTaken(address) ? [wrong(path, `${failed}: provided IP is already allocated`, [address])] : []
 }
 
 function admit(service: ApiObject, _old: ApiObject | undefined, context: RuleContext): void {

@@ -58,7 +58,7 @@ export function matchesLabels(requirements: readonly LabelRequirement[], labels:
         return value === undefined || !values.includes(value)
       case 'exists':
         return value !== undefined
-      case '!':
+      default:
         return value === undefined
     }
   })

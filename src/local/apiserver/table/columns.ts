@@ -83,7 +83,7 @@ function endpointAddresses(object: ApiObject): string {
 }
 
 function slicePorts(object: ApiObject): string {
-  const ports = children(object, 'ports').map((port) => String(port['port'] ?? '*'))
+  const ports = children(object, 'ports').map((port) => numberAt(port, 'port')?.toString() ?? '*')
   return ports.length === 0 ? '<unset>' : listSome(ports, 3)
 }
 
