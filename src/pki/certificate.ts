@@ -36,7 +36,7 @@ export function signCertificate(fields: CertificateFields, issuerKey: KeyObject)
   return formatPem('certificate', sequence(body, ECDSA_SHA256, bitString(sign('sha256', body, issuerKey))))
 }
 
-function extension(id: string, content: Buffer, options: { critical: boolean }): Buffer {
+export function extension(id: string, content: Buffer, options: { critical: boolean }): Buffer {
   return sequence(oid(id), ...(options.critical ? [TRUE] : []), octetString(content))
 }
 

@@ -7,7 +7,7 @@ import { formatSpiffeId, trustDomainOf, type SpiffeId } from '../../model/identi
 import { systemClock } from '../../runtime/clock.ts'
 import * as certificate from '../certificate.ts'
 import { createCsr } from '../csr.ts'
-import { DerReader, TAG } from '../der.ts'
+import { DerReader, encode, sequence, TAG } from '../der.ts'
 import {
   createRoot,
   createServingCa,
@@ -18,7 +18,7 @@ import {
 } from '../issue.ts'
 import { generateKey, keyIdOf, parsePrivateKey, privateKeyPem, spkiOf, type KeyPair } from '../keys.ts'
 import { parsePem } from '../pem.ts'
-import { distinguishedName } from '../x509-names.ts'
+import { distinguishedName, GENERAL_NAME, OID } from '../x509-names.ts'
 
 export interface TestMesh {
   readonly mesh: string
@@ -45,9 +45,12 @@ export interface TestCredential {
 export interface ForgedFields {
   readonly uris?: readonly string[]
   readonly dns?: readonly string[]
+  /** Four bytes each. */
+  readonly ips?: readonly (readonly number[])[]
   readonly commonName?: string
-  /** Replaces every extension but the authority key id. */
-  readonly extensions?: readonly Buffer[]
+  readonly isCa?: boolean
+  /** Written into keyUsage instead of digitalSignature: the bytes of the BIT STRING's content. */
+  readonly keyUsageBits?: readonly number[]
   readonly notBeforeMs?: number
   readonly notAfterMs?: number
 }
@@ -106,16 +109,14 @@ function testCluster(options: { name: string; mesh: string; root: Authority; now
   }
 }
 
-function forge(with_: { authority: Authority; nowMs: number; key: KeyPair }, fields: ForgedFields): TestCredential {
-  const { authority, nowMs, key } = with_
-  const names = { uris: fields.uris ?? [], dns: fields.dns ?? [] }
-  const named = names.uris.length + names.dns.length > 0
-  const extensions = fields.extensions ?? [
-    certificate.basicConstraints(undefined),
-    certificate.keyUsage('digitalSignature'),
-    certificate.extendedKeyUsage('clientAuth', 'serverAuth'),
-    ...(named ? [certificate.altNames(names)] : []),
+function forge(by: { authority: Authority; nowMs: number; key: KeyPair }, fields: ForgedFields): TestCredential {
+  const { authority, nowMs, key } = by
+  const names = [
+    ...(fields.uris ?? []).map((uri) => encode(GENERAL_NAME.uri, Buffer.from(uri, 'latin1'))),
+    ...(fields.dns ?? []).map((name) => encode(GENERAL_NAME.dns, Buffer.from(name, 'latin1'))),
+    ...(fields.ips ?? []).map((ip) => encode(GENERAL_NAME.ip, Buffer.from(ip))),
   ]
+  const usage = encode(TAG.bitString, Buffer.from(fields.keyUsageBits ?? [7, 0x80]))
   const leaf = certificate.signCertificate(
     {
       issuer: subjectOf(authority.certificatePem),
@@ -123,7 +124,15 @@ function forge(with_: { authority: Authority; nowMs: number; key: KeyPair }, fie
       spki: spkiOf(key.publicKey),
       notBeforeMs: fields.notBeforeMs ?? nowMs - 60_000,
       notAfterMs: fields.notAfterMs ?? nowMs + DAY_MS,
-      extensions: [...extensions, certificate.authorityKeyId(keyIdOf(spkiOf(authority.key)))],
+      extensions: [
+        certificate.basicConstraints(fields.isCa === true ? {} : undefined),
+        certificate.extension(OID.keyUsage, usage, { critical: true }),
+        certificate.extendedKeyUsage('clientAuth', 'serverAuth'),
+        ...(names.length === 0
+          ? []
+          : [certificate.extension(OID.subjectAltName, sequence(...names), { critical: true })]),
+        certificate.authorityKeyId(keyIdOf(spkiOf(authority.key))),
+      ],
     },
     authority.key,
   )
