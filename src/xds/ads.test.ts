@@ -1,0 +1,249 @@
+/** Server and client over a real socket with TLS and bearer tokens; each test is a small world. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Client, credentials, Metadata, Server, ServerCredentials, status as grpcStatus } from '@grpc/grpc-js'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { ProxyConfig, Rejection } from '../model/config.ts'
+import { createServingCa, issueServing } from '../pki/issue.ts'
+import { generateKey, parsePrivateKey, privateKeyPem } from '../pki/keys.ts'
+import { systemClock } from '../runtime/clock.ts'
+import { createLog } from '../runtime/log.ts'
+import { systemRandom } from '../runtime/random.ts'
+import { type AdsClient, type AdsClientOptions, createAdsClient } from './client.ts'
+import { type AdsServer, createAdsServer } from './server.ts'
+import { assignmentOf, configOf } from './testing/configs.ts'
+import { STATE_OF_THE_WORLD } from './service.ts'
+
+const log = createLog('test', 'silent')
+const HOST = 'isthmus-control-plane.isthmus-system.svc'
+
+const nowMs = systemClock.now()
+const ca = createServingCa({ cluster: 'east', mesh: 'demo', nowMs })
+const key = generateKey()
+const authority = { certificatePem: ca.certificatePem, key: parsePrivateKey(ca.keyPem) }
+const certificate = issueServing({ authority, publicKey: key.publicKey, dns: [HOST], nowMs })
+
+interface Delivery {
+  readonly config: ProxyConfig
+  readonly source: string
+}
+
+class World {
+  config: ProxyConfig | undefined
+  refuse: ((config: ProxyConfig) => readonly Rejection[]) | undefined
+  readonly deliveries: Delivery[] = []
+  readonly #waiting = new Set<() => void>()
+  ads: AdsServer<string>
+  readonly #clients: AdsClient[] = []
+  #grpc: Server | undefined
+  port = 0
+  folder = ''
+
+  constructor() {
+    this.ads = this.#createAds()
+  }
+
+  #createAds(): AdsServer<string> {
+    return createAdsServer<string>({
+      authenticate: (metadata, node) => {
+        const isKnown = metadata.get('authorization')[0] === 'Bearer good'
+        if (!isKnown) return Promise.resolve({ ok: false, code: 'unauthenticated', reason: 'unknown token' })
+        return Promise.resolve({ ok: true, client: node.id })
+      },
+      configFor: () => (this.config === undefined ? undefined : { config: this.config, version: 'v1' }),
+      clock: systemClock,
+      log,
+      coalesceMs: 5,
+    })
+  }
+
+  async listen(): Promise<void> {
+    this.ads = this.#createAds()
+    const server = new Server()
+    this.ads.register(server)
+    const pair = { private_key: Buffer.from(privateKeyPem(key.privateKey)), cert_chain: Buffer.from(certificate) }
+    this.port = await new Promise<number>((resolve, reject) => {
+      const bound = (error: Error | null, port: number): void => (error === null ? resolve(port) : reject(error))
+      server.bindAsync(`127.0.0.1:${this.port}`, ServerCredentials.createSsl(null, [pair]), bound)
+    })
+    this.#grpc = server
+  }
+
+  stop(): void {
+    this.ads.close()
+    this.#grpc?.forceShutdown()
+  }
+
+  /** Starts a proxy's client; `overrides` play the stranger. */
+  async connect(overrides: Partial<AdsClientOptions> = {}): Promise<AdsClient> {
+    const client = createAdsClient({
+      address: `${HOST}:${this.port}`,
+      lookup: (_host, _options, callback) => callback(null, '127.0.0.1', 4),
+      servingRootPem: ca.certificatePem,
+      token: () => Promise.resolve('good'),
+      node: { id: 'sidecar~10.0.0.1~a.shop~shop.svc.cluster.local', cluster: 'east', metadata: {} },
+      clock: systemClock,
+      random: systemRandom,
+      log,
+      onConfig: (config, { source }) => {
+        const refused = this.refuse?.(config) ?? []
+        if (refused.length > 0) return refused
+        this.deliveries.push({ config, source })
+        for (const wake of this.#waiting) wake()
+        return []
+      },
+      snapshotPath: join(this.folder, 'snapshot'),
+      ...overrides,
+    })
+    this.#clients.push(client)
+    await client.start()
+    return client
+  }
+
+  set(config: ProxyConfig): void {
+    this.config = config
+    this.ads.notify()
+  }
+
+  /** Resolves to the first delivery, past or future, that fits. */
+  delivered(fits: (delivery: Delivery) => boolean): Promise<Delivery> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        const found = this.deliveries.findLast(fits)
+        if (found === undefined) return
+        this.#waiting.delete(look)
+        resolve(found)
+      }
+      this.#waiting.add(look)
+      look()
+    })
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#clients.map((client) => client.close()))
+    this.stop()
+  }
+}
+
+let world: World
+beforeEach(async () => {
+  world = new World()
+  world.folder = await mkdtemp(join(tmpdir(), 'isthmus-ads-'))
+  await world.listen()
+})
+afterEach(async () => {
+  await world.close()
+  await rm(world.folder, { recursive: true })
+})
+
+const addressesIn = (config: ProxyConfig, cluster: string): string[] =>
+  config.endpoints.get(cluster)?.localities.flatMap(({ endpoints }) => endpoints.map(({ address }) => address)) ?? []
+
+describe('ADS over a socket', () => {
+  it('delivers one whole configuration first: nothing referred to is missing', async () => {
+    world.config = configOf({ a: ['10.0.0.1'], b: ['10.0.0.2'] })
+    await world.connect()
+    const { config } = await world.delivered(() => true)
+    expect(world.deliveries).toHaveLength(1)
+    expect(config).toEqual(world.config)
+  })
+
+  it('delivers a change of endpoints alone, with every other table as it was', async () => {
+    const before = configOf({ a: ['10.0.0.1'] })
+    world.config = before
+    await world.connect()
+    const first = await world.delivered(() => true)
+    world.set({ ...before, endpoints: new Map([['a', assignmentOf('a', ['10.0.0.1', '10.0.0.9'])]]) })
+    const { config } = await world.delivered((delivery) => addressesIn(delivery.config, 'a').includes('10.0.0.9'))
+    expect(config.routes).toBe(first.config.routes)
+    expect(config.clusters).toBe(first.config.clusters)
+  })
+
+  it('shows a proxy as synced once it acknowledged everything', async () => {
+    world.config = configOf({ a: ['10.0.0.1'] })
+    await world.connect()
+    await world.delivered(() => true)
+    await expect.poll(() => world.ads.status().map(({ synced }) => synced)).toEqual([true])
+    expect(world.ads.status()[0]).toMatchObject({ version: 'v1', kinds: { cluster: { resources: 1 } } })
+  })
+
+  it('NACKs the one resource that the proxy refuses and runs everything else', async () => {
+    world.config = configOf({ a: ['10.0.0.1'], b: ['10.0.0.2'] })
+    const bad = { kind: 'cluster', resource: 'b', path: 'tls.sni', message: 'too long' } as const
+    world.refuse = (config) => (config.clusters.has('b') ? [bad] : [])
+    const client = await world.connect()
+    const { config } = await world.delivered(() => true)
+    expect([...config.clusters.keys()]).toEqual(['a'])
+    expect(client.status().rejections).toEqual([bad])
+    await expect.poll(() => world.ads.status()[0]?.kinds.cluster?.nack?.message).toContain('b: tls.sni: too long')
+  })
+
+  it('keeps the last good version of a resource whose next one is refused', async () => {
+    const before = configOf({ a: ['10.0.0.1'] })
+    world.config = before
+    await world.connect()
+    await world.delivered(() => true)
+    world.refuse = (config) =>
+      addressesIn(config, 'a').includes('bad') ? [{ kind: 'endpoints', resource: 'a', path: '', message: 'no' }] : []
+    world.set({ ...configOf({ a: ['bad'], b: ['10.0.0.2'] }) })
+    const { config } = await world.delivered((delivery) => delivery.config.clusters.has('b'))
+    expect(addressesIn(config, 'a')).toEqual(['10.0.0.1'])
+  })
+
+  it('refuses a client without a valid token, and it keeps trying', async () => {
+    world.config = configOf({ a: ['10.0.0.1'] })
+    const client = await world.connect({ token: () => Promise.resolve('stolen') })
+    await expect.poll(() => client.status().lastError).toContain('unknown token')
+    expect(world.deliveries).toEqual([])
+  })
+
+  it('does not talk to a server that the serving root did not sign', async () => {
+    world.config = configOf({ a: ['10.0.0.1'] })
+    const other = createServingCa({ cluster: 'west', mesh: 'demo', nowMs })
+    const client = await world.connect({ servingRootPem: other.certificatePem })
+    await expect.poll(() => client.status().lastError, { timeout: 5000 }).toBeDefined()
+    expect(world.ads.status()).toEqual([])
+  })
+
+  it('serves from disk after a restart while the control plane is away, then takes up with it', async () => {
+    world.config = configOf({ a: ['10.0.0.1'] })
+    const first = await world.connect()
+    await world.delivered(() => true)
+    await first.close()
+    world.stop()
+    world.deliveries.length = 0
+    const second = await world.connect()
+    expect(world.deliveries.map(({ source }) => source)).toEqual(['disk'])
+    expect(world.deliveries[0]?.config).toEqual(world.config)
+    await world.listen()
+    await expect.poll(() => second.status().source, { timeout: 5000 }).toBe('control-plane')
+    expect(world.deliveries, 'what it has is not sent again').toHaveLength(1)
+    world.set(configOf({ a: ['10.0.0.7'] }))
+    await world.delivered(({ config }) => addressesIn(config, 'a').includes('10.0.0.7'))
+  })
+
+  it('keeps its configuration when the control plane dies', async () => {
+    world.config = configOf({ a: ['10.0.0.1'] })
+    const client = await world.connect()
+    await world.delivered(() => true)
+    world.stop()
+    await expect.poll(() => client.status().connected).toBe(false)
+    expect(client.status().resources.cluster).toBe(1)
+  })
+
+  it('answers state-of-the-world with UNIMPLEMENTED and the way out', async () => {
+    const client = new Client(`127.0.0.1:${world.port}`, credentials.createSsl(Buffer.from(ca.certificatePem)), {
+      'grpc.ssl_target_name_override': HOST,
+    })
+    const identity = (bytes: Buffer): Buffer => bytes
+    const stream = client.makeBidiStreamRequest(STATE_OF_THE_WORLD.path, identity, identity, new Metadata())
+    const error = await new Promise<{ code: number; details: string }>((resolve) => {
+      stream.on('error', (failure: unknown) => resolve(failure as { code: number; details: string }))
+      stream.resume()
+    })
+    client.close()
+    expect(error.code).toBe(grpcStatus.UNIMPLEMENTED)
+    expect(error.details).toContain('DELTA_GRPC')
+  })
+})

@@ -1,0 +1,198 @@
+/**
+ * What an xDS client holds: the resources it received, which further ones they refer to, and the configuration they
+ * add up to. Tables are replaced, never changed, so that a consumer sees by reference which kinds changed. No IO.
+ */
+import {
+  type Cluster,
+  type Listener,
+  OWN_CERTIFICATE,
+  type ProxyConfig,
+  type Rejection,
+  type ResourceKind,
+} from '../model/config.ts'
+import type { Resource } from '#gen/envoy/service/discovery/v3/discovery_pb.js'
+import { decodeResource, type ModelResource, resourceToBytes, type ResourceTypes } from './codec/codec.ts'
+import { SEND_ORDER } from './resources.ts'
+
+interface Wire {
+  readonly version: string
+  /** The whole `Resource`, for the snapshot on disk. */
+  readonly bytes: Uint8Array
+}
+
+interface HeldTable<T> {
+  readonly values: ReadonlyMap<string, T>
+  readonly wire: ReadonlyMap<string, Wire>
+}
+
+type Tables = { readonly [K in ResourceKind]: HeldTable<ResourceTypes[K]> }
+export type NamedKind = 'endpoints' | 'route' | 'secret'
+export type References = Readonly<Record<NamedKind, ReadonlySet<string>>>
+
+export const NAMED_KINDS = ['endpoints', 'route', 'secret'] as const satisfies readonly NamedKind[]
+
+const emptyTable = { values: new Map<string, never>(), wire: new Map<string, Wire>() }
+const EMPTY: Tables = {
+  cluster: emptyTable,
+  endpoints: emptyTable,
+  listener: emptyTable,
+  route: emptyTable,
+  secret: emptyTable,
+}
+
+export class ClientState {
+  #tables: Tables = EMPTY
+  /** The last tables that the consumer took without complaint. */
+  #good: Tables = EMPTY
+  readonly #absent: Record<NamedKind, Set<string>> = { endpoints: new Set(), route: new Set(), secret: new Set() }
+
+  /** Takes what decodes; what does not keeps its last version and is returned. */
+  receive(kind: ResourceKind, resources: readonly Resource[], removed: readonly string[]): readonly Rejection[] {
+    const rejections: Rejection[] = []
+    const values = new Map<string, ModelResource['value']>(this.#tables[kind].values)
+    const wire = new Map(this.#tables[kind].wire)
+    for (const resource of resources) {
+      const decoded = decodeResource(kind, resource)
+      if ('rejection' in decoded) rejections.push(decoded.rejection)
+      else {
+        values.set(resource.name, decoded.value)
+        wire.set(resource.name, { version: resource.version, bytes: resourceToBytes(resource) })
+        if (isNamed(kind)) this.#absent[kind].delete(resource.name)
+      }
+    }
+    let isChanged = resources.length > rejections.length
+    for (const name of removed) {
+      isChanged = values.delete(name) || isChanged
+      wire.delete(name)
+      if (isNamed(kind)) this.#absent[kind].add(name)
+    }
+    if (isChanged) this.#replace(kind, { values, wire })
+    return rejections
+  }
+
+  #replace(kind: ResourceKind, table: HeldTable<ModelResource['value']>): void {
+    this.#tables = { ...this.#tables, [kind]: table }
+  }
+
+  /** The names that listeners and clusters refer to. */
+  references(): References {
+    const found = { endpoints: new Set<string>(), route: new Set<string>(), secret: new Set<string>() }
+    for (const listener of this.#tables.listener.values.values()) collectFromListener(listener, found)
+    for (const cluster of this.#tables.cluster.values.values()) collectFromCluster(cluster, found)
+    // The proxy makes that one itself; it never travels.
+    found.secret.delete(OWN_CERTIFICATE)
+    return found
+  }
+
+  /** Forgets what nothing refers to any more. */
+  keepOnly(references: References): void {
+    for (const kind of NAMED_KINDS) {
+      const table: HeldTable<ModelResource['value']> = this.#tables[kind]
+      for (const name of this.#absent[kind]) if (!references[kind].has(name)) this.#absent[kind].delete(name)
+      const forgotten = [...table.values.keys()].filter((name) => !references[kind].has(name))
+      if (forgotten.length === 0) continue
+      const values = new Map(table.values)
+      const wire = new Map(table.wire)
+      for (const name of forgotten) {
+        values.delete(name)
+        wire.delete(name)
+      }
+      this.#replace(kind, { values, wire })
+    }
+  }
+
+  /** Names referred to that the server has neither sent nor said to be absent. */
+  missing(references: References): readonly { readonly kind: NamedKind; readonly name: string }[] {
+    return NAMED_KINDS.flatMap((kind) =>
+      [...references[kind]]
+        .filter((name) => !this.#tables[kind].values.has(name) && !this.#absent[kind].has(name))
+        .map((name) => ({ kind, name })),
+    )
+  }
+
+  giveUpOn(names: readonly { readonly kind: NamedKind; readonly name: string }[]): void {
+    for (const { kind, name } of names) this.#absent[kind].add(name)
+  }
+
+  config(): ProxyConfig {
+    const { listener, route, cluster, endpoints, secret } = this.#tables
+    return {
+      listeners: listener.values,
+      routes: route.values,
+      clusters: cluster.values,
+      endpoints: endpoints.values,
+      secrets: secret.values,
+    }
+  }
+
+  /** The consumer took the present tables. */
+  accept(): void {
+    this.#good = this.#tables
+  }
+
+  /** Whether anything differs from what the consumer last took. */
+  get hasNews(): boolean {
+    return SEND_ORDER.some((kind) => this.#tables[kind].values !== this.#good[kind].values)
+  }
+
+  /** Puts the last good version of a refused resource in its place, or nothing when there was none. */
+  revert(rejections: readonly Rejection[]): void {
+    for (const { kind, resource } of rejections) {
+      const values = new Map<string, ModelResource['value']>(this.#tables[kind].values)
+      const wire = new Map(this.#tables[kind].wire)
+      const good = this.#good[kind]
+      const value = good.values.get(resource)
+      const bytes = good.wire.get(resource)
+      if (value === undefined || bytes === undefined) {
+        values.delete(resource)
+        wire.delete(resource)
+      } else {
+        values.set(resource, value)
+        wire.set(resource, bytes)
+      }
+      this.#replace(kind, { values, wire })
+    }
+  }
+
+  /** Everything back to what the consumer last took. */
+  revertAll(): void {
+    this.#tables = this.#good
+  }
+
+  /** What the client has, for `initial_resource_versions` after a reconnect. */
+  versions(kind: ResourceKind): Record<string, string> {
+    return Object.fromEntries([...this.#tables[kind].wire].map(([name, { version }]) => [name, version]))
+  }
+
+  /** Bytes of every resource the consumer took, for the snapshot on disk. */
+  snapshot(): readonly Uint8Array[] {
+    return SEND_ORDER.flatMap((kind) => Array.from(this.#good[kind].wire.values(), ({ bytes }) => bytes))
+  }
+
+  counts(): Readonly<Record<ResourceKind, number>> {
+    const { cluster, endpoints, listener, route, secret } = this.#tables
+    return {
+      cluster: cluster.values.size,
+      endpoints: endpoints.values.size,
+      listener: listener.values.size,
+      route: route.values.size,
+      secret: secret.values.size,
+    }
+  }
+}
+
+export function isNamed(kind: ResourceKind): kind is NamedKind {
+  return kind === 'endpoints' || kind === 'route' || kind === 'secret'
+}
+
+function collectFromListener(listener: Listener, found: Record<NamedKind, Set<string>>): void {
+  for (const { tls, filter } of listener.chains) {
+    if (tls !== undefined) found.secret.add(tls.certificate).add(tls.validation)
+    if (filter.kind === 'http' && 'rds' in filter.routes) found.route.add(filter.routes.rds)
+  }
+}
+
+function collectFromCluster(cluster: Cluster, found: Record<NamedKind, Set<string>>): void {
+  if (cluster.endpoints === 'eds') found.endpoints.add(cluster.name)
+  if (cluster.tls !== undefined) found.secret.add(cluster.tls.certificate).add(cluster.tls.validation)
+}

@@ -1,0 +1,261 @@
+/**
+ * Delta ADS server over grpc-js: authenticates a stream, then keeps it at what `configFor` says for that client. It
+ * pulls: whoever changes the configuration calls `notify`, bursts coalesce, and each stream compares for itself. The
+ * gRPC server, its port and its TLS belong to the composition root.
+ */
+import { type Metadata, type Server, type ServerDuplexStream, status as grpcStatus } from '@grpc/grpc-js'
+import type { JsonObject } from '@bufbuild/protobuf'
+import type { DeltaDiscoveryRequest } from '#gen/envoy/service/discovery/v3/discovery_pb.js'
+import type { Cancel, Clock } from '../runtime/clock.ts'
+import { messageOf } from '../runtime/errors.ts'
+import type { Log } from '../runtime/log.ts'
+import { EncodedResources } from './encoded.ts'
+import { DELTA_SERVER, STATE_OF_THE_WORLD } from './service.ts'
+import { AdsStream, type VersionedConfig } from './stream.ts'
+
+/** Who a client says it is; believed only as far as `authenticate` allows. */
+export interface AdsNode {
+  readonly id: string
+  readonly cluster: string
+  readonly metadata: JsonObject
+}
+
+export type Authentication<C> =
+  | { readonly ok: true; readonly client: C }
+  | {
+      readonly ok: false
+      readonly code: 'unauthenticated' | 'permission-denied' | 'unavailable'
+      readonly reason: string
+    }
+
+export interface AdsServerOptions<C> {
+  readonly authenticate: (metadata: Metadata, node: AdsNode) => Promise<Authentication<C>>
+  /** Undefined: nothing to serve yet; the stream waits. Must return the same tables while nothing changed. */
+  readonly configFor: (client: C) => VersionedConfig | undefined
+  readonly clock: Clock
+  readonly log: Log
+  readonly coalesceMs?: number
+  readonly streamsMax?: number
+}
+
+export interface ProxyStatus<C> {
+  readonly node: string
+  readonly client: C
+  readonly connectedAt: number
+  /** Everything wanted is acknowledged. */
+  readonly synced: boolean
+  readonly version: string | undefined
+  readonly bytesSent: number
+  readonly kinds: ReturnType<AdsStream['status']>['kinds']
+}
+
+export interface AdsServer<C> {
+  /** Adds the discovery service to a gRPC server. */
+  register(server: Pick<Server, 'addService'>): void
+  /** The configuration changed, for whom and in what is found by comparing. */
+  notify(): void
+  status(): readonly ProxyStatus<C>[]
+  /** Ends every stream; clients reconnect elsewhere. */
+  close(): void
+}
+
+/** Design: at least one push per 100 ms of changes; half of it leaves time to translate and send. */
+const COALESCE_MS = 50
+const STREAMS_MAX = 5_000
+/** Streams are pushed in slices, so that 500 proxies do not hold up the event loop. */
+const SLICE_MS = 20
+
+type Call = ServerDuplexStream<DeltaDiscoveryRequest, Buffer>
+
+interface Session<C> {
+  readonly call: Call
+  readonly stream: AdsStream
+  readonly client: C
+  readonly node: string
+  readonly connectedAt: number
+  config: VersionedConfig | undefined
+}
+
+const REFUSAL_CODES = {
+  unauthenticated: grpcStatus.UNAUTHENTICATED,
+  'permission-denied': grpcStatus.PERMISSION_DENIED,
+  unavailable: grpcStatus.UNAVAILABLE,
+} as const
+
+export function createAdsServer<C>(options: AdsServerOptions<C>): AdsServer<C> {
+  const sessions = new Sessions(options)
+  const handle = (call: Call): void => sessions.handle(call)
+  return {
+    register: (server) => {
+      const service = { delta: DELTA_SERVER, stateOfTheWorld: STATE_OF_THE_WORLD }
+      server.addService(service, { delta: handle, stateOfTheWorld: refuseStateOfTheWorld })
+    },
+    notify: () => sessions.notify(),
+    status: () => sessions.status(),
+    close: () => sessions.close(),
+  }
+}
+
+class Sessions<C> {
+  readonly #options: AdsServerOptions<C>
+  readonly #encoded = new EncodedResources()
+  readonly #sessions = new Set<Session<C>>()
+  /** Streams open, authenticated or not. */
+  #calls = 0
+  #isDirty = false
+  #scheduled: Cancel | undefined
+
+  constructor(options: AdsServerOptions<C>) {
+    this.#options = options
+  }
+
+  handle(call: Call): void {
+    if (this.#calls >= (this.#options.streamsMax ?? STREAMS_MAX)) {
+      end(call, grpcStatus.RESOURCE_EXHAUSTED, 'this control plane serves as many proxies as it may')
+      return
+    }
+    this.#calls += 1
+    let session: Session<C> | undefined
+    const leave = once(() => {
+      this.#calls -= 1
+      if (session !== undefined) this.#sessions.delete(session)
+    })
+    call.once('data', (first: DeltaDiscoveryRequest) => {
+      // Nothing more is read until the client is known: what it sends meanwhile stays in the socket.
+      call.pause()
+      this.#open(call, first)
+        .then((opened) => {
+          session = opened
+          if (opened !== undefined) this.#start(opened, first)
+        })
+        .catch((error: unknown) => {
+          this.#options.log.error({ error: messageOf(error) }, 'a proxy could not be authenticated')
+          end(call, grpcStatus.UNAVAILABLE, 'authentication is not possible now')
+        })
+    })
+    call.on('end', () => call.end())
+    // A broken connection shows as an error; the client comes back by itself.
+    for (const event of ['error', 'cancelled', 'close', 'finish']) call.on(event, leave)
+  }
+
+  async #open(call: Call, first: DeltaDiscoveryRequest): Promise<Session<C> | undefined> {
+    const { clock, log, authenticate } = this.#options
+    const { node } = first
+    if (node === undefined || node.id === '') {
+      end(call, grpcStatus.INVALID_ARGUMENT, 'the first request must carry a node with an id')
+      return undefined
+    }
+    const claimed = { id: node.id, cluster: node.cluster, metadata: node.metadata ?? {} }
+    const answer = await authenticate(call.metadata, claimed)
+    if (!answer.ok) {
+      log.warn({ node: node.id, reason: answer.reason }, 'a proxy was refused')
+      end(call, REFUSAL_CODES[answer.code], answer.reason)
+      return undefined
+    }
+    // It may have gone while we asked.
+    if (call.cancelled || call.destroyed) return undefined
+    const stream = new AdsStream(this.#encoded, (bytes) => call.write(bytes))
+    return { call, stream, client: answer.client, node: node.id, connectedAt: clock.now(), config: undefined }
+  }
+
+  #start(session: Session<C>, first: DeltaDiscoveryRequest): void {
+    this.#sessions.add(session)
+    this.#options.log.info({ node: session.node }, 'a proxy connected')
+    this.#guarded(session, () => this.#receive(session, first))
+    session.call.on('data', (request: DeltaDiscoveryRequest) => {
+      this.#guarded(session, () => this.#receive(session, request))
+    })
+    session.call.resume()
+  }
+
+  #receive(session: Session<C>, request: DeltaDiscoveryRequest): void {
+    const received = session.stream.receive(request)
+    if ('refused' in received) {
+      end(session.call, grpcStatus.INVALID_ARGUMENT, `${received.typeUrl}: ${received.refused}`)
+      return
+    }
+    const { kind, nack } = received
+    if (nack !== undefined) {
+      this.#options.log.warn({ node: session.node, kind, reason: nack.message }, 'a proxy refused resources')
+    }
+    if (session.config === undefined) this.#refresh(session)
+    else session.stream.pump(session.config)
+  }
+
+  #refresh(session: Session<C>): void {
+    const next = this.#options.configFor(session.client)
+    if (next === undefined) return
+    session.config = next
+    session.stream.pump(next)
+  }
+
+  /** A fault in one proxy's configuration ends that stream and no other. */
+  #guarded(session: Session<C>, run: () => void): void {
+    try {
+      run()
+    } catch (error) {
+      const text = error instanceof Error ? error.stack : String(error)
+      this.#options.log.error({ node: session.node, error: text }, 'cannot serve a proxy')
+      end(session.call, grpcStatus.INTERNAL, 'the configuration could not be built; see the control plane log')
+    }
+  }
+
+  notify(): void {
+    this.#isDirty = true
+    this.#scheduled ??= this.#options.clock.after(this.#options.coalesceMs ?? COALESCE_MS, () => {
+      this.#isDirty = false
+      this.#pushSlice([...this.#sessions].values())
+    })
+  }
+
+  #pushSlice(rest: Iterator<Session<C>>): void {
+    const { clock } = this.#options
+    this.#scheduled = undefined
+    const until = clock.monotonic() + SLICE_MS
+    for (let entry = rest.next(); entry.done !== true; entry = rest.next()) {
+      const session = entry.value
+      if (this.#sessions.has(session)) this.#guarded(session, () => this.#refresh(session))
+      if (clock.monotonic() < until) continue
+      this.#scheduled = clock.after(0, () => this.#pushSlice(rest))
+      return
+    }
+    // What changed while the slices ran.
+    if (this.#isDirty) this.notify()
+  }
+
+  status(): readonly ProxyStatus<C>[] {
+    return Array.from(this.#sessions, ({ node, client, connectedAt, stream, config }) => {
+      const synced = config !== undefined && stream.isSynced(config.config)
+      return { node, client, connectedAt, synced, ...stream.status() }
+    })
+  }
+
+  close(): void {
+    this.#scheduled?.()
+    this.#scheduled = undefined
+    for (const { call } of this.#sessions) end(call, grpcStatus.UNAVAILABLE, 'the control plane is shutting down')
+    this.#sessions.clear()
+  }
+}
+
+function refuseStateOfTheWorld(call: ServerDuplexStream<Buffer, Buffer>): void {
+  const reason = 'state-of-the-world xDS is not built yet; set api_type DELTA_GRPC (delta ADS)'
+  end(call, grpcStatus.UNIMPLEMENTED, reason)
+}
+
+function end(
+  call: ServerDuplexStream<never, Buffer> | Call | ServerDuplexStream<Buffer, Buffer>,
+  code: number,
+  details: string,
+): void {
+  // How grpc-js lets a server end a stream with a status.
+  call.emit('error', { code, details })
+}
+
+function once(run: () => void): () => void {
+  let isDone = false
+  return () => {
+    if (!isDone) run()
+    isDone = true
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * The aggregated discovery service as gRPC methods, for server and client alike. Requests and answers are protobuf-es
+ * messages, except that the server hands over finished bytes: what many proxies get is serialised once.
+ */
+import type { MethodDefinition } from '@grpc/grpc-js'
+import { fromBinary, toBinary } from '@bufbuild/protobuf'
+import {
+  type DeltaDiscoveryRequest,
+  DeltaDiscoveryRequestSchema,
+  type DeltaDiscoveryResponse,
+  DeltaDiscoveryResponseSchema,
+} from '#gen/envoy/service/discovery/v3/discovery_pb.js'
+
+const SERVICE = '/envoy.service.discovery.v3.AggregatedDiscoveryService'
+
+const encodeRequest = (request: DeltaDiscoveryRequest): Buffer =>
+  Buffer.from(toBinary(DeltaDiscoveryRequestSchema, request))
+const decodeRequest = (bytes: Buffer): DeltaDiscoveryRequest => fromBinary(DeltaDiscoveryRequestSchema, bytes)
+const decodeResponse = (bytes: Buffer): DeltaDiscoveryResponse => fromBinary(DeltaDiscoveryResponseSchema, bytes)
+
+const bytesAsTheyAre = (bytes: Buffer): Buffer => bytes
+
+/** Server side: the response is already bytes. */
+export const DELTA_SERVER: MethodDefinition<DeltaDiscoveryRequest, Buffer> = {
+  path: `${SERVICE}/DeltaAggregatedResources`,
+  requestStream: true,
+  responseStream: true,
+  requestSerialize: encodeRequest,
+  requestDeserialize: decodeRequest,
+  responseSerialize: bytesAsTheyAre,
+  responseDeserialize: bytesAsTheyAre,
+}
+
+/** State of the world: answered with a refusal that names the alternative, so nothing needs decoding. */
+export const STATE_OF_THE_WORLD: MethodDefinition<Buffer, Buffer> = {
+  path: `${SERVICE}/StreamAggregatedResources`,
+  requestStream: true,
+  responseStream: true,
+  requestSerialize: bytesAsTheyAre,
+  requestDeserialize: bytesAsTheyAre,
+  responseSerialize: bytesAsTheyAre,
+  responseDeserialize: bytesAsTheyAre,
+}
+
+/** Client side of the same method. */
+export const DELTA_CLIENT = {
+  path: DELTA_SERVER.path,
+  serialize: encodeRequest,
+  deserialize: decodeResponse,
+} as const

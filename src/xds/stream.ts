@@ -1,0 +1,98 @@
+/**
+ * One client's ADS stream on the server: its subscriptions and the order in which they are served. Make before break:
+ * clusters, endpoints and secrets first; listeners and routes once the client acknowledged the clusters; removals when
+ * listeners and routes no longer refer to them. At most one answer per kind is under way, so a slow client costs one
+ * answer, never a queue. No gRPC and no authentication here: server.ts has those.
+ */
+import type { DeltaDiscoveryRequest } from '#gen/envoy/service/discovery/v3/discovery_pb.js'
+import type { ProxyConfig, ResourceKind } from '../model/config.ts'
+import { encodeResponse, type EncodedResources, tableOf } from './encoded.ts'
+import { kindOfTypeUrl, SEND_ORDER } from './resources.ts'
+import { type Nack, Subscription, type SubscriptionStatus } from './subscription.ts'
+
+export interface VersionedConfig {
+  readonly config: ProxyConfig
+  /** Shown to people; resources have versions of their own. */
+  readonly version: string
+}
+
+const REFERRING: ReadonlySet<ResourceKind> = new Set(['listener', 'route'])
+
+export type Received =
+  | { readonly kind: ResourceKind; readonly nack?: Nack }
+  | { readonly refused: string; readonly typeUrl: string }
+
+export class AdsStream {
+  readonly #subscriptions = new Map<ResourceKind, Subscription>()
+  readonly #encoded: EncodedResources
+  readonly #write: (bytes: Buffer) => void
+  #nonces = 0
+  #bytesSent = 0
+  #version: string | undefined
+
+  constructor(encoded: EncodedResources, write: (bytes: Buffer) => void) {
+    this.#encoded = encoded
+    this.#write = write
+  }
+
+  receive(request: DeltaDiscoveryRequest): Received {
+    const kind = kindOfTypeUrl(request.typeUrl)
+    if (kind === undefined) return { refused: 'this type is not served', typeUrl: request.typeUrl }
+    let subscription = this.#subscriptions.get(kind)
+    if (subscription === undefined) {
+      subscription = new Subscription(kind, this.#encoded)
+      this.#subscriptions.set(kind, subscription)
+    }
+    const { nack, refused } = subscription.receive(request)
+    if (refused !== undefined) return { refused, typeUrl: request.typeUrl }
+    return nack === undefined ? { kind } : { kind, nack }
+  }
+
+  /** Sends what is due; called after every request and every change. */
+  pump(versioned: VersionedConfig): void {
+    this.#version = versioned.version
+    for (const kind of SEND_ORDER) {
+      const mustWait = REFERRING.has(kind) && this.#subscriptions.get('cluster')?.awaiting === true
+      if (!mustWait) this.#serve(kind, versioned, { removals: kind === 'listener' })
+    }
+    if (!this.#isReferringSettled(versioned.config)) return
+    for (const kind of SEND_ORDER.toReversed()) this.#serve(kind, versioned, { removals: true })
+  }
+
+  #serve(kind: ResourceKind, { config, version }: VersionedConfig, options: { removals: boolean }): void {
+    const subscription = this.#subscriptions.get(kind)
+    const batch = subscription?.next(tableOf(config, kind), options)
+    if (subscription === undefined || batch === undefined) return
+    this.#nonces += 1
+    const nonce = String(this.#nonces)
+    subscription.sent(nonce)
+    const bytes = encodeResponse({ kind, systemVersion: version, nonce, ...batch })
+    this.#bytesSent += bytes.length
+    this.#write(bytes)
+  }
+
+  /** Listeners are what they should be, and so are routes apart from removals that wait for this very moment. */
+  #isReferringSettled(config: ProxyConfig): boolean {
+    const listeners = this.#subscriptions.get('listener')
+    const routes = this.#subscriptions.get('route')
+    return listeners?.isClean(config.listeners) !== false && routes?.awaiting !== true
+  }
+
+  /** Whether the client has acknowledged everything in `config` that it subscribed to. */
+  isSynced(config: ProxyConfig): boolean {
+    for (const [kind, subscription] of this.#subscriptions) {
+      if (!subscription.isClean(tableOf(config, kind))) return false
+    }
+    return this.#subscriptions.size > 0
+  }
+
+  status(): {
+    readonly version: string | undefined
+    readonly bytesSent: number
+    readonly kinds: Readonly<Partial<Record<ResourceKind, SubscriptionStatus>>>
+  } {
+    const kinds: Partial<Record<ResourceKind, SubscriptionStatus>> = {}
+    for (const [kind, subscription] of this.#subscriptions) kinds[kind] = subscription.status()
+    return { version: this.#version, bytesSent: this.#bytesSent, kinds }
+  }
+}
