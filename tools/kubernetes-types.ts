@@ -40,6 +40,7 @@ const ROOTS: Readonly<Record<string, readonly string[]>> = {
     'CoreV1Event',
     'V1PodTemplateSpec',
     'V1PersistentVolumeClaim',
+    'V1Binding',
   ],
   'apps.v1': ['V1Deployment', 'V1ReplicaSet', 'V1StatefulSet', 'V1DaemonSet'],
   'autoscaling.v1': ['V1Scale'],
@@ -48,6 +49,7 @@ const ROOTS: Readonly<Record<string, readonly string[]>> = {
   'coordination.v1': ['V1Lease'],
   'rbac.v1': ['V1Role', 'V1ClusterRole', 'V1RoleBinding', 'V1ClusterRoleBinding'],
   'apiextensions.v1': ['V1CustomResourceDefinition'],
+  'admissionregistration.v1': ['V1MutatingWebhookConfiguration', 'V1ValidatingWebhookConfiguration'],
   'authentication.v1': ['AuthenticationV1TokenRequest', 'V1TokenReview', 'V1SelfSubjectReview'],
   'authorization.v1': [
     'V1SubjectAccessReview',

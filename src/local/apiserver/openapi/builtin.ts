@@ -13,6 +13,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   'discovery.k8s.io': 'discovery',
   'events.k8s.io': 'events',
   'coordination.k8s.io': 'coordination',
+  'admissionregistration.k8s.io': 'admissionregistration',
   'apiextensions.k8s.io': 'apiextensions',
   'authentication.k8s.io': 'authentication',
   'authorization.k8s.io': 'authorization',

@@ -48,6 +48,9 @@ export function typeSchema(type: string): JsonSchema | undefined {
   return schema
 }
 
+/** The table's name for a component's. */
+export const typeOfComponent = (component: string): string | undefined => typeOf.get(component)
+
 /** What `#/components/schemas/…` stands for, if the table has it. */
 export function resolveRef(ref: string): JsonSchema | undefined {
   const name = ref.startsWith(REF_PREFIX) ? ref.slice(REF_PREFIX.length) : ''

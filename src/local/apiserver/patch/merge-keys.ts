@@ -32,6 +32,10 @@ const MERGE_KEYS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'core.v1.NodeSpec': { podCIDRs: SET },
   'core.v1.NodeStatus': { ...CONDITIONS, addresses: 'type' },
   'core.v1.PersistentVolumeClaimStatus': CONDITIONS,
+  'admissionregistration.v1.MutatingWebhookConfiguration': { webhooks: 'name' },
+  'admissionregistration.v1.MutatingWebhook': { matchConditions: 'name' },
+  'admissionregistration.v1.ValidatingWebhookConfiguration': { webhooks: 'name' },
+  'admissionregistration.v1.ValidatingWebhook': { matchConditions: 'name' },
   'apps.v1.DeploymentStatus': CONDITIONS,
   'apps.v1.ReplicaSetStatus': CONDITIONS,
   'apps.v1.StatefulSetStatus': CONDITIONS,
@@ -42,6 +46,18 @@ const MERGE_KEYS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 export function mergeKeyOf(type: string | undefined, field: string): string | undefined {
   const keys = type === undefined || !Object.hasOwn(MERGE_KEYS, type) ? undefined : MERGE_KEYS[type]
   return keys !== undefined && Object.hasOwn(keys, field) ? keys[field] : undefined
+}
+
+const RETAINED: ReadonlySet<string> = new Set([
+  'core.v1.PodSpec.volumes',
+  'core.v1.PodSpec.resourceClaims',
+  'core.v1.PodStatus.resourceClaimStatuses',
+  'apps.v1.DeploymentSpec.strategy',
+])
+
+/** Unions, of which clients name the members that stay (`$retainKeys`). */
+export function retainsKeys(type: string | undefined, field: string): boolean {
+  return type !== undefined && RETAINED.has(`${type}.${field}`)
 }
 
 export const mergedLists = (): string[] =>
