@@ -5,6 +5,7 @@
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import type { Clock } from '../../runtime/clock.ts'
+import { MeshError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { Random } from '../../runtime/random.ts'
 import {
@@ -20,7 +21,7 @@ import { bootstrap, restore } from './bootstrap.ts'
 import { dispatch } from './handlers/dispatch.ts'
 import { TOKEN_ISSUER } from './handlers/documents.ts'
 import type { ApiContext, LogReader } from './handlers/scope.ts'
-import { listen } from './http/listener.ts'
+import { listen, type Listener } from './http/listener.ts'
 import { BUILTIN_KINDS } from './kinds/builtin.ts'
 import { ClusterIpAllocator } from './kinds/cluster-ip.ts'
 import type { PodMutator, RuleContext } from './kinds/kind.ts'
@@ -72,42 +73,95 @@ const VERSION = 'v1.32.4+isthmus'
 
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
   const { stateDir, clock, random, log, host } = options
-  const store = Store.open({ directory: join(stateDir, 'store'), clock, log })
-  const registry = new KindRegistry(BUILTIN_KINDS)
-  const clusterIps = new ClusterIpAllocator(options.serviceCidr, random)
-  const tokens = createTokenAuthority({ keyPath: join(stateDir, 'service-account.key'), issuer: TOKEN_ISSUER, clock })
-  const ca = loadOrCreateClusterCa({ path: join(stateDir, 'ca.pem'), commonName: 'kubernetes', clock })
-  const rules: RuleContext = { store, registry, clusterIps, clock, random, dryRun: false, warn: () => {} }
-  restore(rules)
-  const closing = new AbortController()
-  let logs: LogReader | undefined
-  const rbac = rbacView(store)
-  const context: ApiContext = {
-    store,
-    registry,
-    clusterIps,
-    clock,
-    random,
-    log,
-    tokens,
-    version: options.version ?? VERSION,
-    rbac,
-    authorize: (user, attributes) => authorize(user, attributes, rbac()),
-    logs: () => logs,
-    ...(options.mutatePod === undefined ? {} : { mutatePod: options.mutatePod }),
-    closing: closing.signal,
+  const store = openStore(options)
+  try {
+    const registry = new KindRegistry(BUILTIN_KINDS)
+    const clusterIps = new ClusterIpAllocator(options.serviceCidr, random)
+    const tokens = createTokenAuthority({ keyPath: join(stateDir, 'service-account.key'), issuer: TOKEN_ISSUER, clock })
+    const rules: RuleContext = { store, registry, clusterIps, clock, random, dryRun: false, warn: () => {} }
+    restore(rules)
+    const rbac = rbacView(store)
+    const closing = new AbortController()
+    const hooks: Hooks = { logs: undefined }
+    const context: ApiContext = {
+      store,
+      registry,
+      clusterIps,
+      clock,
+      random,
+      log,
+      tokens,
+      rbac,
+      version: options.version ?? VERSION,
+      authorize: (user, attributes) => authorize(user, attributes, rbac()),
+      logs: () => hooks.logs,
+      ...(options.mutatePod === undefined ? {} : { mutatePod: options.mutatePod }),
+      closing: closing.signal,
+    }
+    const ca = loadOrCreateClusterCa({ path: join(stateDir, 'ca.pem'), commonName: 'kubernetes', clock })
+    const serving = issueServerCertificate(ca, serverNames(host, clusterIps.apiServerIp), clock)
+    const listener = await listening(options, { serving, ca, context })
+    writing(options, () => bootstrap(rules, { host, port: listener.port }))
+    return running(options, { context, ca, listener, hooks, closing })
+  } catch (error) {
+    store.close()
+    throw error
   }
-  const serving = issueServerCertificate(ca, serverNames(host, clusterIps.apiServerIp), clock)
-  const listener = await listen({
-    host,
-    port: options.port,
-    certificate: serving.certificate,
-    key: serving.key,
-    clientCa: ca.certificate,
-    onRequest: (request, response) => dispatch(context, request, response),
-  })
-  bootstrap(rules, { host, port: listener.port })
-  const url = `https://${host}:${listener.port}`
+}
+
+interface Hooks {
+  logs: LogReader | undefined
+}
+
+function openStore({ stateDir, clock, log }: ApiServerOptions): Store {
+  try {
+    return Store.open({ directory: join(stateDir, 'store'), clock, log })
+  } catch (error) {
+    throw MeshError.from(error, 'LOCAL_STATE', `the state in ${stateDir} cannot be opened`)
+  }
+}
+
+function writing(options: ApiServerOptions, write: () => void): void {
+  try {
+    write()
+  } catch (error) {
+    throw MeshError.from(error, 'LOCAL_STATE', `the state in ${options.stateDir} cannot be written`)
+  }
+}
+
+interface Transport {
+  readonly serving: CertificateAndKey
+  readonly ca: CertificateAndKey
+  readonly context: ApiContext
+}
+
+async function listening(options: ApiServerOptions, { serving, ca, context }: Transport): Promise<Listener> {
+  const { host, port } = options
+  try {
+    return await listen({
+      host,
+      port,
+      certificate: serving.certificate,
+      key: serving.key,
+      clientCa: ca.certificate,
+      onRequest: (request, response) => dispatch(context, request, response),
+    })
+  } catch (error) {
+    throw MeshError.from(error, 'LOCAL_START', `the API server cannot listen on ${host}:${port}`)
+  }
+}
+
+interface Parts {
+  readonly context: ApiContext
+  readonly ca: CertificateAndKey
+  readonly listener: Listener
+  readonly hooks: Hooks
+  readonly closing: AbortController
+}
+
+function running(options: ApiServerOptions, { context, ca, listener, hooks, closing }: Parts): ApiServer {
+  const { store, tokens, clock } = context
+  const url = `https://${options.host}:${listener.port}`
   return {
     url,
     port: listener.port,
@@ -120,7 +174,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       return tokens.issue({ ...request, serviceAccountUid: account.metadata.uid ?? '' })
     },
     serveLogs: (reader) => {
-      logs = reader
+      hooks.logs = reader
     },
     close: async () => {
       closing.abort()

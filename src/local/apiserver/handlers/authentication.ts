@@ -1,13 +1,18 @@
 /** Who sends a request: a client certificate of this cluster's CA, a ServiceAccount token, or nobody. */
 import type { TLSSocket } from 'node:tls'
-import { ANONYMOUS, type User } from '../auth/user.ts'
+import { ANONYMOUS, AUTHENTICATED, serviceAccountGroups, type User } from '../auth/user.ts'
 import { userOfCertificate } from '../auth/certificates.ts'
 import type { HttpRequest } from '../http/response.ts'
 import { keyOf } from '../object.ts'
-import { unauthorized } from '../status.ts'
+import { badRequest, forbidden, unauthorized } from '../status.ts'
 import type { ApiContext } from './scope.ts'
 
 export function authenticate(context: ApiContext, request: HttpRequest): User {
+  const user = ownIdentity(context, request)
+  return request.headers['impersonate-user'] === undefined ? user : impersonated(context, request, user)
+}
+
+function ownIdentity(context: ApiContext, request: HttpRequest): User {
   const socket = tlsSocketOf(request)
   if (socket.authorized) {
     const user = userOfCertificate(socket.getPeerCertificate())
@@ -19,6 +24,41 @@ export function authenticate(context: ApiContext, request: HttpRequest): User {
   // Bad credentials are refused, not taken for none: a client with an expired token must learn so.
   if ('error' in result) throw unauthorized()
   return result.user
+}
+
+/** `kubectl --as`: whoever may act as another does; ignoring the header would run the request with more rights. */
+function impersonated(context: ApiContext, request: HttpRequest, user: User): User {
+  const username = String(request.headers['impersonate-user'])
+  const groups = headerValues(request, 'impersonate-group')
+  const account = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(username)
+  const [, namespace = '', name = ''] = account ?? []
+  checkMay(
+    context,
+    user,
+    account === null ? { resource: 'users', name: username } : { resource: 'serviceaccounts', name, namespace },
+  )
+  for (const group of groups) checkMay(context, user, { resource: 'groups', name: group })
+  const others = Object.keys(request.headers).filter((header) => /^impersonate-(?:uid|extra-)/.test(header))
+  if (others.length > 0) throw badRequest(`${others.join(', ')}: impersonating uid and extra is not built yet`)
+  const implied = account === null ? [AUTHENTICATED] : serviceAccountGroups(namespace)
+  return { username, groups: [...new Set([...groups, ...implied])] }
+}
+
+function checkMay(
+  context: ApiContext,
+  user: User,
+  target: { resource: string; name: string; namespace?: string },
+): void {
+  const { allowed } = context.authorize(user, { verb: 'impersonate', group: '', ...target })
+  if (allowed) return
+  const why = `User "${user.username}" cannot impersonate resource "${target.resource}" in API group "" at the cluster scope`
+  throw forbidden({ group: '', plural: target.resource, kind: '' }, target.name, why)
+}
+
+function headerValues(request: HttpRequest, name: string): string[] {
+  const value = request.headers[name]
+  if (value === undefined) return []
+  return (Array.isArray(value) ? value : value.split(',')).map((item) => item.trim())
 }
 
 function tlsSocketOf(request: HttpRequest): TLSSocket {

@@ -2,7 +2,7 @@
 import { decodeBody, decodeOptionalBody, readBody } from '../http/body.ts'
 import type { Kind } from '../kinds/kind.ts'
 import { keyOf, isJsonObject, nameOf, type ApiObject, type JsonObject } from '../object.ts'
-import { methodNotAllowed, pathNotFound, type Status } from '../status.ts'
+import { methodNotAllowed, pathNotFound, type ApiError, type Status } from '../status.ts'
 import { decodeObject } from './decode.ts'
 import { sendLogs } from './logs.ts'
 import { patchedObject, patchOf } from './patch.ts'
@@ -117,7 +117,7 @@ async function handleSubresource(scope: Scope): Promise<void> {
   if (info.subresource === 'status' && version.status) return handleStatus(scope)
   if (info.subresource === 'scale' && version.scale !== undefined) return handleScale(scope)
   const offered = kind.subresources.find((entry) => entry.name === info.subresource)
-  if (offered === undefined) throw pathNotFound()
+  if (offered === undefined) throw notOffered(scope)
   if (!offered.verbs.includes(info.verb)) throw methodNotAllowed()
   switch (info.subresource) {
     case 'log':
@@ -136,6 +136,21 @@ async function handleSubresource(scope: Scope): Promise<void> {
     default:
       throw pathNotFound()
   }
+}
+
+/** Subresources of a real server that this one does not have yet: said in words, so that nobody searches for a typo. */
+const NOT_BUILT: Readonly<Record<string, readonly string[]>> = {
+  pods: ['attach', 'ephemeralcontainers', 'eviction', 'exec', 'portforward', 'proxy', 'resize'],
+  services: ['proxy'],
+  nodes: ['proxy'],
+}
+
+function notOffered({ kind, info }: Scope): ApiError {
+  const [name = ''] = info.subresource.split('/')
+  if (kind.custom || NOT_BUILT[kind.plural]?.includes(name) !== true) return pathNotFound()
+  const instead =
+    name === 'exec' ? '; containers are processes of this machine: kubectl get pod -o wide names the address' : ''
+  return methodNotAllowed(`${kind.plural}/${name} is not built yet in local clusters${instead}`)
 }
 
 async function plainBody(scope: Scope): Promise<JsonObject> {

@@ -35,9 +35,10 @@ export function createObject(scope: Scope, input: ApiObject): ApiObject {
   object.metadata = freshMetadata(scope, input)
   // Status belongs to its own endpoint; a kind without one keeps it as plain data.
   if (version.status && kind.keepsStatusOnCreate !== true) delete object['status']
-  applyDefaults(scope, object)
-  checkValid(scope, object, undefined)
   checkNamespace(scope, nameOf(object))
+  applyDefaults(scope, object)
+  kind.rules.prepare?.(object, ruleContext(scope))
+  checkValid(scope, object, undefined)
   const key = keyOf(object.metadata.namespace, nameOf(object))
   if (context.store.get(kind.storageKey, key) !== undefined) throw duplicate(scope, input, object)
   kind.rules.admit?.(object, undefined, ruleContext(scope))
@@ -147,6 +148,7 @@ export function updateObject(scope: Scope, part: Part, change: (current: ApiObje
 }
 
 function checkStatus(scope: Scope, object: ApiObject, stored: ApiObject): void {
+  if (scope.kind.custom) scope.version.schema?.applyDefaults(object)
   const errors = [
     ...(scope.version.schema?.validate(object) ?? []),
     ...(scope.kind.rules.validateStatus?.(object, stored) ?? []),
@@ -185,12 +187,13 @@ function checkPreconditions(scope: Scope, wanted: ApiObject, stored: ApiObject):
 
 /** The stored object with the part replaced that this endpoint owns. */
 function merged(scope: Scope, part: Part, wanted: ApiObject, stored: ApiObject): ApiObject {
-  if (part === 'status') return withField(stored, 'status', wanted['status'])
+  // Copies, since defaulting works in place and stored objects are shared with every reader.
+  if (part === 'status') return withField(structuredClone(stored), 'status', wanted['status'])
   if (part === 'finalize') {
     const finalizers = isJsonObject(wanted['spec']) ? wanted['spec']['finalizers'] : undefined
     return { ...stored, spec: { ...(stored['spec'] as JsonObject | undefined), finalizers: finalizers ?? [] } }
   }
-  const object = scope.version.status ? withField(wanted, 'status', stored['status']) : { ...wanted }
+  const object = scope.version.status ? withField(wanted, 'status', structuredClone(stored['status'])) : { ...wanted }
   object.metadata = carriedMetadata(wanted, stored)
   scope.kind.rules.carry?.(object, stored)
   if (scope.kind.generation && contentChanged(scope, object, stored))

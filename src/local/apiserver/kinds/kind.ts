@@ -114,6 +114,8 @@ export interface KindRules {
   readonly defaults?: (object: ApiObject) => void
   /** Carries over what the client may not change, in place; `old` is the stored object. */
   readonly carry?: (object: ApiObject, old: ApiObject) => void
+  /** On create, before validation: what mutating admission does. May throw ApiError. In place. */
+  readonly prepare?: (object: ApiObject, context: RuleContext) => void
   readonly validate?: (object: ApiObject, old: ApiObject | undefined, context: RuleContext) => readonly FieldError[]
   /** Looks at other objects and takes resources (addresses); may throw ApiError. In place. */
   readonly admit?: (object: ApiObject, old: ApiObject | undefined, context: RuleContext) => void

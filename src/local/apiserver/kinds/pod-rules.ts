@@ -70,11 +70,11 @@ function changeErrors(spec: JsonObject, old: JsonObject): FieldError[] {
   if (isDeepStrictEqual(comparable, old)) return []
   const detail =
     'pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)'
-  return [forbiddenField('spec', detail)]
+  const hint = spec['nodeName'] === old['nodeName'] ? '' : ' (a pod gets its node by POST to pods/<name>/binding)'
+  return [forbiddenField('spec', detail + hint)]
 }
 
-function admit(pod: ApiObject, old: ApiObject | undefined, context: RuleContext): void {
-  if (old !== undefined) return
+function prepare(pod: ApiObject, context: RuleContext): void {
   mutate(pod, context)
   const spec = ensureChild(pod, 'spec')
   setDefault(spec, 'serviceAccountName', 'default')
@@ -135,7 +135,7 @@ function tokenVolume(name: string): JsonObject {
   }
 }
 
-export const POD_RULES: KindRules = { defaults, validate, admit }
+export const POD_RULES: KindRules = { defaults, prepare, validate }
 
 /** A pod that never reached a node, or has ended, has nothing to wait for. */
 export function podGraceSeconds(pod: ApiObject, asked: number | undefined): number {
