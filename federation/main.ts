@@ -1,0 +1,198 @@
+/**
+ * `isthmus federation`: the composition root. Mirrors the cluster from the start; competes for the lease; while leader,
+ * runs a Term. Everything long-lived is built here or in the Term, nothing anywhere else.
+ */
+import { readFile } from 'node:fs/promises'
+import type { Server } from 'node:http'
+import { inClusterConnection } from '../src/kube/connection.ts'
+import { createKubeClient } from '../src/kube/http-client.ts'
+import { LeaseLock, type Leadership } from '../src/kube/lease-lock.ts'
+import { trustDomainOf } from '../src/model/identity.ts'
+import {
+  OBJECTS,
+  PROXY_STATE_PATH,
+  SERVING_ROOT_PATH,
+  SYSTEM_ACCOUNTS,
+  SYSTEM_NAMESPACE,
+  TOKEN_PATH,
+} from '../src/model/names.ts'
+import { PORTS } from '../src/model/ports.ts'
+import { requestCertificate } from '../src/pki/certificate-client.ts'
+import { WORKLOAD_TTL_MS } from '../src/pki/issue.ts'
+import { WorkloadIdentity } from '../src/pki/workload-identity.ts'
+import { systemClock } from '../src/runtime/clock.ts'
+import { readSettings } from '../src/runtime/config.ts'
+import { MeshError, messageOf } from '../src/runtime/errors.ts'
+import { createLog, type Log } from '../src/runtime/log.ts'
+import { lookupVia } from '../src/runtime/network.ts'
+import { mounted } from '../src/runtime/paths.ts'
+import { systemRandom } from '../src/runtime/random.ts'
+import { Readiness } from '../src/runtime/readiness.ts'
+import { FEDERATION_SETTINGS, LEASE } from './config.ts'
+import { parseCidr } from './exports/virtual-ips.ts'
+import { federationMetrics } from './metrics.ts'
+import { Mirror } from './mirror.ts'
+import { GatewayResolver } from './peers/resolver.ts'
+import { metricsServer, readinessServer } from './serve.ts'
+import { Term, type TermOptions } from './term.ts'
+import { ClusterMaterial } from './trust/cluster-material.ts'
+
+const clock = systemClock
+const random = systemRandom
+const TERM_RETRY_MS = 2_000
+
+export async function main(argv: readonly string[]): Promise<void> {
+  if (argv.length > 0) throw new MeshError('USAGE', `isthmus federation takes no arguments: ${argv.join(' ')}`)
+  const settings = readSettings('federation', FEDERATION_SETTINGS, process.env)
+  const { cluster, mesh, podIp, podName } = settings
+  const own = { cluster, mesh }
+  const cidr = parseCidr(settings.clustersetCidr)
+  const log = createLog('federation', settings.logLevel)
+  const lookup = lookupVia(settings.resolver)
+
+  const client = createKubeClient(inClusterConnection(), { userAgent: 'isthmus-federation/v1' })
+  const onError = (error: unknown): void => log.warn({ reason: messageOf(error) }, 'Kubernetes API')
+  const mirror = new Mirror({ client, clock, random, onError })
+  const identity = createIdentity({ own, address: settings.controlPlane, lookup, log })
+  const material = new ClusterMaterial({ mirror, identity, own })
+  const certified = material.hasTrust().then(() => identity.start())
+  const lock = new LeaseLock({
+    client,
+    namespace: SYSTEM_NAMESPACE,
+    name: OBJECTS.federationLease,
+    identity: podName,
+    clock,
+    random,
+    ...LEASE,
+    onError,
+  })
+  const terms = new Terms(lock, log, {
+    own,
+    client,
+    mirror,
+    leadership: lock,
+    material,
+    certified,
+    resolver: new GatewayResolver(lookup, random),
+    cidr,
+    listen: { address: podIp, peerPort: PORTS.federationPeer, joinPort: PORTS.federationJoin },
+    clock,
+    random,
+    log,
+  })
+
+  const readiness = new Readiness()
+  const synced = readiness.register('the first lists of the Kubernetes API')
+  const metrics = metricsServer(federationMetrics(() => terms.current))
+  const ready = readinessServer(readiness)
+  await Promise.all([listen(metrics, PORTS.controlMetrics, podIp), listen(ready, PORTS.readiness, podIp)])
+  mirror.start()
+  await mirror.synced()
+  synced()
+  log.info({ cluster, mesh }, 'mirror synced; competing for the lease')
+  lock.start()
+  await stopSignal()
+
+  log.info('stopping')
+  ready.close()
+  metrics.close()
+  await terms.stop()
+  await lock.stop()
+  identity.stop()
+  await mirror.stop()
+  client.close()
+}
+
+/** Runs a Term while the lock is held; a term that cannot begin is tried again. */
+class Terms {
+  readonly #lock: LeaseLock
+  readonly #log: Log
+  readonly #options: TermOptions
+  #stopped = false
+  /** Terms follow one another: the next begins when the last has let go of its ports. */
+  #turn: Promise<void> = Promise.resolve()
+  current: Term | undefined
+
+  constructor(lock: LeaseLock, log: Log, options: TermOptions) {
+    this.#lock = lock
+    this.#log = log
+    this.#options = options
+    lock.onChange((leadership) => this.#changed(leadership))
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#changed({ isLeader: false, epoch: 0 })
+    await this.#turn
+  }
+
+  #changed({ isLeader, epoch }: Leadership): void {
+    const ending = this.current
+    this.current = undefined
+    if (ending !== undefined) this.#turn = this.#turn.then(() => ending.stop())
+    this.#log.info({ isLeader, epoch }, isLeader ? 'leading' : 'not leading')
+    if (isLeader) this.#turn = this.#turn.then(() => this.#begin())
+  }
+
+  #begin(): void {
+    if (this.#stopped || !this.#lock.isLeader || this.current !== undefined) return
+    const term = new Term(this.#options)
+    this.current = term
+    // Not part of the turn: a term waits for its certificate, maybe for long, and must be stoppable meanwhile.
+    term.start().catch((error: unknown) => {
+      this.#log.error({ reason: messageOf(error) }, 'the term could not begin')
+      if (this.current !== term) return
+      this.current = undefined
+      this.#turn = this.#turn.then(() => term.stop())
+      clock.after(TERM_RETRY_MS, () => {
+        this.#turn = this.#turn.then(() => this.#begin())
+      })
+    })
+  }
+}
+
+function createIdentity(options: {
+  own: { cluster: string; mesh: string }
+  address: string
+  lookup: ReturnType<typeof lookupVia>
+  log: Log
+}): WorkloadIdentity {
+  const { own, address, lookup, log } = options
+  const trustDomain = trustDomainOf(own.cluster, own.mesh)
+  return new WorkloadIdentity({
+    id: { trustDomain, namespace: SYSTEM_NAMESPACE, serviceAccount: SYSTEM_ACCOUNTS.federation },
+    directory: mounted(PROXY_STATE_PATH),
+    clock,
+    random,
+    request: async (csrPem) => {
+      const [token, servingRootPem] = await Promise.all([
+        readFile(mounted(TOKEN_PATH), 'utf8'),
+        readFile(mounted(SERVING_ROOT_PATH), 'utf8'),
+      ])
+      const ttlSeconds = WORKLOAD_TTL_MS / 1_000
+      return requestCertificate({
+        address,
+        servingRootPem,
+        token,
+        csrPem,
+        ttlSeconds,
+        ...(lookup === undefined ? {} : { lookup }),
+      })
+    },
+    onFailure: (error, retryMs) => log.warn({ code: error.code, retryMs }, error.message),
+  })
+}
+
+function listen(server: Server, port: number, address: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, address, resolve)
+  })
+}
+
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('SIGTERM', () => resolve())
+    process.once('SIGINT', () => resolve())
+  })
+}
