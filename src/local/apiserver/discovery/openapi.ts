@@ -1,11 +1,11 @@
 /** Which OpenAPI documents there are, made when first asked for and again when the kinds change. */
 import { createHash } from 'node:crypto'
 import { apiVersionOf } from '../kinds/kind.ts'
-import type { KindRegistry } from '../kinds/registry.ts'
+import type { KindRegistry, ServedKind } from '../kinds/registry.ts'
 import type { JsonObject } from '../object.ts'
+import { openapiV3, type OpenApiKind } from '../openapi/document.ts'
 
-/** An empty swagger 2.0 document: kubectl then reports unknown kinds by their names instead of a failed validation. */
-export const OPENAPI_V2 = Buffer.from('0a03322e3012080a01781203312e304200', 'hex')
+/** The media type with a dot where kubectl asks with an at sign: Go's parser takes no other. */
 export const OPENAPI_V2_TYPE = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf'
 
 interface Cache {
@@ -25,23 +25,28 @@ function cacheOf(registry: KindRegistry): Map<string, string> {
 }
 
 /** `api/v1` or `apis/apps/v1`; undefined when not served. */
-export async function openapiText(registry: KindRegistry, path: string): Promise<string | undefined> {
+export function openapiText(registry: KindRegistry, path: string): string | undefined {
   const texts = cacheOf(registry)
   const known = texts.get(path)
   if (known !== undefined) return known
   const found = registry.groupVersions().find(({ group, version }) => pathOf(group, version) === path)
   if (found === undefined) return undefined
-  const { openapiV3 } = await import('../openapi/document.ts')
-  const text = JSON.stringify(openapiV3(found, registry.inGroupVersion(found.group, found.version)))
+  const kinds = registry.inGroupVersion(found.group, found.version).map(documented)
+  const text = JSON.stringify(openapiV3(apiVersionOf(found.group, found.version), kinds))
   texts.set(path, text)
   return text
 }
 
-export async function openapiPaths(registry: KindRegistry): Promise<JsonObject> {
+function documented({ kind, version }: ServedKind): OpenApiKind {
+  const { group, plural, namespaced, verbs } = kind
+  return { group, version: version.version, kind: kind.kind, plural, namespaced, verbs, schema: version.openapiSchema }
+}
+
+export function openapiPaths(registry: KindRegistry): JsonObject {
   const paths: [string, JsonObject][] = []
   for (const { group, version } of registry.groupVersions()) {
     const path = pathOf(group, version)
-    const hash = hashOf((await openapiText(registry, path)) ?? '')
+    const hash = hashOf(openapiText(registry, path) ?? '')
     paths.push([path, { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` }])
   }
   return { paths: Object.fromEntries(paths) }

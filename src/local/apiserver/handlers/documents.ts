@@ -1,15 +1,16 @@
 /** Everything that is not a resource: version, health, discovery and OpenAPI documents, the token issuer's keys. */
 import { aggregatedDiscovery } from '../discovery/aggregated.ts'
 import { apiGroup, apiGroupList, apiResourceList, apiVersions } from '../discovery/legacy.ts'
-import { hashOf, openapiPaths, openapiText, OPENAPI_V2, OPENAPI_V2_TYPE } from '../discovery/openapi.ts'
+import { hashOf, openapiPaths, openapiText, OPENAPI_V2_TYPE } from '../discovery/openapi.ts'
 import { parseAccept } from '../http/negotiation.ts'
 import { sendBytes, sendJson, type HttpResponse } from '../http/response.ts'
 import type { KindRegistry } from '../kinds/registry.ts'
 import type { JsonObject } from '../object.ts'
+import { openapiV2Empty } from '../openapi/document.ts'
 import { methodNotAllowed, pathNotFound } from '../status.ts'
 import type { Exchange } from './scope.ts'
 
-export async function handleDocument(exchange: Exchange): Promise<void> {
+export function handleDocument(exchange: Exchange): void {
   const { method, response } = exchange
   const path = exchange.info.path.replace(/(?<=.)\/+$/, '')
   if (method !== 'GET' && method !== 'HEAD') throw isKnown(path) ? methodNotAllowed() : pathNotFound()
@@ -27,9 +28,9 @@ export async function handleDocument(exchange: Exchange): Promise<void> {
     case '/openid/v1/jwks':
       return sendJson(response, exchange.context.tokens.jwks(), { contentType: 'application/jwk-set+json' })
     case '/openapi/v2':
-      return sendBytes(response, OPENAPI_V2, { contentType: OPENAPI_V2_TYPE })
+      return sendBytes(response, Buffer.from(openapiV2Empty()), { contentType: OPENAPI_V2_TYPE })
     case '/openapi/v3':
-      return sendTagged(exchange, JSON.stringify(await openapiPaths(exchange.context.registry)), 'application/json')
+      return sendTagged(exchange, JSON.stringify(openapiPaths(exchange.context.registry)), 'application/json')
     default:
       return path.startsWith('/openapi/v3/')
         ? sendOpenapi(exchange, path.slice('/openapi/v3/'.length))
@@ -126,9 +127,9 @@ function sendNotModified(response: HttpResponse, headers: Readonly<Record<string
 const IMMUTABLE_YEAR_MS = 365 * 24 * 3600 * 1000
 
 /** With the right hash the document never changes; a wrong one is sent on to the right one. */
-async function sendOpenapi(exchange: Exchange, groupVersion: string): Promise<void> {
+function sendOpenapi(exchange: Exchange, groupVersion: string): void {
   const { context, query, response } = exchange
-  const text = await openapiText(context.registry, groupVersion)
+  const text = openapiText(context.registry, groupVersion)
   if (text === undefined) throw pathNotFound()
   const hash = hashOf(text)
   const asked = query.get('hash')

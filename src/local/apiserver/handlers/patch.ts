@@ -4,6 +4,7 @@ import { mediaTypeOf, parseJson } from '../http/body.ts'
 import { applyJsonPatch } from '../patch/json-patch.ts'
 import { applyMergePatch } from '../patch/merge-patch.ts'
 import { PatchError } from '../patch/patch-error.ts'
+import { applyStrategicPatch } from '../patch/strategic.ts'
 import type { ApiObject, JsonObject } from '../object.ts'
 import { ApiError, badRequest, invalid, tooLarge, unsupportedMediaType } from '../status.ts'
 import { decodeObject } from './decode.ts'
@@ -17,7 +18,7 @@ const APPLY_PATCH = 'application/apply-patch+yaml'
 export type Patch = (current: JsonObject) => JsonObject
 
 /** `kind` is what strategic merge goes by: the object's own, or Scale. */
-export async function patchOf(scope: Scope, body: Buffer, kind: string): Promise<Patch> {
+export function patchOf(scope: Scope, body: Buffer, kind: string): Patch {
   const type = mediaTypeOf(scope.request.headers['content-type'])
   refuseForce(scope, type)
   switch (type) {
@@ -32,7 +33,6 @@ export async function patchOf(scope: Scope, body: Buffer, kind: string): Promise
     case STRATEGIC_PATCH: {
       if (scope.kind.custom) throw unsupportedMediaType([JSON_PATCH, MERGE_PATCH])
       const patch = parsePatch(body)
-      const { applyStrategicPatch } = await import('../patch/strategic.ts')
       return (current) => applied(() => applyStrategicPatch(current, patch, kind))
     }
     case APPLY_PATCH:

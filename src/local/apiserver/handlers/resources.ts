@@ -82,7 +82,7 @@ async function update(scope: Scope): Promise<void> {
 }
 
 async function patch(scope: Scope): Promise<void> {
-  const apply = await patchOf(scope, await body(scope), scope.kind.kind)
+  const apply = patchOf(scope, await body(scope), scope.kind.kind)
   return sendResource(
     scope,
     updateObject(scope, 'main', (current) => patchedObject(scope, apply, current)),
@@ -170,7 +170,7 @@ async function handleStatus(scope: Scope): Promise<void> {
       )
     }
     case 'patch': {
-      const apply = await patchOf(scope, await body(scope), scope.kind.kind)
+      const apply = patchOf(scope, await body(scope), scope.kind.kind)
       return sendResource(
         scope,
         updateObject(scope, 'status', (current) => patchedObject(scope, apply, current)),
@@ -193,7 +193,7 @@ async function handleScale(scope: Scope): Promise<void> {
       )
     }
     case 'patch': {
-      const apply = await patchOf(scope, await body(scope), 'Scale')
+      const apply = patchOf(scope, await body(scope), 'Scale')
       return sendObject(
         scope,
         updateScale(scope, (scale) => apply(scale)),

@@ -91,7 +91,7 @@ function decodeYaml(body: Buffer): DecodedBody {
   return { value, duplicates: [] }
 }
 
-/** protobufjs is loaded by the first client that needs it: the mesh's own parts speak JSON. */
+/** The decoder's tables are loaded by the first client that needs them: the mesh's own parts speak JSON. */
 async function decodeBinary(body: Buffer): Promise<DecodedBody> {
   const { decodeProtobuf } = await import('../protobuf/decode.ts')
   let decoded: { apiVersion: string; kind: string; object: unknown }

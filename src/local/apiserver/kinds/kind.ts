@@ -5,7 +5,8 @@
 import type { Clock } from '../../../runtime/clock.ts'
 import type { Random } from '../../../runtime/random.ts'
 import type { CompiledSchema, FieldError } from '../crd/structural.ts'
-import type { ApiObject, JsonObject } from '../object.ts'
+import type { ApiObject } from '../object.ts'
+import type { JsonSchema } from '../openapi/json-schema.ts'
 import type { Store } from '../store/store.ts'
 import type { FieldReader } from '../store/selectors.ts'
 import type { ClusterIpAllocator } from './cluster-ip.ts'
@@ -40,7 +41,7 @@ export interface KindVersion {
   readonly fields: Readonly<Record<string, FieldReader>>
   readonly schema?: CompiledSchema
   /** The schema as the CRD wrote it, for OpenAPI; absent for built-ins, whose tables lie in openapi/. */
-  readonly openapiSchema?: JsonObject
+  readonly openapiSchema?: JsonSchema
   /** Between this version's shape and the stored one; absent: only apiVersion differs. */
   readonly convert?: { readonly toStorage: Conversion; readonly fromStorage: Conversion }
 }
