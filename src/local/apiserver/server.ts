@@ -98,7 +98,8 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       ...(options.mutatePod === undefined ? {} : { mutatePod: options.mutatePod }),
       closing: closing.signal,
     }
-    const ca = loadOrCreateClusterCa({ path: join(stateDir, 'ca.pem'), commonName: 'kubernetes', clock })
+    // Not the serving certificate's name: OpenSSL takes a leaf named as its issuer for self-signed.
+    const ca = loadOrCreateClusterCa({ path: join(stateDir, 'ca.pem'), commonName: 'kubernetes-ca', clock })
     const serving = issueServerCertificate(ca, serverNames(host, clusterIps.apiServerIp), clock)
     const listener = await listening(options, { serving, ca, context })
     writing(options, () => bootstrap(rules, { host, port: listener.port }))
