@@ -4,6 +4,7 @@
  */
 export const DESCRIPTIONS: Readonly<Record<string, string>> = {
   'api.resource.Quantity': 'An amount with an optional unit: 500m, 2, 64Mi, 1.5Gi.',
+  'util.intstr.IntOrString': 'A number, or the name of one.',
 
   'meta.v1.ObjectMeta': 'What every object has: its name, labels and history.',
   'meta.v1.ObjectMeta.name': 'Unique among objects of the kind in the namespace; cannot change.',

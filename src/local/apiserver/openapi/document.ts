@@ -98,6 +98,9 @@ function publish(schema: JsonSchema, type: string | undefined, schemas: Map<stri
   const published: Record<string, unknown> = { ...rest }
   if (format !== undefined && format !== 'quantity')
     published['format'] = format === 'date-time-micro' ? 'date-time' : format
+  // Clients that know no Kubernetes extensions read the type here.
+  if (schema['x-kubernetes-int-or-string'] === true && anyOf === undefined && allOf === undefined)
+    published['oneOf'] = [{ type: 'integer' }, { type: 'string' }]
   if (properties !== undefined) {
     published['properties'] = Object.fromEntries(
       Object.entries(properties).map(([name, property]) => [name, { ...inner(property), ...patchMeta(type, name) }]),

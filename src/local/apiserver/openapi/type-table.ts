@@ -9,6 +9,7 @@ import table from './type-table.json' with { type: 'json' }
 
 const TYPES: Readonly<Record<string, string>> = table
 const QUANTITY = 'api.resource.Quantity'
+const INT_OR_STRING = 'util.intstr.IntOrString'
 
 const SCALARS: Readonly<Record<string, JsonSchema>> = {
   s: { type: 'string' },
@@ -19,7 +20,7 @@ const SCALARS: Readonly<Record<string, JsonSchema>> = {
   t: { type: 'string', format: 'date-time' },
   u: { type: 'string', format: 'date-time-micro' },
   y: { type: 'string', format: 'byte' },
-  x: { 'x-kubernetes-int-or-string': true },
+  x: { $ref: `${REF_PREFIX}${componentName(INT_OR_STRING)}` },
   a: { 'x-kubernetes-preserve-unknown-fields': true },
   q: { $ref: `${REF_PREFIX}${componentName(QUANTITY)}` },
 }
@@ -27,7 +28,7 @@ const SCALARS: Readonly<Record<string, JsonSchema>> = {
 /** `io.k8s.api.core.v1.Pod` for `core.v1.Pod`: the names that Kubernetes' own documents use. */
 export function componentName(type: string): string {
   if (type.startsWith('meta.')) return `io.k8s.apimachinery.pkg.apis.${type}`
-  if (type === QUANTITY) return `io.k8s.apimachinery.pkg.${type}`
+  if (type === QUANTITY || type === INT_OR_STRING) return `io.k8s.apimachinery.pkg.${type}`
   if (type.startsWith('apiextensions.')) return `io.k8s.apiextensions-apiserver.pkg.apis.${type}`
   return `io.k8s.api.${type}`
 }
@@ -35,7 +36,7 @@ export function componentName(type: string): string {
 const refTo = (type: string): JsonSchema => ({ $ref: REF_PREFIX + componentName(type) })
 /** Ends the name of a type that may also be a plain boolean, written `|b` in the table. */
 const OR_BOOLEAN = 'OrBool'
-const typeOf = new Map([...Object.keys(TYPES), QUANTITY].map((type) => [componentName(type), type]))
+const typeOf = new Map([...Object.keys(TYPES), QUANTITY, INT_OR_STRING].map((type) => [componentName(type), type]))
 const compiled = new Map<string, JsonSchema>()
 const fieldMaps = new Map<string, ReadonlyMap<string, string>>()
 
@@ -43,7 +44,7 @@ const fieldMaps = new Map<string, ReadonlyMap<string, string>>()
 export function typeSchema(type: string): JsonSchema | undefined {
   const known = compiled.get(type)
   if (known !== undefined) return known
-  const schema = type === QUANTITY ? quantity() : build(type)
+  const schema = unions.get(type) ?? build(type)
   if (schema !== undefined) compiled.set(type, schema)
   return schema
 }
@@ -76,10 +77,14 @@ export function fieldsOf(type: string): ReadonlyMap<string, string> {
   return fields
 }
 
-function quantity(): JsonSchema {
-  const description = DESCRIPTIONS[QUANTITY] ?? ''
-  return { description, format: 'quantity', oneOf: [{ type: 'string' }, { type: 'number' }] }
-}
+/** The two types that are one of several scalars. */
+const unions: ReadonlyMap<string, JsonSchema> = new Map([
+  [
+    QUANTITY,
+    described({ format: 'quantity', oneOf: [{ type: 'string' }, { type: 'number' }] }, DESCRIPTIONS[QUANTITY]),
+  ],
+  [INT_OR_STRING, described({ 'x-kubernetes-int-or-string': true }, DESCRIPTIONS[INT_OR_STRING])],
+])
 
 function build(type: string): JsonSchema | undefined {
   const text = Object.hasOwn(TYPES, type) ? TYPES[type] : undefined
