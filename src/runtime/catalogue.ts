@@ -30,6 +30,30 @@ export const CATALOGUE = {
   },
   POD_UNKNOWN: { title: 'A pod is not there or has no address.', hint: 'List them with `kubectl get pods`; give the namespace with -n.' },
   ADMIN_UNREACHABLE: { title: 'A proxy does not answer on its admin port.', hint: 'Check that the pod has a sidecar and runs (`kubectl get pod`, `kubectl logs -c isthmus-proxy`).' },
+  LOCAL_CONFIG: {
+    title: 'The description of a local cluster is wrong.',
+    hint: 'Correct the field that the message names; `isthmus local up --help` shows both forms.',
+  },
+  LOCAL_NO_NETWORK: {
+    title: 'No 127.<n>.0.0/16 network could be taken for a local cluster.',
+    hint: 'Stop local clusters that are no longer needed (`isthmus local down`), or whatever listens on that port.',
+  },
+  LOCAL_RUNNING: {
+    title: 'The local cluster runs already.',
+    hint: 'See `isthmus local status`; `isthmus local down` stops it, another --state directory keeps both.',
+  },
+  LOCAL_NOT_RUNNING: {
+    title: 'The local cluster does not run.',
+    hint: 'Start it with `isthmus local up`, or name the directory it was started with (--state).',
+  },
+  LOCAL_START: {
+    title: 'A local cluster could not be started.',
+    hint: 'The message names the cause; the rest of the story stands in cluster.log beside the state of the cluster.',
+  },
+  LOCAL_STATE: {
+    title: 'The state directory of a local cluster cannot be used.',
+    hint: 'Free some space or correct its rights, or name another directory with --state.',
+  },
   LOCAL_KEY_UNUSABLE: {
     title: 'A key or certificate file of a local cluster cannot be used.',
     hint: 'Remove the file and start the cluster again: it makes a new one, and tokens and kubeconfigs made from the old one end.',

@@ -1,0 +1,191 @@
+/**
+ * Liveness, readiness and startup probes. `runProbe` asks once; `ProbeLoop` asks on the probe's period and reports
+ * when the verdict turns. One deviation from the kubelet: until the first success it also asks in between, so that a
+ * pod is ready when it is ready and not up to a period later; those questions never count as failures.
+ */
+import { spawn } from 'node:child_process'
+import { request as httpRequest } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import { connect } from 'node:net'
+import type { Container, Probe } from '../../kube/kinds.ts'
+import type { Cancel, Clock } from '../../runtime/clock.ts'
+
+export interface ProbeTarget {
+  readonly podIp: string
+  readonly ports: Container['ports']
+  readonly cwd: string
+  readonly env: Readonly<Record<string, string>>
+}
+
+export interface ProbeResult {
+  readonly ok: boolean
+  readonly message: string
+}
+
+const OK: ProbeResult = { ok: true, message: '' }
+const EXEC_OUTPUT_BYTES_MAX = 4_096
+
+/** Between the kubelet's periods, until the first success. */
+const EAGER_PERIOD_MS = 250
+
+export function runProbe(probe: Probe, target: ProbeTarget): Promise<ProbeResult> {
+  const timeoutMs = (probe.timeoutSeconds ?? 1) * 1000
+  if (probe.httpGet !== undefined) return probeHttp(probe.httpGet, target, timeoutMs)
+  if (probe.tcpSocket !== undefined) {
+    const port = portNumber(probe.tcpSocket.port, target)
+    return probeTcp(probe.tcpSocket.host ?? target.podIp, port, timeoutMs)
+  }
+  if (probe.exec !== undefined) return probeExec(probe.exec.command ?? [], target, timeoutMs)
+  return Promise.resolve({ ok: false, message: 'only httpGet, tcpSocket and exec probes are built for local clusters' })
+}
+
+function probeHttp(
+  get: NonNullable<Probe['httpGet']>,
+  target: ProbeTarget,
+  timeoutMs: number,
+): Promise<ProbeResult> {
+  const headers: Record<string, string> = { 'user-agent': 'kube-probe/1.32' }
+  for (const { name, value } of get.httpHeaders ?? []) headers[name.toLowerCase()] = value
+  const options = {
+    host: get.host ?? target.podIp,
+    port: portNumber(get.port, target),
+    path: get.path ?? '/',
+    headers,
+    agent: false as const,
+    signal: AbortSignal.timeout(timeoutMs),
+    // The kubelet does not verify either: a probe asks for life, not for identity.
+    rejectUnauthorized: false,
+  }
+  return new Promise((resolve) => {
+    const request = (get.scheme === 'HTTPS' ? httpsRequest : httpRequest)(options, (response) => {
+      const status = response.statusCode ?? 0
+      response.resume()
+      response.once('close', () => request.destroy())
+      resolve(status >= 200 && status < 400 ? OK : { ok: false, message: `HTTP probe failed with statuscode: ${status}` })
+    })
+    request.on('error', (error) => resolve({ ok: false, message: `Get "${options.path}": ${error.message}` }))
+    request.end()
+  })
+}
+
+function probeTcp(host: string, port: number, timeoutMs: number): Promise<ProbeResult> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port })
+    const finish = (result: ProbeResult): void => {
+      socket.destroy()
+      resolve(result)
+    }
+    socket.setTimeout(timeoutMs, () => finish({ ok: false, message: `dial tcp ${host}:${port}: i/o timeout` }))
+    socket.once('connect', () => finish(OK))
+    socket.once('error', (error) => finish({ ok: false, message: `dial tcp ${host}:${port}: ${error.message}` }))
+  })
+}
+
+/** Also runs preStop hooks: the same command in the same environment. */
+export function probeExec(
+  command: readonly string[],
+  target: { readonly cwd: string; readonly env: Readonly<Record<string, string>> },
+  timeoutMs: number,
+): Promise<ProbeResult> {
+  return new Promise((resolve) => {
+    const [file = '', ...args] = command
+    const child = spawn(file, args, {
+      cwd: target.cwd,
+      env: target.env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: timeoutMs,
+      killSignal: 'SIGKILL',
+    })
+    let output = ''
+    const collect = (chunk: Buffer): void => {
+      if (output.length < EXEC_OUTPUT_BYTES_MAX) output += chunk.toString('utf8')
+    }
+    child.stdout.on('data', collect)
+    child.stderr.on('data', collect)
+    child.once('error', (error) => resolve({ ok: false, message: error.message }))
+    child.once('exit', (code, signal) => {
+      if (code === 0) resolve(OK)
+      else resolve({ ok: false, message: signal === null ? output.trim() || `exit code ${code}` : 'command timed out' })
+    })
+  })
+}
+
+function portNumber(port: number | string, target: ProbeTarget): number {
+  if (typeof port === 'number') return port
+  return target.ports?.find((each) => each.name === port)?.containerPort ?? Number(port)
+}
+
+export interface ProbeLoopOptions {
+  readonly probe: Probe
+  readonly clock: Clock
+  /** Asks once. */
+  readonly ask: () => Promise<ProbeResult>
+  /** The verdict turned, or (`ok: false`) failed anew after `failureThreshold` more questions. */
+  readonly onVerdict: (verdict: ProbeResult) => void
+}
+
+/** Runs until stopped; while paused (its process is stopped by a fault) it asks nothing and changes nothing. */
+export class ProbeLoop {
+  readonly #options: ProbeLoopOptions
+  #verdict: boolean | undefined
+  #successes = 0
+  #failures = 0
+  #stopped = false
+  #paused = false
+  #cancel: Cancel = () => {}
+  #dueMs: number
+
+  constructor(options: ProbeLoopOptions) {
+    this.#options = options
+    const initialMs = (options.probe.initialDelaySeconds ?? 0) * 1000
+    this.#dueMs = options.clock.monotonic() + initialMs
+    this.#schedule(initialMs)
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#cancel()
+  }
+
+  pause(paused: boolean): void {
+    this.#paused = paused
+  }
+
+  #schedule(delayMs: number): void {
+    if (!this.#stopped) this.#cancel = this.#options.clock.after(delayMs, () => void this.#turn())
+  }
+
+  async #turn(): Promise<void> {
+    const { clock, probe } = this.#options
+    const periodMs = (probe.periodSeconds ?? 10) * 1000
+    if (this.#paused) {
+      this.#schedule(EAGER_PERIOD_MS)
+      return
+    }
+    const counts = clock.monotonic() >= this.#dueMs
+    if (counts) this.#dueMs = clock.monotonic() + periodMs
+    const result = await this.#options.ask()
+    // A verdict reached while the process was being stopped is not about the program.
+    if (!this.#stopped && !this.#paused) this.#judge(result, counts)
+    this.#schedule(this.#verdict === true ? periodMs : Math.min(periodMs, EAGER_PERIOD_MS))
+  }
+
+  #judge(result: ProbeResult, counts: boolean): void {
+    const { probe, onVerdict } = this.#options
+    if (result.ok) {
+      this.#failures = 0
+      this.#successes++
+      if (this.#verdict === true || this.#successes < (probe.successThreshold ?? 1)) return
+      this.#verdict = true
+      onVerdict(result)
+      return
+    }
+    this.#successes = 0
+    if (!counts) return
+    this.#failures++
+    if (this.#failures < (probe.failureThreshold ?? 3)) return
+    this.#failures = 0
+    this.#verdict = false
+    onVerdict(result)
+  }
+}
