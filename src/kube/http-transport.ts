@@ -129,7 +129,7 @@ export class HttpTransport {
     credentials: KubeCredentials,
     agent: Agent,
     signal: AbortSignal,
-  ): Promise<{ response: IncomingMessage; destroy: (error: Error) => void }> {
+  ): Promise<{ response: IncomingMessage; destroy: () => void }> {
     const { headers: authorization, ...tls } = credentials
     const options: RequestOptions = {
       ...tls,
@@ -147,10 +147,9 @@ export class HttpTransport {
       ...(this.#connection.lookup === undefined ? {} : { lookup: this.#connection.lookup }),
     }
     return new Promise((resolve, reject) => {
-      const request = httpsRequest(options, (response) =>
-        resolve({ response, destroy: (error) => void request.destroy(error) }),
-      )
-      request.once('error', (error: NodeJS.ErrnoException) => {
+      const request = httpsRequest(options, (response) => resolve({ response, destroy: () => void request.destroy() }))
+      // Stays on: a socket may fail again after the answer began, and no one else listens then.
+      request.on('error', (error: NodeJS.ErrnoException) => {
         const stale = request.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
         reject(stale ? new StaleConnectionError(error.message, { cause: error }) : error)
       })
@@ -200,15 +199,14 @@ function describe(response: IncomingMessage): Pick<HttpAnswer, 'contentType' | '
   }
 }
 
-async function collect(response: IncomingMessage, bytesMax: number, destroy: (error: Error) => void): Promise<string> {
+async function collect(response: IncomingMessage, bytesMax: number, destroy: () => void): Promise<string> {
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of response as AsyncIterable<Buffer>) {
     bytes += chunk.length
     if (bytes > bytesMax) {
-      const error = new KubeError(0, 'ResponseTooLarge', `the API server's answer exceeds ${bytesMax} bytes`)
-      destroy(error)
-      throw error
+      destroy()
+      throw new KubeError(0, 'ResponseTooLarge', `the API server's answer exceeds ${bytesMax} bytes`)
     }
     chunks.push(chunk)
   }
@@ -219,7 +217,7 @@ interface LineReader {
   readonly bytesMax: number
   readonly onLine: (line: string) => void
   readonly onData: () => void
-  readonly destroy: (error: Error) => void
+  readonly destroy: () => void
 }
 
 async function readLines(response: IncomingMessage, reader: LineReader): Promise<void> {
@@ -245,7 +243,7 @@ async function readLines(response: IncomingMessage, reader: LineReader): Promise
       }
     }
   } catch (error) {
-    reader.destroy(error instanceof Error ? error : new Error(String(error)))
+    reader.destroy()
     throw error
   }
 }

@@ -27,12 +27,11 @@ export async function kubeconfigConnection(options: KubeconfigOptions = {}): Pro
   const files = kubeconfigFiles(options)
   const config = new KubeConfig()
   try {
-    files.forEach((file, index) => {
-      if (index === 0) return config.loadFromFile(file)
-      const more = new KubeConfig()
+    for (const [index, file] of files.entries()) {
+      const more = index === 0 ? config : new KubeConfig()
       more.loadFromFile(file)
-      return config.mergeConfig(more, true)
-    })
+      if (more !== config) addMissing(config, more)
+    }
   } catch (error) {
     throw MeshError.from(error, 'KUBECONFIG', `cannot read the kubeconfig ${files.join(', ')}`)
   }
@@ -89,6 +88,15 @@ function kubeconfigFiles(options: KubeconfigOptions): readonly string[] {
 }
 
 type ClientNodeConfig = InstanceType<(typeof import('@kubernetes/client-node'))['KubeConfig']>
+
+/** kubectl's rule: the first file that names something wins (client-node's own merge refuses duplicates). */
+function addMissing(config: ClientNodeConfig, more: ClientNodeConfig): void {
+  for (const cluster of more.getClusters()) if (config.getCluster(cluster.name) === null) config.addCluster(cluster)
+  for (const user of more.getUsers()) if (config.getUser(user.name) === null) config.addUser(user)
+  for (const context of more.getContexts()) {
+    if (config.getContextObject(context.name) === null) config.addContext(context)
+  }
+}
 
 function selectContext(config: ClientNodeConfig, context: string, files: readonly string[]): string {
   const names = config.getContexts().map((known) => known.name)
