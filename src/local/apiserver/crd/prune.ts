@@ -2,14 +2,14 @@
  * Removes what a schema does not know, in place, and names it. `x-kubernetes-preserve-unknown-fields` keeps unknown
  * members of its own object, while members that are specified below it are still pruned by their own schemas.
  */
-import { type JsonObject, isObject } from '../patch/json-value.ts'
+import { DEPTH_MAX, type JsonObject, isObject } from '../patch/json-value.ts'
 import type { JsonSchema } from '../openapi/json-schema.ts'
 import { deref, IMPLICIT, member, propertyOf } from './schema-walk.ts'
 
 /** `isResource`: apiVersion, kind and metadata are known without being specified. */
 export function prune(schema: JsonSchema, value: unknown, options: { isResource: boolean }): string[] {
   const pruned: string[] = []
-  walk(deref(schema), value, { path: '', isResource: options.isResource, pruned })
+  walk(deref(schema), value, { path: '', isResource: options.isResource, pruned, depth: 0 })
   return pruned
 }
 
@@ -17,6 +17,7 @@ interface Place {
   readonly path: string
   readonly isResource: boolean
   readonly pruned: string[]
+  readonly depth: number
 }
 
 function walk(schema: JsonSchema, value: unknown, place: Place): void {
@@ -25,7 +26,12 @@ function walk(schema: JsonSchema, value: unknown, place: Place): void {
     if (items === undefined && keepsUnknown(schema)) return
     value.forEach((item, index) => {
       const isResource = items?.['x-kubernetes-embedded-resource'] === true
-      walk(items ?? {}, item, { path: `${place.path}[${index}]`, isResource, pruned: place.pruned })
+      walk(items ?? {}, item, {
+        path: `${place.path}[${index}]`,
+        isResource,
+        pruned: place.pruned,
+        depth: place.depth + 1,
+      })
     })
   } else if (isObject(value)) walkObject(schema, value, place)
 }
@@ -37,11 +43,12 @@ function walkObject(schema: JsonSchema, object: JsonObject, place: Place): void 
     // The schema of a resource's metadata may only restrict names: the rest of ObjectMeta is always known.
     const isImplicit = place.isResource && IMPLICIT.has(name) && !isReference(specified)
     if (isImplicit || specified === 'anything') continue
-    if (specified !== undefined) {
+    // Beyond any real depth the stack would end before the object does: there, nothing is known.
+    if (specified !== undefined && place.depth < DEPTH_MAX) {
       const next = deref(specified)
       const isResource = next['x-kubernetes-embedded-resource'] === true
-      walk(next, object[name], { path, isResource, pruned: place.pruned })
-    } else if (!keepsUnknown(schema)) {
+      walk(next, object[name], { path, isResource, pruned: place.pruned, depth: place.depth + 1 })
+    } else if (specified !== undefined || !keepsUnknown(schema)) {
       delete object[name]
       place.pruned.push(path)
     }

@@ -1,5 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { builtinSchema } from '../openapi/builtin.ts'
 import type { JsonSchema } from '../openapi/json-schema.ts'
 import { formatFieldErrors } from './field-error.ts'
 import { compileSchema } from './structural.ts'
@@ -303,6 +304,16 @@ describe('validate', () => {
       }),
     )
   })
+})
+
+it('survives objects nested without end under a type that refers to itself', () => {
+  const crd = compileSchema(builtinSchema('apiextensions.k8s.io', 'v1', 'CustomResourceDefinition'))
+  let schema: Json = { type: 'object' }
+  for (let at = 0; at < 20_000; at += 1) schema = at % 2 === 0 ? { not: schema } : { properties: { a: schema } }
+  const object = { spec: { versions: [{ name: 'v1', schema: { openAPIV3Schema: schema } }] } }
+  expect(crd.validate(object).map((error) => error.reason)).toContain('FieldValueTypeInvalid')
+  expect(crd.prune(object)).toHaveLength(1)
+  expect(crd.prune(object)).toEqual([])
 })
 
 describe('formatFieldErrors', () => {

@@ -3,7 +3,7 @@
  * that pruning and defaulting have one meaning. Also that its patterns are RE2 and its defaults are valid.
  */
 import type { JsonSchema } from '../openapi/json-schema.ts'
-import { clone, DEPTH_MAX, same } from '../patch/json-value.ts'
+import { clone, same } from '../patch/json-value.ts'
 import { duplicate, type FieldError, forbidden, invalid, notSupported, required } from './field-error.ts'
 import { prune } from './prune.ts'
 import { compilePattern, validate } from './validate.ts'
@@ -28,6 +28,7 @@ const UNSUPPORTED = [
   'dependencies',
 ] as const
 
+/** The caller has checked the schema's own types and its depth. */
 export function validateStructure(schema: JsonSchema, path: string): FieldError[] {
   const errors: FieldError[] = []
   checkSchema(schema, 'root', path, errors)
@@ -36,10 +37,6 @@ export function validateStructure(schema: JsonSchema, path: string): FieldError[
 }
 
 function checkSchema(schema: JsonSchema, level: Level, path: string, errors: FieldError[]): void {
-  if (path.length > DEPTH_MAX * 16) {
-    errors.push(forbidden(path.slice(0, 200), 'the schema is nested too deeply'))
-    return
-  }
   checkType(schema, level, path, errors)
   checkKeywords(schema, path, errors)
   checkExtensions(schema, path, errors)

@@ -4,7 +4,7 @@
  */
 import { RE2JS } from 're2js'
 import type { JsonSchema } from '../openapi/json-schema.ts'
-import { isObject, type JsonObject, same } from '../patch/json-value.ts'
+import { DEPTH_MAX, isObject, type JsonObject, same } from '../patch/json-value.ts'
 import {
   duplicate,
   type FieldError,
@@ -21,28 +21,45 @@ import { deref, member, propertyOf } from './schema-walk.ts'
 /** More would only be scrolled past; it also bounds the work on an absurd object. */
 const ERRORS_MAX = 100
 
-export function validate(schema: JsonSchema, value: unknown, path = ''): FieldError[] {
-  const errors: FieldError[] = []
-  check(schema, value, path, errors)
-  return errors.slice(0, ERRORS_MAX)
+/** What was found so far, and how deep the walk is: built-in types may refer to themselves without end. */
+class Findings {
+  readonly errors: FieldError[] = []
+  depth = 0
+
+  push(...errors: readonly FieldError[]): void {
+    this.errors.push(...errors)
+  }
 }
 
-function check(schema: JsonSchema, value: unknown, path: string, errors: FieldError[]): void {
-  if (errors.length >= ERRORS_MAX) return
+export function validate(schema: JsonSchema, value: unknown, path = ''): FieldError[] {
+  const findings = new Findings()
+  check(schema, value, path, findings)
+  return findings.errors.slice(0, ERRORS_MAX)
+}
+
+function check(schema: JsonSchema, value: unknown, path: string, findings: Findings): void {
+  if (findings.errors.length >= ERRORS_MAX) return
   const resolved = deref(schema)
   if (value === null && resolved.nullable === true) return
-  const wrong = wrongType(resolved, value, path)
+  const wrong = findings.depth < DEPTH_MAX ? wrongType(resolved, value, path) : tooDeep(path)
   if (wrong !== undefined) {
-    errors.push(wrong)
+    findings.push(wrong)
     return
   }
-  if (typeof value === 'string') checkString(resolved, value, path, errors)
-  else if (typeof value === 'number') checkNumber(resolved, value, path, errors)
-  else if (Array.isArray(value)) checkArray(resolved, value, path, errors)
-  else if (isObject(value)) checkObject(resolved, value, path, errors)
+  findings.depth += 1
+  if (typeof value === 'string') checkString(resolved, value, path, findings)
+  else if (typeof value === 'number') checkNumber(resolved, value, path, findings)
+  else if (Array.isArray(value)) checkArray(resolved, value, path, findings)
+  else if (isObject(value)) checkObject(resolved, value, path, findings)
   if (resolved.enum !== undefined && !resolved.enum.some((allowed) => same(allowed, value)))
-    errors.push(notSupported(path, value, resolved.enum))
-  checkCombinations(resolved, value, path, errors)
+    findings.push(notSupported(path, value, resolved.enum))
+  checkCombinations(resolved, value, path, findings)
+  findings.depth -= 1
+}
+
+function tooDeep(path: string): FieldError {
+  const shown = `${path.slice(0, 200)}…`
+  return typeInvalid(shown, undefined, `${shown} in body is nested more than ${DEPTH_MAX} levels deep`)
 }
 
 function typeName(value: unknown): string {
@@ -71,18 +88,20 @@ const named = (path: string): string => (path === '' ? '""' : path)
 const complaint = (path: string, value: unknown, text: string): FieldError =>
   invalid(path, value, `${named(path)} in body ${text}`)
 
-function checkString(schema: JsonSchema, value: string, path: string, errors: FieldError[]): void {
+function checkString(schema: JsonSchema, value: string, path: string, findings: Findings): void {
   const { minLength, maxLength, pattern, format } = schema
   if (maxLength !== undefined || minLength !== undefined) {
     const length = codePoints(value)
-    if (maxLength !== undefined && length > maxLength) errors.push(tooLong(path, maxLength))
+    if (maxLength !== undefined && length > maxLength) findings.push(tooLong(path, maxLength))
     if (minLength !== undefined && length < minLength)
-      errors.push(complaint(path, value, `should be at least ${minLength} chars long`))
+      findings.push(complaint(path, value, `should be at least ${minLength} chars long`))
   }
   if (pattern !== undefined && compilePattern(pattern)?.matcher(value).find() === false)
-    errors.push(complaint(path, value, `should match '${pattern}'`))
+    findings.push(complaint(path, value, `should match '${pattern}'`))
   if (format !== undefined && !hasFormat(format, value))
-    errors.push(typeInvalid(path, value, `${named(path)} in body must be of type ${format}: ${JSON.stringify(value)}`))
+    findings.push(
+      typeInvalid(path, value, `${named(path)} in body must be of type ${format}: ${JSON.stringify(value)}`),
+    )
 }
 
 /** Lengths count code points, not UTF-16 units. */
@@ -114,20 +133,20 @@ export function compilePattern(pattern: string): RE2JS | undefined {
   return compiled
 }
 
-function checkNumber(schema: JsonSchema, value: number, path: string, errors: FieldError[]): void {
+function checkNumber(schema: JsonSchema, value: number, path: string, findings: Findings): void {
   const { minimum, maximum, multipleOf, format } = schema
   if (minimum !== undefined && (schema.exclusiveMinimum === true ? value <= minimum : value < minimum)) {
     const relation = schema.exclusiveMinimum === true ? 'greater than' : 'greater than or equal to'
-    errors.push(complaint(path, value, `should be ${relation} ${minimum}`))
+    findings.push(complaint(path, value, `should be ${relation} ${minimum}`))
   }
   if (maximum !== undefined && (schema.exclusiveMaximum === true ? value >= maximum : value > maximum)) {
     const relation = schema.exclusiveMaximum === true ? 'less than' : 'less than or equal to'
-    errors.push(complaint(path, value, `should be ${relation} ${maximum}`))
+    findings.push(complaint(path, value, `should be ${relation} ${maximum}`))
   }
   if (multipleOf !== undefined && multipleOf > 0 && !isMultiple(value, multipleOf))
-    errors.push(complaint(path, value, `should be a multiple of ${multipleOf}`))
+    findings.push(complaint(path, value, `should be a multiple of ${multipleOf}`))
   if (Number.isInteger(value) && !fitsInteger(format, value))
-    errors.push(typeInvalid(path, value, `${named(path)} in body must be of type ${format}: "${value}"`))
+    findings.push(typeInvalid(path, value, `${named(path)} in body must be of type ${format}: "${value}"`))
 }
 
 /** 0.3 is a multiple of 0.1 although the division of doubles says 2.9999999999999996. */
@@ -136,20 +155,20 @@ function isMultiple(value: number, factor: number): boolean {
   return Math.abs(quotient - Math.round(quotient)) <= Number.EPSILON * Math.max(1, Math.abs(quotient))
 }
 
-function checkArray(schema: JsonSchema, value: readonly unknown[], path: string, errors: FieldError[]): void {
+function checkArray(schema: JsonSchema, value: readonly unknown[], path: string, findings: Findings): void {
   const { minItems, maxItems, items } = schema
-  if (maxItems !== undefined && value.length > maxItems) errors.push(tooMany(path, value.length, maxItems))
+  if (maxItems !== undefined && value.length > maxItems) findings.push(tooMany(path, value.length, maxItems))
   if (minItems !== undefined && value.length < minItems)
-    errors.push(complaint(path, value.length, `should have at least ${minItems} items`))
-  if (items !== undefined) value.forEach((item, index) => check(items, item, `${path}[${index}]`, errors))
+    findings.push(complaint(path, value.length, `should have at least ${minItems} items`))
+  if (items !== undefined) value.forEach((item, index) => check(items, item, `${path}[${index}]`, findings))
   const listType = schema['x-kubernetes-list-type']
-  if (listType === 'set') checkUnique(value, path, errors)
+  if (listType === 'set') checkUnique(value, path, findings)
   else if (listType === 'map') {
     const keys = schema['x-kubernetes-list-map-keys'] ?? []
     checkUnique(
       value.map((item) => (isObject(item) ? keyOf(item, keys) : undefined)),
       path,
-      errors,
+      findings,
     )
   }
 }
@@ -158,11 +177,11 @@ function keyOf(item: JsonObject, keys: readonly string[]): JsonObject {
   return Object.fromEntries(keys.filter((key) => Object.hasOwn(item, key)).map((key) => [key, item[key]]))
 }
 
-function checkUnique(values: readonly unknown[], path: string, errors: FieldError[]): void {
+function checkUnique(values: readonly unknown[], path: string, findings: Findings): void {
   const seen = new Set<string>()
   values.forEach((value, index) => {
     const text = canonical(value)
-    if (seen.has(text)) errors.push(duplicate(`${path}[${index}]`, value))
+    if (seen.has(text)) findings.push(duplicate(`${path}[${index}]`, value))
     seen.add(text)
   })
 }
@@ -174,36 +193,36 @@ function canonical(value: unknown): string {
   return JSON.stringify(value, sorted) ?? ''
 }
 
-function checkObject(schema: JsonSchema, value: JsonObject, path: string, errors: FieldError[]): void {
+function checkObject(schema: JsonSchema, value: JsonObject, path: string, findings: Findings): void {
   const { minProperties, maxProperties, additionalProperties } = schema
   const additional = typeof additionalProperties === 'object' ? additionalProperties : undefined
   const names = Object.keys(value)
   if (maxProperties !== undefined && names.length > maxProperties)
-    errors.push(tooMany(path, names.length, maxProperties))
+    findings.push(tooMany(path, names.length, maxProperties))
   if (minProperties !== undefined && names.length < minProperties)
-    errors.push(complaint(path, names.length, `should have at least ${minProperties} properties`))
-  for (const name of schema.required ?? []) if (!Object.hasOwn(value, name)) errors.push(required(member(path, name)))
+    findings.push(complaint(path, names.length, `should have at least ${minProperties} properties`))
+  for (const name of schema.required ?? []) if (!Object.hasOwn(value, name)) findings.push(required(member(path, name)))
   for (const name of names) {
     const specified = propertyOf(schema, name) ?? additional
-    if (specified !== undefined) check(specified, value[name], member(path, name), errors)
+    if (specified !== undefined) check(specified, value[name], member(path, name), findings)
   }
-  if (schema['x-kubernetes-embedded-resource'] === true) checkEmbedded(value, path, errors)
+  if (schema['x-kubernetes-embedded-resource'] === true) checkEmbedded(value, path, findings)
 }
 
-function checkEmbedded(value: JsonObject, path: string, errors: FieldError[]): void {
+function checkEmbedded(value: JsonObject, path: string, findings: Findings): void {
   for (const name of ['apiVersion', 'kind']) {
     const present = Object.hasOwn(value, name) ? value[name] : ''
-    if (typeof present !== 'string' || present === '') errors.push(required(member(path, name), 'must not be empty'))
+    if (typeof present !== 'string' || present === '') findings.push(required(member(path, name), 'must not be empty'))
   }
 }
 
-function checkCombinations(schema: JsonSchema, value: unknown, path: string, errors: FieldError[]): void {
+function checkCombinations(schema: JsonSchema, value: unknown, path: string, findings: Findings): void {
   const { allOf, anyOf, oneOf, not } = schema
-  for (const part of allOf ?? []) check(part, value, path, errors)
+  for (const part of allOf ?? []) check(part, value, path, findings)
   if (anyOf !== undefined && anyOf.length > 0) {
     const failures = anyOf.map((part) => validate(part, value, path))
     if (failures.every((failure) => failure.length > 0)) {
-      errors.push(complaint(path, shown(value), 'must validate at least one schema (anyOf)'), ...shortest(failures))
+      findings.push(complaint(path, shown(value), 'must validate at least one schema (anyOf)'), ...shortest(failures))
     }
   }
   if (oneOf !== undefined && oneOf.length > 0) {
@@ -211,12 +230,12 @@ function checkCombinations(schema: JsonSchema, value: unknown, path: string, err
     const valid = failures.filter((failure) => failure.length === 0).length
     const found = valid === 0 ? 'Found none valid' : `Found ${valid} valid alternatives`
     if (valid !== 1) {
-      errors.push(complaint(path, shown(value), `must validate one and only one schema (oneOf). ${found}`))
-      if (valid === 0) errors.push(...shortest(failures))
+      findings.push(complaint(path, shown(value), `must validate one and only one schema (oneOf). ${found}`))
+      if (valid === 0) findings.push(...shortest(failures))
     }
   }
   if (not !== undefined && validate(not, value, path).length === 0)
-    errors.push(complaint(path, shown(value), 'must not validate the schema (not)'))
+    findings.push(complaint(path, shown(value), 'must not validate the schema (not)'))
 }
 
 /** Whole objects are not repeated in messages. */
