@@ -16,6 +16,8 @@ export class Output implements Flushable {
   /** Where the next bytes go, after `reserve`; callers write at `length` and add to it. */
   buffer: Buffer = Buffer.alloc(0)
   length = 0
+  /** Counts flushes: while it stands still, bytes written since can still be changed. */
+  flushes = 0
   /** Called once after the next flush. */
   onFlushed: (() => void) | undefined = undefined
   readonly #socket: Socket
@@ -70,6 +72,7 @@ export class Output implements Flushable {
 
   flush(): void {
     this.#registered = false
+    this.flushes++
     const socket = this.#socket
     if (socket.destroyed || socket.writableEnded) return this.#discard()
     this.#closePart()

@@ -4,6 +4,8 @@ import { connect, createServer, type Socket } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { H1ServerConnection } from '../../src/proxy/h1/server.ts'
 import { H1_LIMITS, type H1Limits } from '../../src/proxy/h1/types.ts'
+import { H2ServerConnection } from '../../src/proxy/h2/server.ts'
+import { H2_BUDGETS, H2_LIMITS, type H2Budgets, type H2Limits } from '../../src/proxy/h2/types.ts'
 import {
   headerOf,
   LENGTH_UNKNOWN,
@@ -136,6 +138,20 @@ export function h1Server(
   limits: Partial<H1Limits> = {},
 ): H1ServerConnection {
   return new H1ServerConnection(socket, handler, { limits: { ...H1_LIMITS, ...limits }, timers, scheme: 'http' })
+}
+
+export function h2Server(
+  socket: Socket,
+  handler: ServerConnectionHandler,
+  limits: Partial<H2Limits> = {},
+  budgets: Partial<H2Budgets> = {},
+): H2ServerConnection {
+  return new H2ServerConnection(socket, handler, {
+    limits: { ...H2_LIMITS, ...limits },
+    budgets: { ...H2_BUDGETS, ...budgets },
+    timers,
+    extendedConnect: true,
+  })
 }
 
 /** Sends `pieces`, one per event-loop turn, and resolves to everything received until the server closes. */

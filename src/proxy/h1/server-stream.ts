@@ -4,6 +4,7 @@
  */
 import { strict as assert } from 'node:assert'
 import { LENGTH_UNKNOWN, type HeaderList, type RequestHead, type ResponseHead } from '../message.ts'
+import { NO_REQUEST_SINK } from '../no-sink.ts'
 import type { Output } from '../output.ts'
 import type { Detached, RequestSink, ServerStream } from '../stream.ts'
 import type { RequestFraming } from './framing.ts'
@@ -21,13 +22,6 @@ export interface H1StreamOwner {
   responseDone(stream: H1ServerStream): void
   abort(stream: H1ServerStream): void
   detach(stream: H1ServerStream): Detached | undefined
-}
-
-export const NO_REQUEST_SINK: RequestSink = {
-  onRequestData: () => {},
-  onRequestEnd: () => {},
-  onRequestReset: () => {},
-  onResponseDrain: () => {},
 }
 
 export class H1ServerStream implements ServerStream {

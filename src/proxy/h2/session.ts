@@ -1,0 +1,446 @@
+/**
+ * One HTTP/2 connection, whichever side we are: streams, flow control of what we receive, control frames, errors and
+ * the end. What a header block means is left to the two sides, server.ts and client.ts.
+ */
+import type { Socket } from 'node:net'
+import { Deadline } from '../deadline.ts'
+import type { HeaderList } from '../message.ts'
+import { Output } from '../output.ts'
+import type { CloseReason, ResetReason } from '../stream.ts'
+import { WheelTimer, type TimerWheel } from '../timer-wheel.ts'
+import { Budget } from './budget.ts'
+import { ControlFrames, type ControlSink } from './control-frames.ts'
+import { FrameReader, type FrameSink } from './frame-reader.ts'
+import { ERROR, FRAME, STREAM_ID_MAX, WINDOW_DEFAULT } from './frames.ts'
+import { HeaderAssembler, type BlockSink } from './header-assembler.ts'
+import { HpackDecoder } from './hpack-decoder.ts'
+import { HpackEncoder } from './hpack-encoder.ts'
+import { Sender } from './sender.ts'
+import type { H2Link, H2Stream } from './stream.ts'
+import type { H2Budgets, H2Limits } from './types.ts'
+
+/** After the last frame the peer gets this long to take it before the socket is destroyed. */
+const LINGER_MS = 1_000
+/** Streams we reset whose frames may still be on their way. */
+const IGNORED_MAX = 1_024
+
+export interface SessionOptions {
+  readonly limits: H2Limits
+  readonly budgets: H2Budgets
+  readonly timers: TimerWheel
+}
+
+export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2Link {
+  readonly streamWriteHighBytes: number
+  readonly streams = new Map<number, H2Stream>()
+  readonly sender: Sender
+  readonly budget: Budget
+  draining = false
+  lastReadAt: number
+  protected readonly socket: Socket
+  protected readonly limits: H2Limits
+  protected readonly timers: TimerWheel
+  protected readonly decoder: HpackDecoder
+  protected readonly reader: FrameReader
+  protected readonly deadline: Deadline
+  /** The highest stream the peer opened (server) or may still answer (client). */
+  protected lastStreamId = 0
+  /** Streams above this are refused; the last GOAWAY of a drain lowers it. */
+  protected acceptedMax = STREAM_ID_MAX
+  protected closed = false
+  /** GOAWAY with an error, or the last one of a drain, was sent. */
+  protected ending = false
+  readonly #control: ControlFrames
+  readonly #assembler: HeaderAssembler
+  readonly #ignored = new Set<number>()
+  readonly #sweep: WheelTimer
+  #recvWindow: number
+  #returned = 0
+  #dataStream: H2Stream | undefined = undefined
+  #dataEnd = false
+  #dataUncounted = 0
+  #closeReason: CloseReason | undefined = undefined
+  #closeDetail = ''
+
+  constructor(socket: Socket, options: SessionOptions) {
+    const { limits, budgets, timers } = options
+    this.socket = socket
+    this.limits = limits
+    this.timers = timers
+    this.streamWriteHighBytes = limits.streamWriteHighBytes
+    this.budget = new Budget(budgets, timers)
+    this.sender = new Sender(new Output(socket), new HpackEncoder(limits.headerTableBytes, { huffman: false }), {
+      limits,
+      budget: this.budget,
+      ended: (stream) => this.localDone(stream),
+    })
+    this.decoder = new HpackDecoder(limits)
+    this.reader = new FrameReader(this)
+    this.#assembler = new HeaderAssembler(this, {
+      continuationsMax: budgets.continuationsMax,
+      bytesMax: limits.headerListBytesMax,
+    })
+    this.#control = new ControlFrames(this)
+    this.#recvWindow = Math.max(limits.connectionWindowBytes, WINDOW_DEFAULT)
+    this.lastReadAt = timers.coarseNow
+    this.deadline = new Deadline(timers, [limits.handshakeTimeoutMs, limits.idleTimeoutMs], () => this.#expire())
+    this.deadline.setExact(limits.handshakeTimeoutMs)
+    this.#sweep = new WheelTimer(() => this.#sweepStreams())
+    socket.on('data', this.#onData)
+    socket.on('end', this.#onEnd)
+    socket.on('drain', () => this.sender.pump())
+    socket.on('error', (error: Error) => this.#note('lost', error.message))
+    socket.on('close', this.#onClose)
+  }
+
+  get activeStreams(): number {
+    return this.streams.size
+  }
+
+  get bufferedBytes(): number {
+    return this.sender.output.pendingBytes
+  }
+
+  /** The server checks the preface first. */
+  protected receive(chunk: Buffer): void {
+    this.reader.read(chunk)
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.lastReadAt = this.timers.coarseNow
+    if (!this.reader.stopped) this.receive(chunk)
+  }
+
+  // Frames
+
+  abstract onBlock(
+    streamId: number,
+    block: Buffer,
+    flags: { readonly end: boolean; readonly selfDependent: boolean },
+  ): void
+  /** Neither side has used the stream yet. */
+  abstract isIdle(streamId: number): boolean
+  abstract onSettings(first: boolean): void
+  /** A setting that concerns one side only; false: it broke the rules and the connection is failing. */
+  abstract onSetting(key: number, value: number): boolean
+  abstract onPingAnswer(payload: Buffer): void
+  abstract onGoaway(lastStreamId: number): void
+
+  onFrame(type: number, flags: number, streamId: number, payload: Buffer): void {
+    if (!this.#admits(type, streamId)) return
+    if (type === FRAME.headers || type === FRAME.continuation) {
+      if (streamId === 0) return this.onFrameError(ERROR.protocol, 'HEADERS on stream 0')
+      if (!this.budget.payload(payload.length === 0)) return this.onFlood('empty frames')
+      if (type === FRAME.headers) this.#assembler.headers(flags, streamId, payload)
+      else this.#assembler.continuation(flags, payload)
+      return
+    }
+    this.#control.frame(type, flags, streamId, payload)
+  }
+
+  #admits(type: number, streamId: number): boolean {
+    if (!this.#control.settingsSeen && type !== FRAME.settings) {
+      this.onFrameError(ERROR.protocol, 'the first frame is not SETTINGS')
+      return false
+    }
+    if (this.#assembler.admits(type, streamId)) return true
+    this.onFrameError(ERROR.protocol, 'a header block is interrupted, or continued without a start')
+    return false
+  }
+
+  onFrameError(code: number, detail: string): void {
+    this.fail(code, detail, 'protocol')
+  }
+
+  onFlood(detail: string): void {
+    this.fail(ERROR.enhanceYourCalm, detail, 'flood')
+  }
+
+  onDataStart(streamId: number, length: number, end: boolean): void {
+    this.#dataStream = undefined
+    if (!this.#admits(FRAME.data, streamId)) return
+    if (this.isIdle(streamId)) return this.onFrameError(ERROR.protocol, 'DATA on an idle stream')
+    if (!this.budget.payload(length === 0 && !end)) return this.onFlood('empty frames')
+    this.#recvWindow -= length
+    if (this.#recvWindow < 0) return this.onFrameError(ERROR.flowControl, 'DATA beyond the connection window')
+    const stream = this.streams.get(streamId)
+    if (stream === undefined) {
+      this.#returnToConnection(length)
+      if (!this.#ignored.has(streamId)) this.resetUnknown(streamId, ERROR.streamClosed)
+      return
+    }
+    stream.recvWindow -= length
+    if (stream.remoteDone || stream.recvWindow < 0) {
+      this.#returnToConnection(length)
+      return this.streamError(stream, stream.remoteDone ? ERROR.streamClosed : ERROR.flowControl)
+    }
+    stream.touchedAt = this.timers.coarseNow
+    this.#dataStream = stream
+    this.#dataEnd = end
+    this.#dataUncounted = length
+  }
+
+  onDataPart(chunk: Buffer): void {
+    const stream = this.#dataStream
+    if (stream === undefined) return
+    this.#dataUncounted -= chunk.length
+    stream.owed += chunk.length
+    stream.bodyReceived += chunk.length
+    if (stream.over) return this.#release(stream)
+    if (stream.bodyExpected >= 0 && stream.bodyReceived > stream.bodyExpected)
+      return this.streamError(stream, ERROR.protocol)
+    stream.bytesReceived += chunk.length
+    stream.deliverData(chunk)
+    if (!stream.paused || stream.over) this.#release(stream)
+  }
+
+  onDataEnd(): void {
+    const stream = this.#dataStream
+    if (stream === undefined) return
+    this.#dataStream = undefined
+    if (this.#dataUncounted > 0) this.consumed(stream, this.#dataUncounted)
+    if (this.#dataEnd && !stream.over) this.remoteDone(stream, [])
+  }
+
+  #release(stream: H2Stream): void {
+    const owed = stream.owed
+    stream.owed = 0
+    if (owed > 0) this.consumed(stream, owed)
+  }
+
+  consumed(stream: H2Stream, bytes: number): void {
+    this.#returnToConnection(bytes)
+    if (stream.over || stream.remoteDone) return
+    stream.returned += bytes
+    if (stream.returned * 2 < this.limits.streamWindowBytes) return
+    stream.recvWindow += stream.returned
+    this.sender.windowUpdate(stream.id, stream.returned)
+    stream.returned = 0
+  }
+
+  #returnToConnection(bytes: number): void {
+    this.#returned += bytes
+    if (this.#returned * 2 < this.limits.connectionWindowBytes || this.ending) return
+    this.#recvWindow += this.#returned
+    this.sender.windowUpdate(0, this.#returned)
+    this.#returned = 0
+  }
+
+  onReset(streamId: number, code: number): void {
+    const stream = this.streams.get(streamId)
+    if (stream === undefined) return
+    const within = this.budget.streamReset(stream.openedAt, !stream.answered)
+    this.drop(stream, resetReasonOf(code))
+    if (!within) this.onFlood('streams opened and reset')
+  }
+
+  /** Whether a block must be decoded only to keep the table right. */
+  protected isIgnored(streamId: number): boolean {
+    return this.#ignored.has(streamId)
+  }
+
+  // Streams
+
+  protected open(stream: H2Stream): void {
+    this.streams.set(stream.id, stream)
+    this.budget.streamOpened()
+    this.deadline.set(0)
+    const timeout = this.limits.streamIdleTimeoutMs
+    if (timeout > 0 && !this.#sweep.scheduled) this.timers.schedule(this.#sweep, timeout / 4)
+  }
+
+  send(stream: H2Stream, chunk: Buffer): void {
+    stream.touchedAt = this.timers.coarseNow
+    this.sender.data(stream, chunk)
+  }
+
+  sendEnd(stream: H2Stream, trailers: HeaderList | undefined): void {
+    this.sender.end(stream, trailers)
+  }
+
+  /** Our side gives the stream up. */
+  sendReset(stream: H2Stream, code: number): void {
+    if (stream.over) return
+    this.sender.reset(stream, code)
+    this.#ignore(stream.id)
+    this.remove(stream)
+  }
+
+  localDone(stream: H2Stream): void {
+    stream.localDone = true
+    if (stream.remoteDone) this.finish(stream)
+    else this.halfDone(stream)
+  }
+
+  /** Our half ended before the peer's. */
+  protected abstract halfDone(stream: H2Stream): void
+
+  /** The peer's half ended. */
+  protected remoteDone(stream: H2Stream, trailers: HeaderList): void {
+    if (stream.bodyExpected >= 0 && stream.bodyReceived !== stream.bodyExpected)
+      return this.streamError(stream, ERROR.protocol)
+    stream.remoteDone = true
+    stream.deliverEnd(trailers)
+    if (stream.localDone && !stream.over) this.finish(stream)
+  }
+
+  /** Both halves ended. */
+  protected finish(stream: H2Stream): void {
+    this.budget.streamFinished()
+    this.remove(stream)
+  }
+
+  protected remove(stream: H2Stream): void {
+    stream.over = true
+    this.streams.delete(stream.id)
+    this.#release(stream)
+    if (this.streams.size > 0) return
+    this.deadline.set(this.limits.idleTimeoutMs)
+    if (this.draining) this.finishDrain()
+    else this.onStreamsGone()
+  }
+
+  protected abstract onStreamsGone(): void
+
+  /** The peer, or the end of the connection, takes the stream away. */
+  protected drop(stream: H2Stream, reason: ResetReason): void {
+    if (stream.over) return
+    this.remove(stream)
+    stream.queue.length = 0
+    stream.queuedBytes = 0
+    stream.deliverReset(reason)
+  }
+
+  /** The peer broke the rules on one stream (RFC 9113 5.4.2). */
+  streamError(stream: H2Stream, code: number): void {
+    if (stream.over) return
+    const within = this.budget.streamReset(stream.openedAt, !stream.answered)
+    this.#ignore(stream.id)
+    this.sender.reset(stream, code)
+    this.drop(stream, code === ERROR.enhanceYourCalm ? 'limit' : 'protocol')
+    if (!within) this.onFlood('streams opened and broken')
+    else this.answerQueued()
+  }
+
+  /** The same for a stream we keep no state of. */
+  resetUnknown(streamId: number, code: number): void {
+    this.#ignore(streamId)
+    this.sender.resetId(streamId, code)
+    if (!this.budget.streamReset(this.timers.coarseNow, true)) this.onFlood('frames on closed streams')
+    else this.answerQueued()
+  }
+
+  #ignore(streamId: number): void {
+    this.#ignored.add(streamId)
+    if (this.#ignored.size <= IGNORED_MAX) return
+    for (const oldest of this.#ignored) {
+      this.#ignored.delete(oldest)
+      break
+    }
+  }
+
+  /** A control frame was written because the peer asked: it must read them, too. */
+  answerQueued(): void {
+    if (!this.budget.controlQueued(this.bufferedBytes)) this.onFlood('answers that are not read')
+  }
+
+  #sweepStreams(): void {
+    const timeout = this.limits.streamIdleTimeoutMs
+    const before = this.timers.coarseNow - timeout
+    for (const stream of this.streams.values()) {
+      if (stream.touchedAt > before) continue
+      this.sender.reset(stream, ERROR.cancel)
+      this.#ignore(stream.id)
+      this.drop(stream, 'timeout')
+    }
+    if (this.streams.size > 0 && !this.closed) this.timers.schedule(this.#sweep, timeout / 4)
+  }
+
+  // The end
+
+  drain(): void {
+    if (this.draining || this.closed) return
+    this.draining = true
+    this.announceDrain()
+  }
+
+  protected abstract announceDrain(): void
+
+  /** No stream is left and no new one is welcome. */
+  protected finishDrain(): void {
+    if (this.ending || this.closed) return
+    this.#note('drained', '')
+    this.#end(ERROR.none)
+  }
+
+  destroy(reason: CloseReason): void {
+    if (this.closed) return
+    this.#note(reason, '')
+    this.#loseStreams('local')
+    this.#end(ERROR.none)
+    this.socket.destroy()
+  }
+
+  /** A connection error (RFC 9113 5.4.1). */
+  fail(code: number, detail: string, reason: CloseReason): void {
+    if (this.ending || this.closed) return
+    this.#note(reason, detail)
+    this.#end(code)
+    this.#loseStreams(reason === 'flood' ? 'limit' : 'protocol')
+  }
+
+  #end(code: number): void {
+    this.ending = true
+    this.reader.stopped = true
+    this.sender.goaway(Math.min(this.lastStreamId, this.acceptedMax), code)
+    this.sender.output.flush()
+    this.socket.end()
+    this.deadline.setExact(LINGER_MS)
+  }
+
+  #note(reason: CloseReason, detail: string): void {
+    this.#closeReason ??= reason
+    if (this.#closeDetail === '') this.#closeDetail = detail
+  }
+
+  #loseStreams(reason: ResetReason): void {
+    for (const stream of this.streams.values()) this.drop(stream, reason)
+  }
+
+  #expire(): void {
+    if (this.ending) this.socket.destroy()
+    else if (!this.#control.settingsSeen) this.fail(ERROR.settingsTimeout, 'no SETTINGS in time', 'timeout')
+    else if (this.streams.size === 0) {
+      this.#note('idle', '')
+      this.#end(ERROR.none)
+    }
+  }
+
+  readonly #onEnd = (): void => {
+    if (this.ending) return
+    this.#note(this.streams.size === 0 ? 'closed' : 'lost', '')
+    this.#end(ERROR.none)
+    this.#loseStreams('lost')
+  }
+
+  readonly #onClose = (): void => {
+    if (this.closed) return
+    this.closed = true
+    this.ending = true
+    this.reader.stopped = true
+    const reason = this.#closeReason ?? (this.streams.size === 0 ? 'closed' : 'lost')
+    this.deadline.stop()
+    this.timers.cancel(this.#sweep)
+    this.#loseStreams('lost')
+    this.onClosed(reason, this.#closeDetail)
+  }
+
+  protected abstract onClosed(reason: CloseReason, detail: string): void
+}
+
+function resetReasonOf(code: number): ResetReason {
+  if (code === ERROR.refused) return 'refused'
+  if (code === ERROR.http11Required) return 'http1-required'
+  if (code === ERROR.enhanceYourCalm) return 'limit'
+  return code === ERROR.protocol ? 'protocol' : 'reset'
+}
