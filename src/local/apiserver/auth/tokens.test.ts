@@ -121,7 +121,7 @@ describe('createTokenAuthority', () => {
         },
       ),
     )
-    fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => 'error' in tokens.verify(text)))
+    fc.assert(fc.property(fc.string(), (text) => 'error' in tokens.verify(text)))
     expect(tokens.verify('a.'.repeat(100_000))).toEqual({ error: 'token is too long' })
   })
 

@@ -37,7 +37,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   hexcolor: matches(/^#?([0-9a-f]{3}|[0-9a-f]{6})$/i),
   rgbcolor: isRgbColor,
   bsonobjectid: matches(/^[0-9a-f]{24}$/i),
-  quantity: matches(/^[+-]?(\d+\.?\d*|\.\d+)(([KMGTPE]i)|[numkMGTPE]|[eE][+-]?\d+)?$/),
+  quantity: matches(/^[+-]?(\d+(\.\d*)?|\.\d+)(([KMGTPE]i)|[numkMGTPE]|[eE][+-]?\d+)?$/),
 }
 
 /** Whether `text` has the format; true for formats that are not enforced. */
@@ -78,7 +78,7 @@ function isClock(text: string): boolean {
 /** Go's durations (`1h2m3.5s`), and the spelled-out ones that the real server's library knows (`3 days`). */
 function isDuration(text: string): boolean {
   if (text === '0' || text === '+0' || text === '-0') return true
-  if (/^[+-]?((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+$/.test(text)) return text.length <= 128
+  if (/^[+-]?((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+$/.test(text)) return true
   return /^\d+ *(ns|nanoseconds?|us|microseconds?|ms|milliseconds?|s|seconds?|m|minutes?|h|hours?|d|days?|w|weeks?)$/i.test(
     text,
   )

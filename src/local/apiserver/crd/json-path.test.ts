@@ -47,6 +47,11 @@ describe('evaluate', () => {
     },
   )
 
+  it('does not backtrack', () => {
+    expect(evaluate(`.a[?(@.${'\\\\'.repeat(400)}!x)]`, object)).toEqual([])
+    expect(evaluate(`.a[?(@${' '.repeat(900)}!x)]`, object)).toEqual([])
+  })
+
   it('never throws or hangs', () => {
     const noise = fc
       .array(fc.constantFrom('.', 'a', '[', ']', '?(@', '==', '"', '\\', '*', '0', ')', "'"))

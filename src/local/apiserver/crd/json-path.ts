@@ -75,7 +75,9 @@ function parseBracket(text: string): Parsed {
 }
 
 function parseFilter(text: string): Parsed {
-  const filter = /^\[\?\( *@((?:[^"'()=!<>]|\\.)*?) *(?:(==|!=|<=|>=|<|>) *("[^"]*"|'[^']*'|[-\w.]+) *)?\)\]/.exec(text)
+  const filter = /^\[\?\( *@((?:[^"'()=!<>\\]|\\.)*?) *(?:(==|!=|<=|>=|<|>) *("[^"]*"|'[^']*'|[-\w.]+) *)?\)\]/.exec(
+    text,
+  )
   if (filter === null) return undefined
   const [whole, inner = '', operator, literal] = filter
   const path = parse(inner)

@@ -92,6 +92,9 @@ describe('applyJsonPatch', () => {
     let value: unknown = 1
     for (let at = 0; at < 5_000; at += 1) value = [value]
     expect(failure(() => applyJsonPatch({}, [{ op: 'add', path: '/a', value }])).status).toBe(400)
+    expect(failure(() => applyJsonPatch({}, [value])).status).toBe(400)
+    const deepen = Array.from({ length: 600 }, (_, at) => ({ op: 'add', path: '/a'.repeat(at + 1), value: {} }))
+    expect(failure(() => applyJsonPatch({}, deepen)).status).toBe(400)
   })
 
   it('never changes its inputs and fails only with PatchError', () => {

@@ -33,7 +33,8 @@ export function applyJsonPatch(doc: JsonObject, ops: unknown): JsonObject {
   for (const operation of operations) perform(holder, operation, budget)
   const result = holder['root']
   if (!isObject(result)) throw new PatchError(422, 'the patched document is no longer a JSON object')
-  return result
+  // Operations may nest value in value: what leaves here is within the depth that everyone after can walk.
+  return clone(result) as JsonObject
 }
 
 function parse(input: unknown): Operation {

@@ -57,8 +57,15 @@ export function same(left: unknown, right: unknown, depth = 0): boolean {
   )
 }
 
-/** A short text of a value for error messages. */
+/** A short text of a value for error messages; containers by their kind, since they may be of any size. */
 export function brief(value: unknown): string {
+  if (Array.isArray(value)) return 'a list'
+  if (isObject(value))
+    return `an object with ${JSON.stringify(
+      Object.keys(value)
+        .slice(0, 5)
+        .map((key) => key.slice(0, 40)),
+    )}`
   const text = JSON.stringify(value) ?? 'nothing'
   return text.length <= 80 ? text : `${text.slice(0, 77)}...`
 }
