@@ -1,0 +1,185 @@
+/**
+ * What people and probes may ask a data plane: readiness, metrics, and on the private port its configuration and
+ * endpoints. Read only. Not on the data path, so node:http serves it.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { isDeepStrictEqual } from 'node:util'
+import type { ClusterState } from './balance/cluster.ts'
+import type { Proxy } from './proxy.ts'
+import { family, formatLabels } from './series.ts'
+
+export interface Page {
+  readonly type: string
+  readonly status?: number
+  readonly body: string
+}
+
+export type Pages = Readonly<Record<string, () => Page>>
+
+const TEXT = 'text/plain; charset=utf-8'
+const JSON_TYPE = 'application/json'
+const METRICS = 'text/plain; version=0.0.4; charset=utf-8'
+const HEADERS_TIMEOUT_MS = 5_000
+
+/** Resolves once the port is open; rejects when it cannot be had. */
+export function servePages(host: string, port: number, pages: Pages): Promise<Server> {
+  const server = createServer({ headersTimeout: HEADERS_TIMEOUT_MS, maxHeaderSize: 8_192 }, (request, response) =>
+    answer(request, response, pages),
+  )
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ host, port }, () => {
+      server.off('error', reject)
+      resolve(server)
+    })
+  })
+}
+
+function answer(request: IncomingMessage, response: ServerResponse, pages: Pages): void {
+  const path = (request.url ?? '/').split('?', 1)[0] ?? '/'
+  const page = Object.hasOwn(pages, path) ? pages[path] : undefined
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    response.writeHead(405, { 'content-type': TEXT, allow: 'GET, HEAD' }).end('only GET\n')
+    return
+  }
+  const { type, status = 200, body } = page?.() ?? notFound(path, pages)
+  response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body) })
+  response.end(request.method === 'HEAD' ? undefined : body)
+}
+
+const notFound = (path: string, pages: Pages): Page => ({
+  type: TEXT,
+  status: 404,
+  body: `${path} is not here; there are: ${Object.keys(pages).join(' ')}\n`,
+})
+
+export interface AdminOptions {
+  readonly proxy: Proxy
+  /** Empty when ready; else what is awaited. */
+  readonly awaited: () => readonly string[]
+  readonly logLevel: () => string
+  /** Lines of a role's own metrics. */
+  readonly metrics?: () => string
+}
+
+export function readinessPages(options: Pick<AdminOptions, 'awaited'>): Pages {
+  const ready = (): Page => {
+    const awaited = options.awaited()
+    return awaited.length === 0
+      ? { type: TEXT, body: 'ready\n' }
+      : { type: TEXT, status: 503, body: `waiting for ${awaited.join(', ')}\n` }
+  }
+  return { '/healthz/ready': ready, '/ready': ready }
+}
+
+export function metricsPages(options: AdminOptions): Pages {
+  const page = (): Page => ({ type: METRICS, body: exposition(options) })
+  return { '/metrics': page, '/stats/prometheus': page }
+}
+
+export function adminPages(options: AdminOptions): Pages {
+  const { proxy } = options
+  return {
+    ...readinessPages(options),
+    ...metricsPages(options),
+    '/config_dump': () => ({ type: JSON_TYPE, body: dump(proxy.state.snapshot.config) }),
+    '/clusters': () => ({ type: JSON_TYPE, body: `${JSON.stringify({ clusters: clustersOf(proxy) }, null, 2)}\n` }),
+    '/logging': () => ({ type: JSON_TYPE, body: `${JSON.stringify({ level: options.logLevel() })}\n` }),
+  }
+}
+
+/** Maps become objects; nothing secret is in a configuration (keys never travel). */
+function dump(config: unknown): string {
+  const plain = (_key: string, value: unknown): unknown => (value instanceof Map ? Object.fromEntries(value) : value)
+  return `${JSON.stringify(config, plain, 2)}\n`
+}
+
+export interface ClusterPage {
+  readonly name: string
+  readonly active: number
+  readonly endpoints: readonly EndpointPage[]
+}
+
+export interface EndpointPage {
+  readonly address: string
+  readonly transport: string
+  readonly cluster: string
+  readonly workload: string
+  readonly locality: string
+  readonly priority: number
+  readonly weight: number
+  readonly health: string
+  readonly usable: boolean
+  readonly ejected: boolean
+  readonly active: number
+  readonly connections: number
+  readonly requests: number
+  readonly errors: number
+  readonly lastFailure: string
+}
+
+function clustersOf(proxy: Proxy): readonly ClusterPage[] {
+  return [...proxy.state.snapshot.clusters.values()].map((cluster) => ({
+    name: cluster.config.name,
+    active: cluster.active,
+    endpoints: endpointsOf(cluster),
+  }))
+}
+
+function endpointsOf(cluster: ClusterState): readonly EndpointPage[] {
+  const pages: EndpointPage[] = []
+  for (const state of cluster.endpoints.values()) {
+    const { endpoint, transport } = state
+    const place = cluster.assignment.localities.find((locality) =>
+      locality.endpoints.some((candidate) => isDeepStrictEqual(candidate, endpoint)),
+    )
+    pages.push({
+      address: `${endpoint.address}:${endpoint.port}`,
+      transport: endpoint.transport,
+      cluster: endpoint.workload.cluster,
+      workload: endpoint.workload.workload,
+      locality: place === undefined ? '' : `${place.locality.region}/${place.locality.zone}`,
+      priority: place?.priority ?? 0,
+      weight: endpoint.weight,
+      health: endpoint.health,
+      usable: state.usable,
+      ejected: state.ejected,
+      active: state.active,
+      connections: transport.connections,
+      requests: state.requests,
+      errors: state.errors,
+      lastFailure: transport.usable ? '' : transport.lastFailure,
+    })
+  }
+  return pages
+}
+
+function exposition(options: AdminOptions): string {
+  const { proxy } = options
+  const refused = [...proxy.acceptor.refused].map(
+    ([reason, count]) => `isthmus_connections_refused_total{${formatLabels({ reason })}} ${count}`,
+  )
+  const links = proxy.links.entries().map((link) => {
+    const labels = formatLabels({ gateway: link.key.split('|')[1] ?? '', address: link.key.split('|')[0] ?? '' })
+    return `isthmus_gateway_link_up{${labels}} ${link.pool.usable ? 1 : 0}`
+  })
+  const cpu = process.cpuUsage()
+  return [
+    proxy.recorder.metrics.exposition(),
+    options.metrics?.() ?? '',
+    ...family('isthmus_connections', 'gauge', 'Downstream connections open.', [
+      `isthmus_connections ${proxy.activeConnections}`,
+    ]),
+    ...family('isthmus_connections_refused_total', 'counter', 'Connections refused, by reason.', refused),
+    ...family('isthmus_gateway_link_up', 'gauge', 'Whether a gateway of a peer answers.', links),
+    ...family('isthmus_config_version', 'gauge', 'Configurations taken since the start.', [
+      `isthmus_config_version ${proxy.state.snapshot.version}`,
+    ]),
+    ...family('process_resident_memory_bytes', 'gauge', 'Resident memory.', [
+      `process_resident_memory_bytes ${process.memoryUsage.rss()}`,
+    ]),
+    ...family('process_cpu_seconds_total', 'counter', 'CPU time, user and system.', [
+      `process_cpu_seconds_total ${(cpu.user + cpu.system) / 1e6}`,
+    ]),
+  ].join('\n')
+}

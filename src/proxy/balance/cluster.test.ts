@@ -1,0 +1,186 @@
+import { describe, expect, it } from 'vitest'
+import type { Cluster, Endpoint, LoadAssignment } from '../../model/config.ts'
+import { ManualClock } from '../../runtime/clock.ts'
+import { seededRandom } from '../../runtime/random.ts'
+import { TimerWheel } from '../timer-wheel.ts'
+import type { Transport } from '../upstream/transport.ts'
+import { ClusterState } from './cluster.ts'
+import type { EndpointState } from './endpoint.ts'
+
+const CLUSTER: Cluster = {
+  name: 'outbound|80||a.b.svc.cluster.local',
+  endpoints: 'eds',
+  lb: 'least-request',
+  connectTimeoutMs: 1_000,
+  outlier: { consecutiveErrors: 5, baseEjectionMs: 30_000, ejectionPercentMax: 100 },
+}
+
+class FakeTransport implements Transport {
+  usable = true
+  readonly connections = 0
+  readonly lastFailure = ''
+  closed = false
+  changed: () => void = () => {}
+  acquire(): void {}
+  abandon(): void {}
+  dialedOf(): undefined {}
+  report(): boolean {
+    return true
+  }
+  recheck(): void {}
+  close(): void {
+    this.closed = true
+  }
+  setUsable(usable: boolean): void {
+    this.usable = usable
+    this.changed()
+  }
+}
+
+const endpoint = (address: string, over: Partial<Endpoint> = {}): Endpoint => ({
+  address,
+  port: 15008,
+  health: 'healthy',
+  weight: 1,
+  transport: 'mtls',
+  workload: { cluster: 'east', namespace: 'b', workload: 'a' },
+  ...over,
+})
+
+const assignment = (...levels: readonly (readonly Endpoint[])[]): LoadAssignment => ({
+  cluster: CLUSTER.name,
+  localities: levels.map((endpoints, priority) => ({
+    locality: { cloud: 'c', region: 'r', zone: `z${priority}` },
+    priority,
+    weight: 1,
+    endpoints,
+  })),
+})
+
+function world(initial: LoadAssignment): {
+  cluster: ClusterState
+  clock: ManualClock
+  transports: Map<string, FakeTransport>
+  shares: (picks?: number) => Record<string, number>
+} {
+  const clock = new ManualClock()
+  const transports = new Map<string, FakeTransport>()
+  const cluster = new ClusterState(CLUSTER, initial, {
+    timers: new TimerWheel(clock),
+    random: seededRandom(7),
+    createTransport: (_cluster, of, changed) => {
+      const transport = new FakeTransport()
+      transport.changed = changed
+      transports.set(of().address, transport)
+      return transport
+    },
+  })
+  const shares = (picks = 1_000): Record<string, number> => {
+    const counts: Record<string, number> = {}
+    for (let index = 0; index < picks; index++) {
+      const address = cluster.pick([])?.endpoint.address ?? 'none'
+      counts[address] = (counts[address] ?? 0) + 1
+    }
+    return counts
+  }
+  return { cluster, clock, transports, shares }
+}
+
+function stateOf(cluster: ClusterState, address: string): EndpointState {
+  for (const state of cluster.endpoints.values()) if (state.endpoint.address === address) return state
+  throw new Error(`no endpoint ${address}`)
+}
+
+describe('ClusterState.pick', () => {
+  it('stays with priority 0 while it is healthy and leaves it when its transport is down', () => {
+    const { shares, transports } = world(assignment([endpoint('near')], [endpoint('far')]))
+    expect(shares()).toEqual({ near: 1_000 })
+    transports.get('near')?.setUsable(false)
+    expect(shares()).toEqual({ far: 1_000 })
+    transports.get('near')?.setUsable(true)
+    expect(shares()).toEqual({ near: 1_000 })
+  })
+
+  it('uses a dead endpoint rather than none', () => {
+    const { shares, transports } = world(assignment([endpoint('only')]))
+    transports.get('only')?.setUsable(false)
+    expect(shares(10)).toEqual({ only: 10 })
+  })
+
+  it('follows endpoint weights', () => {
+    const { shares } = world(assignment([endpoint('a', { weight: 3 }), endpoint('b', { weight: 1 })]))
+    const { a = 0, b = 0 } = shares(10_000)
+    // Two draws by weight and the better of both by load over weight: all idle, the heavier wins more often still.
+    expect(a / (a + b)).toBeGreaterThan(0.7)
+    expect(b).toBeGreaterThan(0)
+  })
+
+  it('prefers the less busy of two', () => {
+    const { cluster, shares } = world(assignment([endpoint('a'), endpoint('b')]))
+    stateOf(cluster, 'a').active = 10
+    const { a = 0, b = 0 } = shares()
+    expect(b).toBeGreaterThan(2 * a)
+  })
+
+  it('avoids what was tried as long as there is another, on any level', () => {
+    const { cluster } = world(assignment([endpoint('near')], [endpoint('far')]))
+    const near = stateOf(cluster, 'near')
+    expect(cluster.pick([near])?.endpoint.address).toBe('far')
+    expect(cluster.pick([near, stateOf(cluster, 'far')])).toBeDefined()
+  })
+})
+
+describe('ClusterState.report', () => {
+  it('ejects after five errors in a row and brings back after the base time', () => {
+    const { cluster, clock, shares } = world(assignment([endpoint('bad'), endpoint('good')]))
+    const bad = stateOf(cluster, 'bad')
+    for (let index = 0; index < 4; index++) cluster.report(bad, undefined, false)
+    cluster.report(bad, undefined, true)
+    for (let index = 0; index < 4; index++) cluster.report(bad, undefined, false)
+    expect(shares()['bad']).toBeGreaterThan(0)
+    cluster.report(bad, undefined, false)
+    expect(shares()).toEqual({ good: 1_000 })
+    clock.advance(29_000)
+    expect(shares()).toEqual({ good: 1_000 })
+    clock.advance(2_000)
+    expect(shares()['bad']).toBeGreaterThan(0)
+  })
+})
+
+describe('ClusterState.apply', () => {
+  it('keeps the state of endpoints that stay and closes those that go', () => {
+    const { cluster, transports, shares } = world(assignment([endpoint('a'), endpoint('b')]))
+    const kept = stateOf(cluster, 'a')
+    kept.active = 3
+    cluster.apply(CLUSTER, assignment([endpoint('a', { weight: 5 }), endpoint('c')]))
+    expect(stateOf(cluster, 'a')).toBe(kept)
+    expect(kept.endpoint.weight).toBe(5)
+    expect(transports.get('b')?.closed).toBe(true)
+    expect(transports.get('a')?.closed).toBe(false)
+    expect(Object.keys(shares()).sort()).toEqual(['a', 'c'])
+  })
+
+  it('takes health from EDS at once', () => {
+    const { cluster, shares } = world(assignment([endpoint('a')], [endpoint('b')]))
+    cluster.apply(CLUSTER, assignment([endpoint('a', { health: 'unhealthy' })], [endpoint('b')]))
+    expect(shares()).toEqual({ b: 1_000 })
+  })
+
+  it('answers undefined without endpoints', () => {
+    expect(world(assignment()).cluster.pick([])).toBeUndefined()
+  })
+})
+
+describe('ClusterState.enterRetry', () => {
+  it('allows three, then a fifth of what is under way', () => {
+    const { cluster } = world(assignment([endpoint('a')]))
+    for (let index = 0; index < 100; index++) cluster.enter()
+    let taken = 0
+    while (cluster.enterRetry()) taken++
+    expect(taken).toBe(20)
+    for (let index = 0; index < 95; index++) cluster.leave()
+    for (let index = 0; index < 18; index++) cluster.leaveRetry()
+    expect(cluster.enterRetry()).toBe(true)
+    expect(cluster.enterRetry()).toBe(false)
+  })
+})

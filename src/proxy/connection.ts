@@ -1,0 +1,217 @@
+/**
+ * From an accepted socket to someone who serves it: peek, choose the chain by server name, terminate TLS or pass it
+ * through, and judge the peer before the first byte. Holds all branching of the accept path; requests are
+ * exchange.ts's.
+ */
+import type { Socket } from 'node:net'
+import type { SecureContextOptions, TLSSocket } from 'node:tls'
+import { hostOf, parseInnerSni } from '../model/sni.ts'
+import type { Log } from '../runtime/log.ts'
+import { ALERT_UNRECOGNIZED_NAME } from './client-hello.ts'
+import type { CompiledChain, CompiledListener } from './compile.ts'
+import type { ExchangeServices } from './exchange-context.ts'
+import { H1ServerConnection } from './h1/server.ts'
+import { H1_LIMITS } from './h1/types.ts'
+import { H2ServerConnection } from './h2/server.ts'
+import { H2_BUDGETS, H2_LIMITS, H2_TUNNEL_LIMITS } from './h2/types.ts'
+import { peekClientHello, type Peeked } from './hello-peek.ts'
+import { HttpConnection } from './http-connection.ts'
+import { allows, type Peer } from './identity.ts'
+import { passThrough } from './l4/pass-through.ts'
+import { LiveConnections } from './live-connections.ts'
+import type { PeerFacts } from './peer-facts.ts'
+import type { Snapshot } from './state.ts'
+import type { CloseReason, ServerConnection, ServerConnectionHandler } from './stream.ts'
+import type { TimerWheel } from './timer-wheel.ts'
+import { TlsTerminators } from './tls-terminators.ts'
+
+/** Envoy's advice for an edge listener. */
+const CONNECTIONS_MAX = 10_000
+
+/** What serves the CONNECT streams of a `tunnel` chain; gateways bring it, a sidecar has none. */
+export type TunnelServer = (context: {
+  readonly peer: Peer
+  /** The chain under the present configuration; undefined once it is withdrawn. */
+  readonly chain: () => CompiledChain | undefined
+  readonly onClose: (reason: CloseReason) => void
+}) => ServerConnectionHandler
+
+export interface AcceptorOptions {
+  readonly snapshot: () => Snapshot
+  readonly timers: TimerWheel
+  readonly services: ExchangeServices
+  readonly own: PeerFacts
+  readonly log: Log
+  readonly tunnels: TunnelServer | undefined
+  /** End of our own certificate, wall clock. */
+  readonly ownNotAfterMs: () => number
+  readonly localAddress: string | undefined
+}
+
+export class Acceptor {
+  readonly live: LiveConnections
+  /** Connections refused, by reason; for metrics. */
+  readonly refused = new Map<string, number>()
+  readonly #options: AcceptorOptions
+  readonly #terminators: TlsTerminators
+
+  constructor(options: AcceptorOptions) {
+    this.#options = options
+    this.live = new LiveConnections(options.timers)
+    this.#terminators = new TlsTerminators({
+      secured: (socket, listener) => this.#secured(socket, listener),
+      refused: (reason) => this.#count('handshake', reason),
+    })
+  }
+
+  rekey(options: SecureContextOptions | undefined): void {
+    this.#terminators.rekey(options)
+  }
+
+  accept(socket: Socket, listenerName: string): void {
+    const listener = this.#listener(listenerName)
+    if (listener === undefined || this.live.size >= CONNECTIONS_MAX) {
+      this.#count(listener === undefined ? 'no-listener' : 'limit', listenerName)
+      return void socket.destroy()
+    }
+    if (!listener.peeks) return this.#servePlain(socket, listener)
+    return peekClientHello(socket, this.#options.timers, {
+      peeked: (hello) => this.#peeked(socket, listener, hello),
+      refused: (reason) => this.#count('client-hello', reason),
+    })
+  }
+
+  #listener(name: string): CompiledListener | undefined {
+    return this.#options.snapshot().listeners.get(name)
+  }
+
+  #peeked(socket: Socket, listener: CompiledListener, hello: Peeked): void {
+    const chain = chainFor(listener, hello.serverName)
+    if (chain === undefined) {
+      this.#count('server-name', hello.serverName)
+      socket.on('error', () => {})
+      // Written by hand: no TLS library may spend a handshake on a name that no one here has.
+      socket.end(ALERT_UNRECOGNIZED_NAME, () => socket.destroy())
+      return
+    }
+    if (chain.filter.kind === 'tcp') {
+      const { timers, services, log, localAddress } = this.#options
+      const now = (): number => services.now()
+      passThrough(socket, chain.filter, { timers, recorder: services.recorder, log, localAddress, now })
+      return
+    }
+    if (chain.tls === undefined || !this.#terminators.accept(socket, listener.name, chain.tls.alpn)) {
+      this.#count('no-certificate', listener.name)
+      socket.destroy()
+    }
+  }
+
+  /** The handshake is done and the client's chain verified; who it is decides now, and nothing was written yet. */
+  #secured(socket: TLSSocket, listenerName: string): void {
+    const serverName = typeof socket.servername === 'string' ? socket.servername : ''
+    const present = (): CompiledChain | undefined => {
+      const listener = this.#listener(listenerName)
+      return listener === undefined ? undefined : chainFor(listener, serverName)
+    }
+    const chain = present()
+    const { trust } = this.#options.snapshot()
+    const verdict = trust?.judge(socket.getPeerX509Certificate()?.raw)
+    if (chain === undefined || verdict === undefined) return this.#refuse(socket, 'server-name', serverName)
+    if (!verdict.ok) return this.#refuse(socket, verdict.refusal, verdict.detail)
+    if (!allows(chain.allow, verdict.peer)) {
+      return this.#refuse(socket, 'not-allowed', `${verdict.peer.uri} may not use ${serverName}`)
+    }
+    if (socket.alpnProtocol !== 'h2') return this.#refuse(socket, 'alpn', 'the client does not speak h2')
+    return this.#serveMesh(socket, { chain, present, serverName, peer: verdict.peer })
+  }
+
+  #serveMesh(
+    socket: TLSSocket,
+    to: { chain: CompiledChain; present: () => CompiledChain | undefined; serverName: string; peer: Peer },
+  ): void {
+    const { chain, present, serverName, peer } = to
+    if (chain.filter.kind !== 'http') return this.#refuse(socket, 'mode', chain.name)
+    let forget = (): void => {}
+    const onClose = (): void => forget()
+    const tunnel = chain.filter.mode === 'tunnel'
+    const handler = tunnel
+      ? this.#options.tunnels?.({ peer, chain: present, onClose })
+      : this.#httpConnection({ mode: 'inbound', peer, service: serviceOf(serverName), chain: present, onClose })
+    if (handler === undefined) return this.#refuse(socket, 'mode', chain.name)
+    const { timers } = this.#options
+    const connection = new H2ServerConnection(socket, handler, {
+      limits: tunnel ? H2_TUNNEL_LIMITS : H2_LIMITS,
+      budgets: H2_BUDGETS,
+      timers,
+      extendedConnect: false,
+    })
+    const endsAt = Math.min(peer.notAfterMs, this.#options.ownNotAfterMs())
+    forget = this.live.add({ peer, connection, chain: present }, endsAt - this.#options.services.now())
+  }
+
+  #servePlain(socket: Socket, listener: CompiledListener): void {
+    const { rest } = listener
+    if (rest?.filter.kind !== 'http' || rest.filter.mode === 'tunnel') {
+      this.#count('mode', listener.name)
+      return void socket.destroy()
+    }
+    let forget = (): void => {}
+    const handler = this.#httpConnection({
+      mode: rest.filter.mode,
+      peer: undefined,
+      service: '',
+      chain: () => this.#listener(listener.name)?.rest,
+      onClose: () => forget(),
+    })
+    const { timers } = this.#options
+    const connection: ServerConnection = new H1ServerConnection(socket, handler, {
+      limits: H1_LIMITS,
+      timers,
+      scheme: 'http',
+    })
+    forget = this.live.addPlain(connection)
+  }
+
+  #httpConnection(to: {
+    mode: 'forward' | 'inbound'
+    peer: Peer | undefined
+    service: string
+    chain: () => CompiledChain | undefined
+    onClose: () => void
+  }): HttpConnection {
+    const { services, own } = this.#options
+    return new HttpConnection({
+      mode: to.mode,
+      peer: to.peer,
+      service: to.service,
+      own,
+      services,
+      routes: () => {
+        const filter = to.chain()?.filter
+        return filter?.kind === 'http' ? filter.routes : undefined
+      },
+      onRefused: (status, detail) => this.#count(`http-${status}`, detail),
+      onClose: to.onClose,
+    })
+  }
+
+  #refuse(socket: TLSSocket, reason: string, detail: string): void {
+    socket.on('error', () => {})
+    socket.destroy()
+    this.#count(reason, detail)
+  }
+
+  #count(reason: string, detail: string): void {
+    this.refused.set(reason, (this.refused.get(reason) ?? 0) + 1)
+    this.#options.log.debug({ reason, detail }, 'connection refused')
+  }
+}
+
+function chainFor(listener: CompiledListener, serverName: string): CompiledChain | undefined {
+  return listener.byName.get(serverName) ?? listener.rest
+}
+
+function serviceOf(serverName: string): string {
+  const name = parseInnerSni(serverName)
+  return name === undefined ? serverName : hostOf(name)
+}

@@ -1,0 +1,83 @@
+/**
+ * What an exchange is given: the connection it came over and the services of the process. Interfaces and small pure
+ * helpers; state.ts and http-connection.ts make the objects.
+ */
+import type { EndpointState } from './balance/endpoint.ts'
+import type { Peer } from './identity.ts'
+import type { Party, Recorder } from './record.ts'
+import type { CompiledRoutes, RetryRule } from './routes.ts'
+import type { ClientConnection } from './stream.ts'
+import type { TimerWheel } from './timer-wheel.ts'
+import type { Dialed } from './upstream/transport.ts'
+
+/** The connection a request came over, in the words of its listener. */
+export interface DownstreamConnection {
+  readonly mode: 'forward' | 'inbound'
+  readonly peer: Peer | undefined
+  /** Host of the service the connection's server name stands for; empty where each request names its own. */
+  readonly service: string
+  /** The table of the present snapshot: an exchange asks once and keeps what it got. */
+  routes(): CompiledRoutes | undefined
+  /** For routes that bring no rule of their own. */
+  readonly retry: RetryRule | undefined
+  source(): Party
+  /** Our facts for the peer, on the first response of the connection; undefined afterwards. */
+  introduceSelf(): string | undefined
+}
+
+/** What is known about mesh connections to others. */
+export interface MeshDirectory {
+  dialedOf(endpoint: EndpointState, connection: ClientConnection): Dialed | undefined
+  /** Our facts for the first request on a mesh connection; undefined afterwards and on plain ones. */
+  introduce(connection: ClientConnection, mutualTls: boolean): string | undefined
+  /** Completes a destination by what its proxy told on this connection, now or before. */
+  learn(connection: ClientConnection, destination: Destination, facts: string | undefined): Destination
+}
+
+export interface ExchangeServices {
+  readonly timers: TimerWheel
+  readonly recorder: Recorder
+  readonly mesh: MeshDirectory
+  /** Wall clock, for the log. */
+  now(): number
+  ownUri(): string
+  self(): Party
+}
+
+export interface Destination {
+  readonly address: string
+  readonly transport: string
+  readonly mutualTls: boolean
+  readonly peer: Peer | undefined
+  readonly party: Party
+}
+
+const NOWHERE: Destination = {
+  address: '-',
+  transport: '-',
+  mutualTls: false,
+  peer: undefined,
+  party: { cluster: '', namespace: '', workload: '', version: '', principal: '' },
+}
+
+export function targetOf(state: EndpointState | undefined, dialed: Dialed | undefined): Destination {
+  if (state === undefined) return NOWHERE
+  const { endpoint } = state
+  const { cluster, namespace, workload } = endpoint.workload
+  return {
+    address: `${endpoint.address}:${endpoint.port}`,
+    transport: endpoint.transport,
+    mutualTls: dialed?.peer !== undefined,
+    peer: dialed?.peer,
+    party: { cluster, namespace, workload, version: '', principal: dialed?.peer?.uri ?? '' },
+  }
+}
+
+/** Answers of a peer's proxy that say: the application has not seen the request. */
+export const SAFE_REMOTE_ERRORS: ReadonlySet<string> = new Set([
+  'CLUSTER_UNKNOWN',
+  'ROUTE_UNKNOWN',
+  'UPSTREAM_CONNECT',
+  'UPSTREAM_NONE',
+  'UPSTREAM_OVERFLOW',
+])

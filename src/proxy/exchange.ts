@@ -1,0 +1,386 @@
+/**
+ * One request from its head to its record: the only place that decides about it. Steps are leaves in other files, in
+ * the order a request meets them: admit, filter, pick, connect, send, retry, answer, record.
+ */
+import type { EndpointState } from './balance/endpoint.ts'
+import type { ClusterState } from './balance/cluster.ts'
+import { type DownstreamConnection, type ExchangeServices, SAFE_REMOTE_ERRORS, targetOf } from './exchange-context.ts'
+import { filterRequest, filterResponse } from './filters/chain.ts'
+import { isForbiddenTarget } from './forbidden.ts'
+import { allows } from './identity.ts'
+import { localReply, type Refusal, REFUSALS } from './local-reply.ts'
+import { type HeaderList, headerOf, type RequestHead, type ResponseHead, setHeader } from './message.ts'
+import { PEER_HEADER } from './peer-facts.ts'
+import type { ResponseFlag } from './record.ts'
+import { type CompiledRoute, findHost, findRoute } from './routes.ts'
+import type { ClientConnection, ClientStream, RequestSink, ResetReason, ResponseSink, ServerStream } from './stream.ts'
+import { WheelTimer } from './timer-wheel.ts'
+import type { ConnectFailure, Waiter } from './upstream/transport.ts'
+
+/** A body longer than this is sent once only. */
+const REPLAY_BYTES_MAX = 64 * 1024
+const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']) // RFC 9110 9.2.2
+const NO_TRAILERS: HeaderList = []
+
+export class Exchange implements RequestSink, ResponseSink, Waiter {
+  readonly #stream: ServerStream
+  readonly #downstream: DownstreamConnection
+  readonly #services: ExchangeServices
+  readonly #startedAt: number
+  readonly #timeout: WheelTimer
+  #route: CompiledRoute | undefined = undefined
+  #cluster: ClusterState | undefined = undefined
+  #service = ''
+  // The attempt under way.
+  #endpoint: EndpointState | undefined = undefined
+  #connection: ClientConnection | undefined = undefined
+  #upstream: ClientStream | undefined = undefined
+  #tried: EndpointState[] = []
+  #attempts = 0
+  #retrying = false
+  /** The destination as last known; it outlives the attempt, for the record. */
+  #destination = targetOf(undefined, undefined)
+  // The request's body, kept while it may be sent again; undefined once it may not.
+  #replay: Buffer[] | undefined = []
+  #replayBytes = 0
+  #requestEnded = false
+  #trailers: HeaderList = NO_TRAILERS
+  // The outcome.
+  #responded = false
+  #finished = false
+  #status = 0
+  #flag: ResponseFlag = '-'
+  #detail = ''
+
+  constructor(stream: ServerStream, downstream: DownstreamConnection, services: ExchangeServices) {
+    this.#stream = stream
+    this.#downstream = downstream
+    this.#services = services
+    this.#startedAt = services.timers.now()
+    this.#requestEnded = stream.headOnly
+    this.#timeout = new WheelTimer(() => this.#timedOut())
+    stream.sink = this
+  }
+
+  /** To be called once, inside the codec's `onRequest`. */
+  start(): void {
+    const refusal = this.#admit(this.#stream.head)
+    if (refusal !== undefined) return this.#reply(refusal, '')
+    const { mode, peer } = this.#downstream
+    filterRequest(this.#stream.head, { mode, peer, ownUri: this.#services.ownUri() })
+    const timeoutMs = this.#route?.timeoutMs ?? 0
+    if (timeoutMs > 0) this.#services.timers.schedule(this.#timeout, timeoutMs)
+    // Body bytes wait with the client until there is somewhere to send them; so does `100 Continue`.
+    if (!this.#stream.headOnly) this.#stream.pause()
+    this.#attempt()
+  }
+
+  /** Undefined: go on, `#route` and `#cluster` are set. */
+  #admit(head: RequestHead): Refusal | undefined {
+    const { mode, service } = this.#downstream
+    this.#service = service === '' ? head.authority : service
+    if (head.method === 'CONNECT') return REFUSALS.connect
+    if (head.protocol !== '') return REFUSALS.upgrade
+    if (mode === 'forward' && isForbiddenTarget(head.authority)) return REFUSALS.forbidden
+    const routes = this.#downstream.routes()
+    const host = routes === undefined ? undefined : findHost(routes, head.authority)
+    if (host === undefined) return mode === 'forward' ? REFUSALS.host : REFUSALS.route
+    const route = findRoute(host, head.method, head.path)
+    return route === undefined ? REFUSALS.route : this.#enter(route)
+  }
+
+  #enter(route: CompiledRoute): Refusal | undefined {
+    const { peer, service } = this.#downstream
+    if (service === '') this.#service = serviceOf(route.clusterName, this.#service)
+    if (route.allow !== undefined && (peer === undefined || !allows(route.allow, peer))) return REFUSALS.denied
+    this.#route = route
+    if (route.cluster === undefined) return REFUSALS.cluster
+    if (!route.cluster.enter()) return REFUSALS.overflow
+    this.#cluster = route.cluster
+    return undefined
+  }
+
+  // Upstream: pick, connect, send
+
+  #attempt(): void {
+    const endpoint = this.#cluster?.pick(this.#tried)
+    if (endpoint === undefined) return this.#reply(REFUSALS.none, '')
+    this.#attempts++
+    this.#endpoint = endpoint
+    this.#tried.push(endpoint)
+    endpoint.active++
+    this.#destination = targetOf(endpoint, undefined)
+    endpoint.transport.acquire(this)
+  }
+
+  onConnected(connection: ClientConnection): void {
+    const endpoint = this.#endpoint
+    if (this.#finished || endpoint === undefined) return
+    this.#connection = connection
+    this.#destination = targetOf(endpoint, this.#services.mesh.dialedOf(endpoint, connection))
+    const replay = this.#replay ?? []
+    const end = this.#requestEnded && replay.length === 0 && this.#trailers.length === 0
+    const upstream = connection.request(this.#headFor(connection), end, this)
+    this.#upstream = upstream
+    if (end) return
+    for (const chunk of replay) upstream.write(chunk)
+    if (this.#requestEnded) upstream.end(this.#trailers)
+    else this.#stream.resume()
+  }
+
+  /** The peer's facts are told once per connection, on its first request. */
+  #headFor(connection: ClientConnection): RequestHead {
+    const { head } = this.#stream
+    const facts = this.#services.mesh.introduce(connection, this.#destination.mutualTls)
+    if (facts === undefined) return head
+    return { ...head, headers: [...head.headers, PEER_HEADER, facts] }
+  }
+
+  onConnectFailed(failure: ConnectFailure): void {
+    if (this.#finished) return
+    this.#detail = `${this.#destination.address}: ${failure.detail}`
+    if (failure.kind === 'overflow') {
+      this.#endAttempt('unjudged')
+      return this.#reply(REFUSALS.overflow, this.#detail)
+    }
+    this.#endAttempt('error')
+    if (this.#retryRule()?.connectFailure === true && this.#reserveRetry()) return this.#tryAgain()
+    this.#reply(REFUSALS.connectFailed, this.#detail)
+  }
+
+  /** Whether one more attempt may be made at all; that it is safe is the caller's to know. */
+  #reserveRetry(): boolean {
+    const retriesMax = this.#retryRule()?.retriesMax ?? 0
+    if (this.#replay === undefined || this.#attempts > retriesMax) return false
+    this.#retrying ||= this.#cluster?.enterRetry() === true
+    return this.#retrying
+  }
+
+  #tryAgain(): void {
+    if (!this.#requestEnded) this.#stream.pause()
+    this.#attempt()
+  }
+
+  #retryRule(): CompiledRoute['retry'] {
+    return this.#route?.retry ?? this.#downstream.retry
+  }
+
+  /** Counts the attempt for the endpoint and forgets its stream. */
+  #endAttempt(outcome: 'ok' | 'error' | 'unjudged'): void {
+    const endpoint = this.#endpoint
+    if (endpoint === undefined) return
+    endpoint.active--
+    if (outcome !== 'unjudged') this.#cluster?.report(endpoint, this.#connection, outcome === 'ok')
+    this.#endpoint = undefined
+    this.#connection = undefined
+    this.#upstream = undefined
+  }
+
+  // The request's body, from the client
+
+  onRequestData(chunk: Buffer): void {
+    if (this.#finished) return
+    if (this.#replay !== undefined) this.#remember(chunk)
+    if (this.#upstream !== undefined && !this.#upstream.write(chunk)) this.#stream.pause()
+  }
+
+  /** Bytes that come before there is a connection are always kept; pausing bounds them. */
+  #remember(chunk: Buffer): void {
+    this.#replay?.push(chunk)
+    this.#replayBytes += chunk.length
+    if (this.#replayBytes > REPLAY_BYTES_MAX && this.#upstream !== undefined) this.#replay = undefined
+  }
+
+  onRequestEnd(trailers: HeaderList): void {
+    if (this.#finished) return
+    this.#requestEnded = true
+    this.#trailers = trailers
+    this.#upstream?.end(trailers)
+  }
+
+  onRequestReset(reason: ResetReason): void {
+    if (this.#finished) return
+    this.#flag = 'DC'
+    this.#detail = `the client's stream ended early (${reason})`
+    this.#abandonAttempt()
+    this.#finish()
+  }
+
+  onResponseDrain(): void {
+    this.#upstream?.resume()
+  }
+
+  // The response, from the endpoint
+
+  onInformational(head: ResponseHead): void {
+    if (!this.#finished) this.#stream.informational(head)
+  }
+
+  onResponse(head: ResponseHead, end: boolean): void {
+    if (this.#finished || this.#endpoint === undefined) return
+    const fromMesh = this.#destination.mutualTls
+    const remoteError = fromMesh ? headerOf(head.headers, 'isthmus-error') : undefined
+    if (this.#retryResponse(head.status, remoteError, end)) return
+    if (fromMesh && this.#connection !== undefined) {
+      const facts = headerOf(head.headers, PEER_HEADER)
+      this.#destination = this.#services.mesh.learn(this.#connection, this.#destination, facts)
+    }
+    this.#responded = true
+    this.#replay = undefined
+    this.#status = head.status
+    if (remoteError !== undefined) this.#detail = `${this.#destination.address} answered ${remoteError}`
+    filterResponse(head, fromMesh)
+    const facts = this.#downstream.introduceSelf()
+    if (facts !== undefined) setHeader(head.headers, PEER_HEADER, facts)
+    this.#stream.respond(head, end)
+    if (end) this.#complete()
+  }
+
+  /** True: another attempt is under way, and this answer is dropped. */
+  #retryResponse(status: number, remoteError: string | undefined, end: boolean): boolean {
+    if (status < 500 || !this.#mayRetryAnswer(status, remoteError)) return false
+    if (!this.#reserveRetry()) return false
+    const upstream = this.#upstream
+    this.#endAttempt('error')
+    if (!end) upstream?.reset('cancel')
+    this.#tryAgain()
+    return true
+  }
+
+  /** A peer's proxy says what became of the request; of an application's own 5xx only idempotent ones go again. */
+  #mayRetryAnswer(status: number, remoteError: string | undefined): boolean {
+    const rule = this.#retryRule()
+    if (rule === undefined) return false
+    if (remoteError !== undefined && SAFE_REMOTE_ERRORS.has(remoteError)) return rule.connectFailure
+    if (!IDEMPOTENT.has(this.#stream.head.method)) return false
+    if (remoteError === 'UPSTREAM_LOST') return rule.reset
+    return rule.gatewayError && status >= 502 && status <= 504
+  }
+
+  onResponseData(chunk: Buffer): void {
+    if (!this.#finished && !this.#stream.write(chunk)) this.#upstream?.pause()
+  }
+
+  onResponseEnd(trailers: HeaderList): void {
+    if (this.#finished) return
+    this.#stream.end(trailers)
+    this.#complete()
+  }
+
+  onRequestDrain(): void {
+    if (!this.#finished) this.#stream.resume()
+  }
+
+  onResponseReset(reason: ResetReason): void {
+    if (this.#finished) return
+    this.#detail = `${this.#destination.address}: the stream ended early (${reason})`
+    this.#endAttempt(reason === 'local' ? 'unjudged' : 'error')
+    if (this.#responded) {
+      this.#flag = 'UC'
+      this.#stream.reset('internal')
+      return this.#finish()
+    }
+    if (this.#mayRetryReset(reason) && this.#reserveRetry()) return this.#tryAgain()
+    this.#reply(reason === 'protocol' || reason === 'limit' ? REFUSALS.protocol : REFUSALS.lost, this.#detail)
+  }
+
+  /** Without an answer nobody knows whether the endpoint acted, except where it said that it did not. */
+  #mayRetryReset(reason: ResetReason): boolean {
+    const rule = this.#retryRule()
+    if (rule === undefined) return false
+    if (reason === 'refused') return rule.refusedStream || rule.reset
+    const dead = reason === 'lost' || reason === 'timeout' || reason === 'reset' || reason === 'local'
+    return rule.reset && dead && IDEMPOTENT.has(this.#stream.head.method)
+  }
+
+  // Ends
+
+  #timedOut(): void {
+    if (this.#finished) return
+    this.#detail = `${this.#destination.address}: no answer within ${this.#route?.timeoutMs ?? 0} ms`
+    const endpoint = this.#endpoint
+    const connection = this.#connection
+    this.#abandonAttempt()
+    if (endpoint !== undefined) this.#cluster?.report(endpoint, connection, false)
+    if (!this.#responded) return this.#reply(REFUSALS.timeout, this.#detail)
+    this.#flag = 'UT'
+    this.#stream.reset('internal')
+    this.#finish()
+  }
+
+  #abandonAttempt(): void {
+    if (this.#upstream === undefined) this.#endpoint?.transport.abandon(this)
+    this.#upstream?.reset('cancel')
+    this.#endAttempt('unjudged')
+  }
+
+  /** An answer of our own, in clear text. */
+  #reply(refusal: Refusal, detail: string): void {
+    const body = localReply(refusal, this.#stream.head.authority, detail)
+    this.#status = refusal.status
+    this.#flag = refusal.flag
+    if (this.#detail === '') this.#detail = body.detail
+    this.#responded = true
+    this.#stream.respond(body.head, this.#stream.head.method === 'HEAD')
+    if (this.#stream.head.method !== 'HEAD') {
+      this.#stream.write(body.body)
+      this.#stream.end()
+    }
+    this.#finish()
+  }
+
+  #complete(): void {
+    const upstream = this.#upstream
+    this.#endAttempt(this.#status >= 500 ? 'error' : 'ok')
+    // The endpoint answered without wanting the rest of the body.
+    if (!this.#requestEnded) upstream?.reset('no-error')
+    this.#finish()
+  }
+
+  #finish(): void {
+    if (this.#finished) return
+    this.#finished = true
+    this.#replay = undefined
+    this.#services.timers.cancel(this.#timeout)
+    if (this.#retrying) this.#cluster?.leaveRetry()
+    this.#cluster?.leave()
+    // What is left of the request is read and dropped, so that the connection can serve the next one.
+    if (!this.#requestEnded) this.#stream.resume()
+    this.#record()
+  }
+
+  #record(): void {
+    const { head } = this.#stream
+    const { mode } = this.#downstream
+    const durationMs = this.#services.timers.now() - this.#startedAt
+    const target = this.#destination
+    this.#services.recorder.request({
+      reporter: mode === 'forward' ? 'source' : 'destination',
+      startedAt: this.#services.now() - durationMs,
+      durationMs,
+      method: head.method,
+      authority: head.authority,
+      path: head.path,
+      protocol: this.#stream.version,
+      status: this.#status,
+      flag: this.#flag,
+      detail: this.#detail,
+      source: this.#downstream.source(),
+      destination: mode === 'forward' ? target.party : this.#services.self(),
+      service: this.#service,
+      upstream: target.address,
+      transport: target.transport,
+      attempts: this.#attempts,
+      bytesReceived: this.#stream.bytesReceived,
+      bytesSent: this.#stream.bytesSent,
+      requestId: headerOf(head.headers, 'x-request-id') ?? '',
+      mutualTls: this.#downstream.peer !== undefined,
+    })
+  }
+}
+
+/** `outbound|80||checkout.shop.svc.cluster.local` → the host. */
+function serviceOf(clusterName: string, fallback: string): string {
+  const host = clusterName.split('|')[3]
+  return host === undefined || host === '' ? fallback : host
+}

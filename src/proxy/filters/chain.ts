@@ -1,0 +1,57 @@
+/**
+ * What every request and response passes, in one literal order. A filter reads and changes a head and decides nothing
+ * else; refusals are exchange.ts's. Adding one is adding it to the tuple, at the place where it has to stand.
+ */
+import { randomUUID } from 'node:crypto'
+import type { Peer } from '../identity.ts'
+import { headerOf, removeHeaders, type RequestHead, type ResponseHead, setHeader } from '../message.ts'
+
+export interface FilterContext {
+  readonly mode: 'forward' | 'inbound'
+  /** Whose connection the request came over; undefined: an application of this pod. */
+  readonly peer: Peer | undefined
+  readonly ownUri: string
+}
+
+type RequestFilter = (head: RequestHead, context: FilterContext) => void
+type ResponseFilter = (head: ResponseHead, fromMesh: boolean) => void
+
+/** Strip before set: what remains of these names was written by this proxy. */
+const REQUEST_FILTERS: readonly RequestFilter[] = [stripIdentity, setIdentity, setRequestId, setForwardedProto]
+const RESPONSE_FILTERS: readonly ResponseFilter[] = [stripResponseIdentity]
+
+export function filterRequest(head: RequestHead, context: FilterContext): void {
+  for (const filter of REQUEST_FILTERS) filter(head, context)
+}
+
+/** `fromMesh`: the other end is a proxy of the mesh whose identity was checked. */
+export function filterResponse(head: ResponseHead, fromMesh: boolean): void {
+  for (const filter of RESPONSE_FILTERS) filter(head, fromMesh)
+}
+
+const isIdentityHeader = (name: string): boolean =>
+  name.startsWith('isthmus-') || name === 'x-forwarded-client-cert' || name.startsWith('x-envoy-peer-')
+
+/** Anyone can write these; a service behind us believes them. `proxy-*` was meant for this hop. */
+function stripIdentity(head: RequestHead): void {
+  removeHeaders(head.headers, (name) => isIdentityHeader(name) || name.startsWith('proxy-'))
+}
+
+/** Envoy's SANITIZE_SET: who called, as the handshake proved it, and as whom we answered. */
+function setIdentity(head: RequestHead, context: FilterContext): void {
+  if (context.mode !== 'inbound' || context.peer === undefined) return
+  head.headers.push('x-forwarded-client-cert', `By=${context.ownUri};URI=${context.peer.uri}`)
+}
+
+function setRequestId(head: RequestHead): void {
+  if (headerOf(head.headers, 'x-request-id') === undefined) head.headers.push('x-request-id', randomUUID())
+}
+
+function setForwardedProto(head: RequestHead, context: FilterContext): void {
+  if (context.mode === 'forward') setHeader(head.headers, 'x-forwarded-proto', 'http')
+}
+
+/** An application cannot speak as a proxy; a proxy's own `isthmus-error` is for the caller to read. */
+function stripResponseIdentity(head: ResponseHead, fromMesh: boolean): void {
+  removeHeaders(head.headers, (name) => isIdentityHeader(name) && !(fromMesh && name === 'isthmus-error'))
+}

@@ -1,0 +1,39 @@
+/**
+ * Addresses that no request may name on an outbound path: link-local ones and the metadata services of clouds, which
+ * hand out the machine's credentials to whoever can make a pod's proxy ask (SSRF). Pure.
+ */
+import { BlockList, isIP } from 'node:net'
+
+const FORBIDDEN = new BlockList()
+FORBIDDEN.addSubnet('169.254.0.0', 16, 'ipv4')
+FORBIDDEN.addSubnet('fe80::', 10, 'ipv6')
+FORBIDDEN.addAddress('fd00:ec2::254', 'ipv6') // AWS
+FORBIDDEN.addAddress('fd20:ce::254', 'ipv6') // Google
+FORBIDDEN.addAddress('100.100.100.200', 'ipv4') // Alibaba
+FORBIDDEN.addAddress('168.63.129.16', 'ipv4') // Azure
+FORBIDDEN.addAddress('192.0.0.192', 'ipv4') // Oracle
+
+const NAMES: ReadonlySet<string> = new Set([
+  'metadata',
+  'metadata.google.internal',
+  'instance-data',
+  'instance-data.ec2.internal',
+])
+
+/** `authority`: host with optional port, lower case. */
+export function isForbiddenTarget(authority: string): boolean {
+  const host = hostOf(authority)
+  if (NAMES.has(host)) return true
+  const family = isIP(host)
+  // Shortened and decimal forms of IPv4 (`0xa9fe…`, `169.254.43518`) resolve too, and no name of ours looks so.
+  if (family === 0) return /^(0x[0-9a-f]+|[0-9]+)(\.(0x[0-9a-f]+|[0-9]+))*$/.test(host)
+  return FORBIDDEN.check(host, family === 6 ? 'ipv6' : 'ipv4')
+}
+
+function hostOf(authority: string): string {
+  if (authority.startsWith('[')) return authority.slice(1, Math.max(1, authority.indexOf(']')))
+  const colon = authority.lastIndexOf(':')
+  const host = colon < 0 ? authority : authority.slice(0, colon)
+  // A trailing dot names the same host in DNS.
+  return host.endsWith('.') ? host.slice(0, -1) : host
+}

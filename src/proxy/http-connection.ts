@@ -1,0 +1,83 @@
+/**
+ * One downstream HTTP connection: what its requests have in common, whoever is at the other end. The codec parses,
+ * exchange.ts decides about each request; this carries the peer's identity and facts from one to the other.
+ */
+import { Exchange } from './exchange.ts'
+import type { DownstreamConnection, ExchangeServices } from './exchange-context.ts'
+import type { Peer } from './identity.ts'
+import { headerOf } from './message.ts'
+import { formatPeerFacts, PEER_HEADER, type PeerFacts, readPeerFacts } from './peer-facts.ts'
+import { type Party, partyOf } from './record.ts'
+import type { CompiledRoutes, RetryRule } from './routes.ts'
+import type { CloseReason, ServerConnectionHandler, ServerStream } from './stream.ts'
+
+/** A kept-alive connection of the application may close just as we use it; a request that is safe goes again. */
+const INBOUND_RETRY: RetryRule = {
+  connectFailure: false,
+  refusedStream: false,
+  reset: true,
+  gatewayError: false,
+  retriesMax: 1,
+}
+
+export interface HttpConnectionOptions {
+  readonly mode: 'forward' | 'inbound'
+  readonly peer: Peer | undefined
+  readonly service: string
+  readonly routes: () => CompiledRoutes | undefined
+  readonly own: PeerFacts
+  readonly services: ExchangeServices
+  readonly onRefused: (status: number, detail: string) => void
+  readonly onClose: (reason: CloseReason) => void
+}
+
+export class HttpConnection implements ServerConnectionHandler, DownstreamConnection {
+  readonly mode: 'forward' | 'inbound'
+  readonly peer: Peer | undefined
+  readonly service: string
+  readonly retry: RetryRule | undefined
+  readonly #options: HttpConnectionOptions
+  #source: Party | undefined = undefined
+  #introduced = false
+
+  constructor(options: HttpConnectionOptions) {
+    this.mode = options.mode
+    this.peer = options.peer
+    this.service = options.service
+    this.retry = options.mode === 'inbound' ? INBOUND_RETRY : undefined
+    this.#options = options
+  }
+
+  onRequest(stream: ServerStream): void {
+    // The first request of a mesh connection brings the caller's facts, before any filter strips the header.
+    if (this.peer !== undefined && this.#source === undefined) {
+      const facts = readPeerFacts(this.peer, headerOf(stream.head.headers, PEER_HEADER))
+      this.#source = partyOf(facts, this.peer.uri)
+    }
+    new Exchange(stream, this, this.#options.services).start()
+  }
+
+  onRefused(status: number, detail: string): void {
+    this.#options.onRefused(status, detail)
+  }
+
+  onClose(reason: CloseReason): void {
+    this.#options.onClose(reason)
+  }
+
+  routes(): CompiledRoutes | undefined {
+    return this.#options.routes()
+  }
+
+  source(): Party {
+    if (this.#source !== undefined) return this.#source
+    // Only an application of this pod gets here without a certificate.
+    return this.#options.services.self()
+  }
+
+  introduceSelf(): string | undefined {
+    if (this.peer === undefined || this.#introduced) return undefined
+    this.#introduced = true
+    return formatPeerFacts(this.#options.own)
+  }
+}

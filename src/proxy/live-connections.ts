@@ -1,0 +1,80 @@
+/**
+ * Connections of peers that were admitted, so that what admitted them can be taken back: revocation, a bundle without
+ * their root, a chain or export withdrawn, and the end of either certificate all close them at once.
+ */
+import type { CompiledChain } from './compile.ts'
+import { allows, type Peer } from './identity.ts'
+import type { ServerConnection } from './stream.ts'
+import { type TimerWheel, WheelTimer } from './timer-wheel.ts'
+
+/** Draining begins so long before a certificate ends: clients open their replacement first. */
+const DRAIN_BEFORE_END_MS = 30_000
+
+export interface Live {
+  readonly peer: Peer
+  readonly connection: ServerConnection
+  /** The chain that would admit it under the present configuration. */
+  readonly chain: () => CompiledChain | undefined
+  readonly endTimer: WheelTimer
+}
+
+export class LiveConnections {
+  readonly #timers: TimerWheel
+  readonly #live = new Set<Live>()
+  /** Connections without a certificate: applications of this pod. */
+  readonly #plain = new Set<ServerConnection>()
+
+  constructor(timers: TimerWheel) {
+    this.#timers = timers
+  }
+
+  get size(): number {
+    return this.#live.size + this.#plain.size
+  }
+
+  /** The returned function forgets it. */
+  add(entry: Omit<Live, 'endTimer'>, lifetimeMs: number): () => void {
+    const { connection } = entry
+    let draining = false
+    const endTimer = new WheelTimer(() => {
+      if (draining) return connection.destroy('local')
+      draining = true
+      connection.drain()
+      return this.#timers.schedule(endTimer, Math.min(DRAIN_BEFORE_END_MS, lifetimeMs))
+    })
+    const live: Live = { ...entry, endTimer }
+    this.#live.add(live)
+    this.#timers.schedule(endTimer, Math.max(0, lifetimeMs - DRAIN_BEFORE_END_MS))
+    return () => {
+      this.#timers.cancel(endTimer)
+      this.#live.delete(live)
+    }
+  }
+
+  addPlain(connection: ServerConnection): () => void {
+    this.#plain.add(connection)
+    return () => this.#plain.delete(connection)
+  }
+
+  /** Returns how many were closed. */
+  recheck(trusts: (peer: Peer) => boolean): number {
+    let closed = 0
+    for (const live of this.#live) {
+      const chain = live.chain()
+      if (chain !== undefined && allows(chain.allow, live.peer) && trusts(live.peer)) continue
+      closed++
+      live.connection.destroy('local')
+    }
+    return closed
+  }
+
+  drain(): void {
+    for (const { connection } of this.#live) connection.drain()
+    for (const connection of this.#plain) connection.drain()
+  }
+
+  destroy(): void {
+    for (const { connection } of this.#live) connection.destroy('local')
+    for (const connection of this.#plain) connection.destroy('local')
+  }
+}

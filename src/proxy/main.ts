@@ -1,0 +1,179 @@
+/**
+ * `isthmus proxy --role sidecar`: the composition root of the data plane. Certificate and configuration come from the
+ * control plane, or from the pod's volume while it is away; ports open with the first configuration. Gateways start
+ * through the same function with their own role.
+ */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { trustDomainOf } from '../model/identity.ts'
+import { CA_AUDIENCE, PROXY_STATE_PATH, SERVING_ROOT_PATH, TOKEN_PATH } from '../model/names.ts'
+import { PORTS } from '../model/ports.ts'
+import { requestCertificate } from '../pki/certificate-client.ts'
+import { WORKLOAD_TTL_MS } from '../pki/issue.ts'
+import { WorkloadIdentity } from '../pki/workload-identity.ts'
+import { Backoff } from '../runtime/backoff.ts'
+import { delay, systemClock } from '../runtime/clock.ts'
+import { numberSetting, readSettings } from '../runtime/config.ts'
+import { MeshError } from '../runtime/errors.ts'
+import { createLog, type Log } from '../runtime/log.ts'
+import { lookupVia, loopbackOf } from '../runtime/network.ts'
+import { mounted } from '../runtime/paths.ts'
+import { systemRandom } from '../runtime/random.ts'
+import { Readiness } from '../runtime/readiness.ts'
+import { createAdsClient } from '../xds/client.ts'
+import { adminPages, type AdminOptions, metricsPages, readinessPages, servePages } from './admin.ts'
+import { PROXY_SETTINGS, workloadOf } from './config.ts'
+import { type Proxy, type ProxyOptions, startProxy } from './proxy.ts'
+
+export async function main(argv: readonly string[]): Promise<void> {
+  const role = roleOf('proxy', argv)
+  if (role !== 'sidecar') {
+    const hint = 'The east-west gateway is `isthmus gateway --role east-west`.'
+    throw new MeshError('NOT_BUILT', `isthmus proxy --role ${role}`, { hint })
+  }
+  await runDataPlane({ role, nodeType: 'sidecar' })
+}
+
+export function roleOf(command: string, argv: readonly string[]): string {
+  const { values } = parseArgs({ args: [...argv], options: { role: { type: 'string' } }, strict: true })
+  if (values.role === undefined) throw new MeshError('USAGE', `isthmus ${command} needs --role`)
+  return values.role
+}
+
+export interface DataPlaneRole {
+  readonly role: string
+  /** Istio's node types, first part of the xDS node id. */
+  readonly nodeType: 'sidecar' | 'router'
+  readonly tunnels?: NonNullable<ProxyOptions['tunnels']>
+  readonly metrics?: () => string
+}
+
+type Values = { readonly [K in keyof typeof PROXY_SETTINGS]: string }
+
+/** Resolves once everything is started; the process then lives until SIGTERM. */
+export async function runDataPlane(role: DataPlaneRole): Promise<void> {
+  const values = readSettings(role.role, PROXY_SETTINGS, process.env)
+  const log = createLog(role.role, values.logLevel)
+  const readiness = new Readiness()
+  const certificateReady = readiness.register('the first certificate')
+  const configReady = readiness.register('the first configuration')
+  const shutdown = { draining: false }
+  const identity = createIdentity(values, log)
+  const proxy = startProxy({
+    podIp: values.podIp,
+    own: factsOf(values),
+    trustDomain: trustDomainOf(values.cluster, values.mesh),
+    identity,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    accessLog: values.accessLog === 'true' ? (lines) => void process.stdout.write(lines) : () => {},
+    lookup: lookupVia(values.resolver),
+    ...(role.tunnels === undefined ? {} : { tunnels: role.tunnels }),
+  })
+  const admin: AdminOptions = {
+    proxy,
+    awaited: () => [
+      ...(shutdown.draining ? ['the end: it drains'] : []),
+      ...readiness.awaited,
+      ...proxy.listeners.awaited.map((name) => `listener ${name}`),
+    ],
+    logLevel: () => log.level,
+    ...(role.metrics === undefined ? {} : { metrics: role.metrics }),
+  }
+  const local = loopbackOf(values.podIp)
+  await servePages(local, PORTS.admin, adminPages(admin))
+  await servePages(values.podIp, PORTS.metrics, metricsPages(admin))
+  await servePages(values.podIp, PORTS.readiness, readinessPages(admin))
+  process.once('SIGTERM', () => {
+    shutdown.draining = true
+    void drain(proxy, values, log)
+  })
+  // Certificate and configuration are asked for side by side: either may lie on disk already.
+  void identity.start().then(certificateReady, (error: unknown) => log.error({ error }, 'no certificate'))
+  const client = createAdsClient({
+    address: values.controlPlane,
+    lookup: lookupVia(values.resolver),
+    servingRootPem: await readWhenThere(mounted(SERVING_ROOT_PATH), log),
+    token: () => readFile(mounted(TOKEN_PATH), 'utf8'),
+    node: nodeOf(role, values),
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    snapshotPath: join(mounted(PROXY_STATE_PATH), 'snapshot.pb'),
+    onConfig: (next) => {
+      const { rejected } = proxy.apply(next)
+      configReady()
+      return rejected
+    },
+  })
+  await client.start()
+}
+
+function createIdentity(values: Values, log: Log): WorkloadIdentity {
+  const lookup = lookupVia(values.resolver)
+  return new WorkloadIdentity({
+    id: {
+      trustDomain: trustDomainOf(values.cluster, values.mesh),
+      namespace: values.podNamespace,
+      serviceAccount: values.serviceAccount,
+    },
+    directory: mounted(PROXY_STATE_PATH),
+    request: async (csrPem) =>
+      requestCertificate({
+        address: values.controlPlane,
+        ...(lookup === undefined ? {} : { lookup }),
+        servingRootPem: await readWhenThere(mounted(SERVING_ROOT_PATH), log),
+        token: await readFile(mounted(TOKEN_PATH), 'utf8'),
+        csrPem,
+        ttlSeconds: WORKLOAD_TTL_MS / 1_000,
+      }),
+    onFailure: (error, retryMs) => log.warn({ code: error.code, retryMs, audience: CA_AUDIENCE }, error.message),
+  })
+}
+
+const factsOf = (values: Values): ProxyOptions['own'] => ({
+  cluster: values.cluster,
+  namespace: values.podNamespace,
+  workload: values.workload === '' ? workloadOf(values.podName) : values.workload,
+  version: values.version,
+  region: values.region,
+  zone: values.zone,
+})
+
+function nodeOf(role: DataPlaneRole, values: Values): Parameters<typeof createAdsClient>[0]['node'] {
+  const { podIp, podName, podNamespace } = values
+  return {
+    id: `${role.nodeType}~${podIp}~${podName}.${podNamespace}~${podNamespace}.svc.cluster.local`,
+    cluster: values.cluster,
+    metadata: {
+      NAMESPACE: podNamespace,
+      CLUSTER_ID: values.cluster,
+      SERVICE_ACCOUNT: values.serviceAccount,
+      ROLE: role.role,
+    },
+  }
+}
+
+/** The ConfigMap behind a mount may be written after the pod started. */
+async function readWhenThere(path: string, log: Log): Promise<string> {
+  const backoff = new Backoff({ initialMs: 100, maxMs: 2_000, random: systemRandom })
+  for (let said = false; ; said = true) {
+    const text = await readFile(path, 'utf8').catch(() => '')
+    if (text !== '') return text
+    if (!said) log.info({ path }, 'waiting for the file')
+    await delay(systemClock, backoff.next())
+  }
+}
+
+async function drain(proxy: Proxy, values: Values, log: Log): Promise<void> {
+  const deadlineMs = numberSetting('ISTHMUS_DRAIN_MS', values.drainMs, { min: 0, max: 3_600_000 })
+  const endsAt = systemClock.monotonic() + deadlineMs
+  log.info({ deadlineMs, connections: proxy.activeConnections }, 'draining')
+  proxy.drain()
+  while (proxy.activeConnections > 0 && systemClock.monotonic() < endsAt) await delay(systemClock, 50)
+  if (proxy.activeConnections > 0) log.warn({ connections: proxy.activeConnections }, 'cutting what did not finish')
+  proxy.close()
+  process.exit(0)
+}

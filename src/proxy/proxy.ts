@@ -1,0 +1,157 @@
+/**
+ * A data plane in one call: configuration and identity go in, ports open. Knows no control plane, no environment and
+ * no process, so that tests run several beside each other; main.ts and gateways/main.ts bring those.
+ */
+import type { LookupFunction, Socket } from 'node:net'
+import type { ProxyConfig } from '../model/config.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Log } from '../runtime/log.ts'
+import type { Random } from '../runtime/random.ts'
+import { Acceptor, type TunnelServer } from './connection.ts'
+import type { HttpMode } from './compile.ts'
+import type { IdentitySource, Peer } from './identity.ts'
+import { ListenerSet } from './listeners.ts'
+import { MeshConnections } from './mesh-directory.ts'
+import type { PeerFacts } from './peer-facts.ts'
+import { type Party, partyOf, Recorder } from './record.ts'
+import { type ApplyResult, ProxyState } from './state.ts'
+import { TimerWheel } from './timer-wheel.ts'
+import { tlsOptions } from './trust.ts'
+import type { DialContext } from './upstream/dial.ts'
+import { transportFactory } from './upstream/transports.ts'
+import { GatewayLinks } from './upstream/tunnel.ts'
+
+export interface ProxyOptions {
+  readonly podIp: string
+  readonly own: PeerFacts
+  readonly trustDomain: string
+  readonly identity: IdentitySource
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  /** Whole lines of access log, once per turn of the event loop at most. */
+  readonly accessLog: (lines: string) => void
+  readonly lookup: LookupFunction | undefined
+  /** Serves `tunnel` chains: the east-west role. A sidecar has none and refuses such chains. */
+  readonly tunnels?: (parts: TunnelParts) => TunnelServer
+}
+
+/** What a role that serves tunnels builds on. */
+export interface TunnelParts {
+  readonly timers: TimerWheel
+  readonly recorder: Recorder
+  readonly state: ProxyState
+  readonly now: () => number
+  readonly localAddress: string | undefined
+}
+
+export interface Proxy {
+  readonly state: ProxyState
+  readonly recorder: Recorder
+  readonly listeners: ListenerSet
+  readonly acceptor: Acceptor
+  readonly links: GatewayLinks
+  /** Swaps the configuration; what it could not take is returned and stays as it was. */
+  apply(config: ProxyConfig): ApplyResult
+  /** Stops accepting and tells every peer to go elsewhere. */
+  drain(): void
+  readonly activeConnections: number
+  /** Cuts what is left. */
+  close(): void
+}
+
+const POD_MODES: readonly HttpMode[] = ['forward', 'inbound']
+
+export function startProxy(options: ProxyOptions): Proxy {
+  return new RunningProxy(options)
+}
+
+class RunningProxy implements Proxy {
+  readonly state: ProxyState
+  readonly recorder: Recorder
+  readonly listeners: ListenerSet
+  readonly acceptor: Acceptor
+  readonly links: GatewayLinks
+  #keyedWith: readonly unknown[] = []
+  #self: Party | undefined = undefined
+
+  constructor(options: ProxyOptions) {
+    const { clock, random, identity, log, own } = options
+    const timers = new TimerWheel(clock)
+    const now = (): number => clock.now()
+    const recorder = new Recorder(options.accessLog)
+    const modes = new Set<HttpMode>(options.tunnels === undefined ? POD_MODES : [...POD_MODES, 'tunnel'])
+    const state = new ProxyState({ identity, modes, trustDomain: options.trustDomain, now })
+    // Pods that share a network namespace are told apart by the address they speak from.
+    const localAddress = options.podIp.startsWith('127.') ? options.podIp : undefined
+    const credentials = (): ReturnType<ProxyState['credentials']> => state.credentials()
+    const context: DialContext = { timers, now, credentials, localAddress, lookup: options.lookup }
+    const links = new GatewayLinks(context, random)
+    state.connect({ timers, random, createTransport: transportFactory(context, random, links) })
+    const acceptor = new Acceptor({
+      snapshot: () => state.snapshot,
+      timers,
+      services: {
+        timers,
+        recorder,
+        mesh: new MeshConnections(own),
+        now,
+        ownUri: () => state.ownUri(),
+        self: () => (this.#self ??= partyOf(own, state.ownUri())),
+      },
+      own,
+      log,
+      tunnels: options.tunnels?.({ timers, recorder, state, now, localAddress }),
+      ownNotAfterMs: () => state.certificate?.notAfterMs ?? 0,
+      localAddress,
+    })
+    const accept = (socket: Socket, listener: string): void => acceptor.accept(socket, listener)
+    this.state = state
+    this.recorder = recorder
+    this.links = links
+    this.acceptor = acceptor
+    this.listeners = new ListenerSet({ accept, clock, random, log })
+    state.onSwap(() => this.#swapped())
+  }
+
+  get activeConnections(): number {
+    return this.acceptor.live.size
+  }
+
+  apply(config: ProxyConfig): ApplyResult {
+    return this.state.apply(config)
+  }
+
+  drain(): void {
+    this.listeners.stop()
+    this.acceptor.live.drain()
+  }
+
+  close(): void {
+    this.listeners.destroy()
+    this.acceptor.live.destroy()
+    this.state.close()
+    this.links.destroy()
+    this.recorder.flush()
+  }
+
+  #swapped(): void {
+    const { state } = this
+    const { trust, clusters, listeners } = state.snapshot
+    const { certificate } = state
+    // Reading keys and certificates costs milliseconds; endpoints change far more often than they do.
+    if (this.#keyedWith[0] !== trust || this.#keyedWith[1] !== certificate) {
+      this.#keyedWith = [trust, certificate]
+      this.#self = undefined
+      const complete = trust !== undefined && certificate !== undefined
+      this.acceptor.rekey(complete ? tlsOptions(certificate, trust) : undefined)
+    }
+    const trusts = (peer: Peer): boolean => state.trusts(peer)
+    this.acceptor.live.recheck(trusts)
+    this.links.recheck(trusts)
+    for (const cluster of clusters.values()) {
+      for (const endpoint of cluster.endpoints.values()) endpoint.transport.recheck(trusts)
+    }
+    this.listeners.apply(listeners)
+  }
+}

@@ -1,0 +1,185 @@
+/**
+ * What the proxy runs right now. A new configuration is compiled beside the old one and swapped whole; requests keep
+ * the tables they started with. Clusters that did not change keep their endpoints' connections and records. The only
+ * file that brings src/pki to the data path.
+ */
+import { formatSpiffeId } from '../model/identity.ts'
+import {
+  type Cluster,
+  type LoadAssignment,
+  type ProxyConfig,
+  type Rejection,
+  type RouteTable,
+  TRUST_BUNDLE,
+} from '../model/config.ts'
+import { verifyLeaf } from '../pki/verify.ts'
+import { ClusterState, type ClusterDependencies } from './balance/cluster.ts'
+import { compile, type CompiledListener, type HttpMode } from './compile.ts'
+import type { IdentitySource, OwnCertificate, Peer } from './identity.ts'
+import type { CompiledRoutes } from './routes.ts'
+import { clientCredentials, compileTrust, type Trust } from './trust.ts'
+import type { ClientCredentials } from './upstream/dial.ts'
+
+export interface Snapshot {
+  /** Counts the configurations taken; 0: none yet. */
+  readonly version: number
+  readonly config: ProxyConfig
+  readonly listeners: ReadonlyMap<string, CompiledListener>
+  readonly clusters: ReadonlyMap<string, ClusterState>
+  readonly trust: Trust | undefined
+}
+
+export interface StateOptions {
+  readonly identity: IdentitySource
+  readonly modes: ReadonlySet<HttpMode>
+  readonly trustDomain: string
+  readonly now: () => number
+}
+
+export interface ApplyResult {
+  /** What was not taken; for each, what ran before goes on. */
+  readonly rejected: readonly Rejection[]
+}
+
+const EMPTY: ProxyConfig = {
+  listeners: new Map(),
+  routes: new Map(),
+  clusters: new Map(),
+  endpoints: new Map(),
+  secrets: new Map(),
+}
+
+export class ProxyState {
+  readonly #options: StateOptions
+  readonly #swapped = new Set<() => void>()
+  #dependencies: ClusterDependencies | undefined
+  #snapshot: Snapshot = { version: 0, config: EMPTY, listeners: new Map(), clusters: new Map(), trust: undefined }
+  #routes: ReadonlyMap<RouteTable, CompiledRoutes> = new Map()
+  #credentials: ClientCredentials | undefined
+
+  constructor(options: StateOptions) {
+    this.#options = options
+    options.identity.onChange(() => {
+      this.#credentials = undefined
+      this.#announce()
+    })
+  }
+
+  /** Clusters dial with our credentials, which live here: hence two steps. */
+  connect(dependencies: ClusterDependencies): void {
+    this.#dependencies = dependencies
+  }
+
+  get snapshot(): Snapshot {
+    return this.#snapshot
+  }
+
+  get certificate(): OwnCertificate | undefined {
+    return this.#options.identity.current()
+  }
+
+  ownUri(): string {
+    const { certificate } = this
+    return certificate === undefined ? '' : formatSpiffeId(certificate.id)
+  }
+
+  /** Both a certificate and a bundle are there: mTLS is possible. */
+  credentials(): ClientCredentials | undefined {
+    const { trust } = this.#snapshot
+    const { certificate } = this
+    if (this.#credentials === undefined && trust !== undefined && certificate !== undefined) {
+      this.#credentials = clientCredentials(certificate, trust)
+    }
+    return this.#credentials
+  }
+
+  trusts(peer: Peer): boolean {
+    return this.#snapshot.trust?.trusts(peer) === true
+  }
+
+  /** Called after each swap and each renewal of the certificate. */
+  onSwap(listener: () => void): void {
+    this.#swapped.add(listener)
+  }
+
+  apply(config: ProxyConfig): ApplyResult {
+    const before = this.#snapshot
+    const rejected: Rejection[] = []
+    const trust = this.#compileTrust(config, before, rejected)
+    const clusters = this.#reconcile(config, before.clusters)
+    const stable = sameClusters(before.clusters, clusters)
+    const compiled = compile({
+      config,
+      clusters,
+      modes: this.#options.modes,
+      reuse: (table) => (stable ? this.#routes.get(table) : undefined),
+    })
+    rejected.push(...compiled.rejected)
+    const listeners = new Map(compiled.listeners)
+    for (const { kind, resource } of compiled.rejected) {
+      const kept = kind === 'listener' ? before.listeners.get(resource) : undefined
+      if (kept !== undefined) listeners.set(resource, kept)
+    }
+    if (trust !== before.trust) this.#credentials = undefined
+    this.#routes = compiled.routes
+    this.#snapshot = { version: before.version + 1, config, listeners, clusters, trust }
+    for (const [name, cluster] of before.clusters) if (clusters.get(name) !== cluster) cluster.close()
+    this.#announce()
+    return { rejected }
+  }
+
+  close(): void {
+    for (const cluster of this.#snapshot.clusters.values()) cluster.close()
+  }
+
+  #announce(): void {
+    for (const listener of this.#swapped) listener()
+  }
+
+  #compileTrust(config: ProxyConfig, before: Snapshot, rejected: Rejection[]): Trust | undefined {
+    const context = config.secrets.get(TRUST_BUNDLE)
+    // A bundle on its way is no bundle removed: a shorter answer never shrinks trust by accident.
+    if (context === undefined) return before.trust
+    if (context === before.config.secrets.get(TRUST_BUNDLE) && before.trust !== undefined) return before.trust
+    const { trustDomain, now } = this.#options
+    const trust = compileTrust(context, trustDomain, { readLeaf: verifyLeaf, now })
+    if (trust !== undefined) return trust
+    const message = `no root for our own trust domain ${trustDomain}`
+    rejected.push({ kind: 'secret', resource: TRUST_BUNDLE, path: 'validation_context', message })
+    return before.trust
+  }
+
+  #reconcile(config: ProxyConfig, before: ReadonlyMap<string, ClusterState>): Map<string, ClusterState> {
+    const next = new Map<string, ClusterState>()
+    const dependencies = this.#dependencies
+    if (dependencies === undefined) return next
+    for (const cluster of config.clusters.values()) {
+      const kept = before.get(cluster.name)
+      const assignment = assignmentOf(cluster, config, kept)
+      if (kept === undefined || wayOf(kept.config) !== wayOf(cluster)) {
+        next.set(cluster.name, new ClusterState(cluster, assignment, dependencies))
+        continue
+      }
+      if (kept.config !== cluster || kept.assignment !== assignment) kept.apply(cluster, assignment)
+      next.set(cluster.name, kept)
+    }
+    return next
+  }
+}
+
+/** A cluster whose assignment has not come yet keeps what it had: unknown is not empty. */
+function assignmentOf(cluster: Cluster, config: ProxyConfig, kept: ClusterState | undefined): LoadAssignment {
+  if (cluster.endpoints !== 'eds') return cluster.endpoints
+  return config.endpoints.get(cluster.name) ?? kept?.assignment ?? { cluster: cluster.name, localities: [] }
+}
+
+/** Connections are made by these; a change means new ones. */
+function wayOf(cluster: Cluster): string {
+  return JSON.stringify([cluster.tls, cluster.connectTimeoutMs])
+}
+
+function sameClusters(one: ReadonlyMap<string, ClusterState>, other: ReadonlyMap<string, ClusterState>): boolean {
+  if (one.size !== other.size) return false
+  for (const [name, cluster] of one) if (other.get(name) !== cluster) return false
+  return true
+}

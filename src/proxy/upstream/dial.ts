@@ -1,0 +1,230 @@
+/**
+ * Opens connections: a plain socket, mTLS straight to a pod, mTLS to a gateway, and mTLS inside a gateway's tunnel.
+ * The peer's identity is judged after the handshake and before the first byte; there is no session resumption, since
+ * a resumed handshake would skip that. Pools decide when to dial; nothing here retries.
+ */
+import { connect as connectSocket, type LookupFunction, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls'
+import type { Cancel } from '../../runtime/clock.ts'
+import { H1ClientConnection } from '../h1/client.ts'
+import { H1_LIMITS } from '../h1/types.ts'
+import { H2ClientConnection } from '../h2/client.ts'
+import { H2_BUDGETS, type H2Limits } from '../h2/types.ts'
+import type { Peer, PeerVerdict } from '../identity.ts'
+import type { ClientConnectionHandler } from '../stream.ts'
+import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
+import type { ConnectFailure, Dial, DialOutcome } from './transport.ts'
+
+/** What this proxy shows to servers and how it judges them; a new object after every renewal. */
+export interface ClientCredentials {
+  readonly secureContext: SecureContext
+  readonly notAfterMs: number
+  /** `ids`: exactly who may answer. */
+  judge(der: Buffer | undefined, ids: readonly string[]): PeerVerdict
+}
+
+export interface DialContext {
+  readonly timers: TimerWheel
+  /** Wall clock, for certificates' ends. */
+  readonly now: () => number
+  readonly credentials: () => ClientCredentials | undefined
+  /** Pods that share a network namespace speak from their own address. */
+  readonly localAddress: string | undefined
+  readonly lookup: LookupFunction | undefined
+}
+
+export interface Target {
+  readonly address: string
+  readonly port: number
+  readonly timeoutMs: number
+}
+
+export interface MeshTarget {
+  readonly serverName: string
+  readonly identities: readonly string[]
+  readonly timeoutMs: number
+  readonly limits: H2Limits
+}
+
+const FAILED_CLOSED: ConnectFailure = { kind: 'connect', detail: 'the connection closed during the handshake' }
+
+export function dialPlain(context: DialContext, target: Target): Dial {
+  return (handler, done) => {
+    const socket = openSocket(context, target)
+    const attempt = new Attempt(context.timers, target.timeoutMs, socket, done)
+    socket.once('connect', () => {
+      attempt.settle(() => {
+        const connection = new H1ClientConnection(socket, handler, { limits: H1_LIMITS, timers: context.timers })
+        const rest = { peer: undefined, lifetimeMs: Number.POSITIVE_INFINITY, endpointId: '', carrier: undefined }
+        return { kind: 'connected', dialed: { connection, ...rest } }
+      })
+    })
+    return attempt.cancel
+  }
+}
+
+/** mTLS over a socket of its own: to a pod's 15008, or to a gateway's 15443. */
+export function dialMesh(context: DialContext, target: Target, mesh: MeshTarget): Dial {
+  return (handler, done) => {
+    const credentials = context.credentials()
+    if (credentials === undefined) return failLater(done, NO_CREDENTIALS)
+    const socket = openSocket(context, target)
+    return secure(context, { mesh, credentials, stream: socket, handler }, (outcome) => {
+      if (outcome.kind === 'failed') return done(outcome)
+      const { connection, peer, lifetimeMs } = outcome
+      return done({
+        kind: 'connected',
+        dialed: { connection, peer, lifetimeMs, endpointId: '', carrier: undefined },
+      })
+    })
+  }
+}
+
+export type SecureOutcome =
+  | {
+      readonly kind: 'connected'
+      readonly connection: H2ClientConnection
+      readonly peer: Peer
+      readonly lifetimeMs: number
+    }
+  | { readonly kind: 'failed'; readonly failure: ConnectFailure }
+
+interface SecureOptions {
+  readonly mesh: MeshTarget
+  readonly credentials: ClientCredentials
+  readonly stream: Duplex
+  readonly handler: ClientConnectionHandler
+}
+
+export const NO_CREDENTIALS: ConnectFailure = { kind: 'connect', detail: 'this proxy has no certificate yet' }
+
+/** The handshake over any byte stream, then HTTP/2 if the peer is who was meant. */
+export function secure(context: DialContext, options: SecureOptions, done: (outcome: SecureOutcome) => void): Cancel {
+  const { mesh, credentials, stream } = options
+  const socket = connectTls({
+    socket: stream,
+    servername: mesh.serverName,
+    ALPNProtocols: ['h2'],
+    secureContext: credentials.secureContext,
+    rejectUnauthorized: true,
+    // Names in certificates are SPIFFE ids, judged below; host names mean nothing here.
+    checkServerIdentity: () => undefined,
+  })
+  const attempt = new Attempt<SecureOutcome>(context.timers, mesh.timeoutMs, socket, done)
+  stream.on('error', (error: Error) => attempt.fail({ kind: 'connect', detail: error.message }))
+  socket.once('secureConnect', () => {
+    const verdict = judge(socket, mesh, credentials)
+    if (!verdict.ok) return attempt.fail({ kind: 'identity', detail: `${verdict.refusal}: ${verdict.detail}` })
+    const { peer } = verdict
+    attempt.settle(() => ({
+      kind: 'connected',
+      connection: new H2ClientConnection(socket, options.handler, {
+        limits: mesh.limits,
+        budgets: H2_BUDGETS,
+        timers: context.timers,
+      }),
+      peer,
+      lifetimeMs: Math.min(credentials.notAfterMs, peer.notAfterMs) - context.now(),
+    }))
+  })
+  return attempt.cancel
+}
+
+function judge(socket: TLSSocket, mesh: MeshTarget, credentials: ClientCredentials): PeerVerdict {
+  if (!socket.authorized) return { ok: false, refusal: 'untrusted', detail: String(socket.authorizationError) }
+  if (socket.alpnProtocol !== 'h2') return { ok: false, refusal: 'protocol', detail: 'the server does not speak h2' }
+  return credentials.judge(socket.getPeerX509Certificate()?.raw, mesh.identities)
+}
+
+function openSocket(context: DialContext, target: Target): Socket {
+  return connectSocket({
+    host: target.address,
+    port: target.port,
+    noDelay: true,
+    allowHalfOpen: true,
+    ...(context.localAddress === undefined ? {} : { localAddress: context.localAddress }),
+    ...(context.lookup === undefined ? {} : { lookup: context.lookup }),
+  })
+}
+
+function failLater(done: (outcome: DialOutcome) => void, failure: ConnectFailure): Cancel {
+  let cancelled = false
+  queueMicrotask(() => {
+    if (!cancelled) done({ kind: 'failed', failure })
+  })
+  return () => {
+    cancelled = true
+  }
+}
+
+/** One attempt with a deadline: whatever comes first decides, and failure leaves no socket behind. */
+class Attempt<Outcome extends DialOutcome | SecureOutcome> {
+  readonly #stream: Duplex
+  readonly #timers: TimerWheel
+  readonly #timer: WheelTimer
+  readonly #done: (outcome: Outcome | { kind: 'failed'; failure: ConnectFailure }) => void
+  #settled = false
+  readonly #onError = (error: Error): void => this.fail(failureOf(error))
+  readonly #onClose = (): void => this.fail(FAILED_CLOSED)
+  readonly cancel: Cancel
+
+  constructor(
+    timers: TimerWheel,
+    timeoutMs: number,
+    stream: Duplex,
+    done: (outcome: Outcome | { kind: 'failed'; failure: ConnectFailure }) => void,
+  ) {
+    this.#stream = stream
+    this.#timers = timers
+    this.#done = done
+    this.#timer = new WheelTimer(() => this.fail({ kind: 'timeout', detail: `no answer within ${timeoutMs} ms` }))
+    this.cancel = () => this.#abort()
+    timers.schedule(this.#timer, timeoutMs)
+    stream.on('error', this.#onError)
+    stream.on('close', this.#onClose)
+  }
+
+  /** The codec that `make` builds takes over the stream's events. */
+  settle(make: () => Outcome): void {
+    if (this.#settled) return
+    this.#finish()
+    this.#stream.off('error', this.#onError)
+    this.#stream.off('close', this.#onClose)
+    this.#done(make())
+  }
+
+  fail(failure: ConnectFailure): void {
+    if (this.#settled) return
+    this.#abort()
+    this.#done({ kind: 'failed', failure })
+  }
+
+  #abort(): void {
+    if (this.#settled) return
+    this.#finish()
+    this.#stream.destroy()
+  }
+
+  #finish(): void {
+    this.#settled = true
+    this.#timers.cancel(this.#timer)
+  }
+}
+
+function failureOf(error: Error & { code?: string }): ConnectFailure {
+  const code = error.code ?? ''
+  const handshake = code.startsWith('ERR_SSL') || code.startsWith('ERR_TLS') || CERTIFICATE_ERRORS.has(code)
+  return { kind: handshake ? 'identity' : 'connect', detail: code === '' ? error.message : `${code}: ${error.message}` }
+}
+
+/** OpenSSL's verdicts as Node names them; they end in a refusal that no retry of the same endpoint mends. */
+const CERTIFICATE_ERRORS: ReadonlySet<string> = new Set([
+  'CERT_HAS_EXPIRED',
+  'CERT_NOT_YET_VALID',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'PERMITTED_SUBTREE_VIOLATION',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+])

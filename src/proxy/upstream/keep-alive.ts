@@ -1,0 +1,92 @@
+/**
+ * Tells a silent HTTP/2 connection from a dead one. TCP alone needs minutes: a peer that was cut off or stopped takes
+ * no part in closing. Answers come from the peer's proxy, not its application, so slow requests are not mistaken.
+ */
+import type { H2Client } from '../h2/types.ts'
+import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
+
+export const SILENCE_MS = 1_000 // wire contract; gRPC's default is 20 s, Linkerd's 10 s
+/** From here on nothing new is sent over it, while an answer would still clear it. */
+export const SUSPECT_AFTER_MS = 500 // three times the longest round trip between regions (about 170 ms)
+export const DEAD_AFTER_MS = 2_000
+const IDLE_PING_MS = 30_000
+
+export interface KeepAliveHandler {
+  onSuspect(suspect: boolean): void
+}
+
+export class KeepAlive {
+  readonly #connection: H2Client
+  readonly #timers: TimerWheel
+  readonly #handler: KeepAliveHandler
+  readonly #timer: WheelTimer
+  #pingSentAt = -1
+  #dueAt = 0
+  #suspect = false
+  #stopped = false
+
+  constructor(connection: H2Client, timers: TimerWheel, handler: KeepAliveHandler) {
+    this.#connection = connection
+    this.#timers = timers
+    this.#handler = handler
+    this.#timer = new WheelTimer(() => this.#check())
+    this.#schedule(SILENCE_MS)
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#timers.cancel(this.#timer)
+  }
+
+  #schedule(delayMs: number): void {
+    this.#dueAt = this.#timers.now() + delayMs
+    this.#timers.schedule(this.#timer, delayMs)
+  }
+
+  #check(): void {
+    if (this.#stopped) return
+    const now = this.#timers.now()
+    // A process that was itself stopped has the answers unread in its sockets: let it read before it judges.
+    if (now - this.#dueAt > SUSPECT_AFTER_MS) return this.#schedule(SUSPECT_AFTER_MS)
+    if (this.#pingSentAt >= 0) return this.#checkPing(now)
+    const silentMs = now - this.#connection.lastReadAt
+    const limitMs = this.#connection.activeStreams > 0 ? SILENCE_MS : IDLE_PING_MS
+    if (silentMs >= limitMs && this.#connection.ping(() => this.#answered())) {
+      this.#pingSentAt = now
+      return this.#schedule(SUSPECT_AFTER_MS)
+    }
+    // An idle connection may get a stream at any moment, which deserves its second of silence and no more.
+    return this.#schedule(Math.max(50, Math.min(SILENCE_MS, limitMs - silentMs)))
+  }
+
+  #checkPing(now: number): void {
+    // Any byte since proves as much as the answer, which may stand behind megabytes of body.
+    if (this.#connection.lastReadAt > this.#pingSentAt) {
+      this.#clear()
+      return this.#schedule(SILENCE_MS)
+    }
+    const waitedMs = now - this.#pingSentAt
+    if (waitedMs >= DEAD_AFTER_MS) {
+      this.stop()
+      return this.#connection.destroy('timeout')
+    }
+    if (!this.#suspect) {
+      this.#suspect = true
+      this.#handler.onSuspect(true)
+    }
+    return this.#schedule(DEAD_AFTER_MS - waitedMs)
+  }
+
+  #answered(): void {
+    if (this.#stopped) return
+    this.#clear()
+    this.#schedule(SILENCE_MS)
+  }
+
+  #clear(): void {
+    this.#pingSentAt = -1
+    if (!this.#suspect) return
+    this.#suspect = false
+    this.#handler.onSuspect(false)
+  }
+}

@@ -1,0 +1,384 @@
+/**
+ * The connections to one endpoint: dialled on demand, shared by capacity, probed in the background while the endpoint
+ * leads nowhere, replaced before they end. The same for plain HTTP/1.1, mTLS and tunnels; what differs is how a
+ * connection is dialled and how many are wanted. Knows nothing of requests.
+ */
+import { Backoff } from '../../runtime/backoff.ts'
+import type { Cancel } from '../../runtime/clock.ts'
+import type { Random } from '../../runtime/random.ts'
+import type { H2Client } from '../h2/types.ts'
+import type { Peer } from '../identity.ts'
+import type { ClientConnection, ClientConnectionHandler, CloseReason } from '../stream.ts'
+import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
+import { KeepAlive } from './keep-alive.ts'
+import type { ConnectFailure, Dial, Dialed, DialOutcome, Transport, Waiter } from './transport.ts'
+
+const PROBE_INITIAL_MS = 250
+const PROBE_MAX_MS = 2_000 // a healed endpoint is back within 5 s, its handshakes included
+const ERRORS_IN_A_ROW_MAX = 5 // per tunnel; the figure Envoy uses per host
+const SHUN_MS = 30_000 // Envoy's base ejection time
+/** Replacements are opened this long before a certificate ends. */
+const REPLACE_BEFORE_END_MS = 30_000
+
+export interface PoolOptions {
+  readonly name: string
+  readonly dial: Dial
+  readonly timers: TimerWheel
+  readonly random: Random
+  readonly connectionsMax: number
+  /** Connections wanted as soon as there is any demand; may change with the configuration. */
+  readonly wanted: () => number
+  /** Requests a connection under way is expected to take. */
+  readonly streamsExpected: number
+  /** Waiters beyond this overflow. */
+  readonly waitersMax: number
+  /** HTTP/2 only: silence is probed with PING. */
+  readonly keepAlive: boolean
+  /** After this long without a request a connection closes; multiplexed ones all together. */
+  readonly idleMs: number
+  /** Judges each connection's own errors instead of the endpoint's (tunnels lead to different pods). */
+  readonly judgesConnections: boolean
+  /** `usable` may have changed. */
+  readonly onUsable: () => void
+  /** A connection is gone; those that travelled in it are too. */
+  readonly onGone?: (connection: ClientConnection) => void
+  /** A connection takes nothing new; what travels in it should move. */
+  readonly onRetiring?: (connection: ClientConnection) => void
+}
+
+interface Member {
+  readonly connection: ClientConnection
+  readonly dialed: Dialed
+  readonly keepAlive: KeepAlive | undefined
+  readonly endTimer: WheelTimer
+  readonly idleTimer: WheelTimer
+  suspect: boolean
+  /** Takes nothing new; its replacement is on the way. */
+  retiring: boolean
+  errors: number
+}
+
+export class Pool implements Transport, ClientConnectionHandler {
+  readonly #options: PoolOptions
+  readonly #backoff: Backoff
+  readonly #members: Member[] = []
+  readonly #waiters: Waiter[] = []
+  readonly #dials = new Set<{ cancel: Cancel }>()
+  readonly #probeTimer: WheelTimer
+  readonly #idleTimer: WheelTimer
+  /** Endpoint ids that answered badly, and until when they are avoided. */
+  readonly #shunned = new Map<string, number>()
+  #down = false
+  #closed = false
+  #turn = 0
+  #fillAfter = 0
+  /** Why the last dial failed, for admin and messages. */
+  lastFailure = ''
+
+  constructor(options: PoolOptions) {
+    this.#options = options
+    this.#backoff = new Backoff({ initialMs: PROBE_INITIAL_MS, maxMs: PROBE_MAX_MS, random: options.random })
+    this.#probeTimer = new WheelTimer(() => this.#probe())
+    this.#idleTimer = new WheelTimer(() => this.#closeIdle())
+  }
+
+  get usable(): boolean {
+    return !this.#down && (this.#members.length === 0 || this.#members.some((member) => !member.suspect))
+  }
+
+  get connections(): number {
+    return this.#members.length
+  }
+
+  /** Endpoint ids in use and those to be avoided: what a new tunnel asks the gateway to keep away from. */
+  avoided(): string[] {
+    const now = this.#options.timers.now()
+    const ids = new Set<string>()
+    for (const [id, until] of this.#shunned) if (until > now) ids.add(id)
+    for (const member of this.#members) if (member.dialed.endpointId !== '') ids.add(member.dialed.endpointId)
+    return [...ids]
+  }
+
+  /** What a connection leads to; undefined once it is gone. */
+  dialedOf(connection: ClientConnection): Dialed | undefined {
+    return this.#memberOf(connection)?.dialed
+  }
+
+  acquire(waiter: Waiter): void {
+    if (this.#closed) return waiter.onConnectFailed({ kind: 'closed', detail: `${this.#options.name} was removed` })
+    if (this.#idleTimer.scheduled) this.#options.timers.cancel(this.#idleTimer)
+    const member = this.#pick()
+    if (member !== undefined) {
+      this.#use(member, waiter)
+      return this.#fill()
+    }
+    if (this.#waiters.length >= this.#options.waitersMax) {
+      return waiter.onConnectFailed({ kind: 'overflow', detail: `${this.#options.waitersMax} requests wait already` })
+    }
+    this.#waiters.push(waiter)
+    this.#fill()
+  }
+
+  abandon(waiter: Waiter): void {
+    const index = this.#waiters.indexOf(waiter)
+    if (index >= 0) this.#waiters.splice(index, 1)
+  }
+
+  report(connection: ClientConnection, ok: boolean): boolean {
+    if (!this.#options.judgesConnections) return true
+    const member = this.#memberOf(connection)
+    if (member === undefined) return false
+    member.errors = ok ? 0 : member.errors + 1
+    // The only way in answers for the endpoint itself: there is nothing to choose between.
+    if (this.#options.wanted() <= 1) return true
+    if (member.errors >= ERRORS_IN_A_ROW_MAX && !member.retiring) this.#shun(member)
+    return ok
+  }
+
+  recheck(trusted: (peer: Peer) => boolean): void {
+    for (const { connection, dialed } of this.#members.slice()) {
+      if (dialed.peer !== undefined && !trusted(dialed.peer)) connection.destroy('local')
+    }
+  }
+
+  /** Connections that travelled in `carrier` end with it; their own sockets may not notice for long. */
+  carrierGone(carrier: ClientConnection): void {
+    for (const member of this.#members.slice()) if (member.dialed.carrier === carrier) member.connection.destroy('lost')
+  }
+
+  /** The carrier takes nothing new: open replacements elsewhere, then let these finish. */
+  carrierDraining(carrier: ClientConnection): void {
+    for (const member of this.#members) if (member.dialed.carrier === carrier) this.#retire(member)
+    this.#fill()
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#options.timers.cancel(this.#probeTimer)
+    this.#options.timers.cancel(this.#idleTimer)
+    for (const dial of this.#dials) dial.cancel()
+    this.#dials.clear()
+    this.#failWaiters({ kind: 'closed', detail: `${this.#options.name} was removed` })
+    for (const member of this.#members.slice()) member.connection.drain()
+  }
+
+  destroy(): void {
+    this.close()
+    for (const member of this.#members.slice()) member.connection.destroy('local')
+  }
+
+  // ClientConnectionHandler
+
+  onCapacity(): void {
+    this.#serve()
+  }
+
+  onIdle(connection: ClientConnection): void {
+    this.#serve()
+    if (this.#closed || this.#waiters.length > 0 || connection.activeStreams > 0) return
+    const { timers, idleMs, keepAlive } = this.#options
+    if (!keepAlive) {
+      const member = this.#memberOf(connection)
+      if (member !== undefined) timers.schedule(member.idleTimer, idleMs)
+      return
+    }
+    if (!this.#members.some((member) => member.connection.activeStreams > 0)) timers.schedule(this.#idleTimer, idleMs)
+  }
+
+  onDraining(connection: ClientConnection): void {
+    const member = this.#memberOf(connection)
+    if (member === undefined || this.#closed) return
+    member.retiring = true
+    // HTTP/2 GOAWAY: the replacement is opened before a request asks for it.
+    if (this.#options.keepAlive && connection.activeStreams > 0) this.#fill()
+    this.#options.onRetiring?.(connection)
+    this.#options.onUsable()
+  }
+
+  onClose(connection: ClientConnection, reason: CloseReason): void {
+    const index = this.#members.findIndex((member) => member.connection === connection)
+    const [member] = index < 0 ? [] : this.#members.splice(index, 1)
+    if (member === undefined) return
+    member.keepAlive?.stop()
+    this.#options.timers.cancel(member.endTimer)
+    this.#options.timers.cancel(member.idleTimer)
+    this.#options.onGone?.(connection)
+    if (this.#closed) return
+    if (reason === 'timeout' && this.#options.keepAlive && this.#members.length === 0) {
+      this.#goDown('the peer stopped answering')
+    }
+    if (this.#waiters.length > 0) this.#fill()
+    this.#options.onUsable()
+  }
+
+  // Members
+
+  #memberOf(connection: ClientConnection): Member | undefined {
+    return this.#members.find((member) => member.connection === connection)
+  }
+
+  /** The least busy one; the walk starts at another place each time, so that equals take turns. */
+  #pick(): Member | undefined {
+    const count = this.#members.length
+    let best: Member | undefined
+    let bestLoad = Number.POSITIVE_INFINITY
+    this.#turn = count === 0 ? 0 : (this.#turn + 1) % count
+    for (let step = 0; step < count; step++) {
+      const member = this.#members[(this.#turn + step) % count]
+      if (member === undefined || member.connection.capacity <= 0) continue
+      const load = member.connection.activeStreams + (member.suspect ? 1e6 : 0) + (member.retiring ? 1e3 : 0)
+      if (load >= bestLoad) continue
+      best = member
+      bestLoad = load
+      if (load === 0) break
+    }
+    return best
+  }
+
+  #shun(member: Member): void {
+    if (member.dialed.endpointId !== '') {
+      this.#shunned.set(member.dialed.endpointId, this.#options.timers.now() + SHUN_MS)
+      // As many ids as there can be tunnels are remembered; the oldest go first.
+      const [oldest] = this.#shunned.keys()
+      if (this.#shunned.size > 32 && oldest !== undefined) this.#shunned.delete(oldest)
+    }
+    this.#retire(member)
+    this.#fill()
+  }
+
+  #retire(member: Member): void {
+    member.retiring = true
+    this.#drainRetired()
+  }
+
+  /** A retiring member goes on only while nothing else takes requests. */
+  #drainRetired(): void {
+    if (!this.#members.some((member) => !member.retiring && !member.suspect)) return
+    for (const member of this.#members.slice()) if (member.retiring) member.connection.drain()
+  }
+
+  // Dialling
+
+  /** Opens what demand and `wanted` ask for, within `connectionsMax`. */
+  #fill(): void {
+    if (this.#closed) return
+    let serving = 0
+    for (const member of this.#members) if (!member.retiring) serving++
+    const open = serving + this.#dials.size
+    const forWaiters = Math.ceil(this.#waiters.length / this.#options.streamsExpected) - this.#dials.size
+    const held = this.#options.timers.now() < this.#fillAfter
+    const forWanted = held ? 0 : this.#options.wanted() - open
+    const missing = Math.min(Math.max(forWaiters, forWanted), this.#options.connectionsMax - open)
+    for (let count = 0; count < missing; count++) this.#dial()
+  }
+
+  #dial(): void {
+    const dial = { cancel: (): void => {} }
+    this.#dials.add(dial)
+    dial.cancel = this.#options.dial(this, (outcome) => {
+      this.#dials.delete(dial)
+      this.#dialled(outcome)
+    })
+  }
+
+  #dialled(outcome: DialOutcome): void {
+    if (outcome.kind === 'failed') return this.#dialFailed(outcome.failure)
+    const { dialed } = outcome
+    if (this.#closed) return dialed.connection.destroy('local')
+    this.#backoff.reset()
+    this.#options.timers.cancel(this.#probeTimer)
+    this.#fillAfter = 0
+    const member = this.#createMember(dialed)
+    this.#members.push(member)
+    const wasDown = this.#down
+    this.#down = false
+    this.#serve()
+    this.#drainRetired()
+    if (wasDown) this.#options.onUsable()
+    if (dialed.connection.activeStreams === 0) this.onIdle(dialed.connection)
+  }
+
+  #createMember(dialed: Dialed): Member {
+    const { timers } = this.#options
+    const member: Member = {
+      connection: dialed.connection,
+      dialed,
+      keepAlive: this.#options.keepAlive
+        ? new KeepAlive(dialed.connection as H2Client, timers, {
+            onSuspect: (suspect) => {
+              member.suspect = suspect
+              this.#options.onUsable()
+            },
+          })
+        : undefined,
+      endTimer: new WheelTimer(() => this.#nearEnd(member)),
+      idleTimer: new WheelTimer(() => dialed.connection.drain()),
+      suspect: false,
+      retiring: false,
+      errors: 0,
+    }
+    if (Number.isFinite(dialed.lifetimeMs)) {
+      timers.schedule(member.endTimer, Math.max(0, dialed.lifetimeMs - REPLACE_BEFORE_END_MS))
+    }
+    return member
+  }
+
+  /** First call: replace and drain. Second call: a certificate ended, and the connection with it. */
+  #nearEnd(member: Member): void {
+    if (member.retiring) return member.connection.destroy('local')
+    member.retiring = true
+    this.#options.timers.schedule(member.endTimer, Math.min(REPLACE_BEFORE_END_MS, member.dialed.lifetimeMs))
+    this.#fill()
+    this.#drainRetired()
+    this.#options.onRetiring?.(member.connection)
+  }
+
+  #dialFailed(failure: ConnectFailure): void {
+    if (this.#closed) return
+    this.lastFailure = failure.detail
+    const delayMs = this.#backoff.next()
+    this.#fillAfter = this.#options.timers.now() + delayMs
+    if (this.#members.length === 0) this.#goDown(failure.detail, delayMs)
+    // Another dial under way may still serve them.
+    if (this.#dials.size === 0) this.#failWaiters(failure)
+  }
+
+  #goDown(detail: string, delayMs = this.#backoff.next()): void {
+    this.lastFailure = detail
+    const wasDown = this.#down
+    this.#down = true
+    if (!this.#probeTimer.scheduled) this.#options.timers.schedule(this.#probeTimer, delayMs)
+    if (!wasDown) this.#options.onUsable()
+  }
+
+  #probe(): void {
+    if (this.#closed || !this.#down) return
+    if (this.#dials.size === 0) this.#dial()
+  }
+
+  // Waiters
+
+  #serve(): void {
+    while (this.#waiters.length > 0) {
+      const member = this.#pick()
+      if (member === undefined) break
+      const waiter = this.#waiters.shift()
+      if (waiter !== undefined) this.#use(member, waiter)
+    }
+    if (this.#waiters.length > 0) this.#fill()
+  }
+
+  #use(member: Member, waiter: Waiter): void {
+    if (member.idleTimer.scheduled) this.#options.timers.cancel(member.idleTimer)
+    waiter.onConnected(member.connection)
+  }
+
+  #failWaiters(failure: ConnectFailure): void {
+    for (const waiter of this.#waiters.splice(0)) waiter.onConnectFailed(failure)
+  }
+
+  #closeIdle(): void {
+    if (this.#waiters.length > 0 || this.#members.some((member) => member.connection.activeStreams > 0)) return
+    for (const member of this.#members.slice()) member.connection.drain()
+  }
+}

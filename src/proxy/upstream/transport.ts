@@ -1,0 +1,61 @@
+/**
+ * The joint between balancing and connections: a Transport brings requests to one endpoint, whatever lies between
+ * (a plain socket, mTLS, or tunnels through a gateway). Types only.
+ */
+import type { Cancel } from '../../runtime/clock.ts'
+import type { Peer } from '../identity.ts'
+import type { ClientConnection, ClientConnectionHandler } from '../stream.ts'
+
+/**
+ * Why no connection came about; in every case no byte of the request was sent. `connect`: refused, unreachable or
+ * closed during the handshake. `identity`: the server is not who it should be. `tunnel`: the gateway said no.
+ */
+export interface ConnectFailure {
+  readonly kind: 'connect' | 'timeout' | 'identity' | 'tunnel' | 'overflow' | 'closed'
+  readonly detail: string
+}
+
+/** Who waits for a connection; exactly one of the two is called, perhaps before `acquire` returns. */
+export interface Waiter {
+  /** `connection.capacity` is above 0 for the length of this call only. */
+  onConnected(connection: ClientConnection): void
+  onConnectFailed(failure: ConnectFailure): void
+}
+
+export interface Transport {
+  /** False while it is known to lead nowhere; balancing then prefers others, and it is probed in the background. */
+  readonly usable: boolean
+  readonly connections: number
+  acquire(waiter: Waiter): void
+  /** The waiter no longer wants to be called. */
+  abandon(waiter: Waiter): void
+  /** What a connection leads to; undefined once it is gone. */
+  dialedOf(connection: ClientConnection): Dialed | undefined
+  /** Why it leads nowhere; empty when nothing is known against it. */
+  readonly lastFailure: string
+  /** How an exchange over `connection` went. True: the endpoint as a whole answers for it. */
+  report(connection: ClientConnection, ok: boolean): boolean
+  /** Closes connections whose peer is no longer trusted. */
+  recheck(trusted: (peer: Peer) => boolean): void
+  /** Finishes what is in flight, takes nothing new. */
+  close(): void
+}
+
+export type DialOutcome =
+  | { readonly kind: 'connected'; readonly dialed: Dialed }
+  | { readonly kind: 'failed'; readonly failure: ConnectFailure }
+
+export interface Dialed {
+  readonly connection: ClientConnection
+  /** Absent on plain connections. */
+  readonly peer: Peer | undefined
+  /** Milliseconds until the first of both certificates ends; Infinity on plain connections. */
+  readonly lifetimeMs: number
+  /** The endpoint behind a gateway, as the gateway named it; empty elsewhere. */
+  readonly endpointId: string
+  /** The connection this one travels in (tunnels). */
+  readonly carrier: ClientConnection | undefined
+}
+
+/** Calls `done` exactly once, never before it returned, unless cancelled. */
+export type Dial = (handler: ClientConnectionHandler, done: (outcome: DialOutcome) => void) => Cancel

@@ -1,0 +1,77 @@
+/**
+ * Chooses the way to an endpoint by its `transport`: plain HTTP/1.1, mTLS to the pod, or tunnels through a peer's
+ * gateway. How many connections each wants stands here, side by side.
+ */
+import type { Cluster, Endpoint } from '../../model/config.ts'
+import type { Random } from '../../runtime/random.ts'
+import type { TransportFactory } from '../balance/cluster.ts'
+import { H2_LIMITS } from '../h2/types.ts'
+import { type DialContext, dialMesh, dialPlain } from './dial.ts'
+import { Pool } from './pool.ts'
+import type { Dial } from './transport.ts'
+import { type GatewayLinks, TunnelTransport } from './tunnel.ts'
+
+const PLAIN_CONNECTIONS_MAX = 1_024 // Envoy's max_connections
+/** Closed before most servers close on their side (Node after 5 s), so that a request rarely meets a closing socket. */
+const PLAIN_IDLE_MS = 4_000
+const MESH_CONNECTIONS_MAX = 8 // of 1,000 streams each
+const MESH_IDLE_MS = 300_000
+const WAITERS_MAX = 1_024 // Envoy's max_pending_requests
+
+export function transportFactory(context: DialContext, random: Random, links: GatewayLinks): TransportFactory {
+  return (cluster, endpoint, onUsable) => {
+    const { address, port, transport, tunnel } = endpoint()
+    const target = { address, port, timeoutMs: cluster.connectTimeoutMs }
+    if (transport === 'tunnel' && tunnel !== undefined) {
+      return new TunnelTransport({
+        context,
+        random,
+        links,
+        target,
+        tunnel: () => endpoint().tunnel ?? tunnel,
+        onUsable,
+      })
+    }
+    const name = `${address}:${port}`
+    const common = { name, timers: context.timers, random, waitersMax: WAITERS_MAX, judgesConnections: false, onUsable }
+    if (transport === 'plain') {
+      return new Pool({
+        ...common,
+        dial: dialPlain(context, target),
+        connectionsMax: PLAIN_CONNECTIONS_MAX,
+        wanted: () => 0,
+        streamsExpected: 1,
+        keepAlive: false,
+        idleMs: PLAIN_IDLE_MS,
+      })
+    }
+    return new Pool({
+      ...common,
+      dial: meshDial(context, cluster, endpoint()),
+      connectionsMax: MESH_CONNECTIONS_MAX,
+      wanted: () => 1,
+      streamsExpected: H2_LIMITS.streamsMax,
+      keepAlive: true,
+      idleMs: MESH_IDLE_MS,
+    })
+  }
+}
+
+/** An endpoint that wants mTLS in a cluster without TLS settings fails closed: it is never dialled in plain. */
+function meshDial(context: DialContext, cluster: Cluster, endpoint: Endpoint): Dial {
+  const { tls } = cluster
+  if (tls === undefined || endpoint.transport !== 'mtls') {
+    return (_handler, done) => {
+      const failure = { kind: 'identity', detail: `cluster ${cluster.name} has no TLS settings` } as const
+      queueMicrotask(() => done({ kind: 'failed', failure }))
+      return () => {}
+    }
+  }
+  const target = { address: endpoint.address, port: endpoint.port, timeoutMs: cluster.connectTimeoutMs }
+  return dialMesh(context, target, {
+    serverName: tls.sni,
+    identities: tls.identities,
+    timeoutMs: cluster.connectTimeoutMs,
+    limits: H2_LIMITS,
+  })
+}

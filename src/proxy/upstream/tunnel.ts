@@ -1,0 +1,310 @@
+/**
+ * Tunnels to a service of another cluster: CONNECT streams over the shared connections to a peer's gateway, each with
+ * an inner mTLS connection end to end to one pod (design, Wire contract). The gateway authenticates this workload and
+ * sees ciphertext; who answers inside is judged by the identities the exporting cluster published.
+ */
+import type { Duplex } from 'node:stream'
+import type { Random } from '../../runtime/random.ts'
+import type { Tunnel } from '../../model/config.ts'
+import { openTunnel } from '../h2/tunnel.ts'
+import { H2_LIMITS, H2_TUNNEL_LIMITS } from '../h2/types.ts'
+import type { Peer } from '../identity.ts'
+import { headerOf, LENGTH_UNKNOWN, type RequestHead } from '../message.ts'
+import type { ClientConnection } from '../stream.ts'
+import { WheelTimer } from '../timer-wheel.ts'
+import { dialMesh, type DialContext, NO_CREDENTIALS, secure, type Target } from './dial.ts'
+import { Pool } from './pool.ts'
+import type { ConnectFailure, Dial, DialOutcome, Transport, Waiter } from './transport.ts'
+
+const OUTER_CONNECTIONS_MAX = 8
+/** Two from the start, so that one broken connection is not the loss of the gateway. */
+const OUTER_CONNECTIONS_WANTED = 2
+const OUTER_STREAMS_EXPECTED = 100 // HTTP/2 allows so many before SETTINGS arrive
+const OUTER_IDLE_MS = 90_000
+const TUNNELS_MAX = 16 // per remote service
+const TUNNEL_STREAMS_EXPECTED = 100
+const TUNNEL_IDLE_MS = 60_000
+const AVOID_IDS_MAX = 32 // wire contract
+const WIRE_VERSION = '1'
+
+/** Connections to the gateways of peers, shared by every service behind them. */
+export class GatewayLinks {
+  readonly #context: DialContext
+  readonly #random: Random
+  readonly #links = new Map<string, GatewayLink>()
+
+  constructor(context: DialContext, random: Random) {
+    this.#context = context
+    this.#random = random
+  }
+
+  /** Give it back with `release`. */
+  take(target: Target, tunnel: Tunnel): GatewayLink {
+    const key = `${target.address}:${target.port}|${tunnel.gatewaySni}|${tunnel.gatewayIdentity}`
+    const link = this.#links.get(key) ?? new GatewayLink(key, this.#context, this.#random, { target, tunnel })
+    this.#links.set(key, link)
+    link.users++
+    return link
+  }
+
+  release(link: GatewayLink): void {
+    if (--link.users > 0) return
+    this.#links.delete(link.key)
+    link.pool.close()
+  }
+
+  recheck(trusted: (peer: Peer) => boolean): void {
+    for (const link of this.#links.values()) link.pool.recheck(trusted)
+  }
+
+  entries(): readonly GatewayLink[] {
+    return [...this.#links.values()]
+  }
+
+  destroy(): void {
+    for (const link of this.#links.values()) link.pool.destroy()
+  }
+}
+
+interface LinkWatcher {
+  linkChanged(): void
+  carrierGone(carrier: ClientConnection): void
+  carrierDraining(carrier: ClientConnection): void
+}
+
+export class GatewayLink {
+  readonly key: string
+  readonly pool: Pool
+  readonly watchers = new Set<LinkWatcher>()
+  users = 0
+
+  constructor(key: string, context: DialContext, random: Random, to: { target: Target; tunnel: Tunnel }) {
+    this.key = key
+    const { target, tunnel } = to
+    const dial = dialMesh(context, target, {
+      serverName: tunnel.gatewaySni,
+      identities: [tunnel.gatewayIdentity],
+      timeoutMs: target.timeoutMs,
+      limits: H2_TUNNEL_LIMITS,
+    })
+    this.pool = new Pool({
+      name: `gateway ${tunnel.gatewaySni} at ${target.address}:${target.port}`,
+      dial,
+      timers: context.timers,
+      random,
+      connectionsMax: OUTER_CONNECTIONS_MAX,
+      wanted: () => OUTER_CONNECTIONS_WANTED,
+      streamsExpected: OUTER_STREAMS_EXPECTED,
+      waitersMax: 1_024,
+      keepAlive: true,
+      idleMs: OUTER_IDLE_MS,
+      judgesConnections: false,
+      onUsable: () => {
+        for (const watcher of this.watchers) watcher.linkChanged()
+      },
+      onGone: (connection) => {
+        for (const watcher of this.watchers) watcher.carrierGone(connection)
+      },
+      onRetiring: (connection) => {
+        for (const watcher of this.watchers) watcher.carrierDraining(connection)
+      },
+    })
+  }
+}
+
+export interface TunnelOptions {
+  readonly context: DialContext
+  readonly random: Random
+  readonly links: GatewayLinks
+  readonly target: Target
+  /** Read at every use: the number of endpoints behind the gateway changes while tunnels live on. */
+  readonly tunnel: () => Tunnel
+  readonly onUsable: () => void
+}
+
+/** All tunnels to one remote service through one gateway. */
+export class TunnelTransport implements Transport, LinkWatcher {
+  readonly #options: TunnelOptions
+  readonly #link: GatewayLink
+  readonly #pool: Pool
+  #closed = false
+
+  constructor(options: TunnelOptions) {
+    this.#options = options
+    this.#link = options.links.take(options.target, options.tunnel())
+    this.#link.watchers.add(this)
+    this.#pool = new Pool({
+      name: `tunnel to ${options.tunnel().authority} in ${options.tunnel().cluster}`,
+      dial: this.#dial(),
+      timers: options.context.timers,
+      random: options.random,
+      connectionsMax: TUNNELS_MAX,
+      wanted: () => Math.max(1, Math.min(options.tunnel().endpoints, TUNNELS_MAX)),
+      streamsExpected: TUNNEL_STREAMS_EXPECTED,
+      waitersMax: 1_024,
+      keepAlive: true,
+      idleMs: TUNNEL_IDLE_MS,
+      judgesConnections: true,
+      onUsable: options.onUsable,
+    })
+  }
+
+  get usable(): boolean {
+    return this.#link.pool.usable && this.#pool.usable
+  }
+
+  get connections(): number {
+    return this.#pool.connections
+  }
+
+  get lastFailure(): string {
+    return this.#link.pool.usable ? this.#pool.lastFailure : this.#link.pool.lastFailure
+  }
+
+  acquire(waiter: Waiter): void {
+    this.#pool.acquire(waiter)
+  }
+
+  abandon(waiter: Waiter): void {
+    this.#pool.abandon(waiter)
+  }
+
+  report(connection: ClientConnection, ok: boolean): boolean {
+    return this.#pool.report(connection, ok)
+  }
+
+  dialedOf(connection: ClientConnection): ReturnType<Pool['dialedOf']> {
+    return this.#pool.dialedOf(connection)
+  }
+
+  recheck(trusted: (peer: Peer) => boolean): void {
+    this.#pool.recheck(trusted)
+  }
+
+  linkChanged(): void {
+    this.#options.onUsable()
+  }
+
+  carrierGone(carrier: ClientConnection): void {
+    this.#pool.carrierGone(carrier)
+  }
+
+  carrierDraining(carrier: ClientConnection): void {
+    this.#pool.carrierDraining(carrier)
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#link.watchers.delete(this)
+    this.#pool.close()
+    this.#options.links.release(this.#link)
+  }
+
+  #dial(): Dial {
+    return (handler, done) => {
+      const attempt = new TunnelAttempt(this.#options, this.#link, () => this.#pool.avoided(), done)
+      attempt.start(handler)
+      return () => attempt.cancel()
+    }
+  }
+}
+
+/** Carrier, CONNECT, inner handshake: three steps, each with its own deadline, cancellable in every one. */
+class TunnelAttempt implements Waiter {
+  readonly #options: TunnelOptions
+  readonly #link: GatewayLink
+  readonly #avoided: () => readonly string[]
+  readonly #done: (outcome: DialOutcome) => void
+  #handler: Parameters<Dial>[0] | undefined
+  readonly #timer: WheelTimer
+  #cancelled = false
+  #cancelStep: () => void
+
+  constructor(
+    options: TunnelOptions,
+    link: GatewayLink,
+    avoided: () => readonly string[],
+    done: (outcome: DialOutcome) => void,
+  ) {
+    this.#options = options
+    this.#link = link
+    this.#avoided = avoided
+    this.#done = done
+    this.#cancelStep = () => link.pool.abandon(this)
+    this.#timer = new WheelTimer(() =>
+      this.#fail({ kind: 'timeout', detail: `the gateway opened no tunnel within ${options.target.timeoutMs} ms` }),
+    )
+  }
+
+  start(handler: Parameters<Dial>[0]): void {
+    this.#handler = handler
+    // `done` must not run before the dial function returned, and a pool may answer at once.
+    queueMicrotask(() => {
+      if (!this.#cancelled) this.#link.pool.acquire(this)
+    })
+  }
+
+  cancel(): void {
+    this.#cancelled = true
+    this.#options.context.timers.cancel(this.#timer)
+    this.#cancelStep()
+  }
+
+  onConnectFailed(failure: ConnectFailure): void {
+    this.#fail(failure)
+  }
+
+  onConnected(carrier: ClientConnection): void {
+    this.#cancelStep = () => {}
+    const { timers } = this.#options.context
+    timers.schedule(this.#timer, this.#options.target.timeoutMs)
+    openTunnel(carrier, this.#connectHead(), (outcome) => {
+      timers.cancel(this.#timer)
+      if (this.#cancelled) return outcome.kind === 'open' ? void outcome.duplex.destroy() : undefined
+      if (outcome.kind === 'failed') {
+        return this.#fail({ kind: 'connect', detail: `the gateway's connection failed (${outcome.reason})` })
+      }
+      if (outcome.kind === 'refused') {
+        const code = headerOf(outcome.head.headers, 'isthmus-error') ?? 'no code'
+        return this.#fail({ kind: 'tunnel', detail: `the gateway answered ${outcome.head.status} (${code})` })
+      }
+      return this.#secure(carrier, outcome.duplex, headerOf(outcome.head.headers, 'isthmus-endpoint') ?? '')
+    })
+  }
+
+  #connectHead(): RequestHead {
+    const avoid = this.#avoided().slice(0, AVOID_IDS_MAX).join(',')
+    const headers = ['isthmus-version', WIRE_VERSION]
+    if (avoid !== '') headers.push('isthmus-avoid', avoid)
+    const { authority } = this.#options.tunnel()
+    return { method: 'CONNECT', scheme: '', authority, path: '', protocol: '', headers, bodyLength: LENGTH_UNKNOWN }
+  }
+
+  #secure(carrier: ClientConnection, stream: Duplex, endpointId: string): void {
+    const { context, target } = this.#options
+    const credentials = context.credentials()
+    if (credentials === undefined || this.#handler === undefined) {
+      stream.destroy()
+      return this.#fail(NO_CREDENTIALS)
+    }
+    const tunnel = this.#options.tunnel()
+    const mesh = {
+      serverName: tunnel.innerSni,
+      identities: tunnel.identities,
+      timeoutMs: target.timeoutMs,
+      limits: H2_LIMITS,
+    }
+    this.#cancelStep = secure(context, { mesh, credentials, stream, handler: this.#handler }, (outcome) => {
+      if (outcome.kind === 'failed') return this.#fail(outcome.failure)
+      const { connection, peer, lifetimeMs } = outcome
+      return this.#done({ kind: 'connected', dialed: { connection, peer, lifetimeMs, endpointId, carrier } })
+    })
+  }
+
+  #fail(failure: ConnectFailure): void {
+    if (this.#cancelled) return
+    this.#cancelled = true
+    this.#done({ kind: 'failed', failure })
+  }
+}
