@@ -16,13 +16,13 @@ const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS
 
 /** Clocks of a cluster's nodes differ by seconds; Istio backdates two minutes, SPIRE ten seconds. */
-export const BACKDATE_MS = MINUTE_MS
+const BACKDATE_MS = MINUTE_MS
 export const WORKLOAD_TTL_MS = DAY_MS
 /** With an online signer; an offline one hands out a year. */
-export const INTERMEDIATE_TTL_MS = 90 * DAY_MS
-export const ROOT_TTL_MS = 3650 * DAY_MS
-export const SERVING_CA_TTL_MS = 3650 * DAY_MS
-export const SERVING_TTL_MS = 30 * DAY_MS
+const INTERMEDIATE_TTL_MS = 90 * DAY_MS
+const ROOT_TTL_MS = 3650 * DAY_MS
+const SERVING_CA_TTL_MS = 3650 * DAY_MS
+const SERVING_TTL_MS = 30 * DAY_MS
 
 /** A CA that can sign: its certificate and the key that belongs to it. */
 export interface Authority {
