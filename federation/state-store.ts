@@ -33,7 +33,10 @@ export class StateStore {
   async load(): Promise<LeaderState> {
     this.#object = await this.#writer.get(CONFIG_MAPS, OBJECTS.federationState, SYSTEM_NAMESPACE)
     const { data } = this.#object ?? {}
-    this.#state = { withdrawals: list<Tombstone>(data?.['withdrawals']), removed: list<string>(data?.['removed']) }
+    this.#state = {
+      withdrawals: list(data?.['withdrawals']) as readonly Tombstone[],
+      removed: list(data?.['removed']) as readonly string[],
+    }
     return this.#state
   }
 
@@ -70,10 +73,10 @@ export class StateStore {
   }
 }
 
-function list<T>(text: string | undefined): readonly T[] {
+function list(text: string | undefined): readonly unknown[] {
   try {
     const value: unknown = JSON.parse(text ?? '[]')
-    return Array.isArray(value) ? (value as T[]) : []
+    return Array.isArray(value) ? value : []
   } catch {
     return [] // someone edited it: the hold on omissions still stands
   }

@@ -62,6 +62,8 @@ export class Term {
   readonly #joiner: Joiner
   readonly #status: StatusWriter
   #listeners: readonly (PeerListener | JoinListener)[] = []
+  /** Once listening; they differ from the options' only where those are 0. */
+  ports: { readonly peer: number; readonly join: number } | undefined
   #stopped = false
 
   constructor(options: TermOptions) {
@@ -151,7 +153,8 @@ export class Term {
     })
     const joins = new JoinListener({ ...own, address, port: joinPort, material, issuer: this.#issuer, clock, log })
     this.#listeners = [peers, joins]
-    await Promise.all([peers.listen(), joins.listen()])
+    const [peer, join] = await Promise.all([peers.listen(), joins.listen()])
+    this.ports = { peer, join }
     if (this.#stopped) await Promise.all([peers.close(), joins.close()])
   }
 }

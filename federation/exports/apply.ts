@@ -48,7 +48,7 @@ function write({ verb, resource, object }: Operation, writer: FencedWriter): Pro
       return writer.replace(resource, object)
     case 'replace-status':
       return writer.replaceStatus(resource, object)
-    case 'remove':
+    default: // remove
       return writer.remove(resource, object)
   }
 }

@@ -2,7 +2,15 @@
  * What this cluster exports, pure: ServiceExports with their Services, EndpointSlices, Pods and Nodes → one `Export`
  * each, the peers it may reach, and whether it is valid. Conditions are written elsewhere; nothing here talks to anyone.
  */
-import type { EndpointSlice, Namespace, Node, Pod, Service, ServiceExport } from '../../src/kube/kinds.ts'
+import type {
+  EndpointSlice,
+  Namespace,
+  Node,
+  Pod,
+  Service,
+  ServiceExport,
+  SliceEndpoint,
+} from '../../src/kube/kinds.ts'
 import { formatSpiffeId } from '../../src/model/identity.ts'
 import { ANNOTATIONS, LABELS } from '../../src/model/names.ts'
 import type { ExportedZone, ServicePort } from '../../src/model/service.ts'
@@ -127,27 +135,35 @@ function backendsOf(input: {
   const zones = new Map<string, { -readonly [K in keyof ExportedZone]: ExportedZone[K] }>()
   const identities = new Set<string>()
   const counted = new Set<string>() // dual-stack Services have a slice per family with the same pods
-  for (const slice of input.slices) {
-    for (const endpoint of slice.endpoints ?? []) {
-      const namespace = endpoint.targetRef?.namespace ?? slice.metadata.namespace ?? ''
-      const who = endpoint.targetRef?.name ?? endpoint.addresses[0] ?? ''
-      if (counted.has(who)) continue
-      counted.add(who)
-      const pod = input.pods.get(`${namespace}/${who}`)
-      if (pod !== undefined) {
-        const serviceAccount = pod.spec.serviceAccountName ?? 'default'
-        identities.add(formatSpiffeId({ trustDomain: input.trustDomain, namespace, serviceAccount }))
-      }
-      const locality = input.localityOf(endpoint)
-      const key = `${locality.cloud}/${locality.region}/${locality.zone}`
-      const zone = zones.get(key) ?? { ...locality, ready: 0, total: 0 }
-      zone.total += 1
-      if (endpoint.conditions?.ready !== false && endpoint.conditions?.terminating !== true) zone.ready += 1
-      zones.set(key, zone)
-    }
+  for (const { endpoint, who } of input.slices.flatMap(endpointsOf)) {
+    if (counted.has(who)) continue
+    counted.add(who)
+    const pod = input.pods.get(who)
+    if (pod !== undefined) identities.add(identityOf(pod, input.trustDomain))
+    const locality = input.localityOf(endpoint)
+    const key = `${locality.cloud}/${locality.region}/${locality.zone}`
+    const zone = zones.get(key) ?? { ...locality, ready: 0, total: 0 }
+    zone.total += 1
+    if (isReady(endpoint)) zone.ready += 1
+    zones.set(key, zone)
   }
   const sorted = [...zones].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, zone]) => zone)
   return { identities: [...identities].sort(), zones: sorted }
+}
+
+function endpointsOf(slice: EndpointSlice): { endpoint: SliceEndpoint; who: string }[] {
+  return (slice.endpoints ?? []).map((endpoint) => {
+    const namespace = endpoint.targetRef?.namespace ?? slice.metadata.namespace ?? ''
+    return { endpoint, who: `${namespace}/${endpoint.targetRef?.name ?? endpoint.addresses[0] ?? ''}` }
+  })
+}
+
+const isReady = ({ conditions }: SliceEndpoint): boolean =>
+  conditions?.ready !== false && conditions?.terminating !== true
+
+function identityOf(pod: Pod, trustDomain: string): string {
+  const { namespace = '' } = pod.metadata
+  return formatSpiffeId({ trustDomain, namespace, serviceAccount: pod.spec.serviceAccountName ?? 'default' })
 }
 
 function slicesByService(slices: readonly EndpointSlice[]): ReadonlyMap<string, readonly EndpointSlice[]> {

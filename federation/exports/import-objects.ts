@@ -142,8 +142,8 @@ export function rebuildViews(slices: readonly EndpointSlice[]): Map<string, Map<
   const views = new Map<string, Map<string, Export>>()
   for (const slice of slices) {
     if (!isOurSlice(slice)) continue
-    const facts = parseJson<ImportedFacts>(slice.metadata.annotations?.[ANNOTATIONS.facts])
-    const said = parseJson<SaidExport>(slice.metadata.annotations?.[EXPORT_ANNOTATION])
+    const facts = factsOf(slice)
+    const said = parseJson(slice.metadata.annotations?.[EXPORT_ANNOTATION]) as SaidExport | undefined
     const name = slice.metadata.labels?.[LABELS.mcsServiceName]
     if (facts === undefined || said === undefined || name === undefined) continue
     const view = views.get(facts.cluster) ?? new Map<string, Export>()
@@ -181,7 +181,7 @@ function servicePort(port: SlicePort): ServicePort {
 export function rebuildOwn(imports: readonly ServiceImport[]): Map<string, OwnExport> {
   const own = new Map<string, OwnExport>()
   for (const each of imports) {
-    const value = parseJson<OwnExport>(each.metadata.annotations?.[OWN_EXPORT_ANNOTATION])
+    const value = parseJson(each.metadata.annotations?.[OWN_EXPORT_ANNOTATION]) as OwnExport | undefined
     if (!isOurs(each) || value === undefined) continue
     own.set(exportKey({ namespace: each.metadata.namespace ?? '', name: each.metadata.name ?? '' }), value)
   }
@@ -190,9 +190,7 @@ export function rebuildOwn(imports: readonly ServiceImport[]): Map<string, OwnEx
 
 /** Whether two states of a slice differ in how many are ready, and in nothing that matters at once. */
 export function countsOnly(before: EndpointSlice, after: EndpointSlice): boolean {
-  const [old, now] = [before, after].map((slice) =>
-    parseJson<ImportedFacts>(slice.metadata.annotations?.[ANNOTATIONS.facts]),
-  )
+  const [old, now] = [factsOf(before), factsOf(after)]
   if (old === undefined || now === undefined) return false
   const blank = { ready: 0, total: 0 }
   if ((old.ready === 0) !== (now.ready === 0)) return false
@@ -210,10 +208,14 @@ export function exportCountsOnly(before: Export, after: Export): boolean {
   return zeros(before) === zeros(after) && rest(before) === rest(after)
 }
 
-function parseJson<T>(text: string | undefined): T | undefined {
+function factsOf(slice: EndpointSlice): ImportedFacts | undefined {
+  return parseJson(slice.metadata.annotations?.[ANNOTATIONS.facts]) as ImportedFacts | undefined
+}
+
+function parseJson(text: string | undefined): unknown {
   if (text === undefined) return undefined
   try {
-    return JSON.parse(text) as T
+    return JSON.parse(text)
   } catch {
     return undefined // written by someone else: it says nothing
   }

@@ -71,7 +71,9 @@ interface Known extends MergedService {
 function mergeAll(input: PlanInput): ReadonlyMap<string, Known> {
   const present = new Set(input.namespaces.filter(isActive).map((each) => each.metadata.name ?? ''))
   const groups = new Map<string, [ClusterExport, ...ClusterExport[]]>()
-  const own = [...input.collected.exports.values()].map(({ service }) => ({ ...service, cluster: input.cluster }))
+  const own = [...input.collected.exports.values()].map(({ service }) =>
+    Object.assign({ cluster: input.cluster }, service),
+  )
   for (const service of [...own, ...input.imported]) {
     if (!present.has(service.namespace) || SYSTEM_NAMESPACES.has(service.namespace)) continue
     const key = exportKey(service)
@@ -90,20 +92,21 @@ function planImport(input: PlanInput, service: Known, existing: ServiceImport | 
   const desired = serviceImport(service, ip, own)
   if (existing === undefined) return [{ verb: 'create', resource: SERVICE_IMPORTS, object: desired }]
   const operations: Operation[] = []
-  const same =
-    isDeepStrictEqual(existing.spec, desired.spec) &&
-    isDeepStrictEqual(existing.metadata.labels ?? {}, desired.metadata.labels) &&
-    isDeepStrictEqual(existing.metadata.annotations ?? {}, desired.metadata.annotations)
-  if (!same) operations.push(replacement(SERVICE_IMPORTS, existing, desired))
+  if (!sameImport(existing, desired)) operations.push(replacement(SERVICE_IMPORTS, existing, desired))
   const status = importStatus(input, service, existing)
   if (!isDeepStrictEqual(existing.status?.clusters ?? [], status.clusters) || !sameConditions(existing, status)) {
-    operations.push({
-      verb: 'replace-status',
-      resource: SERVICE_IMPORTS,
-      object: { ...existing, status } as ServiceImport,
-    })
+    const object: ServiceImport = { ...existing, status }
+    operations.push({ verb: 'replace-status', resource: SERVICE_IMPORTS, object })
   }
   return operations
+}
+
+function sameImport(a: ServiceImport, b: ServiceImport): boolean {
+  return (
+    isDeepStrictEqual(a.spec, b.spec) &&
+    isDeepStrictEqual(a.metadata.labels ?? {}, b.metadata.labels) &&
+    isDeepStrictEqual(a.metadata.annotations ?? {}, b.metadata.annotations)
+  )
 }
 
 function importStatus(input: PlanInput, service: Known, existing: ServiceImport): NonNullable<ServiceImport['status']> {

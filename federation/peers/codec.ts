@@ -72,7 +72,7 @@ function bodyOf(message: PeerMessage): Body {
       return { case: 'members', value: membersInit(message.members) }
     case 'trust-request':
       return { case: 'trustRequest', value: { csrPem: message.csrPem } }
-    case 'trust-grant': {
+    default: {
       const { answer } = message
       return answer.ok
         ? { case: 'trustGrant', value: { intermediatePem: answer.intermediatePem } }
@@ -179,7 +179,7 @@ function read({ body }: ProtoMessage): PeerMessage | undefined {
         ? { kind: 'trust-grant', answer: { ok: true, intermediatePem } }
         : { kind: 'trust-grant', answer: { ok: false, code: refusedCode, message: refusedMessage } }
     }
-    case undefined:
+    default:
       return undefined
   }
 }

@@ -61,7 +61,8 @@ export function judgeProbe(health: DataHealth, event: ProbeEvent, now: Now): Dat
     }
     case 'discard':
       return { ...health, failures: 0, aliveAt: now.monotonicMs }
-    case 'tick': {
+    default: {
+      // tick
       const overdue = health.state === 'Healthy' && now.monotonicMs - health.aliveAt > LOST_AFTER_MS
       return overdue ? enter({ ...health, successes: 0 }, 'Lost', now) : health
     }

@@ -112,7 +112,7 @@ export class PeerLinks implements LinkHost {
   /** Everything that peers export, stamped with who said it. */
   exports(): readonly ClusterExport[] {
     return [...this.#entries].flatMap(([cluster, { link }]) =>
-      [...link.view.services.values()].map((service) => ({ ...service, cluster })),
+      [...link.view.services.values()].map((service) => Object.assign({ cluster }, service)),
     )
   }
 

@@ -189,7 +189,7 @@ function checksumOf(body: string): string {
 }
 
 function decodeJson(body: string): Partial<JoinToken> {
-  return (parseObject(Buffer.from(body, 'base64url').toString('utf8')) ?? {}) as Partial<JoinToken>
+  return parseObject(Buffer.from(body, 'base64url').toString('utf8')) ?? {}
 }
 
 function parseObject(text: string): Record<string, unknown> | undefined {
@@ -210,7 +210,7 @@ function flawOf(token: Partial<JoinToken>): string | undefined {
   if (gateways.length > GATEWAYS_MAX) return `it names more than ${GATEWAYS_MAX} gateways`
   const wrong = gateways.find((gateway) => typeof gateway !== 'string' || parseHostPort(gateway) === undefined)
   if (wrong !== undefined) return `gateway ${JSON.stringify(wrong)} is not host:port`
-  return recordFlaw(token as Record<string, unknown>)
+  return recordFlaw({ ...token })
 }
 
 function recordFlaw(record: Record<string, unknown>): string | undefined {
