@@ -1,0 +1,114 @@
+/**
+ * What the control plane knows, as plain data: one compact record per Kubernetes object, holding only what translate
+ * reads. So a pod's status ticking, a Lease's renewal or a managed field changes nothing here and pushes nothing.
+ */
+import type { ValidationContext } from '../../model/config.ts'
+import type { Locality } from '../../model/locality.ts'
+import type { ImportedFacts } from '../../model/service.ts'
+
+export interface MeshFacts {
+  readonly mesh: string
+  readonly cluster: string
+  readonly trustDomain: string
+  /** Zone of local names: `cluster.local`. */
+  readonly domain: string
+}
+
+export interface PortFacts {
+  readonly name: string
+  readonly port: number
+  /** A number, or the name of a container port. Imports have none. */
+  readonly targetPort?: number | string
+}
+
+export interface ServiceFacts {
+  readonly namespace: string
+  readonly name: string
+  /** TCP ports only. */
+  readonly ports: readonly PortFacts[]
+  /** Absent: endpoints are written by someone else. */
+  readonly selector?: Readonly<Record<string, string>>
+  /** False: the local name never spills to peers. */
+  readonly localFailover: boolean
+}
+
+export interface PodFacts {
+  readonly namespace: string
+  readonly name: string
+  readonly uid: string
+  /** Empty until the pod has one. */
+  readonly ip: string
+  readonly serviceAccount: string
+  readonly node: string
+  readonly workload: string
+  readonly hasSidecar: boolean
+  readonly ready: boolean
+  readonly labels: Readonly<Record<string, string>>
+  /** Named container ports. */
+  readonly ports: Readonly<Record<string, number>>
+}
+
+export interface SliceEndpointFacts {
+  readonly address: string
+  /** Absent where no pod stands behind the address. */
+  readonly pod?: string
+  readonly node: string
+  readonly zone: string
+  readonly state: 'ready' | 'draining' | 'not-ready'
+}
+
+export interface SliceFacts {
+  readonly namespace: string
+  readonly service: string
+  /** By port name; the port that the endpoints listen on. */
+  readonly ports: Readonly<Record<string, number>>
+  readonly endpoints: readonly SliceEndpointFacts[]
+  /** On slices that federation wrote: one source cluster and zone. */
+  readonly imported?: ImportedFacts
+}
+
+export interface ExportFacts {
+  readonly namespace: string
+  readonly name: string
+  /** Absent: the namespace's default, and without that all peers. */
+  readonly exportTo?: readonly string[]
+}
+
+export interface NamespaceFacts {
+  readonly exportTo?: readonly string[]
+}
+
+export interface ImportFacts {
+  readonly namespace: string
+  readonly name: string
+  readonly ports: readonly PortFacts[]
+}
+
+export interface PeerFacts {
+  readonly cluster: string
+  readonly trustDomain: string
+  readonly gateways: readonly { readonly host: string; readonly port: number }[]
+  /** Probes and proxies agree that no data gets through. */
+  readonly dataLost: boolean
+}
+
+/** Everything at one moment; a table keeps its identity while nothing in it changed. */
+export interface Snapshot {
+  readonly version: number
+  readonly mesh: MeshFacts
+  readonly services: ReadonlyMap<string, ServiceFacts>
+  readonly pods: ReadonlyMap<string, PodFacts>
+  readonly slices: ReadonlyMap<string, SliceFacts>
+  readonly nodes: ReadonlyMap<string, Locality>
+  readonly namespaces: ReadonlyMap<string, NamespaceFacts>
+  readonly exports: ReadonlyMap<string, ExportFacts>
+  readonly imports: ReadonlyMap<string, ImportFacts>
+  readonly peers: ReadonlyMap<string, PeerFacts>
+  /** Absent until federation has brought this cluster into the mesh. */
+  readonly trust: ValidationContext | undefined
+  /** Pod name of the federation leader; empty while there is none. */
+  readonly federationLeader: string
+}
+
+export const keyOf = (object: { readonly namespace: string; readonly name: string }): string =>
+  `${object.namespace}/${object.name}`

@@ -1,0 +1,203 @@
+/**
+ * Kubernetes objects to facts, one pure function per kind. Undefined means that the object says nothing to the mesh.
+ * Objects come from an API server that validated them, annotations from anyone: those are parsed strictly.
+ */
+import { hasSidecar, serviceAccountOf } from '../../kube/inject.ts'
+import type {
+  ClusterPeer,
+  EndpointSlice,
+  Namespace,
+  Node,
+  Pod,
+  Service,
+  ServiceExport,
+  ServiceImport,
+  SliceEndpoint,
+} from '../../kube/kinds.ts'
+import type { KubeObject } from '../../kube/object.ts'
+import { isLabel, parseSpiffeId } from '../../model/identity.ts'
+import type { Locality } from '../../model/locality.ts'
+import { ANNOTATIONS, FEDERATION_MANAGER, LABELS } from '../../model/names.ts'
+import type { ImportedFacts } from '../../model/service.ts'
+import { parseHostPort } from '../../runtime/network.ts'
+import type {
+  ExportFacts,
+  ImportFacts,
+  NamespaceFacts,
+  PeerFacts,
+  PodFacts,
+  ServiceFacts,
+  SliceEndpointFacts,
+  SliceFacts,
+} from './facts.ts'
+
+export function readService(service: Service): ServiceFacts | undefined {
+  const { spec } = service
+  if (spec.type === 'ExternalName') return undefined
+  const ports = (spec.ports ?? []).filter(isTcp).map(({ name = '', port, targetPort = port }) => ({
+    name,
+    port,
+    targetPort,
+  }))
+  const hasSelector = spec.selector !== undefined && Object.keys(spec.selector).length > 0
+  return {
+    ...identityOf(service),
+    ports,
+    ...(hasSelector && { selector: spec.selector }),
+    localFailover: service.metadata.annotations?.[ANNOTATIONS.localFailover] !== 'false',
+  }
+}
+
+export function readPod(pod: Pod): PodFacts | undefined {
+  const { spec, status } = pod
+  // A pod that ended keeps its address while another may already have it.
+  if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return undefined
+  const ports: Record<string, number> = {}
+  for (const container of spec.containers) {
+    for (const { name, containerPort } of container.ports ?? []) if (name !== undefined) ports[name] = containerPort
+  }
+  return {
+    ...identityOf(pod),
+    uid: pod.metadata.uid ?? '',
+    ip: status?.podIP ?? '',
+    serviceAccount: serviceAccountOf(spec),
+    node: spec.nodeName ?? '',
+    workload: workloadOf(pod),
+    hasSidecar: hasSidecar(pod),
+    ready: isReady(pod),
+    labels: pod.metadata.labels ?? {},
+    ports,
+  }
+}
+
+function isReady(pod: Pod): boolean {
+  if (pod.metadata.deletionTimestamp !== undefined) return false
+  return pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false
+}
+
+/** The Deployment behind a ReplicaSet is the name people know; otherwise the owner, or the pod itself. */
+function workloadOf(pod: Pod): string {
+  const owner = pod.metadata.ownerReferences?.find(({ controller }) => controller === true)
+  if (owner === undefined) return pod.metadata.name ?? ''
+  const hash = pod.metadata.labels?.['pod-template-hash']
+  const isGenerated = owner.kind === 'ReplicaSet' && hash !== undefined && owner.name.endsWith(`-${hash}`)
+  return isGenerated ? owner.name.slice(0, -hash.length - 1) : owner.name
+}
+
+export function readSlice(slice: EndpointSlice): SliceFacts | undefined {
+  const labels = slice.metadata.labels ?? {}
+  const isImported = labels[LABELS.sliceManagedBy] === FEDERATION_MANAGER
+  const service = labels[isImported ? LABELS.mcsServiceName : LABELS.sliceServiceName]
+  if (service === undefined || slice.addressType !== 'IPv4') return undefined
+  const imported = isImported ? readImportedFacts(slice) : undefined
+  // An imported slice whose facts cannot be read names no identities, so nothing could be reached through it.
+  if (isImported && imported === undefined) return undefined
+  return {
+    namespace: slice.metadata.namespace ?? '',
+    service,
+    ports: readSlicePorts(slice),
+    endpoints: (slice.endpoints ?? []).flatMap((endpoint) => readEndpoint(endpoint)),
+    ...(imported !== undefined && { imported }),
+  }
+}
+
+function readSlicePorts(slice: EndpointSlice): Record<string, number> {
+  const ports: Record<string, number> = {}
+  for (const found of slice.ports ?? []) {
+    if (isTcp(found) && found.port !== undefined) ports[found.name ?? ''] = found.port
+  }
+  return ports
+}
+
+function readEndpoint(endpoint: SliceEndpoint): readonly SliceEndpointFacts[] {
+  const { ready = true, serving = ready, terminating = false } = endpoint.conditions ?? {}
+  const state = ready ? 'ready' : serving && terminating ? 'draining' : 'not-ready'
+  const pod = endpoint.targetRef?.kind === 'Pod' ? endpoint.targetRef.name : undefined
+  const [address] = endpoint.addresses
+  if (address === undefined) return []
+  const place = { node: endpoint.nodeName ?? '', zone: endpoint.zone ?? '' }
+  return [{ address, ...(pod !== undefined && { pod }), ...place, state }]
+}
+
+function readImportedFacts(slice: EndpointSlice): ImportedFacts | undefined {
+  const facts = parseJsonObject(slice.metadata.annotations?.[ANNOTATIONS.facts])
+  const { cluster, identities, cloud, region, zone, ready, total } = facts
+  const hasIdentities = Array.isArray(identities) && identities.every((id) => isIdentity(id))
+  if (typeof cluster !== 'string' || !isLabel(cluster) || !hasIdentities) return undefined
+  if (!isText(cloud) || !isText(region) || !isText(zone) || !isCount(ready) || !isCount(total)) return undefined
+  return { cluster, identities: identities.filter((id) => isIdentity(id)), cloud, region, zone, ready, total }
+}
+
+function parseJsonObject(text: string | undefined): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text ?? '')
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+  } catch {
+    return {}
+  }
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string' && value.length <= 253
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0
+const isIdentity = (value: unknown): value is string => typeof value === 'string' && parseSpiffeId(value) !== undefined
+
+export function readNode(node: Node): Locality {
+  const labels = node.metadata.labels ?? {}
+  return {
+    cloud: cloudOf(node.spec?.providerID ?? ''),
+    region: labels[LABELS.region] ?? '',
+    zone: labels[LABELS.zone] ?? '',
+  }
+}
+
+/** Scheme of the providerID as the cloud controllers write it; `gce` and `azure` have better-known names. */
+const CLOUDS: Readonly<Record<string, string>> = { aws: 'aws', gce: 'gcp', gcp: 'gcp', azure: 'azure' }
+
+function cloudOf(providerId: string): string {
+  const scheme = /^([a-z][a-z0-9.+-]*):/.exec(providerId)?.[1] ?? ''
+  return CLOUDS[scheme] ?? scheme
+}
+
+export function readNamespace(namespace: Namespace): NamespaceFacts {
+  return exportToOf(namespace)
+}
+
+export function readExport(found: ServiceExport): ExportFacts | undefined {
+  // A deleted export is withdrawn at once, also while a finalizer still holds the object.
+  if (found.metadata.deletionTimestamp !== undefined) return undefined
+  return { ...identityOf(found), ...exportToOf(found) }
+}
+
+function exportToOf(object: KubeObject): { exportTo?: readonly string[] } {
+  const text = object.metadata.annotations?.[ANNOTATIONS.exportTo]
+  if (text === undefined) return {}
+  return {
+    exportTo: text
+      .split(',')
+      .map((name) => name.trim())
+      .filter((name) => name !== ''),
+  }
+}
+
+export function readImport(found: ServiceImport): ImportFacts | undefined {
+  if (found.metadata.deletionTimestamp !== undefined) return undefined
+  const ports = found.spec.ports.filter(isTcp).map(({ name = '', port }) => ({ name, port }))
+  return { ...identityOf(found), ports }
+}
+
+export function readPeer(peer: ClusterPeer): PeerFacts {
+  return {
+    cluster: peer.metadata.name ?? '',
+    trustDomain: peer.spec.trustDomain,
+    gateways: peer.spec.gateways.flatMap((text) => parseHostPort(text) ?? []),
+    dataLost: peer.status?.data?.state === 'Lost',
+  }
+}
+
+function identityOf(object: KubeObject): { namespace: string; name: string } {
+  return { namespace: object.metadata.namespace ?? '', name: object.metadata.name ?? '' }
+}
+
+function isTcp(port: { readonly protocol?: string }): boolean {
+  return (port.protocol ?? 'TCP') === 'TCP'
+}

@@ -1,0 +1,66 @@
+/**
+ * A snapshot from a list of Kubernetes objects, by the same readers as the observer's: for golden pairs and tests of
+ * translate. Never used by the product, which gets its objects from reflectors.
+ */
+import type { Lease } from '../../kube/kinds.ts'
+import type { KubeObject } from '../../kube/object.ts'
+import { keyOfObject } from '../../kube/store.ts'
+import { TRUST_BUNDLE } from '../../model/config.ts'
+import type { MeshFacts, Snapshot } from '../observe/facts.ts'
+import {
+  readExport,
+  readImport,
+  readNamespace,
+  readNode,
+  readPeer,
+  readPod,
+  readService,
+  readSlice,
+} from '../observe/read.ts'
+
+export interface SnapshotInput {
+  readonly mesh: MeshFacts
+  readonly objects: readonly KubeObject[]
+  /** Absent: the cluster has not joined a mesh. */
+  readonly roots?: Readonly<Record<string, readonly string[]>>
+}
+
+const KINDS: ReadonlySet<string> = new Set([
+  'Service',
+  'Pod',
+  'EndpointSlice',
+  'Node',
+  'Namespace',
+  'ServiceExport',
+  'ServiceImport',
+  'ClusterPeer',
+  'Lease',
+])
+
+/** Throws on a kind that the control plane does not watch: a typo in a case must not pass silently. */
+export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
+  for (const { kind } of objects) if (!KINDS.has(kind)) throw new Error(`${kind} is not watched`)
+  const table = <F>(kind: string, read: (object: never) => F | undefined): ReadonlyMap<string, F> => {
+    const rows = new Map<string, F>()
+    for (const object of objects) {
+      const fact = object.kind === kind ? read(object as never) : undefined
+      if (fact !== undefined) rows.set(keyOfObject(object), fact)
+    }
+    return rows
+  }
+  const lease = objects.find((object): object is Lease => object.kind === 'Lease')
+  return {
+    version: 1,
+    mesh,
+    services: table('Service', readService),
+    pods: table('Pod', readPod),
+    slices: table('EndpointSlice', readSlice),
+    nodes: table('Node', readNode),
+    namespaces: table('Namespace', readNamespace),
+    exports: table('ServiceExport', readExport),
+    imports: table('ServiceImport', readImport),
+    peers: table('ClusterPeer', readPeer),
+    trust: roots === undefined ? undefined : { name: TRUST_BUNDLE, roots, revokedTrustDomains: [], revokedIssuers: [] },
+    federationLeader: lease?.spec?.holderIdentity ?? '',
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * Endpoints of one host and port: local pods as they are, peers as tunnels through their gateways, grouped by place and
+ * weighed for one caller's locality (model/weigh). The only part of translate that a pod's readiness touches.
+ */
+import type { Endpoint, LoadAssignment, LocalityEndpoints } from '../../model/config.ts'
+import { formatSpiffeId, parseSpiffeId } from '../../model/identity.ts'
+import type { ClusterLocality, Locality } from '../../model/locality.ts'
+import { CLUSTERSET_DOMAIN, SYSTEM_ACCOUNTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
+import { PORTS } from '../../model/ports.ts'
+import { gatewaySni, innerSni, tunnelAuthority } from '../../model/sni.ts'
+import { weigh } from '../../model/weigh.ts'
+import type { ImportedFacts } from '../../model/service.ts'
+import type {
+  MeshFacts,
+  PeerFacts,
+  PodFacts,
+  PortFacts,
+  SliceEndpointFacts,
+  SliceFacts,
+  Snapshot,
+} from '../observe/facts.ts'
+import type { Host } from './hosts.ts'
+
+/** Endpoints in one zone of one cluster, not yet weighed for anyone. */
+export interface Group extends ClusterLocality {
+  readonly ready: number
+  readonly total: number
+  readonly healthy: boolean
+  readonly endpoints: readonly Endpoint[]
+}
+
+export type EndpointTables = Pick<Snapshot, 'mesh' | 'pods' | 'nodes' | 'peers'>
+
+export function groupsOf(
+  host: Host,
+  port: PortFacts,
+  slices: readonly SliceFacts[],
+  tables: EndpointTables,
+): readonly Group[] {
+  const groups = slices.flatMap((slice): readonly Group[] => {
+    const { imported } = slice
+    if (imported === undefined) return host.includesLocal ? localGroups(port, slice, tables) : []
+    const peer = tables.peers.get(imported.cluster)
+    if (!host.includesRemote || peer === undefined || !isTrustworthy(imported, peer)) return []
+    // A peer that does not export this port has no slice port of that number.
+    if (!Object.values(slice.ports).includes(port.port)) return []
+    return [remoteGroup({ host, port, imported, peer, mesh: tables.mesh })]
+  })
+  return mergeByPlace(groups)
+}
+
+/** An identity outside the peer's trust domain drops all that came with it: the peer speaks for itself only. */
+function isTrustworthy(imported: ImportedFacts, peer: PeerFacts): boolean {
+  return imported.identities.every((id) => parseSpiffeId(id)?.trustDomain === peer.trustDomain)
+}
+
+function localGroups(port: PortFacts, slice: SliceFacts, tables: EndpointTables): readonly Group[] {
+  const targetPort = slice.ports[port.name]
+  if (targetPort === undefined) return []
+  return slice.endpoints.flatMap((found) => {
+    if (found.state === 'not-ready') return []
+    const pod = found.pod === undefined ? undefined : tables.pods.get(`${slice.namespace}/${found.pod}`)
+    const place = placeOf(found, tables.nodes)
+    const endpoint = localEndpoint({ found, pod, slice, targetPort, cluster: tables.mesh.cluster })
+    const ready = found.state === 'ready' ? 1 : 0
+    return [{ ...place, cluster: tables.mesh.cluster, ready, total: 1, healthy: true, endpoints: [endpoint] }]
+  })
+}
+
+export function placeOf(found: { node: string; zone: string }, nodes: ReadonlyMap<string, Locality>): Locality {
+  return nodes.get(found.node) ?? { cloud: '', region: '', zone: found.zone }
+}
+
+interface LocalInput {
+  readonly found: SliceEndpointFacts
+  readonly pod: PodFacts | undefined
+  readonly slice: SliceFacts
+  readonly targetPort: number
+  readonly cluster: string
+}
+
+function localEndpoint({ found, pod, slice, targetPort, cluster }: LocalInput): Endpoint {
+  const hasSidecar = pod?.hasSidecar === true
+  return {
+    address: found.address,
+    port: hasSidecar ? PORTS.inboundMesh : targetPort,
+    health: found.state === 'ready' ? 'healthy' : 'draining',
+    weight: 1,
+    transport: hasSidecar ? 'mtls' : 'plain',
+    workload: { cluster, namespace: slice.namespace, workload: pod?.workload ?? slice.service },
+  }
+}
+
+interface RemoteInput {
+  readonly host: Host
+  readonly port: PortFacts
+  readonly imported: ImportedFacts
+  readonly peer: PeerFacts
+  readonly mesh: MeshFacts
+}
+
+/** One endpoint per gateway of the peer; how many pods stand behind is its weight, which of them the gateway picks. */
+function remoteGroup({ host, port, imported, peer, mesh }: RemoteInput): Group {
+  const { cluster, cloud, region, zone, ready, total, identities } = imported
+  const name = { service: host.name, namespace: host.namespace, port: port.port }
+  const tunnel = {
+    authority: tunnelAuthority(name),
+    cluster,
+    trustDomain: peer.trustDomain,
+    gatewaySni: gatewaySni(cluster, mesh.mesh),
+    gatewayIdentity: formatSpiffeId({
+      trustDomain: peer.trustDomain,
+      namespace: SYSTEM_NAMESPACE,
+      serviceAccount: SYSTEM_ACCOUNTS.eastWest,
+    }),
+    innerSni: innerSni({ ...name, domain: CLUSTERSET_DOMAIN }),
+    identities,
+    endpoints: ready,
+  }
+  const workload = { cluster, namespace: host.namespace, workload: host.name }
+  const endpoints = peer.gateways.map((gateway): Endpoint => ({
+    address: gateway.host,
+    port: gateway.port,
+    health: peer.dataLost ? 'unhealthy' : 'healthy',
+    weight: Math.max(ready, 1),
+    transport: 'tunnel',
+    workload,
+    tunnel,
+  }))
+  return { cluster, cloud, region, zone, ready, total, healthy: !peer.dataLost, endpoints: ready > 0 ? endpoints : [] }
+}
+
+const placeKey = (group: ClusterLocality): string => [group.cluster, group.cloud, group.region, group.zone].join('|')
+
+function mergeByPlace(groups: readonly Group[]): readonly Group[] {
+  const merged = new Map<string, Group>()
+  for (const group of groups) {
+    const key = placeKey(group)
+    const known = merged.get(key)
+    if (known === undefined) merged.set(key, group)
+    else {
+      const endpoints = [...known.endpoints, ...group.endpoints]
+      const [ready, total] = [known.ready + group.ready, known.total + group.total]
+      merged.set(key, { ...known, ready, total, endpoints })
+    }
+  }
+  const sorted = [...merged].sort(([a], [b]) => (a < b ? -1 : 1))
+  return sorted.map(([, group]) => Object.assign({}, group, { endpoints: group.endpoints.toSorted(byAddress) }))
+}
+
+function byAddress(a: Endpoint, b: Endpoint): number {
+  return a.address < b.address ? -1 : a.address > b.address ? 1 : a.port - b.port
+}
+
+/** The groups as one caller sees them. Places at one priority become one locality, as xDS clients require. */
+export function assignmentFor(cluster: string, self: ClusterLocality, groups: readonly Group[]): LoadAssignment {
+  const weights = weigh({ self, groups })
+  const localities = new Map<string, LocalityEndpoints>()
+  for (const [index, group] of groups.entries()) {
+    const { priority = 0, weight = 0 } = weights[index] ?? {}
+    if (group.endpoints.length === 0) continue
+    const { cloud, region, zone } = group
+    const key = [priority, cloud, region, zone].join('|')
+    const known = localities.get(key)
+    localities.set(key, {
+      locality: { cloud, region, zone },
+      priority,
+      weight: weight + (known?.weight ?? 0),
+      endpoints: [...(known?.endpoints ?? []), ...group.endpoints],
+    })
+  }
+  return { cluster, localities: [...localities.values()].sort((a, b) => a.priority - b.priority) }
+}

@@ -1,0 +1,128 @@
+/**
+ * What a sidecar accepts: one chain per service port that selects the pod, told apart by server name, each with the
+ * callers it admits. This enforces exports a second time, whatever the gateway let through.
+ */
+import {
+  type Cluster,
+  type FilterChain,
+  type Listener,
+  OWN_CERTIFICATE,
+  type PrincipalRule,
+  TRUST_BUNDLE,
+} from '../../model/config.ts'
+import { CLUSTERSET_DOMAIN } from '../../model/names.ts'
+import { PORTS } from '../../model/ports.ts'
+import { innerSni } from '../../model/sni.ts'
+import { keyOf, type PodFacts, type PortFacts, type ServiceFacts, type Snapshot } from '../observe/facts.ts'
+import { ALPN_H2, CONNECT_TIMEOUT_MS } from './clusters.ts'
+import type { ExportedService } from './hosts.ts'
+
+export const INBOUND_LISTENER = 'inbound-mesh'
+
+export interface Inbound {
+  readonly listener: Listener | undefined
+  readonly clusters: readonly Cluster[]
+}
+
+/** Services of the pod's namespace whose selector its labels match, sorted by name. */
+export function servicesSelecting(pod: PodFacts, services: Snapshot['services']): readonly ServiceFacts[] {
+  const found: ServiceFacts[] = []
+  for (const service of services.values()) {
+    const { selector } = service
+    if (service.namespace !== pod.namespace || selector === undefined) continue
+    if (Object.entries(selector).every(([label, value]) => pod.labels[label] === value)) found.push(service)
+  }
+  return found.sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+export interface InboundInput {
+  readonly pod: PodFacts
+  readonly services: readonly ServiceFacts[]
+  readonly exports: readonly ExportedService[]
+  readonly trustDomain: string
+  readonly domain: string
+  readonly cluster: string
+}
+
+export function inboundOf(input: InboundInput): Inbound {
+  const { pod, services } = input
+  const chains: FilterChain[] = []
+  const clusters = new Map<string, Cluster>()
+  for (const service of services) {
+    const exported = input.exports.find(({ key }) => key === keyOf(service))
+    const trustDomains = [input.trustDomain, ...(exported?.trustDomains ?? [])]
+    for (const port of service.ports) {
+      const targetPort = targetPortOf(port, pod)
+      if (targetPort === undefined) continue
+      const cluster = inboundCluster(pod, targetPort, input.cluster)
+      clusters.set(cluster.name, cluster)
+      const domains = exported === undefined ? [input.domain] : [input.domain, CLUSTERSET_DOMAIN]
+      for (const domain of domains) {
+        const sni = innerSni({ service: service.name, namespace: service.namespace, domain, port: port.port })
+        chains.push(inboundChain(sni, cluster.name, { trustDomains, ids: [] }))
+      }
+    }
+  }
+  const listener = { name: INBOUND_LISTENER, address: pod.ip, port: PORTS.inboundMesh, chains }
+  // A listener without chains would accept connections only to close them.
+  return { listener: chains.length === 0 ? undefined : listener, clusters: [...clusters.values()] }
+}
+
+function targetPortOf(port: PortFacts, pod: PodFacts): number | undefined {
+  const { targetPort = port.port } = port
+  return typeof targetPort === 'number' ? targetPort : pod.ports[targetPort]
+}
+
+function inboundChain(sni: string, cluster: string, allow: PrincipalRule): FilterChain {
+  return {
+    name: sni,
+    serverNames: [sni],
+    tls: { certificate: OWN_CERTIFICATE, validation: TRUST_BUNDLE, alpn: [ALPN_H2] },
+    allow,
+    filter: {
+      kind: 'http',
+      statPrefix: cluster,
+      mode: 'inbound',
+      routes: {
+        name: cluster,
+        hosts: [
+          {
+            name: 'inbound',
+            domains: ['*'],
+            routes: [{ match: { kind: 'prefix', prefix: '/' }, cluster, timeoutMs: 0 }],
+          },
+        ],
+      },
+    },
+  }
+}
+
+function inboundCluster(pod: PodFacts, port: number, cluster: string): Cluster {
+  const name = `inbound|${port}||`
+  const { namespace, workload } = pod
+  return {
+    name,
+    endpoints: {
+      cluster: name,
+      localities: [
+        {
+          locality: { cloud: '', region: '', zone: '' },
+          priority: 0,
+          weight: 1,
+          endpoints: [
+            {
+              address: pod.ip,
+              port,
+              health: 'healthy',
+              weight: 1,
+              transport: 'plain',
+              workload: { cluster, namespace, workload },
+            },
+          ],
+        },
+      ],
+    },
+    lb: 'least-request',
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+  }
+}
