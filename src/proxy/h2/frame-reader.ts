@@ -6,8 +6,8 @@ import { Carry } from '../carry.ts'
 import { ERROR, FLAG, FRAME, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, readUint31 } from './frames.ts'
 
 export interface FrameSink {
-  /** A DATA frame begins; `length` counts for flow control, padding included. */
-  onDataStart(streamId: number, length: number, end: boolean): void
+  /** A DATA frame begins; `length` counts for flow control, padding included; `empty`: padding is all there is. */
+  onDataStart(streamId: number, length: number, end: boolean, empty: boolean): void
   onDataPart(chunk: Buffer): void
   /** All of the frame was shown. */
   onDataEnd(): void
@@ -110,7 +110,7 @@ export class FrameReader {
     this.#inData = true
     this.#dataLeft = length - padding - pad
     this.#padLeft = pad
-    this.#sink.onDataStart(streamId, length, (flags & FLAG.endStream) !== 0)
+    this.#sink.onDataStart(streamId, length, (flags & FLAG.endStream) !== 0, this.#dataLeft === 0)
     return start
   }
 }

@@ -64,8 +64,11 @@ export class Sender {
 
   data(stream: H2Stream, chunk: Buffer): void {
     let at = 0
-    if (stream.queuedBytes === 0 && !this.#backedUp()) at = this.#sendSome(stream, chunk, chunk.length)
+    // Only as much as keeps the socket busy: the rest takes turns with other streams.
+    if (stream.queuedBytes === 0 && !this.#backedUp())
+      at = this.#sendSome(stream, chunk, Math.min(chunk.length, this.#highBytes - this.output.pendingBytes))
     if (at === chunk.length) return
+    this.#backedUp()
     stream.queue.push(at === 0 ? chunk : chunk.subarray(at))
     stream.queuedBytes += chunk.length - at
     this.#wait(stream)
@@ -151,7 +154,7 @@ export class Sender {
   #takeTurn(stream: H2Stream): void {
     const chunk = stream.queue[stream.queueHead]
     if (chunk === undefined) return
-    const sent = this.#sendSome(stream, chunk, FRAME_BYTES_MAX)
+    const sent = this.#sendSome(stream, chunk, Math.min(chunk.length, FRAME_BYTES_MAX))
     stream.queuedBytes -= sent
     if (sent < chunk.length) stream.queue[stream.queueHead] = chunk.subarray(sent)
     else this.#dropFirst(stream)

@@ -69,7 +69,8 @@ export class H2ServerConnection extends H2Session implements ServerConnection, H
     if (stream !== undefined) return this.#trailers(stream, flags.end)
     if (streamId <= this.lastStreamId) return
     this.lastStreamId = streamId
-    if (this.streams.size >= this.limits.streamsMax || streamId > this.acceptedMax) return this.resetUnknown(streamId, ERROR.refused)
+    if (this.streams.size >= this.limits.streamsMax || streamId > this.acceptedMax)
+      return this.resetUnknown(streamId, ERROR.refused)
     if (flags.selfDependent) return this.resetUnknown(streamId, ERROR.protocol)
     this.#request(streamId, flags.end)
   }

@@ -156,11 +156,11 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     this.fail(ERROR.enhanceYourCalm, detail, 'flood')
   }
 
-  onDataStart(streamId: number, length: number, end: boolean): void {
+  onDataStart(streamId: number, length: number, end: boolean, empty: boolean): void {
     this.#dataStream = undefined
     if (!this.#admits(FRAME.data, streamId)) return
     if (this.isIdle(streamId)) return this.onFrameError(ERROR.protocol, 'DATA on an idle stream')
-    if (!this.budget.payload(length === 0 && !end)) return this.onFlood('empty frames')
+    if (!this.budget.payload(empty && !end)) return this.onFlood('empty frames')
     this.#recvWindow -= length
     if (this.#recvWindow < 0) return this.onFrameError(ERROR.flowControl, 'DATA beyond the connection window')
     const stream = this.streams.get(streamId)
