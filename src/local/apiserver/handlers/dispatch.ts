@@ -40,7 +40,9 @@ function checkAllowed(context: ApiContext, user: User, info: RequestInfo, query:
   const attributes = attributesOf(info, query)
   const { allowed, reason } = context.authorize(user, attributes)
   if (allowed) return
-  throw denial(user, info, reason)
+  const refusal = denial(user, info, reason)
+  context.onForbidden(user, refusal.message)
+  throw refusal
 }
 
 function attributesOf(info: RequestInfo, query: URLSearchParams): Attributes {
