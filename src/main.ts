@@ -3,7 +3,7 @@
  * The `isthmus` executable: the only file that names every role. Each is loaded by dynamic import, so that a proxy
  * never pays for the CLI, nor the CLI for a proxy.
  */
-import { enableCompileCache } from 'node:module'
+import * as nodeModule from 'node:module'
 import { MeshError } from './runtime/errors.ts'
 
 type Main = (argv: readonly string[]) => Promise<void>
@@ -19,6 +19,7 @@ const ROLES: Readonly<Record<string, () => Promise<{ main: Main }>>> = {
 const EXIT_FAILURE = 1
 
 async function run(argv: readonly string[]): Promise<void> {
+  checkNode(process.versions.node)
   const [role = ''] = argv
   // `isthmus local serve` is a role of its own; every other `local` verb is the CLI's.
   const isClusterProcess = role === 'local' && argv[1] === 'serve'
@@ -27,7 +28,15 @@ async function run(argv: readonly string[]): Promise<void> {
   return (await load()).main(argv.slice(isClusterProcess ? 2 : 1))
 }
 
-enableCompileCache()
+/** client-node's HTTP library and the compile cache need this much. */
+function checkNode(version: string): void {
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  if (major > 22 || (major === 22 && minor >= 19)) return
+  throw new MeshError('NODE_TOO_OLD', `Node ${version} runs this; Isthmus needs 22.19 or later`)
+}
+
+// A Node too old for the product lacks the call too; the check below says so in words.
+nodeModule.enableCompileCache?.()
 run(process.argv.slice(2)).catch((error: unknown) => {
   const known = error instanceof MeshError
   process.stderr.write(known ? `isthmus: ${error.render()}\n` : `isthmus: ${error instanceof Error ? error.stack : String(error)}\n`)

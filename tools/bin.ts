@@ -1,6 +1,7 @@
 /**
  * After a build: makes the command executable and links node_modules/.bin/isthmus to it, so that `npx isthmus` works in
- * the checkout. npm links the bins of dependencies only, never of the package itself.
+ * the checkout. npm links the bins of dependencies only, never of the package itself; and with a `bin` in package.json npx
+ * would install the checkout into its own cache first, so there is none.
  */
 import { chmodSync, existsSync, lstatSync, mkdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'

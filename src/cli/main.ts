@@ -14,6 +14,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     .description('Joins Kubernetes clusters in any cloud into one service mesh.')
     .version(VERSION)
     .exitOverride()
+    .enablePositionalOptions()
     .showHelpAfterError('Run with --help for flags and examples.')
     .addHelpText('after', EXAMPLES)
   for (const register of [registerDemo, registerLocal, registerInstall, registerTrust, registerPeers, registerStatus, registerProxyConfig]) {

@@ -19,7 +19,11 @@ export interface WaitOptions<T extends KubeObject> {
 const WATCH_SECONDS = 30
 
 /** Resolves to the matching objects; rejects with WAIT_TIMEOUT. A watch that breaks starts over with a list. */
-export async function waitFor<T extends KubeObject>(client: KubeClient, resource: Resource<T>, options: WaitOptions<T>): Promise<readonly T[]> {
+export async function waitFor<T extends KubeObject>(
+  client: KubeClient,
+  resource: Resource<T>,
+  options: WaitOptions<T>,
+): Promise<readonly T[]> {
   const { clock, what, timeoutMs } = options
   const timeout = new AbortController()
   const cancel = clock.after(timeoutMs, () => timeout.abort())
@@ -47,14 +51,18 @@ async function attempt<T extends KubeObject>(
   const signal = AbortSignal.any([options.signal, done.signal])
   let isDone = false
   try {
-    await client.watch(resource, { ...scope, resourceVersion: list.metadata.resourceVersion, timeoutSeconds: WATCH_SECONDS, signal }, ({ type, object }) => {
-      if (type === 'BOOKMARK' || isDone) return
-      if (type === 'DELETED') objects.delete(keyOf(object))
-      else objects.set(keyOf(object), object)
-      if (!options.until([...objects.values()])) return
-      isDone = true
-      done.abort()
-    })
+    await client.watch(
+      resource,
+      { ...scope, resourceVersion: list.metadata.resourceVersion, timeoutSeconds: WATCH_SECONDS, signal },
+      ({ type, object }) => {
+        if (type === 'BOOKMARK' || isDone) return
+        if (type === 'DELETED') objects.delete(keyOf(object))
+        else objects.set(keyOf(object), object)
+        if (!options.until([...objects.values()])) return
+        isDone = true
+        done.abort()
+      },
+    )
   } catch (error) {
     // Ending our own watch, or an expired version: the loop lists again.
     if (!signal.aborted && !(error instanceof KubeError)) throw error
@@ -62,7 +70,11 @@ async function attempt<T extends KubeObject>(
   return isDone ? [...objects.values()] : undefined
 }
 
-function scopeOf({ namespace, labelSelector, fieldSelector }: Pick<WaitOptions<KubeObject>, 'namespace' | 'labelSelector' | 'fieldSelector'>): {
+function scopeOf({
+  namespace,
+  labelSelector,
+  fieldSelector,
+}: Pick<WaitOptions<KubeObject>, 'namespace' | 'labelSelector' | 'fieldSelector'>): {
   namespace?: string
   labelSelector?: string
   fieldSelector?: string

@@ -48,7 +48,7 @@ export const CATALOGUE = {
   },
   LOCAL_START: {
     title: 'A local cluster could not be started.',
-    hint: 'The message names the cause; the rest of the story stands in cluster.log beside the state of the cluster.',
+    hint: 'The message names the cause. A cluster that existed before keeps its state and its cluster.log.',
   },
   LOCAL_STATE: {
     title: 'The state directory of a local cluster cannot be used.',
@@ -264,6 +264,10 @@ export const CATALOGUE = {
   JOIN_REFUSED: { title: 'The signer refused the join, or could not be reached.', hint: 'Follow the reason in the message; a new token is made with `isthmus peers token`.' },
   WAIT_TIMEOUT: { title: 'Something awaited did not happen in time.', hint: 'Look at `isthmus status` and at the events and logs of what is named.' },
   DEMO_CONFIG: { title: 'The demo’s configuration is wrong.', hint: 'Compare with examples/shop/demo.yaml.' },
+  NODE_TOO_OLD: {
+    title: 'The Node that runs the product is too old.',
+    hint: 'In the checkout use `npx isthmus` or `npm run`, which bring their own Node; elsewhere install Node 24.',
+  },
   INTERNAL: { title: 'A bug: an invariant did not hold.', hint: 'Please report it with the log around it.' },
 } as const satisfies Record<string, CatalogueEntry>
 

@@ -184,6 +184,7 @@ function running(options: ApiServerOptions, { context, ca, listener, hooks, clos
         throw new Error(`serviceaccount ${request.namespace}/${request.serviceAccount} not found`)
       return tokens.issue({ ...request, serviceAccountUid: account.metadata.uid ?? '' })
     },
+    forbiddenRequests: () => hooks.forbidden,
     serveLogs: (reader) => {
       hooks.logs = reader
     },

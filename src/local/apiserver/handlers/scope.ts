@@ -43,6 +43,8 @@ export interface ApiContext {
   readonly version: string
   readonly rbac: () => RbacRules
   readonly authorize: (user: User, attributes: Attributes) => Decision
+  /** Told of every request that was refused with 403. */
+  readonly onForbidden: (user: User, message: string) => void
   readonly logs: () => LogReader | undefined
   readonly mutatePod?: PodMutator
   /** Aborts when the server closes, so that watches end cleanly. */

@@ -1,0 +1,61 @@
+/** `isthmus local up`: reads the specification, starts detached clusters, says what to do next. */
+import { readFile } from 'node:fs/promises'
+import { parseDocument } from 'yaml'
+import {
+  checkDistinct,
+  DEFAULT_CLUSTERS,
+  parseClusterConfig,
+  parseClusterFlag,
+  type ClusterSpec,
+} from '../local/cluster/cluster-spec.ts'
+import { clusterPaths, defaultStateDirectory, readSpec } from '../local/cluster/state-directory.ts'
+import { knownClusters, startClusters } from '../local/cluster/supervisor.ts'
+import { MeshError } from '../runtime/errors.ts'
+import { createLog } from '../runtime/log.ts'
+import type { UpFlags } from './local.ts'
+import { progress, writeLine } from './output.ts'
+
+export async function up(flags: UpFlags): Promise<void> {
+  if (process.platform !== 'linux') {
+    throw new MeshError('NOT_BUILT', `local clusters on ${process.platform} are not built: they need Linux`)
+  }
+  const stateDir = flags.state ?? defaultStateDirectory()
+  const clusters = await clusterSpecs(flags, stateDir)
+  const local = await startClusters({
+    stateDir,
+    clusters,
+    detached: true,
+    log: createLog('local', 'warn'),
+    onProgress: (cluster, step, elapsedMs) =>
+      progress(
+        step === 'starting' ? `${cluster}: starting` : `${cluster}: ready after ${(elapsedMs / 1000).toFixed(1)} s`,
+      ),
+  })
+  for (const { name, url } of local.clusters) writeLine(`${name.padEnd(12)} ${url}`)
+  writeLine(`export KUBECONFIG=${local.kubeconfigPath}`)
+  local.release()
+}
+
+async function clusterSpecs(flags: UpFlags, stateDir: string): Promise<readonly ClusterSpec[]> {
+  if (flags.config !== undefined && flags.cluster.length > 0) {
+    throw new MeshError('USAGE', 'give either --config or --cluster, not both')
+  }
+  if (flags.config !== undefined) return readConfig(flags.config)
+  if (flags.cluster.length > 0) {
+    const specs = flags.cluster.map(parseClusterFlag)
+    checkDistinct(specs, '--cluster')
+    return specs
+  }
+  const known = knownClusters(stateDir).flatMap((name) => readSpec(clusterPaths(stateDir, name)) ?? [])
+  return known.length > 0 ? known : DEFAULT_CLUSTERS
+}
+
+async function readConfig(file: string): Promise<ClusterSpec[]> {
+  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+    throw MeshError.from(error, 'LOCAL_CONFIG', `cannot read ${file}`)
+  })
+  const document = parseDocument(text)
+  const [problem] = document.errors
+  if (problem !== undefined) throw new MeshError('LOCAL_CONFIG', `${file}: ${problem.message.split('\n')[0]}`)
+  return parseClusterConfig(document.toJS(), file)
+}
