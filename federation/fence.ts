@@ -38,14 +38,12 @@ export class FencedWriter {
 
   /** The object must carry the resourceVersion it was read with. */
   replace<T extends KubeObject>(resource: Resource<T>, object: T): Promise<T> {
-    this.#assertVersion(object)
-    return this.#write(() => this.#client.replace(resource, object, { fieldManager: FIELD_MANAGER }))
+    return this.#write(() => this.#client.replace(resource, versioned(object), { fieldManager: FIELD_MANAGER }))
   }
 
   replaceStatus<T extends KubeObject>(resource: Resource<T>, object: T): Promise<T> {
-    this.#assertVersion(object)
     return this.#write(() =>
-      this.#client.replace(resource, object, { fieldManager: FIELD_MANAGER, subresource: 'status' }),
+      this.#client.replace(resource, versioned(object), { fieldManager: FIELD_MANAGER, subresource: 'status' }),
     )
   }
 
@@ -61,15 +59,14 @@ export class FencedWriter {
     this.writes += 1
     return run()
   }
+}
 
-  #assertVersion(object: KubeObject): void {
-    if (object.metadata.resourceVersion === undefined) {
-      throw new MeshError(
-        'INTERNAL',
-        `${object.kind} ${object.metadata.name ?? ''} would be written without its version`,
-      )
-    }
+/** Without a version a write would win over whatever happened since: a bug of the caller. */
+function versioned<T extends KubeObject>(object: T): T {
+  if (object.metadata.resourceVersion === undefined) {
+    throw new MeshError('INTERNAL', `${object.kind} ${object.metadata.name ?? ''} would be written without its version`)
   }
+  return object
 }
 
 /** Someone was faster, or the store behind: the next round sees the newer state and decides again. */

@@ -11,6 +11,7 @@ import type {
   ServiceExport,
   SliceEndpoint,
 } from '../../src/kube/kinds.ts'
+import { hasSidecar, serviceAccountOf } from '../../src/kube/inject.ts'
 import { formatSpiffeId } from '../../src/model/identity.ts'
 import { ANNOTATIONS, LABELS } from '../../src/model/names.ts'
 import type { ExportedZone, ServicePort } from '../../src/model/service.ts'
@@ -45,6 +46,8 @@ export interface Collected {
   readonly exports: ReadonlyMap<string, LocalExport>
   /** Of every ServiceExport, valid or not. */
   readonly validity: ReadonlyMap<string, Validity>
+  /** Sentences for the Ready condition of exports that are valid and still not as meant. */
+  readonly remarks: ReadonlyMap<string, string>
 }
 
 export function collect(objects: ClusterObjects, trustDomain: string): Collected {
@@ -55,6 +58,7 @@ export function collect(objects: ClusterObjects, trustDomain: string): Collected
   const localityOf = localities(objects.nodes)
   const exports = new Map<string, LocalExport>()
   const validity = new Map<string, Validity>()
+  const remarks = new Map<string, string>()
   for (const serviceExport of objects.serviceExports) {
     if (serviceExport.metadata.deletionTimestamp !== undefined) continue
     const key = keyOf(serviceExport)
@@ -63,12 +67,15 @@ export function collect(objects: ClusterObjects, trustDomain: string): Collected
     validity.set(key, judged)
     if (!judged.valid || service === undefined) continue
     const backends = backendsOf({ slices: slices.get(key) ?? [], pods, localityOf, trustDomain })
+    if (backends.bare > 0) {
+      remarks.set(key, `${backends.bare} ready endpoints have no sidecar; peers cannot reach them.`)
+    }
     exports.set(key, {
       service: exportOf(serviceExport, service, backends),
       to: exportTo(serviceExport, namespaces.get(serviceExport.metadata.namespace ?? '')),
     })
   }
-  return { exports, validity }
+  return { exports, validity, remarks }
 }
 
 function judge(serviceExport: ServiceExport, service: Service | undefined): Validity {
@@ -123,9 +130,11 @@ function propertiesOf({ spec: exported }: ServiceExport, { spec }: Service): Exp
 interface Backends {
   readonly identities: readonly string[]
   readonly zones: readonly ExportedZone[]
+  /** Ready, but without a sidecar: no peer can reach them, so they do not count as ready. */
+  readonly bare: number
 }
 
-/** Counts per zone, and who may answer: the ServiceAccounts of the pods behind the Service. */
+/** Counts per zone of what a peer could reach, and who may answer: the ServiceAccounts of the pods behind the Service. */
 function backendsOf(input: {
   slices: readonly EndpointSlice[]
   pods: ReadonlyMap<string, Pod>
@@ -134,6 +143,7 @@ function backendsOf(input: {
 }): Backends {
   const zones = new Map<string, { -readonly [K in keyof ExportedZone]: ExportedZone[K] }>()
   const identities = new Set<string>()
+  let bare = 0
   const counted = new Set<string>() // dual-stack Services have a slice per family with the same pods
   for (const { endpoint, who } of input.slices.flatMap(endpointsOf)) {
     if (counted.has(who)) continue
@@ -144,11 +154,13 @@ function backendsOf(input: {
     const key = `${locality.cloud}/${locality.region}/${locality.zone}`
     const zone = zones.get(key) ?? { ...locality, ready: 0, total: 0 }
     zone.total += 1
-    if (isReady(endpoint)) zone.ready += 1
+    const reachable = pod !== undefined && hasSidecar(pod)
+    if (isReady(endpoint) && reachable) zone.ready += 1
+    else if (isReady(endpoint)) bare += 1
     zones.set(key, zone)
   }
   const sorted = [...zones].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, zone]) => zone)
-  return { identities: [...identities].sort(), zones: sorted }
+  return { identities: [...identities].sort(), zones: sorted, bare }
 }
 
 function endpointsOf(slice: EndpointSlice): { endpoint: SliceEndpoint; who: string }[] {
@@ -163,7 +175,7 @@ const isReady = ({ conditions }: SliceEndpoint): boolean =>
 
 function identityOf(pod: Pod, trustDomain: string): string {
   const { namespace = '' } = pod.metadata
-  return formatSpiffeId({ trustDomain, namespace, serviceAccount: pod.spec.serviceAccountName ?? 'default' })
+  return formatSpiffeId({ trustDomain, namespace, serviceAccount: serviceAccountOf(pod.spec) })
 }
 
 function slicesByService(slices: readonly EndpointSlice[]): ReadonlyMap<string, readonly EndpointSlice[]> {

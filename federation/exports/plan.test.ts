@@ -7,7 +7,7 @@ import { pace } from './pace.ts'
 import { plan, type Operation, type PlanInput } from './plan.ts'
 import { parseCidr, virtualIps } from './virtual-ips.ts'
 
-const NOTHING: Collected = { exports: new Map(), validity: new Map() }
+const NOTHING: Collected = { exports: new Map(), validity: new Map(), remarks: new Map() }
 const namespace = (name: string, phase: 'Active' | 'Terminating' = 'Active'): Namespace => ({
   apiVersion: 'v1',
   kind: 'Namespace',
@@ -154,10 +154,11 @@ describe('plan', () => {
     const collected: Collected = {
       exports: new Map([['shop/checkout', { service, to: 'all' }]]),
       validity: new Map([['shop/checkout', { valid: true }]]),
+      remarks: new Map([['shop/checkout', 'A remark.']]),
     }
     const imported = [exported({ ports: ['http/81/TCP'], type: 'Headless' })]
     const conditionsOf = (operations: readonly Operation[]): NonNullable<ServiceExport['status']>['conditions'] =>
-      (operations.find(({ object }) => object.kind === 'ServiceExport')?.object as ServiceExport | undefined)?.status
+      operations.flatMap(({ object }) => (object.kind === 'ServiceExport' ? [(object as ServiceExport).status] : []))[0]
         ?.conditions
     const conditions = conditionsOf(plan(input({ collected, imported, serviceExports: [serviceExport] })))
     expect(conditions?.map(({ type, status, reason }) => `${type} ${status} ${reason}`)).toEqual([
@@ -165,6 +166,7 @@ describe('plan', () => {
       'Ready True Exported',
       'Conflict True PortConflict,TypeConflict',
     ])
+    expect(conditions?.[1]?.message).toBe('A remark.')
     const written: ServiceExport = { ...serviceExport, status: { conditions: conditions ?? [] } }
     const later = input({ collected, imported, serviceExports: [written], now: '2026-03-01T00:00:00Z' })
     expect(conditionsOf(plan(later))).toBeUndefined()

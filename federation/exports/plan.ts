@@ -162,7 +162,7 @@ function planConditions(input: PlanInput, merged: ReadonlyMap<string, Known>): O
     const validity = input.collected.validity.get(key)
     if (validity === undefined) continue
     const verdicts = validity.valid
-      ? exportVerdicts(merged.get(key), input.refusals.get(key) ?? [])
+      ? exportVerdicts(merged.get(key), [input.collected.remarks.get(key) ?? '', ...(input.refusals.get(key) ?? [])])
       : [
           { type: 'Valid', status: 'False', reason: validity.reason, message: validity.message } as const,
           { type: 'Ready', status: 'False', reason: 'Failed', message: 'The export is not valid.' } as const,
@@ -179,7 +179,7 @@ function planConditions(input: PlanInput, merged: ReadonlyMap<string, Known>): O
   return operations
 }
 
-function exportVerdicts(service: Known | undefined, refusals: readonly string[]): Verdict[] {
+function exportVerdicts(service: Known | undefined, remarks: readonly string[]): Verdict[] {
   const conflicts = service?.conflicts ?? []
   const conflict: Verdict =
     conflicts.length === 0
@@ -192,7 +192,7 @@ function exportVerdicts(service: Known | undefined, refusals: readonly string[])
         }
   return [
     { type: 'Valid', status: 'True', reason: 'Valid', message: '' },
-    { type: 'Ready', status: 'True', reason: 'Exported', message: refusals.join(' ') },
+    { type: 'Ready', status: 'True', reason: 'Exported', message: remarks.join(' ').trim() },
     conflict,
   ]
 }

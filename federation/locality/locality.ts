@@ -6,8 +6,8 @@ import type { Locality } from '../../src/model/locality.ts'
 import { LABELS } from '../../src/model/names.ts'
 import type { Node } from '../../src/kube/kinds.ts'
 
-/** Schemes of providerID (`<scheme>://…`, Kubernetes cloud providers) → the name people use. */
-const CLOUDS: Readonly<Record<string, string>> = { aws: 'aws', gce: 'gcp', azure: 'azure' }
+/** Schemes of providerID (`<scheme>:…`, Kubernetes cloud providers) → the name people use. */
+const CLOUDS: Readonly<Record<string, string>> = { aws: 'aws', gce: 'gcp', gcp: 'gcp', azure: 'azure' }
 
 export type LocalityOf = (endpoint: { nodeName?: string; zone?: string }) => Locality
 
@@ -30,6 +30,6 @@ export function localities(nodes: readonly Node[]): LocalityOf {
 }
 
 export function cloudOf(providerId: string | undefined): string {
-  const scheme = /^([a-z0-9-]+):\/\//.exec(providerId ?? '')?.[1] ?? ''
+  const scheme = /^([a-z][a-z0-9.+-]*):/.exec(providerId ?? '')?.[1] ?? ''
   return CLOUDS[scheme] ?? scheme
 }

@@ -18,6 +18,7 @@ import {
   SERVICES,
   type ServiceExport,
 } from '../../src/kube/kinds.ts'
+import { SIDECAR_CONTAINER } from '../../src/kube/inject.ts'
 import { MemoryClient } from '../../src/kube/testing/memory-client.ts'
 import { trustDomainOf } from '../../src/model/identity.ts'
 import { OBJECTS, SYSTEM_ACCOUNTS, SYSTEM_NAMESPACE } from '../../src/model/names.ts'
@@ -199,7 +200,11 @@ export class Cluster {
         apiVersion: 'v1',
         kind: 'Pod',
         metadata: { name: pod, namespace: 'shop' },
-        spec: { containers: [{ name: 'app' }], serviceAccountName: name, nodeName: 'node-a' },
+        spec: {
+          containers: [{ name: 'app' }, { name: SIDECAR_CONTAINER }],
+          serviceAccountName: name,
+          nodeName: 'node-a',
+        },
       })
     }
     const slice = {
