@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import {
   CLUSTER_PEERS,
@@ -10,6 +11,8 @@ import {
   type EndpointSlice,
 } from '../src/kube/kinds.ts'
 import { OBJECTS, SYSTEM_NAMESPACE } from '../src/model/names.ts'
+import { createCsr } from '../src/pki/csr.ts'
+import { generateKey } from '../src/pki/keys.ts'
 import type { ImportedFacts } from '../src/model/service.ts'
 import { isOurSlice } from './exports/import-objects.ts'
 import { World, type Cluster } from './testing/world.ts'
@@ -219,5 +222,37 @@ describe('federation', () => {
     expect(await imported(east, 'west')).toHaveLength(1)
     west.splicer.heal('gateway')
     await eventually(async () => expect(await states()).toEqual(['Connected', 'Healthy']))
+  })
+
+  it('renews an intermediate through the signer when the control plane has another key', async () => {
+    const [, west] = await twoJoined()
+    const trust = async (): Promise<string> =>
+      (await west.client.get(CONFIG_MAPS, OBJECTS.trust, SYSTEM_NAMESPACE))?.data?.['intermediate.pem'] ?? ''
+    const before = await trust()
+    const { privateKey } = generateKey()
+    const data = { 'csr.pem': createCsr(privateKey, { uri: 'spiffe://west.demo.mesh' }) }
+    const target = { name: OBJECTS.caRequest, namespace: SYSTEM_NAMESPACE }
+    await west.client.patch(CONFIG_MAPS, target, { data }, { type: 'merge' })
+    await eventually(async () => {
+      expect(await trust()).not.toBe(before)
+      expect(new X509Certificate(await trust()).checkPrivateKey(privateKey)).toBe(true)
+    })
+  })
+
+  it('writes nothing any more once another leader may have taken over', async () => {
+    const [east, west] = await twoJoined()
+    await west.export('inventory', { ready: 1 })
+    await eventually(async () => expect(await imported(east, 'west')).toHaveLength(1))
+    east.leadership.isLeader = false // paused and replaced: its streams are still open
+    const before = east.client.requests.length
+    await west.scale('inventory', { ready: 0, total: 1 })
+    await west.unexport('inventory')
+    await eventually(() => expect(east.term?.links.exports()).toEqual([]))
+    await eventually(() => expect(east.term?.controller.rounds).toBeGreaterThan(1))
+    const writes = east.client.requests
+      .slice(before)
+      .filter(({ verb }) => ['create', 'replace', 'patch', 'remove'].includes(verb))
+    expect(writes).toEqual([])
+    expect(await imported(east, 'west')).toHaveLength(1)
   })
 })

@@ -18,6 +18,7 @@ import { requestJoin } from './peers/join-client.ts'
 import type { JoinGrant } from './peers/join-frame.ts'
 import { JOIN_ERROR_ANNOTATION } from './peers/joiner.ts'
 import type { PeerMessage } from './peers/message.ts'
+import { ACCEPT_ANNOTATION } from './peers/status.ts'
 import { GatewayResolver } from './peers/resolver.ts'
 import { World, type Cluster } from './testing/world.ts'
 
@@ -216,6 +217,21 @@ describe('peer stream', () => {
     expect(await endOf(credential, future)).toMatch(/PEER_VERSION/)
     expect(await endOf(credential, Buffer.from('garbage'))).toMatch(/PEER_PROTOCOL/)
     expect(await endOf(credential, snapshot('west.demo.mesh'))).toMatch(/PEER_PROTOCOL/)
+  })
+
+  it('holds what an empty snapshot omits, shows it, and lets go when an operator accepts', async () => {
+    const credential = await west.certificateFor(SYSTEM_NAMESPACE, 'isthmus-federation')
+    await speak(credential, [hello({ cluster: 'west', epoch: 99 }), snapshot('west.demo.mesh')])
+    const answers = await speak(credential, [hello({ cluster: 'west', epoch: 99 }), snapshot()])
+    expect(answers.find(({ kind }) => kind === 'ack')).toMatchObject({ held: true })
+    const condition = async (): Promise<unknown> =>
+      (await east.client.get(CLUSTER_PEERS, 'west'))?.status?.conditions?.find(({ type }) => type === 'SnapshotHeld')
+    await eventually(async () => expect(await condition()).toMatchObject({ status: 'True', reason: 'Omitted' }))
+    expect(east.term?.links.exports()).toHaveLength(1)
+    const annotations = { [ACCEPT_ANNOTATION]: '1' }
+    await east.client.patch(CLUSTER_PEERS, { name: 'west' }, { metadata: { annotations } }, { type: 'merge' })
+    await eventually(async () => expect(await condition()).toMatchObject({ status: 'False' }))
+    expect(east.term?.links.exports()).toEqual([])
   })
 
   it('does not believe a member about a third cluster', async () => {

@@ -31,6 +31,9 @@ export interface TrustKeeperOptions {
 
 const CHECK_MS = 60_000
 const SOON_MS = 500
+/** A signer answers within milliseconds; a member that asks more often than this is told to wait. */
+const ASK_MS = 10_000
+const ANSWER_MS = 1_000
 
 export class TrustKeeper {
   readonly #options: TrustKeeperOptions
@@ -41,6 +44,8 @@ export class TrustKeeper {
   #running = false
   #stopped = false
   #why = ''
+  #askedAt = -Infinity
+  readonly #answeredAt = new Map<string, number>()
 
   constructor(options: TrustKeeperOptions) {
     this.#options = options
@@ -72,6 +77,9 @@ export class TrustKeeper {
   /** A member asks for its next intermediate: `trustDomain` is stamped from its certificate. */
   answer(trustDomain: string, csrPem: string): TrustAnswer {
     const refuse = (message: string): TrustAnswer => ({ ok: false, code: 'TRUST_REQUEST_REFUSED', message })
+    const now = this.#options.clock.monotonic()
+    if (now - (this.#answeredAt.get(trustDomain) ?? -Infinity) < ANSWER_MS) return refuse('asked too often')
+    this.#answeredAt.set(trustDomain, now)
     const { root } = this
     if (root === undefined) return refuse(`cluster ${this.#options.own.cluster} holds no root key`)
     const csr = parseCsr(csrPem)
@@ -143,7 +151,9 @@ export class TrustKeeper {
       return
     }
     if (plan.data !== undefined) await this.#write(plan.data)
-    if (!askSigner(plan.csrPem)) log.info('a new intermediate is due; the signer is not connected yet')
+    if (clock.monotonic() - this.#askedAt < ASK_MS) return
+    if (askSigner(plan.csrPem)) this.#askedAt = clock.monotonic()
+    else log.info('a new intermediate is due; the signer is not connected yet')
   }
 
   async #write(data: TrustData): Promise<void> {
