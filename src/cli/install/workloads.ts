@@ -78,7 +78,7 @@ function service(name: string, type: string, ports: readonly { name: string; por
     apiVersion: 'v1',
     kind: 'Service',
     metadata: { name, namespace: SYSTEM_NAMESPACE, labels: { app: name }, annotations },
-    spec: { type, selector: { app: name }, ports: ports.map((each) => ({ ...each, targetPort: each.port, protocol: 'TCP' })) },
+    spec: { type, selector: { app: name }, ports: ports.map(({ name, port }) => ({ name, port, targetPort: port, protocol: 'TCP' })) },
   }
 }
 
@@ -114,7 +114,7 @@ function podSpec(part: Part, image: string): object {
         ...(mounts.length === 0 ? {} : { volumeMounts: mounts.map(({ name, mountPath }) => ({ name, mountPath })) }),
       },
     ],
-    ...(mounts.length === 0 ? {} : { volumes: mounts.map(({ name, source }) => ({ name, ...source })) }),
+    ...(mounts.length === 0 ? {} : { volumes: mounts.map(({ name, source }) => Object.assign({ name }, source)) }),
   }
 }
 
