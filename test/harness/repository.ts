@@ -13,7 +13,10 @@ export function sourceFiles(): readonly string[] {
 
 /** Every tracked or new file that git does not ignore. */
 export function listedFiles(): readonly string[] {
-  const listed = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: repositoryRoot, encoding: 'utf8' })
+  const listed = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
+    cwd: repositoryRoot,
+    encoding: 'utf8',
+  })
   return listed
     .split('\n')
     .filter((file) => file !== '' && existsSync(join(repositoryRoot, file)))

@@ -294,7 +294,8 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     stream.over = true
     this.streams.delete(stream.id)
     this.#release(stream)
-    if (this.streams.size > 0) return
+    // Once the end has begun, its deadline stands.
+    if (this.streams.size > 0 || this.ending) return
     this.deadline.set(this.limits.idleTimeoutMs)
     if (this.draining) this.finishDrain()
     else this.onStreamsGone()
