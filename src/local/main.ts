@@ -22,7 +22,8 @@ const OPTIONS = {
 export async function main(argv: readonly string[]): Promise<void> {
   const { values } = parseArgs({ args: [...argv], options: OPTIONS })
   const { state, cluster: name } = values
-  if (state === undefined || name === undefined) throw new MeshError('USAGE', 'local serve needs --state DIR and --cluster NAME')
+  if (state === undefined || name === undefined)
+    throw new MeshError('USAGE', 'local serve needs --state DIR and --cluster NAME')
   const log = createLog('local', values['log-level']).child({ cluster: name })
   const stopping = new AbortController()
   const stop = (): void => stopping.abort()
@@ -35,7 +36,14 @@ export async function main(argv: readonly string[]): Promise<void> {
   try {
     const spec = readSpec(clusterPaths(state, name))
     if (spec === undefined) throw new MeshError('LOCAL_NOT_RUNNING', `no cluster ${name} is known in ${state}`)
-    const cluster = await startCluster({ stateDir: state, spec, clock: systemClock, random: systemRandom, log, onStopAsked: stop })
+    const cluster = await startCluster({
+      stateDir: state,
+      spec,
+      clock: systemClock,
+      random: systemRandom,
+      log,
+      onStopAsked: stop,
+    })
     announce(ready(cluster.url))
     log.info({ url: cluster.url }, 'ready')
     if (!stopping.signal.aborted) {

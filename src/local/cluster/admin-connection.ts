@@ -3,7 +3,9 @@ import { parse } from 'yaml'
 import type { KubeConnection } from '../../kube/connection.ts'
 
 interface Kubeconfig {
-  readonly clusters: readonly { readonly cluster: { readonly server: string; readonly 'certificate-authority-data': string } }[]
+  readonly clusters: readonly {
+    readonly cluster: { readonly server: string; readonly 'certificate-authority-data': string }
+  }[]
   readonly users: readonly {
     readonly user: { readonly 'client-certificate-data': string; readonly 'client-key-data': string }
   }[]

@@ -123,7 +123,11 @@ export class Caches {
     await Promise.all([...this.#reflectors].map((reflector) => reflector.stop()))
   }
 
-  async #fill<T extends KubeObject>(resource: Resource<T>, cache: ObjectCache<T>, trim?: (object: T) => T): Promise<void> {
+  async #fill<T extends KubeObject>(
+    resource: Resource<T>,
+    cache: ObjectCache<T>,
+    trim?: (object: T) => T,
+  ): Promise<void> {
     const reflector = this.#reflect(resource, trim)
     this.#shared.set(keyOfKind(resource), cache as unknown as ObjectCache<KubeObject>)
     reflector.store.subscribe((change) => {
@@ -182,7 +186,9 @@ function trimming(client: KubeClient, trim: (object: KubeObject) => KubeObject):
       return { ...list, items: list.items.map((item) => trim(item) as typeof item) }
     },
     watch: (resource, options, onEvent) =>
-      client.watch(resource, options, (event) => onEvent({ ...event, object: trim(event.object) as typeof event.object })),
+      client.watch(resource, options, (event) =>
+        onEvent({ ...event, object: trim(event.object) as typeof event.object }),
+      ),
   }
 }
 

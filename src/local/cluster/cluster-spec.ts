@@ -30,7 +30,9 @@ const FIELDS = ['name', 'cloud', 'region', 'zones'] as const
 export function parseClusterFlag(flag: string): ClusterSpec {
   const match = /^([^=]+)=([^/]+)\/([^:]+)(?::(.+))?$/.exec(flag)
   if (match === null) {
-    throw invalid(`--cluster ${flag}: expected NAME=CLOUD/REGION or NAME=CLOUD/REGION:ZONE,ZONE, e.g. east=aws/us-east-1`)
+    throw invalid(
+      `--cluster ${flag}: expected NAME=CLOUD/REGION or NAME=CLOUD/REGION:ZONE,ZONE, e.g. east=aws/us-east-1`,
+    )
   }
   const [, name = '', cloud = '', region = '', zones] = match
   return checked({ name, cloud, region, zones: zones?.split(',') ?? defaultZones(cloud, region) }, `--cluster ${flag}`)
@@ -41,7 +43,8 @@ export function parseClusterConfig(document: unknown, file: string): ClusterSpec
   if (!isRecord(document)) throw invalid(`${file}: expected a map with the key "clusters"`)
   refuseUnknown(document, ['clusters'], file)
   const list = document['clusters']
-  if (!Array.isArray(list) || list.length === 0) throw invalid(`${file}: "clusters" must be a list with at least one cluster`)
+  if (!Array.isArray(list) || list.length === 0)
+    throw invalid(`${file}: "clusters" must be a list with at least one cluster`)
   const specs = list.map((entry: unknown, index) => parseEntry(entry, `${file}: clusters[${index}]`))
   checkDistinct(specs, file)
   return specs
@@ -60,7 +63,8 @@ function parseEntry(entry: unknown, where: string): ClusterSpec {
   refuseUnknown(entry, FIELDS, where)
   const text = (field: 'name' | 'cloud' | 'region'): string => {
     const value = entry[field]
-    if (typeof value !== 'string') throw invalid(`${where}.${field}: expected text, got ${JSON.stringify(value) ?? 'nothing'}`)
+    if (typeof value !== 'string')
+      throw invalid(`${where}.${field}: expected text, got ${JSON.stringify(value) ?? 'nothing'}`)
     return value
   }
   const cloud = text('cloud')
@@ -95,10 +99,15 @@ function checked(spec: ClusterSpec, where: string): ClusterSpec {
   if (!NAME.test(spec.name)) {
     throw invalid(`${where}: "${spec.name}" is not a cluster name: 1–32 of a–z, 0–9 and -, beginning with a letter`)
   }
-  for (const [field, value] of [['cloud', spec.cloud], ['region', spec.region], ...spec.zones.map((zone) => ['zone', zone])]) {
+  for (const [field, value] of [
+    ['cloud', spec.cloud],
+    ['region', spec.region],
+    ...spec.zones.map((zone) => ['zone', zone]),
+  ]) {
     if (!PLACE.test(value ?? '')) throw invalid(`${where}: "${value}" is not a ${field}: 1–63 of a–z, 0–9 and -`)
   }
-  if (spec.zones.length === 0 || spec.zones.length > ZONES_MAX) throw invalid(`${where}: a cluster has 1–${ZONES_MAX} zones`)
+  if (spec.zones.length === 0 || spec.zones.length > ZONES_MAX)
+    throw invalid(`${where}: a cluster has 1–${ZONES_MAX} zones`)
   if (new Set(spec.zones).size < spec.zones.length) throw invalid(`${where}: a zone is named twice`)
   return spec
 }

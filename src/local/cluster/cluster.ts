@@ -94,7 +94,10 @@ async function start(options: ClusterOptions, undo: Undo): Promise<string> {
   const caches: { present?: Caches } = {}
   const api = await startServer({ ...options, paths, plan, caches: () => caches.present })
   undo(() => api.close())
-  const client = createKubeClient(adminConnection(api.adminKubeconfig(spec.name)), { clock, userAgent: 'isthmus-local/v1' })
+  const client = createKubeClient(adminConnection(api.adminKubeconfig(spec.name)), {
+    clock,
+    userAgent: 'isthmus-local/v1',
+  })
   undo(() => client.close())
   await writeNodes(client, { spec, plan }, clock)
   const shared = new Caches({ client, clock, random, log })
@@ -125,6 +128,7 @@ async function start(options: ClusterOptions, undo: Undo): Promise<string> {
     uptimeMs: Math.round(clock.monotonic() - startedMs),
     rssBytes: process.memoryUsage.rss(),
     pods: { ...countPods(shared.pods.all()), processes: processes.size },
+    forbiddenRequests: api.forbiddenRequests(),
     faults: faults.list(),
   })
   const kubeconfig = (): string => api.adminKubeconfig(spec.name)
@@ -254,10 +258,22 @@ function pick(caches: Caches): Pick<Caches, 'namespaces' | 'services' | 'endpoin
   return { namespaces, services, endpointSlices, serviceImports }
 }
 
-function describe(spec: ClusterSpec, plan: AddressPlan): Omit<ClusterStatus, 'url' | 'uptimeMs' | 'rssBytes' | 'pods' | 'faults'> {
+function describe(
+  spec: ClusterSpec,
+  plan: AddressPlan,
+): Omit<ClusterStatus, 'url' | 'uptimeMs' | 'rssBytes' | 'pods' | 'faults' | 'forbiddenRequests'> {
   const { serviceCidr, loadBalancerCidr, clustersetCidr, host } = plan
   const resolver = `${host}:${PORTS.dns}`
-  return { name: spec.name, spec, pid: process.pid, serviceCidr, loadBalancerCidr, clustersetCidr, resolver, nodes: spec.zones.length }
+  return {
+    name: spec.name,
+    spec,
+    pid: process.pid,
+    serviceCidr,
+    loadBalancerCidr,
+    clustersetCidr,
+    resolver,
+    nodes: spec.zones.length,
+  }
 }
 
 function countPods(pods: Iterable<Pod>): { total: number; ready: number } {

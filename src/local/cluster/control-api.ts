@@ -18,6 +18,8 @@ export interface ClusterStatus {
   readonly rssBytes: number
   readonly nodes: number
   readonly pods: { readonly total: number; readonly ready: number; readonly processes: number }
+  /** Requests of the mesh's own ServiceAccounts that RBAC refused since the start. */
+  readonly forbiddenRequests: number
   readonly faults: FaultList
 }
 

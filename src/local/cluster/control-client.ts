@@ -22,7 +22,8 @@ export interface Control {
 const TIMEOUT_MS = 10_000
 
 export function connectControl(socketPath: string): Control {
-  const call = <T>(method: string, path: string, body?: unknown): Promise<T> => exchange<T>(socketPath, { method, path, body })
+  const call = <T>(method: string, path: string, body?: unknown): Promise<T> =>
+    exchange<T>(socketPath, { method, path, body })
   return {
     status: () => call('GET', '/status'),
     kubeconfig: async () => (await call<{ kubeconfig: string }>('GET', '/kubeconfig')).kubeconfig,
@@ -56,7 +57,11 @@ function exchange<T>(socketPath: string, call: { method: string; path: string; b
     )
     request.once('error', (error: NodeJS.ErrnoException) => {
       const gone = error.code === 'ENOENT' || error.code === 'ECONNREFUSED'
-      reject(gone ? new MeshError('LOCAL_NOT_RUNNING', `nobody listens on ${socketPath}`) : MeshError.from(error, 'INTERNAL', socketPath))
+      reject(
+        gone
+          ? new MeshError('LOCAL_NOT_RUNNING', `nobody listens on ${socketPath}`)
+          : MeshError.from(error, 'INTERNAL', socketPath),
+      )
     })
     request.end(call.body === undefined ? undefined : JSON.stringify(call.body))
   })

@@ -83,18 +83,18 @@ export function writeRecord(path: string, value: RunRecord | ClusterSpec): void 
 }
 
 export function readRun(paths: ClusterPaths): RunRecord | undefined {
-  return readJson<RunRecord>(paths.run)
+  return readJson(paths.run) as RunRecord | undefined
 }
 
 export function readSpec(paths: ClusterPaths): ClusterSpec | undefined {
-  return readJson<ClusterSpec>(paths.spec)
+  return readJson(paths.spec) as ClusterSpec | undefined
 }
 
 /** A record that cannot be read is as good as none: it is written anew at the next start. */
-function readJson<T>(path: string): T | undefined {
+function readJson(path: string): unknown {
   if (!existsSync(path)) return undefined
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as T
+    return JSON.parse(readFileSync(path, 'utf8'))
   } catch {
     return undefined
   }
@@ -105,7 +105,12 @@ function attempt(what: string, write: () => void): void {
     write()
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    const cause = code === 'ENOSPC' ? 'the disk is full' : code === 'EACCES' || code === 'EPERM' ? 'no right to write there' : undefined
+    const cause =
+      code === 'ENOSPC'
+        ? 'the disk is full'
+        : code === 'EACCES' || code === 'EPERM'
+          ? 'no right to write there'
+          : undefined
     if (cause === undefined) throw MeshError.from(error, 'LOCAL_STATE', `cannot write ${what}`)
     throw new MeshError('LOCAL_STATE', `cannot write ${what}: ${cause}`, { cause: error })
   }

@@ -99,7 +99,15 @@ export async function startClusters(options: StartClustersOptions): Promise<Loca
   } catch (error) {
     await Promise.all(started.map(({ child }) => endChild(child)))
     const names = clusters.map(({ name }) => name)
-    await Promise.all(names.map((name) => cleanUp(stateDir, name, fresh.some((each) => each.name === name))))
+    await Promise.all(
+      names.map((name) =>
+        cleanUp(
+          stateDir,
+          name,
+          fresh.some((each) => each.name === name),
+        ),
+      ),
+    )
     if (isNewState) rmSync(stateDir, { recursive: true, force: true })
     throw error
   }
@@ -140,7 +148,10 @@ async function refuseRunning(stateDir: string, clusters: readonly ClusterSpec[])
     const paths = clusterPaths(stateDir, name)
     const run = readRun(paths)
     if (run !== undefined && isRunning(run.pid, run.ticks)) {
-      throw new MeshError('LOCAL_RUNNING', `cluster ${name} runs already (process ${run.pid}, ${run.url}), with its state in ${paths.directory}`)
+      throw new MeshError(
+        'LOCAL_RUNNING',
+        `cluster ${name} runs already (process ${run.pid}, ${run.url}), with its state in ${paths.directory}`,
+      )
     }
   }
 }
@@ -197,7 +208,9 @@ async function readiness(spec: ClusterSpec, child: ChildProcess): Promise<void> 
       const end = text.indexOf('\n')
       if (end >= 0) done(parseServeMessage(text.slice(0, end)))
     })
-    child.once('error', (error) => done({ kind: 'failed', failure: { code: 'LOCAL_START', message: error.message, hint: '' } }))
+    child.once('error', (error) =>
+      done({ kind: 'failed', failure: { code: 'LOCAL_START', message: error.message, hint: '' } }),
+    )
     child.once('exit', () => done(undefined))
   })
   if (message?.kind === 'ready') return

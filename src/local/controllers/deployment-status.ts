@@ -95,7 +95,11 @@ function deadlineMs(deployment: Deployment): number {
 }
 
 /** When to look again at a rollout that does not move; undefined when it is complete or given up. */
-export function progressDeadlineMs(deployment: Deployment, status: DeploymentStatus, nowMs: number): number | undefined {
+export function progressDeadlineMs(
+  deployment: Deployment,
+  status: DeploymentStatus,
+  nowMs: number,
+): number | undefined {
   const known = status.conditions?.find((each) => each.type === 'Progressing')
   if (known?.reason !== 'ReplicaSetUpdated') return undefined
   return Math.max(1_000, Date.parse(known.lastUpdateTime ?? '') + deadlineMs(deployment) - nowMs + 1_000)

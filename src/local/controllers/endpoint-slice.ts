@@ -61,9 +61,14 @@ export class EndpointSliceController implements Controller {
     if (service === undefined || isDeleting(service) || parent === undefined || isDeleting(parent)) return
     const existing = caches.endpointSlices
       .in(namespace)
-      .filter(({ metadata: { labels } }) => labels?.[LABELS.sliceServiceName] === name && labels[LABELS.sliceManagedBy] === MANAGED_BY)
+      .filter(
+        ({ metadata: { labels } }) =>
+          labels?.[LABELS.sliceServiceName] === name && labels[LABELS.sliceManagedBy] === MANAGED_BY,
+      )
       .sort((a, b) => ((a.metadata.name ?? '') < (b.metadata.name ?? '') ? -1 : 1))
-    const desired = wantsSlices(service) ? desiredSlices(service, caches.pods.in(namespace), [...caches.nodes.all()]) : []
+    const desired = wantsSlices(service)
+      ? desiredSlices(service, caches.pods.in(namespace), [...caches.nodes.all()])
+      : []
     await this.#apply(service, existing, desired)
   }
 

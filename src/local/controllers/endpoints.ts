@@ -26,8 +26,11 @@ export function desiredSlices(service: Service, pods: readonly Pod[], nodes: rea
     groups.set(key, group)
   }
   // A Service without pods has one empty slice: nobody there is an answer too.
-  if (groups.size === 0) return [{ ports: (service.spec.ports ?? []).flatMap((port) => resolvePort(port, undefined)), endpoints: [] }]
-  return [...groups.values()].flatMap(({ ports, endpoints }) => chunks(endpoints).map((part) => ({ ports, endpoints: part })))
+  if (groups.size === 0)
+    return [{ ports: (service.spec.ports ?? []).flatMap((port) => resolvePort(port, undefined)), endpoints: [] }]
+  return [...groups.values()].flatMap(({ ports, endpoints }) =>
+    chunks(endpoints).map((part) => ({ ports, endpoints: part })),
+  )
 }
 
 function selectedPods(service: Service, pods: readonly Pod[]): Pod[] {

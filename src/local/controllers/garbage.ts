@@ -35,7 +35,9 @@ export class GarbageCollector implements Controller {
   }
 
   start(): void {
-    this.#unsubscribe = this.#context.caches.definitions.subscribe(() => this.#queue.addAfter(DISCOVER, DISCOVER_DELAY_MS))
+    this.#unsubscribe = this.#context.caches.definitions.subscribe(() =>
+      this.#queue.addAfter(DISCOVER, DISCOVER_DELAY_MS),
+    )
     this.#queue.add(DISCOVER)
   }
 

@@ -90,7 +90,15 @@ export class NamespaceController implements Controller {
     const message = `Some resources are remaining: ${left.join(', ')}`
     const lastTransitionTime = before?.lastTransitionTime ?? now
     await patchStatus(client, NAMESPACES, namespace, {
-      conditions: [{ type: 'NamespaceContentRemaining', status: 'True', reason: 'SomeResourcesRemain', message, lastTransitionTime }],
+      conditions: [
+        {
+          type: 'NamespaceContentRemaining',
+          status: 'True',
+          reason: 'SomeResourcesRemain',
+          message,
+          lastTransitionTime,
+        },
+      ],
     })
     this.#queue.addAfter(name, LOOK_AGAIN_MS)
   }
@@ -109,7 +117,10 @@ export class NamespaceController implements Controller {
         await client.remove(resource, target, options)
       }
       const waiting = items.length === 0 ? [] : await itemsOf(client, resource, namespace)
-      if (waiting.length > 0) left.push(`${resource.plural}${resource.group === '' ? '' : `.${resource.group}`} has ${waiting.length} resource instances`)
+      if (waiting.length > 0)
+        left.push(
+          `${resource.plural}${resource.group === '' ? '' : `.${resource.group}`} has ${waiting.length} resource instances`,
+        )
     }
     return left
   }

@@ -60,7 +60,13 @@ export function nodeFor(cluster: { spec: ClusterSpec; plan: AddressPlan }, index
         { type: 'Hostname', address: name },
       ],
       conditions: [
-        { type: 'Ready', status: 'True', reason: 'KubeletReady', message: 'the node agent runs', lastTransitionTime: now },
+        {
+          type: 'Ready',
+          status: 'True',
+          reason: 'KubeletReady',
+          message: 'the node agent runs',
+          lastTransitionTime: now,
+        },
       ],
       capacity: CAPACITY,
       allocatable: CAPACITY,

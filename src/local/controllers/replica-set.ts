@@ -3,7 +3,6 @@
  * and one that was just deleted is remembered, so that a watch that lags cannot make it create or delete twice.
  */
 import { PODS, REPLICA_SETS, type Pod, type ReplicaSet } from '../../kube/kinds.ts'
-import type { LabelSelector } from '../../kube/kinds.ts'
 import type { WorkQueue } from '../../kube/work-queue.ts'
 import { keyOf } from '../cluster/cache.ts'
 import { compileSelector } from '../cluster/label-selector.ts'
@@ -74,7 +73,13 @@ export class ReplicaSetController implements Controller {
     const pods: Pod[] = []
     for (const pod of caches.pods.in(set.metadata.namespace ?? '')) {
       if (isControlledBy(pod, set)) pods.push(pod)
-      else if (controllerOf(pod) === undefined && !isDeleting(pod) && !isDeleting(set) && !isOver(pod) && selects(set, pod)) {
+      else if (
+        controllerOf(pod) === undefined &&
+        !isDeleting(pod) &&
+        !isDeleting(set) &&
+        !isOver(pod) &&
+        selects(set, pod)
+      ) {
         const { name = '', namespace = '', uid, ownerReferences = [] } = pod.metadata
         const patch = { metadata: { uid, ownerReferences: [...ownerReferences, controllerReference(set)] } }
         const adopted = await client.patch(PODS, { name, namespace }, patch, { type: 'merge' })
@@ -121,7 +126,9 @@ export class ReplicaSetController implements Controller {
     const { clock } = this.#context
     const minReadyMs = (set.spec.minReadySeconds ?? 0) * 1000
     const ready = active.filter(isReady)
-    const waits = ready.map((pod) => readySinceMs(pod) + minReadyMs - clock.now()).filter((waitMs) => minReadyMs > 0 && waitMs > 0)
+    const waits = ready
+      .map((pod) => readySinceMs(pod) + minReadyMs - clock.now())
+      .filter((waitMs) => minReadyMs > 0 && waitMs > 0)
     if (waits.length > 0) this.#queue.addAfter(keyOf(set), Math.min(...waits))
     const labels = Object.entries(set.spec.template?.metadata?.labels ?? {})
     await patchStatus(this.#context.client, REPLICA_SETS, set, {
@@ -136,7 +143,7 @@ export class ReplicaSetController implements Controller {
 }
 
 function selects(set: ReplicaSet, pod: Pod): boolean {
-  return compileSelector(set.spec.selector as LabelSelector | undefined)(pod.metadata.labels ?? {})
+  return compileSelector(set.spec.selector)(pod.metadata.labels ?? {})
 }
 
 function podFrom(set: ReplicaSet): Pod {

@@ -73,7 +73,10 @@ function rollingUpdate(state: RolloutState, active: readonly RevisionState[]): R
 }
 
 /** Percentages of the replicas: surge rounds up, unavailability down; both 0 would stand still (validation). */
-export function limits(state: Pick<RolloutState, 'replicas' | 'strategy'>): { maxSurge: number; maxUnavailable: number } {
+export function limits(state: Pick<RolloutState, 'replicas' | 'strategy'>): {
+  maxSurge: number
+  maxUnavailable: number
+} {
   const { maxSurge = '25%', maxUnavailable = '25%' } = state.strategy?.rollingUpdate ?? {}
   const surge = amount(maxSurge, state.replicas, Math.ceil)
   const unavailable = amount(maxUnavailable, state.replicas, Math.floor)

@@ -29,7 +29,8 @@ export function respond(message: Buffer, transport: Transport, resolve: Resolve)
   if (((message.readUInt8(2) >> 3) & 0xf) !== 0) return bare(message, RCODE.notImp)
   const question = query.questions?.[0]
   if (question === undefined || query.questions?.length !== 1) return bare(message, RCODE.formErr)
-  if (question.class !== undefined && question.class !== 'IN' && question.class !== 'ANY') return bare(message, RCODE.refused)
+  if (question.class !== undefined && question.class !== 'IN' && question.class !== 'ANY')
+    return bare(message, RCODE.refused)
   const answer = resolve(question.name.toLowerCase().replace(/\.$/, ''), question.type)
   return build(query, answer, transport)
 }
@@ -66,7 +67,10 @@ function build(query: DecodedPacket, answer: ZoneAnswer, transport: Transport): 
         : base
   const bytes = encode(full)
   if (transport === 'tcp') return bytes
-  const limit = edns === undefined ? UDP_BYTES_WITHOUT_EDNS : Math.min(UDP_BYTES_MAX, Math.max(UDP_BYTES_WITHOUT_EDNS, payloadSize(edns)))
+  const limit =
+    edns === undefined
+      ? UDP_BYTES_WITHOUT_EDNS
+      : Math.min(UDP_BYTES_MAX, Math.max(UDP_BYTES_WITHOUT_EDNS, payloadSize(edns)))
   if (bytes.length <= limit) return bytes
   const withoutAdditional = encode({ ...full, additionals: opt })
   if (withoutAdditional.length <= limit) return withoutAdditional
@@ -96,21 +100,29 @@ function rcodeOf(answer: ZoneAnswer): number {
       return RCODE.nxDomain
     case 'refused':
       return RCODE.refused
-    case 'unsynced':
+    default:
       return RCODE.servFail
   }
 }
 
 function toAnswer(record: RecordData): Answer {
   if (record.type === 'TXT') return record
-  return { ...record, ttl: TTL_S } as Answer
+  return { ...record, ttl: TTL_S }
 }
 
 /** Tells resolvers how long "no" may be remembered (RFC 2308): not long, names appear with their Services. */
 function soa(query: DecodedPacket): Answer {
   const name = query.questions?.[0]?.name ?? ''
   const zone = name.toLowerCase().replace(/\.$/, '').endsWith('clusterset.local') ? 'clusterset.local' : 'cluster.local'
-  const data = { mname: `ns.dns.${zone}`, rname: `hostmaster.${zone}`, serial: 1, refresh: 7_200, retry: 1_800, expire: 86_400, minimum: TTL_S }
+  const data = {
+    mname: `ns.dns.${zone}`,
+    rname: `hostmaster.${zone}`,
+    serial: 1,
+    refresh: 7_200,
+    retry: 1_800,
+    expire: 86_400,
+    minimum: TTL_S,
+  }
   return { type: 'SOA', name: zone, ttl: TTL_S, data }
 }
 

@@ -74,11 +74,17 @@ function serve(socket: Socket, resolve: Resolve): void {
     pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk])
     while (pending.length >= LENGTH_BYTES) {
       const length = pending.readUInt16BE(0)
-      if (length > QUERY_BYTES_MAX) return void socket.destroy()
+      if (length > QUERY_BYTES_MAX) {
+        socket.destroy()
+        return
+      }
       if (pending.length < LENGTH_BYTES + length) return
       const answer = respond(pending.subarray(LENGTH_BYTES, LENGTH_BYTES + length), 'tcp', resolve)
       pending = pending.subarray(LENGTH_BYTES + length)
-      if (answer === undefined) return void socket.destroy()
+      if (answer === undefined) {
+        socket.destroy()
+        return
+      }
       const frame = Buffer.alloc(LENGTH_BYTES + answer.length)
       frame.writeUInt16BE(answer.length, 0)
       answer.copy(frame, LENGTH_BYTES)

@@ -47,16 +47,25 @@ export function resolve(name: string, type: string, sources: ZoneSources): ZoneA
   const { services, endpointSlices, namespaces } = sources
   const place = locate(name)
   if (place === undefined) return { kind: 'refused' }
-  if (!services.synced || !endpointSlices.synced || !namespaces.synced) return { kind: 'unsynced' }
-  if (place.zone === CLUSTERSET_DOMAIN && !sources.importsKnown()) return { kind: 'unsynced' }
-  const { labels } = place
+  const known = services.synced && endpointSlices.synced && namespaces.synced
+  if (!known || (place.zone === CLUSTERSET_DOMAIN && !sources.importsKnown())) return { kind: 'unsynced' }
+  return lookUp(name, type, { ...place, sources })
+}
+
+interface Place {
+  readonly zone: string
+  readonly labels: readonly string[]
+}
+
+function lookUp(name: string, type: string, place: Place & { sources: ZoneSources }): ZoneAnswer {
+  const { labels, sources } = place
   if (labels.length === 0) return NODATA
   if (labels.length === 1 && labels[0] === 'dns-version') return dnsVersion(name, place.zone, type)
   if (labels.at(-1) === 'pod' && place.zone === CLUSTER_DOMAIN) return podName(name, labels, { type, sources })
   if (labels.at(-1) !== 'svc') return NXDOMAIN
   const [service, namespace] = [labels.at(-3), labels.at(-2)]
   if (namespace === undefined) return NODATA
-  if (namespaces.get(undefined, namespace) === undefined) return NXDOMAIN
+  if (sources.namespaces.get(undefined, namespace) === undefined) return NXDOMAIN
   if (service === undefined) return NODATA
   const found = find(sources, place.zone, { namespace, service })
   if (found === undefined) return NXDOMAIN
@@ -64,7 +73,7 @@ export function resolve(name: string, type: string, sources: ZoneSources): ZoneA
 }
 
 /** Zone and labels before it; the short forms `svc.ns` and `svc.ns.svc` are cluster.local without search domains. */
-function locate(name: string): { zone: string; labels: readonly string[] } | undefined {
+function locate(name: string): Place | undefined {
   for (const zone of [CLUSTER_DOMAIN, CLUSTERSET_DOMAIN]) {
     if (name === zone) return { zone, labels: [] }
     if (name.endsWith(`.${zone}`)) return { zone, labels: name.slice(0, -zone.length - 1).split('.') }
@@ -105,11 +114,7 @@ interface FoundEndpoint {
   readonly ports: EndpointSlice['ports']
 }
 
-function find(
-  sources: ZoneSources,
-  zone: string,
-  target: { namespace: string; service: string },
-): Found | undefined {
+function find(sources: ZoneSources, zone: string, target: { namespace: string; service: string }): Found | undefined {
   const { namespace, service: name } = target
   const fullName = `${name}.${namespace}.svc.${zone}`
   if (zone === CLUSTERSET_DOMAIN) {
@@ -198,13 +203,19 @@ function answerSrv(
   const { wanted } = query
   const matches = (port: { name?: string; protocol?: string }): boolean =>
     wanted === undefined ||
-    ((port.name ?? '') === wanted.port && (port.protocol ?? 'TCP').toLowerCase() === wanted.protocol && wanted.port !== '')
+    ((port.name ?? '') === wanted.port &&
+      (port.protocol ?? 'TCP').toLowerCase() === wanted.protocol &&
+      wanted.port !== '')
   const ports = found.ports.filter(matches)
   if (ports.length === 0) return wanted === undefined ? NODATA : NXDOMAIN
   if (query.type !== 'SRV') return NODATA
   if (found.ips !== undefined) {
     const srv = ports.map((port) => srvRecord(asked, port.port, found.fullName))
-    return { kind: 'records', records: srv, additional: found.ips.map((data) => ({ type: 'A', name: found.fullName, data })) }
+    return {
+      kind: 'records',
+      records: srv,
+      additional: found.ips.map((data) => ({ type: 'A', name: found.fullName, data })),
+    }
   }
   const additional: RecordData[] = []
   const srv: RecordData[] = []

@@ -73,7 +73,8 @@ export class Forwarder {
         listener.server.close()
       } else listener.port = port
     }
-    for (const address of this.#refused) if (address.startsWith(`${key} `) && service === undefined) this.#refused.delete(address)
+    for (const address of this.#refused)
+      if (address.startsWith(`${key} `) && service === undefined) this.#refused.delete(address)
     for (const [address, port] of wanted) {
       if (service !== undefined && !this.#listeners.has(address)) this.#listen(service, address, port)
     }
@@ -82,7 +83,7 @@ export class Forwarder {
   #addresses(service: Service): { host: string; port: { number: number; spec: ServicePort } }[] {
     const { clusterIP = '', ports = [] } = service.spec
     const hosts = (service.status?.loadBalancer?.ingress ?? []).flatMap((ingress) => ingress.ip ?? [])
-    if (/^127\./.test(clusterIP)) hosts.push(clusterIP)
+    if (clusterIP.startsWith('127.')) hosts.push(clusterIP)
     const tcp = ports.filter((port) => (port.protocol ?? 'TCP') === 'TCP')
     const direct = hosts.flatMap((host) => tcp.map((spec) => ({ host, port: { number: spec.port, spec } })))
     const onNodes = this.#options.nodeAddresses.flatMap((host) =>

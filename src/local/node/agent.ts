@@ -153,7 +153,11 @@ export class NodeAgent {
     if (zone < 0) return
     const podIp = this.#addresses.take(zone, pod.status?.podIP)
     if (podIp === undefined) {
-      events.record(pod, { type: 'Warning', reason: 'OutOfAddresses', message: `node ${nodeName} has no free pod address` })
+      events.record(pod, {
+        type: 'Warning',
+        reason: 'OutOfAddresses',
+        message: `node ${nodeName} has no free pod address`,
+      })
       this.#options.clock.after(RETRY_MS * 10, () => this.#retry(pod))
       return
     }

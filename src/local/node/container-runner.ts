@@ -14,7 +14,12 @@ import { Signal } from './signal.ts'
 
 /** What to run; or why not yet, as the reason and message of `waiting`. */
 export type Launch =
-  | { readonly kind: 'run'; readonly command: readonly string[]; readonly cwd: string; readonly env: Record<string, string> }
+  | {
+      readonly kind: 'run'
+      readonly command: readonly string[]
+      readonly cwd: string
+      readonly env: Record<string, string>
+    }
   | { readonly kind: 'wait'; readonly reason: string; readonly message: string }
 
 export interface ContainerRunnerOptions {
@@ -150,7 +155,9 @@ export class ContainerRunner {
         held === undefined ? this.#options.prepare() : { kind: 'wait', reason: 'HeldByFault', message: held }
       if (launch.kind === 'run') return launch
       this.#wait(launch)
-      await this.#recheck.wait(signal)
+      const again = this.#recheck.wait(signal)
+      const fresh = this.#state.waiting?.reason === 'ErrImagePull'
+      await (fresh ? Promise.race([again, delay(this.#options.clock, PULL_BACK_OFF_MS, signal)]) : again)
     }
     return undefined
   }
@@ -286,7 +293,9 @@ export class ContainerRunner {
 
   #neverRan(): NonNullable<ContainerState['terminated']> {
     const now = rfc3339(this.#options.clock.now())
-    return this.#state.terminated ?? { exitCode: 137, reason: 'ContainerStatusUnknown', startedAt: now, finishedAt: now }
+    return (
+      this.#state.terminated ?? { exitCode: 137, reason: 'ContainerStatusUnknown', startedAt: now, finishedAt: now }
+    )
   }
 
   #setReady(ready: boolean): void {
@@ -301,6 +310,9 @@ export class ContainerRunner {
     this.#options.onChange()
   }
 }
+
+/** How long a failed pull is shown as such before it becomes a back-off, as the kubelet shows it. */
+const PULL_BACK_OFF_MS = 5_000
 
 /** Between a failed liveness probe's SIGTERM and SIGKILL. */
 const UNHEALTHY_GRACE_MS = 5_000

@@ -19,10 +19,11 @@ export async function* readLog(log: ContainerLog, options: LogOptions, nowMs: nu
   try {
     const present = select(log.read(options.previous ? 'previous' : 'current'), options, nowMs)
     if (present.length > 0) yield take(present)
-    while (pending !== undefined && left > 0) {
-      const lines = await pending.next()
-      if (lines === undefined) return
-      yield take(lines)
+    if (pending === undefined) return
+    for (let lines = await pending.next(); lines !== undefined; lines = await pending.next()) {
+      const bytes = take(lines)
+      if (bytes.length === 0) return
+      yield bytes
     }
   } finally {
     pending?.close()

@@ -290,7 +290,13 @@ export class PodWorker {
   /** Field references must see the address even before the server's object has it. */
   #podWithAddress(): Pod {
     const { podIp, hostIp } = this.address
-    const status = { ...this.#pod.status, podIP: podIp, podIPs: [{ ip: podIp }], hostIP: hostIp, hostIPs: [{ ip: hostIp }] }
+    const status = {
+      ...this.#pod.status,
+      podIP: podIp,
+      podIPs: [{ ip: podIp }],
+      hostIP: hostIp,
+      hostIPs: [{ ip: hostIp }],
+    }
     return { ...this.#pod, status }
   }
 
@@ -314,5 +320,7 @@ const SIDECAR_GRACE_MS = 5_000
 function restartsOf(pod: Pod): ReadonlyMap<string, number> {
   const statuses = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])]
   const ran = statuses.filter((status) => status.state?.waiting?.reason !== 'ContainerCreating')
-  return new Map(ran.map((status) => [status.name, status.restartCount + (status.state?.waiting === undefined ? 1 : 0)]))
+  return new Map(
+    ran.map((status) => [status.name, status.restartCount + (status.state?.waiting === undefined ? 1 : 0)]),
+  )
 }

@@ -39,11 +39,7 @@ export function runProbe(probe: Probe, target: ProbeTarget): Promise<ProbeResult
   return Promise.resolve({ ok: false, message: 'only httpGet, tcpSocket and exec probes are built for local clusters' })
 }
 
-function probeHttp(
-  get: NonNullable<Probe['httpGet']>,
-  target: ProbeTarget,
-  timeoutMs: number,
-): Promise<ProbeResult> {
+function probeHttp(get: NonNullable<Probe['httpGet']>, target: ProbeTarget, timeoutMs: number): Promise<ProbeResult> {
   const headers: Record<string, string> = { 'user-agent': 'kube-probe/1.32' }
   for (const { name, value } of get.httpHeaders ?? []) headers[name.toLowerCase()] = value
   const options = {
@@ -61,7 +57,9 @@ function probeHttp(
       const status = response.statusCode ?? 0
       response.resume()
       response.once('close', () => request.destroy())
-      resolve(status >= 200 && status < 400 ? OK : { ok: false, message: `HTTP probe failed with statuscode: ${status}` })
+      resolve(
+        status >= 200 && status < 400 ? OK : { ok: false, message: `HTTP probe failed with statuscode: ${status}` },
+      )
     })
     request.on('error', (error) => resolve({ ok: false, message: `Get "${options.path}": ${error.message}` }))
     request.end()

@@ -14,7 +14,7 @@ while read -r pid ticks; do
   { read -r stat < "/proc/$pid/stat"; } 2>/dev/null
   rest=\${stat##*) }
   set -- $rest
-  [ "\${20}" = "$ticks" ] && kill -KILL -- "-$pid" 2>/dev/null
+  [ "\${20}" = "$ticks" ] && kill -9 "-$pid" 2>/dev/null
 done < "$1"
 exit 0
 `

@@ -31,7 +31,9 @@ export function chooseNode(pod: Pod, nodes: readonly Node[], placements: readonl
     count.all++
     if (owner !== undefined && ownerOf(placement.pod) === owner) count.owned++
   }
-  const sorted = [...counts].sort(([nameA, a], [nameB, b]) => a.owned - b.owned || a.all - b.all || (nameA < nameB ? -1 : 1))
+  const sorted = [...counts].sort(
+    ([nameA, a], [nameB, b]) => a.owned - b.owned || a.all - b.all || (nameA < nameB ? -1 : 1),
+  )
   return { node: sorted[0]?.[0] ?? '' }
 }
 
@@ -47,7 +49,9 @@ function admits(pod: Pod, node: Node): boolean {
 /** Affinity passes through the typed object untyped; anything that is not the known shape counts as absent. */
 function requiredTerms(pod: Pod): Requirement[][] | undefined {
   const affinity = pod.spec.affinity?.['nodeAffinity'] as
-    | { requiredDuringSchedulingIgnoredDuringExecution?: { nodeSelectorTerms?: { matchExpressions?: Requirement[] }[] } }
+    | {
+        requiredDuringSchedulingIgnoredDuringExecution?: { nodeSelectorTerms?: { matchExpressions?: Requirement[] }[] }
+      }
     | undefined
   const terms = affinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms
   return terms?.map((term) => term.matchExpressions ?? [])
@@ -82,7 +86,8 @@ function ownerOf(pod: Pod): string | undefined {
   const owner = pod.metadata.ownerReferences?.find((reference) => reference.controller === true)
   if (owner === undefined) return undefined
   const hash = pod.metadata.labels?.['pod-template-hash']
-  const name = hash !== undefined && owner.name.endsWith(`-${hash}`) ? owner.name.slice(0, -hash.length - 1) : owner.name
+  const name =
+    hash !== undefined && owner.name.endsWith(`-${hash}`) ? owner.name.slice(0, -hash.length - 1) : owner.name
   return `${pod.metadata.namespace}/${owner.kind}/${name}`
 }
 

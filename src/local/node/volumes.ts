@@ -3,7 +3,16 @@
  * the kubelet does: files are links through `..data`, which one rename switches, so that a reader never sees half an
  * update; `linkMounts` gives each container a tree where its mount paths lead to the volumes.
  */
-import { existsSync, mkdirSync, readdirSync, readlinkSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join, posix } from 'node:path'
 import type { Container, DownwardItem, KeyToPath, Pod, ProjectedSource, Volume } from '../../kube/kinds.ts'
 import { podField, type Sources } from './environment.ts'
@@ -80,7 +89,9 @@ class PlanBuilder {
 
   secret(source: KeyedSource): void {
     const found = this.#sources.secret(source.name)
-    const entries = Object.entries(found?.data ?? {}).map(([key, value]) => [key, Buffer.from(value, 'base64')] as const)
+    const entries = Object.entries(found?.data ?? {}).map(
+      ([key, value]) => [key, Buffer.from(value, 'base64')] as const,
+    )
     this.#keyed(`secret "${source.name}"`, source, found === undefined ? undefined : new Map(entries))
   }
 
@@ -111,7 +122,7 @@ class PlanBuilder {
       if (!optional) this.#missing ??= `${what} not found`
       return
     }
-    const items = source.items ?? [...data.keys()].map((key) => ({ key, path: key }) as KeyToPath)
+    const items: readonly KeyToPath[] = source.items ?? [...data.keys()].map((key) => ({ key, path: key }))
     for (const { key, path, mode } of items) {
       const value = data.get(key)
       if (value !== undefined) this.#add(path, value, mode)
