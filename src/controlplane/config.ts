@@ -1,0 +1,16 @@
+/** Settings of the control plane, one row each. */
+import type { Settings } from '../runtime/config.ts'
+
+export const CONTROL_PLANE_SETTINGS = {
+  podIp: { env: 'POD_IP', doc: 'Address of the pod (downward API); every port opens there and nowhere else.' },
+  cluster: { env: 'ISTHMUS_CLUSTER', doc: 'Name of the cluster in the mesh; immutable.' },
+  mesh: { env: 'ISTHMUS_MESH', doc: 'Name of the mesh; immutable.' },
+  domain: { env: 'ISTHMUS_DOMAIN', default: 'cluster.local', doc: "The cluster's own DNS zone." },
+  logLevel: { env: 'ISTHMUS_LOG_LEVEL', default: 'info', doc: 'trace, debug, info, warn, error or silent.' },
+  proxiesMax: {
+    env: 'ISTHMUS_PROXIES_MAX',
+    default: '5000',
+    unit: 'streams',
+    doc: 'Proxies one replica serves; more are told RESOURCE_EXHAUSTED and try another.',
+  },
+} as const satisfies Settings

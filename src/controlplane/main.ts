@@ -1,0 +1,195 @@
+/**
+ * `isthmus control-plane`, composition root: watches its own cluster, signs workload certificates, serves xDS. It starts
+ * and keeps running without an API server or federation; what it cannot do yet shows in readiness and in its refusals.
+ */
+import { hkdfSync, type KeyObject } from 'node:crypto'
+import type { Server as HttpServer } from 'node:http'
+import { experimental, Server } from '@grpc/grpc-js'
+import { inClusterConnection } from '../kube/connection.ts'
+import { createKubeClient } from '../kube/http-client.ts'
+import type { KubeClient } from '../kube/client.ts'
+import { trustDomainOf } from '../model/identity.ts'
+import { PORTS } from '../model/ports.ts'
+import { Backoff } from '../runtime/backoff.ts'
+import { delay, systemClock } from '../runtime/clock.ts'
+import { numberSetting, readSettings } from '../runtime/config.ts'
+import { MeshError, messageOf } from '../runtime/errors.ts'
+import { createLog, type Log } from '../runtime/log.ts'
+import { systemRandom } from '../runtime/random.ts'
+import { Readiness } from '../runtime/readiness.ts'
+import { type AdsServer, createAdsServer } from '../xds/server.ts'
+import { CONTROL_PLANE_SETTINGS } from './config.ts'
+import { Authenticator } from './identity/authenticator.ts'
+import { registerCertificateService } from './identity/certificate-service.ts'
+import { type ClusterKeys, loadClusterKeys } from './identity/keys.ts'
+import { ServingRoot } from './identity/serving-root.ts'
+import { ServingCertificate, servingNames } from './identity/serving.ts'
+import { Signer } from './identity/signer.ts'
+import { type ControlPlaneMetrics, createMetrics } from './metrics.ts'
+import type { MeshFacts } from './observe/facts.ts'
+import { Observer } from './observe/observer.ts'
+import { servePages } from './pages.ts'
+import { authenticateProxy, type ProxyClient, Push } from './push.ts'
+import { readinessPages, statusPages } from './status-pages.ts'
+import { Translator } from './translate/translator.ts'
+
+const KEYS_RETRY = { initialMs: 500, maxMs: 15_000, random: systemRandom } as const
+const DRAIN_MS = 3_000
+const GRPC_OPTIONS = {
+  // Dead proxies are noticed within 45 s; each comes back now and then with a fresh token, and spreads over replicas.
+  'grpc.keepalive_time_ms': 30_000,
+  'grpc.keepalive_timeout_ms': 15_000,
+  'grpc.max_connection_age_ms': 1_800_000,
+  'grpc.max_connection_age_grace_ms': 10_000,
+  'grpc.max_receive_message_length': 4 * 1_048_576,
+} as const
+
+type Values = { readonly [K in keyof typeof CONTROL_PLANE_SETTINGS]: string }
+
+export async function main(argv: readonly string[]): Promise<void> {
+  if (argv.length > 0) throw new MeshError('USAGE', `isthmus control-plane takes no argument, not ${argv.join(' ')}`)
+  const settings = readSettings('control-plane', CONTROL_PLANE_SETTINGS, process.env)
+  const readiness = new Readiness()
+  const snapshotReady = readiness.register('first snapshot of the cluster')
+  const servingReady = readiness.register('keys from the API server')
+  const parts = assemble(settings)
+  const { mesh, client, observer, ads, log } = parts
+  const pages = [
+    await servePages(settings.podIp, PORTS.readiness, readinessPages(readiness)),
+    await servePages(settings.podIp, PORTS.controlMetrics, statusPages(parts)),
+  ]
+  observer.start().then(
+    () => snapshotReady(),
+    (error: unknown) => log.fatal({ reason: messageOf(error) }, 'the cluster cannot be observed'),
+  )
+  const keys = await keysWhenReachable(client, mesh, log)
+  const { grpc, serving, servingRoot } = await serve(parts, keys, settings.podIp)
+  servingReady()
+  log.info({ address: settings.podIp, port: PORTS.xds, trustDomain: mesh.trustDomain }, 'serving xDS and certificates')
+
+  const stop = async (): Promise<void> => {
+    log.info('stopping; proxies keep what they have and go to another replica')
+    ads.close()
+    serving.close()
+    const closing = new Promise<void>((resolve) => grpc.tryShutdown(() => resolve()))
+    await Promise.race([closing, delay(systemClock, DRAIN_MS)])
+    grpc.forceShutdown()
+    for (const server of pages) closePages(server)
+    await Promise.all([observer.stop(), servingRoot.stop()])
+    client.close()
+    process.exit(0)
+  }
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void stop())
+}
+
+interface Parts {
+  readonly mesh: MeshFacts
+  readonly log: Log
+  readonly client: KubeClient
+  readonly observer: Observer
+  readonly authenticator: Authenticator
+  readonly ads: AdsServer<ProxyClient>
+  readonly metrics: ControlPlaneMetrics
+  /** What exists only once the cluster's keys are known. */
+  readonly late: { translator?: Translator; servingRoot?: ServingRoot }
+}
+
+/** Constructs what needs no key and no API server. */
+function assemble(settings: Values): Parts {
+  const { mesh: meshName, cluster, domain } = settings
+  const mesh: MeshFacts = { mesh: meshName, cluster, trustDomain: trustDomainOf(cluster, meshName), domain }
+  const log = createLog('control-plane', settings.logLevel)
+  const client = createKubeClient(inClusterConnection(), { userAgent: 'isthmus-control-plane/v1' })
+  const late: Parts['late'] = {}
+  const push = new Push(() => late.translator)
+  const authenticator = new Authenticator({
+    client,
+    clock: systemClock,
+    findPod: (namespace, name) => push.findPod(namespace, name),
+  })
+  const ads = createAdsServer<ProxyClient>({
+    authenticate: (metadata, node) => authenticateProxy(authenticator, metadata.get('authorization'), node),
+    configFor: (proxy) => push.configFor(proxy),
+    clock: systemClock,
+    log,
+    streamsMax: numberSetting('ISTHMUS_PROXIES_MAX', settings.proxiesMax, { min: 1, max: 100_000 }),
+  })
+  const observer = new Observer({
+    client,
+    mesh,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    onSnapshot: (snapshot) => {
+      push.set(snapshot)
+      late.servingRoot?.reconcile(snapshot.namespaces.keys())
+      ads.notify()
+    },
+  })
+  const metrics = createMetrics({
+    proxies: () => ads.status(),
+    snapshotVersion: () => observer.snapshot?.version ?? 0,
+  })
+  return { mesh, log, client, observer, authenticator, ads, metrics, late }
+}
+
+/** Opens 15012 with the cluster's own serving certificate. */
+async function serve(
+  parts: Parts,
+  keys: ClusterKeys,
+  podIp: string,
+): Promise<{ grpc: Server; serving: ServingCertificate; servingRoot: ServingRoot }> {
+  const { mesh, log, client, observer, authenticator, ads, metrics, late } = parts
+  const { caKey, servingCa } = keys
+  late.translator = new Translator({ endpointIdKey: endpointIdKeyOf(caKey) })
+  const rootPem = servingCa.certificatePem
+  const servingRoot = new ServingRoot({ client, rootPem, clock: systemClock, random: systemRandom, log })
+  late.servingRoot = servingRoot
+  servingRoot.reconcile(observer.snapshot?.namespaces.keys() ?? [])
+  const grpc = new Server(GRPC_OPTIONS)
+  ads.register(grpc)
+  registerCertificateService(grpc, {
+    authenticator,
+    signer: new Signer({ caKey, trust: () => observer.trust }),
+    trustDomain: mesh.trustDomain,
+    clock: systemClock,
+    log,
+    onAnswer: metrics.certificates,
+  })
+  const names = servingNames(mesh.domain)
+  const serving = new ServingCertificate({ authority: servingCa, names, clock: systemClock })
+  await listen(grpc, `${podIp}:${PORTS.xds}`, serving)
+  return { grpc, serving, servingRoot }
+}
+
+/** The API server may come later than we do. */
+async function keysWhenReachable(client: KubeClient, mesh: MeshFacts, log: Log): Promise<ClusterKeys> {
+  const backoff = new Backoff(KEYS_RETRY)
+  for (;;) {
+    try {
+      return await loadClusterKeys(client, mesh, systemClock.now())
+    } catch (error) {
+      const retryMs = backoff.next()
+      log.warn({ reason: messageOf(error), retryMs }, 'the cluster keys cannot be read or made yet')
+      await delay(systemClock, retryMs)
+    }
+  }
+}
+
+/** Endpoint ids must be the same on every replica and tell nothing; so their key comes from the key both share. */
+function endpointIdKeyOf(caKey: KeyObject): Buffer {
+  const secret = caKey.export({ type: 'pkcs8', format: 'der' })
+  return Buffer.from(hkdfSync('sha256', secret, '', 'isthmus endpoint ids', 32))
+}
+
+function listen(grpc: Server, address: string, serving: ServingCertificate): Promise<number> {
+  const credentials = experimental.createCertificateProviderServerCredentials(serving, null, false)
+  return new Promise((resolve, reject) => {
+    grpc.bindAsync(address, credentials, (error, port) => (error === null ? resolve(port) : reject(error)))
+  })
+}
+
+function closePages(server: HttpServer): void {
+  server.close()
+  server.closeAllConnections()
+}

@@ -1,0 +1,86 @@
+/**
+ * Joins observe, translate and the ADS server: keeps the latest snapshot, answers what a proxy should run, and says who
+ * may ask for it. A proxy whose pod has left the snapshot keeps what it last got: stop is not remove.
+ */
+import type { AdsNode, Authentication } from '../xds/server.ts'
+import type { VersionedConfig } from '../xds/stream.ts'
+import { SYSTEM_ACCOUNTS, SYSTEM_NAMESPACE } from '../model/names.ts'
+import type { Authenticator, Caller } from './identity/authenticator.ts'
+import type { PodFacts, Snapshot } from './observe/facts.ts'
+import type { ProxyRole, Translator } from './translate/translator.ts'
+
+/** One connected proxy, as authenticated; what it claimed and cannot prove is not in here. */
+export interface ProxyClient {
+  readonly namespace: string
+  readonly pod: string
+  readonly podUid: string
+  readonly role: ProxyRole
+}
+
+export class Push {
+  readonly #translator: () => Translator | undefined
+  readonly #last = new WeakMap<ProxyClient, VersionedConfig>()
+  #snapshot: Snapshot | undefined
+
+  constructor(translator: () => Translator | undefined) {
+    this.#translator = translator
+  }
+
+  set(snapshot: Snapshot): void {
+    this.#snapshot = snapshot
+  }
+
+  findPod(namespace: string, name: string): PodFacts | undefined {
+    return this.#snapshot?.pods.get(`${namespace}/${name}`)
+  }
+
+  configFor(client: ProxyClient): VersionedConfig | undefined {
+    const snapshot = this.#snapshot
+    const translator = this.#translator()
+    const pod = this.findPod(client.namespace, client.pod)
+    const last = this.#last.get(client)
+    if (snapshot === undefined || translator === undefined || pod?.uid !== client.podUid) return last
+    const config = translator.translate(snapshot, { role: client.role, pod })
+    if (config === undefined) return last
+    const versioned = { config, version: String(snapshot.version) }
+    this.#last.set(client, versioned)
+    return versioned
+  }
+}
+
+/** Authenticates a stream: the token names the pod, and the node id must name the same one. */
+export async function authenticateProxy(
+  authenticator: Authenticator,
+  authorization: readonly unknown[],
+  node: AdsNode,
+): Promise<Authentication<ProxyClient>> {
+  const result = await authenticator.authenticateOrRecall(authorization)
+  if (!result.ok) return result
+  const { caller } = result
+  const claimed = parseNodeId(node.id)
+  if (claimed?.pod !== caller.pod || claimed.namespace !== caller.namespace) {
+    return denied(`the node id ${node.id} does not name the pod of the token, ${caller.namespace}/${caller.pod}`)
+  }
+  const role = roleOf(node, caller)
+  if (role === undefined) return denied('the ROLE in the node metadata is not open to this ServiceAccount')
+  return { ok: true, client: { namespace: caller.namespace, pod: caller.pod, podUid: caller.podUid, role } }
+}
+
+/** Istio's form: `<type>~<ip>~<pod>.<namespace>~<namespace>.svc.<domain>`. */
+export function parseNodeId(id: string): { readonly pod: string; readonly namespace: string } | undefined {
+  const [type, , name, domain, ...rest] = id.split('~')
+  if ((type !== 'sidecar' && type !== 'router') || name === undefined || rest.length > 0) return undefined
+  const dot = name.lastIndexOf('.')
+  const [pod, namespace] = [name.slice(0, dot), name.slice(dot + 1)]
+  return dot > 0 && domain?.startsWith(`${namespace}.svc.`) === true ? { pod, namespace } : undefined
+}
+
+/** Only the gateway's own ServiceAccount gets a gateway's configuration, which lists every export. */
+function roleOf(node: AdsNode, caller: Caller): ProxyRole | undefined {
+  const role = node.metadata['ROLE'] ?? 'sidecar'
+  if (role === 'sidecar') return role
+  const isGateway = caller.namespace === SYSTEM_NAMESPACE && caller.serviceAccount === SYSTEM_ACCOUNTS.eastWest
+  return role === 'east-west' && isGateway ? role : undefined
+}
+
+const denied = (reason: string): Authentication<never> => ({ ok: false, code: 'permission-denied', reason })
