@@ -79,10 +79,9 @@ const OPEN = 0x4
 
 describe('H2ServerConnection floods', () => {
   const heads = (count: number, flags: number, then: (id: number) => Buffer[]): Buffer[] =>
-    Array.from({ length: count }, (_, index) => index * 2 + 1).flatMap((id) => [
-      frame(HEADERS, flags, id, GET),
-      ...then(id),
-    ])
+    Array.from({ length: count }, (_, index) => index * 2 + 1).flatMap((id) =>
+      [frame(HEADERS, flags, id, GET)].concat(then(id)),
+    )
   const repeat = (count: number, bytes: Buffer): Buffer[] => Array.from({ length: count }, () => bytes)
 
   const floods: [name: string, bytes: () => Buffer[]][] = [
