@@ -19,6 +19,9 @@ import type { ConnectFailure, Waiter } from './upstream/transport.ts'
 
 /** A body longer than this is sent once only. */
 const REPLAY_BYTES_MAX = 64 * 1024
+/** Silence is noticed after a second; requests that wait longer look now and then whether that is why. */
+const WATCH_AFTER_MS = 1_000
+const WATCH_EVERY_MS = 250
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']) // RFC 9110 9.2.2
 const NO_TRAILERS: HeaderList = []
 
@@ -28,6 +31,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
   readonly #services: ExchangeServices
   readonly #startedAt: number
   readonly #timeout: WheelTimer
+  readonly #watch: WheelTimer
   #route: CompiledRoute | undefined = undefined
   #cluster: ClusterState | undefined = undefined
   #service = ''
@@ -37,7 +41,6 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
   #upstream: ClientStream | undefined = undefined
   #tried: EndpointState[] = []
   #attempts = 0
-  #retrying = false
   /** The destination as last known; it outlives the attempt, for the record. */
   #destination = targetOf(undefined, undefined)
   // The request's body, kept while it may be sent again; undefined once it may not.
@@ -59,6 +62,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
     this.#startedAt = services.timers.now()
     this.#requestEnded = stream.headOnly
     this.#timeout = new WheelTimer(() => this.#timedOut())
+    this.#watch = new WheelTimer(() => this.#lookAtConnection())
     stream.sink = this
   }
 
@@ -122,6 +126,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
     const end = this.#requestEnded && replay.length === 0 && this.#trailers.length === 0
     const upstream = connection.request(this.#headFor(connection), end, this)
     this.#upstream = upstream
+    if (this.#destination.mutualTls) this.#services.timers.schedule(this.#watch, WATCH_AFTER_MS)
     if (end) return
     for (const chunk of replay) upstream.write(chunk)
     if (this.#requestEnded) upstream.end(this.#trailers)
@@ -152,8 +157,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
   #reserveRetry(): boolean {
     const retriesMax = this.#retryRule()?.retriesMax ?? 0
     if (this.#replay === undefined || this.#attempts > retriesMax) return false
-    this.#retrying ||= this.#cluster?.enterRetry() === true
-    return this.#retrying
+    return this.#cluster?.mayRetry() === true
   }
 
   #tryAgain(): void {
@@ -163,6 +167,23 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
 
   #retryRule(): CompiledRoute['retry'] {
     return this.#route?.retry ?? this.#downstream.retry
+  }
+
+  /**
+   * A connection that stopped answering PING is given up by its waiting requests before it is declared dead, as far
+   * as they may be sent again.
+   */
+  #lookAtConnection(): void {
+    const connection = this.#connection
+    if (this.#finished || this.#responded || connection === undefined) return
+    if (this.#endpoint?.transport.suspects(connection) !== true) {
+      return this.#services.timers.schedule(this.#watch, WATCH_EVERY_MS)
+    }
+    if (!this.#mayRetryReset('lost') || !this.#reserveRetry()) return
+    const upstream = this.#upstream
+    this.#endAttempt('error')
+    upstream?.reset('cancel')
+    this.#tryAgain()
   }
 
   /** Counts the attempt for the endpoint and forgets its stream. */
@@ -342,7 +363,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
     this.#finished = true
     this.#replay = undefined
     this.#services.timers.cancel(this.#timeout)
-    if (this.#retrying) this.#cluster?.leaveRetry()
+    this.#services.timers.cancel(this.#watch)
     this.#cluster?.leave()
     // What is left of the request is read and dropped, so that the connection can serve the next one.
     if (!this.#requestEnded) this.#stream.resume()

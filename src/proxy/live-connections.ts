@@ -7,7 +7,7 @@ import { allows, type Peer } from './identity.ts'
 import type { ServerConnection } from './stream.ts'
 import { type TimerWheel, WheelTimer } from './timer-wheel.ts'
 
-/** Draining begins so long before a certificate ends: clients open their replacement first. */
+/** Draining begins so long before a certificate ends, or in the last tenth of a short life: clients replace it first. */
 const DRAIN_BEFORE_END_MS = 30_000
 
 export interface Live {
@@ -35,16 +35,17 @@ export class LiveConnections {
   /** The returned function forgets it. */
   add(entry: Omit<Live, 'endTimer'>, lifetimeMs: number): () => void {
     const { connection } = entry
+    const lastPartMs = Math.min(DRAIN_BEFORE_END_MS, Math.max(0, lifetimeMs) / 10)
     let draining = false
     const endTimer = new WheelTimer(() => {
       if (draining) return connection.destroy('local')
       draining = true
       connection.drain()
-      return this.#timers.schedule(endTimer, Math.min(DRAIN_BEFORE_END_MS, lifetimeMs))
+      return this.#timers.schedule(endTimer, lastPartMs)
     })
     const live: Live = { ...entry, endTimer }
     this.#live.add(live)
-    this.#timers.schedule(endTimer, Math.max(0, lifetimeMs - DRAIN_BEFORE_END_MS))
+    this.#timers.schedule(endTimer, Math.max(0, lifetimeMs - lastPartMs))
     return () => {
       this.#timers.cancel(endTimer)
       this.#live.delete(live)

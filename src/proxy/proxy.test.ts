@@ -5,7 +5,17 @@ import { connect } from 'node:net'
 import { createHash, randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, it } from 'vitest'
 import { innerSni } from '../model/sni.ts'
-import { ask, listening, MESH, mtlsEndpoint, plainEndpoint, type Pod, until, World } from '../../gateways/testing/world.ts'
+import { systemClock } from '../runtime/clock.ts'
+import {
+  ask,
+  listening,
+  MESH,
+  mtlsEndpoint,
+  plainEndpoint,
+  type Pod,
+  until,
+  World,
+} from '../../gateways/testing/world.ts'
 
 const LOCAL = 'http://checkout.shop.svc.cluster.local/'
 const SNI = innerSni({ service: 'checkout', namespace: 'shop', domain: 'cluster.local', port: 80 })
@@ -62,7 +72,9 @@ describe('the plain path', () => {
     expect(metadata.status).toBe(403)
     expect(metadata.headers['isthmus-error']).toBe('TARGET_FORBIDDEN')
     const socket = connect({ host: caller.ip, port: 15003 })
-    socket.write('CONNECT checkout.shop.svc.cluster.local:80 HTTP/1.1\r\nhost: checkout.shop.svc.cluster.local:80\r\n\r\n')
+    socket.write(
+      'CONNECT checkout.shop.svc.cluster.local:80 HTTP/1.1\r\nhost: checkout.shop.svc.cluster.local:80\r\n\r\n',
+    )
     const [bytes] = await once(socket, 'data')
     expect(String(bytes)).toContain('405')
     socket.destroy()
@@ -333,13 +345,14 @@ describe('the inbound port', () => {
     const pod = world.pod('east', 'checkout')
     await world.app(pod.ip, (_request, response) => response.end('ok'))
     pod.proxy.apply(world.sidecarConfig(pod, { inbound: [{ name: 'checkout' }] }))
+    const endsAt = systemClock.now() + 1_500
     const caller = world.pod('east', 'storefront', { identity: world.identity('east', 'storefront', 'shop', 1_500) })
     const service = { name: 'checkout', endpoints: [[mtlsEndpoint(pod)]], identities: [pod.uri] }
     caller.proxy.apply(world.sidecarConfig(caller, { services: [service] }))
     await listening(pod)
     await listening(caller)
     expect((await ask(caller, LOCAL)).status).toBe(200)
-    await until(() => pod.proxy.activeConnections === 0, 5_000)
+    await until(() => pod.proxy.activeConnections === 0 && systemClock.now() > endsAt, 5_000)
     expect((await ask(caller, LOCAL)).status).toBe(503)
   })
 
@@ -389,7 +402,12 @@ describe('ProxyState.apply', () => {
     const { caller, pods } = await meshOf(1, (_request, response) => response.end('ok'))
     const config = world.sidecarConfig(caller, {})
     const tunnel = { kind: 'http', statPrefix: 'x', mode: 'tunnel', routes: { rds: 'outbound' } } as const
-    const listener = { name: 'http-proxy', address: caller.ip, port: 15003, chains: [{ name: 't', serverNames: [], filter: tunnel }] }
+    const listener = {
+      name: 'http-proxy',
+      address: caller.ip,
+      port: 15003,
+      chains: [{ name: 't', serverNames: [], filter: tunnel }],
+    }
     const { rejected } = caller.proxy.apply({ ...config, listeners: new Map([['http-proxy', listener]]) })
     expect(rejected).toMatchObject([{ kind: 'listener', resource: 'http-proxy', path: 'filter_chains[0]' }])
     expect(pods).toHaveLength(1)

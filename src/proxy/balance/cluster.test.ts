@@ -27,6 +27,9 @@ class FakeTransport implements Transport {
   report(): boolean {
     return true
   }
+  suspects(): boolean {
+    return false
+  }
   recheck(): void {}
   close(): void {
     this.closed = true
@@ -168,19 +171,5 @@ describe('ClusterState.apply', () => {
 
   it('answers undefined without endpoints', () => {
     expect(world(assignment()).cluster.pick([])).toBeUndefined()
-  })
-})
-
-describe('ClusterState.enterRetry', () => {
-  it('allows three, then a fifth of what is under way', () => {
-    const { cluster } = world(assignment([endpoint('a')]))
-    for (let index = 0; index < 100; index++) cluster.enter()
-    let taken = 0
-    while (cluster.enterRetry()) taken++
-    expect(taken).toBe(20)
-    for (let index = 0; index < 95; index++) cluster.leave()
-    for (let index = 0; index < 18; index++) cluster.leaveRetry()
-    expect(cluster.enterRetry()).toBe(true)
-    expect(cluster.enterRetry()).toBe(false)
   })
 })

@@ -9,11 +9,10 @@ import type { TimerWheel } from '../timer-wheel.ts'
 import type { Transport } from '../upstream/transport.ts'
 import { EndpointState } from './endpoint.ts'
 import { localityWeight, priorityLoads } from './load.ts'
+import { RetryBudget } from './retry-budget.ts'
 
 /** Requests under way to one service from one proxy; beyond it they are refused. Envoy 1,024; we multiplex. */
 const REQUESTS_MAX = 10_000
-const RETRIES_SHARE = 0.2 // of the requests under way: Envoy's retry budget
-const RETRIES_MIN = 3
 const RANDOM_PICKS = 3
 
 /** Makes the way to an endpoint; injected, so that balancing is tested without sockets. */
@@ -46,7 +45,7 @@ export class ClusterState {
   #endpoints = new Map<string, EndpointState>()
   #table: readonly PriorityTable[] | undefined
   #active = 0
-  #retries = 0
+  readonly #budget = new RetryBudget()
 
   constructor(config: Cluster, assignment: LoadAssignment, dependencies: ClusterDependencies) {
     this.#dependencies = dependencies
@@ -88,6 +87,7 @@ export class ClusterState {
   enter(): boolean {
     if (this.#active >= REQUESTS_MAX) return false
     this.#active++
+    this.#budget.request(this.#dependencies.timers.now())
     return true
   }
 
@@ -95,15 +95,9 @@ export class ClusterState {
     this.#active--
   }
 
-  /** False: more retries would feed a failure. Give it back with `leaveRetry`. */
-  enterRetry(): boolean {
-    if (this.#retries >= Math.max(RETRIES_MIN, Math.floor(this.#active * RETRIES_SHARE))) return false
-    this.#retries++
-    return true
-  }
-
-  leaveRetry(): void {
-    this.#retries--
+  /** False: more retries would feed a failure. */
+  mayRetry(): boolean {
+    return this.#budget.retry(this.#dependencies.timers.now())
   }
 
   /** Undefined only when there is no endpoint. Endpoints in `tried` are avoided as long as there is another. */

@@ -17,7 +17,8 @@ const PROBE_INITIAL_MS = 250
 const PROBE_MAX_MS = 2_000 // a healed endpoint is back within 5 s, its handshakes included
 const ERRORS_IN_A_ROW_MAX = 5 // per tunnel; the figure Envoy uses per host
 const SHUN_MS = 30_000 // Envoy's base ejection time
-/** Replacements are opened this long before a certificate ends. */
+const NO_IDS: readonly string[] = []
+/** Replacements are opened this long before a certificate ends, or in the last tenth of a short life. */
 const REPLACE_BEFORE_END_MS = 30_000
 
 export interface PoolOptions {
@@ -90,11 +91,9 @@ export class Pool implements Transport, ClientConnectionHandler {
     return this.#members.length
   }
 
-  /** Endpoint ids in use and those to be avoided: what a new tunnel asks the gateway to keep away from. */
+  /** What a new tunnel asks the gateway to keep away from: endpoints that answered badly, then those in use. */
   avoided(): string[] {
-    const now = this.#options.timers.now()
-    const ids = new Set<string>()
-    for (const [id, until] of this.#shunned) if (until > now) ids.add(id)
+    const ids = new Set(this.#shunnedIds())
     for (const member of this.#members) if (member.dialed.endpointId !== '') ids.add(member.dialed.endpointId)
     return [...ids]
   }
@@ -133,6 +132,10 @@ export class Pool implements Transport, ClientConnectionHandler {
     if (this.#options.wanted() <= 1) return true
     if (member.errors >= ERRORS_IN_A_ROW_MAX && !member.retiring) this.#shun(member)
     return ok
+  }
+
+  suspects(connection: ClientConnection): boolean {
+    return this.#memberOf(connection)?.suspect === true
   }
 
   recheck(trusted: (peer: Peer) => boolean): void {
@@ -235,13 +238,22 @@ export class Pool implements Transport, ClientConnectionHandler {
     return best
   }
 
+  #shunnedIds(): readonly string[] {
+    if (this.#shunned.size === 0) return NO_IDS
+    const now = this.#options.timers.now()
+    for (const [id, until] of this.#shunned) if (until <= now) this.#shunned.delete(id)
+    return [...this.#shunned.keys()]
+  }
+
+  /** Connections to endpoints that answered badly are not replaced: the others carry their share for a while. */
+  #wanted(): number {
+    const wanted = this.#options.wanted()
+    return this.#shunned.size === 0 ? wanted : Math.max(1, wanted - this.#shunnedIds().length)
+  }
+
   #shun(member: Member): void {
-    if (member.dialed.endpointId !== '') {
-      this.#shunned.set(member.dialed.endpointId, this.#options.timers.now() + SHUN_MS)
-      // As many ids as there can be tunnels are remembered; the oldest go first.
-      const [oldest] = this.#shunned.keys()
-      if (this.#shunned.size > 32 && oldest !== undefined) this.#shunned.delete(oldest)
-    }
+    const { endpointId } = member.dialed
+    if (endpointId !== '') this.#shunned.set(endpointId, this.#options.timers.now() + SHUN_MS)
     this.#retire(member)
     this.#fill()
   }
@@ -267,7 +279,7 @@ export class Pool implements Transport, ClientConnectionHandler {
     const open = serving + this.#dials.size
     const forWaiters = Math.ceil(this.#waiters.length / this.#options.streamsExpected) - this.#dials.size
     const held = this.#options.timers.now() < this.#fillAfter
-    const forWanted = held ? 0 : this.#options.wanted() - open
+    const forWanted = held ? 0 : this.#wanted() - open
     const missing = Math.min(Math.max(forWaiters, forWanted), this.#options.connectionsMax - open)
     for (let count = 0; count < missing; count++) this.#dial()
   }
@@ -285,8 +297,13 @@ export class Pool implements Transport, ClientConnectionHandler {
     if (outcome.kind === 'failed') return this.#dialFailed(outcome.failure)
     const { dialed } = outcome
     if (this.#closed) return dialed.connection.destroy('local')
-    this.#backoff.reset()
     this.#options.timers.cancel(this.#probeTimer)
+    // The gateway had nothing else to offer: better the tunnels there are.
+    if (this.#members.length > 0 && this.#shunned.has(dialed.endpointId)) {
+      this.#fillAfter = this.#options.timers.now() + this.#backoff.next()
+      return dialed.connection.drain()
+    }
+    this.#backoff.reset()
     this.#fillAfter = 0
     const member = this.#createMember(dialed)
     this.#members.push(member)
@@ -318,7 +335,7 @@ export class Pool implements Transport, ClientConnectionHandler {
       errors: 0,
     }
     if (Number.isFinite(dialed.lifetimeMs)) {
-      timers.schedule(member.endTimer, Math.max(0, dialed.lifetimeMs - REPLACE_BEFORE_END_MS))
+      timers.schedule(member.endTimer, Math.max(0, dialed.lifetimeMs - lastPart(dialed.lifetimeMs)))
     }
     return member
   }
@@ -327,7 +344,7 @@ export class Pool implements Transport, ClientConnectionHandler {
   #nearEnd(member: Member): void {
     if (member.retiring) return member.connection.destroy('local')
     member.retiring = true
-    this.#options.timers.schedule(member.endTimer, Math.min(REPLACE_BEFORE_END_MS, member.dialed.lifetimeMs))
+    this.#options.timers.schedule(member.endTimer, lastPart(member.dialed.lifetimeMs))
     this.#fill()
     this.#drainRetired()
     this.#options.onRetiring?.(member.connection)
@@ -382,3 +399,5 @@ export class Pool implements Transport, ClientConnectionHandler {
     for (const member of this.#members.slice()) member.connection.drain()
   }
 }
+
+const lastPart = (lifetimeMs: number): number => Math.min(REPLACE_BEFORE_END_MS, Math.max(0, lifetimeMs) / 10)

@@ -35,6 +35,8 @@ export interface Transport {
   readonly lastFailure: string
   /** How an exchange over `connection` went. True: the endpoint as a whole answers for it. */
   report(connection: ClientConnection, ok: boolean): boolean
+  /** The connection has been silent for too long; what waits on it may be better served elsewhere. */
+  suspects(connection: ClientConnection): boolean
   /** Closes connections whose peer is no longer trusted. */
   recheck(trusted: (peer: Peer) => boolean): void
   /** Finishes what is in flight, takes nothing new. */

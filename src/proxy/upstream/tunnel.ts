@@ -177,6 +177,12 @@ export class TunnelTransport implements Transport, LinkWatcher {
     return this.#pool.dialedOf(connection)
   }
 
+  /** The tunnel's own silence, or that of the connection it travels in. */
+  suspects(connection: ClientConnection): boolean {
+    const carrier = this.#pool.dialedOf(connection)?.carrier
+    return this.#pool.suspects(connection) || (carrier !== undefined && this.#link.pool.suspects(carrier))
+  }
+
   recheck(trusted: (peer: Peer) => boolean): void {
     this.#pool.recheck(trusted)
   }
