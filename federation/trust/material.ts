@@ -4,7 +4,7 @@
  * so a root that some bundle names for a peer can never speak for anyone (a foreign root in a shared pool mints our
  * names: docs/decisions/0002). Federating with foreign roots is not built.
  */
-import { constants, X509Certificate } from 'node:crypto'
+import { constants } from 'node:crypto'
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
 import { formatSpiffeId } from '../../src/model/identity.ts'
 import { SYSTEM_ACCOUNTS, SYSTEM_NAMESPACE } from '../../src/model/names.ts'
@@ -53,6 +53,3 @@ export function identityError(der: Buffer | undefined, expected: string, nowMs: 
   const judged: LeafResult = verifyLeaf(der, { ids: [expected], nowMs })
   return judged.ok ? undefined : new MeshError('PEER_IDENTITY', `expected ${expected}: ${judged.detail}`)
 }
-
-/** SHA-256 pins and idempotence go by bytes, not by text. */
-export const derOf = (pem: string): Buffer => new X509Certificate(pem).raw
