@@ -74,7 +74,7 @@ function fail(context: ApiContext, request: HttpRequest, response: HttpResponse,
   }
   const status = statusOf(context, request, error)
   // The rest of a refused body would otherwise be taken for the next request, or fill the window.
-  if (status.body.code === 413) response.setHeader('Connection', 'close')
+  if (status.body.code === 413 && request.httpVersionMajor === 1) response.setHeader('Connection', 'close')
   sendError(response, status)
 }
 
