@@ -11,10 +11,14 @@ export interface StoreEvent {
   readonly previous: ApiObject | undefined
 }
 
-const EVENTS_MAX = 1_000 // client-go resumes within seconds; memory stays below a few MB per busy kind
+const EVENTS_MAX = 1_000 // client-go resumes within seconds; events of ordinary objects take a few MB per busy kind
+const BYTES_MAX = 32 * 1024 * 1024 // a thousand Secrets of a megabyte must not fill the memory
 
 export class EventRing {
-  readonly #events: StoreEvent[] = []
+  readonly #events: (StoreEvent | undefined)[] = []
+  /** Of each event, as journalled. */
+  readonly #sizes: number[] = []
+  #bytes = 0
   #first = 0
   #floor: number
 
@@ -27,19 +31,27 @@ export class EventRing {
     return this.#floor
   }
 
-  push(event: StoreEvent): void {
+  push(event: StoreEvent, bytes: number): void {
     this.#events.push(event)
-    if (this.#events.length - this.#first <= EVENTS_MAX) return
-    this.#floor = this.#events[this.#first]?.rv ?? this.#floor
-    this.#first += 1
+    this.#sizes.push(bytes)
+    this.#bytes += bytes
+    while (this.#events.length - this.#first > EVENTS_MAX || this.#bytes > BYTES_MAX) this.#dropOldest()
     if (this.#first < EVENTS_MAX) return
     this.#events.splice(0, this.#first) // amortised: one copy per EVENTS_MAX events
+    this.#sizes.splice(0, this.#first)
     this.#first = 0
+  }
+
+  #dropOldest(): void {
+    this.#floor = this.#events[this.#first]?.rv ?? this.#floor
+    this.#bytes -= this.#sizes[this.#first] ?? 0
+    this.#events[this.#first] = undefined // let go of the object before the splice
+    this.#first += 1
   }
 
   /** undefined: events between `rv` and the ring are gone. */
   after(rv: number): readonly StoreEvent[] | undefined {
     if (rv < this.#floor) return undefined
-    return this.#events.slice(this.#first).filter((event) => event.rv > rv)
+    return this.#events.slice(this.#first).filter((event): event is StoreEvent => event !== undefined && event.rv > rv)
   }
 }

@@ -32,6 +32,9 @@ export interface JournalRecord {
   readonly l?: unknown
 }
 
+/** Gets every intact record in order, with its size on disk. */
+export type Replay = (record: JournalRecord, bytes: number) => void
+
 export interface JournalOptions {
   readonly directory: string
   readonly clock: Clock
@@ -59,8 +62,8 @@ export class Journal {
     this.#fd = fd
   }
 
-  /** Opens and replays: `replay` gets every intact record in order. A torn last line is cut off. */
-  static open(options: JournalOptions, replay: (record: JournalRecord) => void): Journal {
+  /** Opens and replays. A torn last line is cut off. */
+  static open(options: JournalOptions, replay: Replay): Journal {
     mkdirSync(options.directory, { recursive: true, mode: 0o700 })
     const path = join(options.directory, 'journal')
     rmSync(`${path}.new`, { force: true }) // a compaction that did not get as far as its rename
@@ -76,8 +79,8 @@ export class Journal {
     return journal
   }
 
-  /** Throws when the record cannot be written; then nothing of it is in the file. */
-  append(record: JournalRecord): void {
+  /** Bytes written. Throws when the record cannot be written; then nothing of it is in the file. */
+  append(record: JournalRecord): number {
     if (this.#broken !== undefined) throw new Error(this.#broken)
     const line = encode(record)
     try {
@@ -88,6 +91,7 @@ export class Journal {
     }
     this.#bytes += line.length
     this.#scheduleSync()
+    return line.length
   }
 
   get wantsCompaction(): boolean {
@@ -180,7 +184,7 @@ function encode(record: JournalRecord): Buffer {
 }
 
 /** Bytes that are intact. Damage before the last line is not a torn write: it stops the start. */
-function replayLines(content: Buffer, path: string, replay: (record: JournalRecord) => void): number {
+function replayLines(content: Buffer, path: string, replay: Replay): number {
   let start = 0
   while (start < content.length) {
     const end = content.indexOf(0x0a, start)
@@ -192,7 +196,7 @@ function replayLines(content: Buffer, path: string, replay: (record: JournalReco
         hint: 'Restore the file from a copy, or remove it and start an empty cluster.',
       })
     }
-    replay(record)
+    replay(record, end + 1 - start)
     start = end + 1
   }
   return start

@@ -127,6 +127,16 @@ describe('Store', () => {
     expect(second.subscribe('things', second.resourceVersion, () => {}).kind).toBe('live')
   })
 
+  it('bounds the history by bytes, for objects of any size', () => {
+    const store = open()
+    const from = Number(store.put('things', 'a', thing('a')).metadata.resourceVersion)
+    const large = 'x'.repeat(1_000_000)
+    for (let round = 0; round < 40; round += 1) store.put('things', 'b', { ...thing('b', round), large })
+    expect(store.subscribe('things', from, () => {}).kind).toBe('expired')
+    const recent = store.subscribe('things', store.resourceVersion - 20, () => {})
+    expect(recent.kind === 'live' && recent.missed.length).toBe(20)
+  })
+
   it('keeps the state private to its owner', () => {
     open()
     expect(statSync(journal()).mode & 0o077).toBe(0)

@@ -32,7 +32,7 @@ export class Store {
 
   static open(options: JournalOptions): Store {
     const store = new Store()
-    store.#journal = Journal.open(options, (record) => store.#replay(record))
+    store.#journal = Journal.open(options, (record, bytes) => store.#replay(record, bytes))
     // The first write of a new cluster is 2: "0" and "1" have special or suspicious meanings to clients.
     store.#resourceVersion = Math.max(store.#resourceVersion, 1)
     return store
@@ -63,8 +63,8 @@ export class Store {
   put(type: string, key: string, object: ApiObject): ApiObject {
     const rv = this.#resourceVersion + 1
     const stored = { ...object, metadata: { ...object.metadata, resourceVersion: String(rv) } }
-    this.#append({ rv, t: type, k: key, o: stored })
-    this.#applyPut(type, key, stored, rv)
+    const bytes = this.#append({ rv, t: type, k: key, o: stored })
+    this.#applyPut(type, key, stored, bytes)
     this.#compactIfDue()
     return stored
   }
@@ -73,8 +73,8 @@ export class Store {
   remove(type: string, key: string, last: ApiObject): ApiObject {
     const rv = this.#resourceVersion + 1
     const removed = { ...last, metadata: { ...last.metadata, resourceVersion: String(rv) } }
-    this.#append({ rv, t: type, k: key, l: removed })
-    this.#applyRemove(type, key, removed, rv)
+    const bytes = this.#append({ rv, t: type, k: key, l: removed })
+    this.#applyRemove(type, key, removed, bytes)
     this.#compactIfDue()
     return removed
   }
@@ -99,40 +99,45 @@ export class Store {
     this.#journal?.close()
   }
 
-  #append(record: JournalRecord): void {
+  #append(record: JournalRecord): number {
     try {
-      this.#journal?.append(record)
+      return this.#journal?.append(record) ?? 0
     } catch (error) {
       throw new StoreFullError(error instanceof Error ? error.message : String(error), { cause: error })
     }
   }
 
-  #replay(record: JournalRecord): void {
+  #replay(record: JournalRecord, bytes: number): void {
     if (record.t === '') {
       this.#resourceVersion = record.rv
       this.#floor = record.rv
-      return
+    } else if (record.rv <= this.#floor) {
+      this.#collection(record.t).objects.set(record.k, record.o as ApiObject)
+    } else if (record.o === undefined) {
+      this.#applyRemove(record.t, record.k, record.l as ApiObject, bytes)
+    } else {
+      this.#applyPut(record.t, record.k, record.o as ApiObject, bytes)
     }
-    const rv = Math.max(record.rv, this.#resourceVersion)
-    if (record.rv <= this.#floor) this.#collection(record.t).objects.set(record.k, record.o as ApiObject)
-    else if (record.o === undefined) this.#applyRemove(record.t, record.k, record.l as ApiObject, rv)
-    else this.#applyPut(record.t, record.k, record.o as ApiObject, rv)
   }
 
-  #applyPut(type: string, key: string, object: ApiObject, rv: number): void {
+  // oxlint-disable-next-line max-params -- what one record says, and its size
+  #applyPut(type: string, key: string, object: ApiObject, bytes: number): void {
     const collection = this.#collection(type)
     const previous = collection.objects.get(key)
     collection.objects.set(key, object)
+    const rv = versionOf(object)
     this.#resourceVersion = rv
-    announce(collection, { rv, type: previous === undefined ? 'ADDED' : 'MODIFIED', object, previous })
+    announce(collection, { rv, type: previous === undefined ? 'ADDED' : 'MODIFIED', object, previous }, bytes)
   }
 
-  #applyRemove(type: string, key: string, removed: ApiObject, rv: number): void {
+  // oxlint-disable-next-line max-params -- what one record says, and its size
+  #applyRemove(type: string, key: string, removed: ApiObject, bytes: number): void {
     const collection = this.#collection(type)
     const previous = collection.objects.get(key) ?? removed
     collection.objects.delete(key)
+    const rv = versionOf(removed)
     this.#resourceVersion = rv
-    announce(collection, { rv, type: 'DELETED', object: removed, previous })
+    announce(collection, { rv, type: 'DELETED', object: removed, previous }, bytes)
   }
 
   #collection(type: string): Collection {
@@ -150,11 +155,15 @@ export class Store {
 
   *#live(): Generator<JournalRecord> {
     for (const [t, collection] of this.#collections)
-      for (const [k, o] of collection.objects) yield { rv: Number(o.metadata.resourceVersion), t, k, o }
+      for (const [k, o] of collection.objects) yield { rv: versionOf(o), t, k, o }
   }
 }
 
-function announce(collection: Collection, event: StoreEvent): void {
-  collection.ring.push(event)
+function versionOf(object: ApiObject): number {
+  return Number(object.metadata.resourceVersion)
+}
+
+function announce(collection: Collection, event: StoreEvent, bytes: number): void {
+  collection.ring.push(event, bytes)
   for (const listener of collection.listeners) listener(event)
 }
