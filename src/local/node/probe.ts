@@ -136,7 +136,8 @@ export class ProbeLoop {
   constructor(options: ProbeLoopOptions) {
     this.#options = options
     const initialMs = (options.probe.initialDelaySeconds ?? 0) * 1000
-    this.#dueMs = options.clock.monotonic() + initialMs
+    // The first failure counts after a whole period: a program that is being started has not failed.
+    this.#dueMs = options.clock.monotonic() + initialMs + (options.probe.periodSeconds ?? 10) * 1000
     this.#schedule(initialMs)
   }
 
