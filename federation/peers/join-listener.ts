@@ -43,7 +43,8 @@ export class JoinListener {
       (socket) => void this.#serve(socket),
     )
     this.#server.maxConnections = CONCURRENT_MAX
-    this.#server.on('tlsClientError', (error) => options.log.info({ reason: error.message }, 'join handshake refused'))
+    // Every joiner looks at the chain first and hangs up: only worth a line when something is being searched for.
+    this.#server.on('tlsClientError', (error) => options.log.debug({ reason: error.message }, 'join handshake ended'))
     this.#unsubscribe = options.material.onChange(() => this.#server.setSecureContext(this.#context()))
   }
 
