@@ -5,6 +5,7 @@
  */
 import * as nodeModule from 'node:module'
 import { MeshError } from './runtime/errors.ts'
+import { keepYoungGenerationSmall } from './runtime/heap.ts'
 
 type Main = (argv: readonly string[]) => Promise<void>
 
@@ -25,6 +26,8 @@ async function run(argv: readonly string[]): Promise<void> {
   const isClusterProcess = role === 'local' && argv[1] === 'serve'
   const load = isClusterProcess ? (): Promise<{ main: Main }> => import('./local/main.ts') : ROLES[role]
   if (load === undefined) return (await import('./cli/main.ts')).main(argv)
+  // Daemons idle in numbers on one machine; the CLI lives for a moment and may take what it wants.
+  keepYoungGenerationSmall()
   return (await load()).main(argv.slice(isClusterProcess ? 2 : 1))
 }
 
