@@ -85,7 +85,10 @@ describe('architecture', () => {
   })
 
   it('lets src import nothing outside src', () => {
-    const outward = imports.filter(({ file, target, isPackage }) => file.startsWith('src/') && file !== 'src/main.ts' && !isPackage && !target.startsWith('src/'))
+    const outward = imports.filter(
+      ({ file, target, isPackage }) =>
+        file.startsWith('src/') && file !== 'src/main.ts' && !isPackage && !target.startsWith('src/'),
+    )
     expect(outward.map(({ file, target }) => `${file} -> ${target}`)).toEqual([])
   })
 
@@ -101,7 +104,13 @@ describe('architecture', () => {
   it('keeps the hot path to model, runtime and itself', () => {
     const outward = imports.filter(({ file, target, isPackage }) => {
       if (isPackage || !HOT.some((folder) => file.startsWith(`${folder}/`))) return false
-      const allowed = ['src/model/', 'src/runtime/', ...HOT.map((folder) => `${folder}/`), 'src/proxy/message.ts', 'src/proxy/timer-wheel.ts']
+      const allowed = [
+        'src/model/',
+        'src/runtime/',
+        ...HOT.map((folder) => `${folder}/`),
+        'src/proxy/message.ts',
+        'src/proxy/timer-wheel.ts',
+      ]
       return !allowed.some((prefix) => target.startsWith(prefix))
     })
     expect(outward.map(({ file, target }) => `${file} -> ${target}`)).toEqual([])
@@ -109,7 +118,8 @@ describe('architecture', () => {
 
   it('lets only the proxy’s wiring touch certificates and xDS', () => {
     const outward = imports.filter(
-      ({ file, target }) => file.startsWith('src/proxy/') && !PROXY_WIRING.has(file) && /^src\/(pki|xds)\//.test(target),
+      ({ file, target }) =>
+        file.startsWith('src/proxy/') && !PROXY_WIRING.has(file) && /^src\/(pki|xds)\//.test(target),
     )
     expect(outward.map(({ file, target }) => `${file} -> ${target}`)).toEqual([])
   })

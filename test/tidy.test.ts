@@ -36,15 +36,21 @@ describe('documents', () => {
   it('explain every folder with more than five files, in at most forty lines', () => {
     const counts = new Map<string, number>()
     for (const file of product) counts.set(dirname(file), (counts.get(dirname(file)) ?? 0) + 1)
-    const unexplained = [...counts].filter(([folder, count]) => count > FOLDER_FILES_MAX && !files.includes(`${folder}/README.md`))
+    const unexplained = [...counts].filter(
+      ([folder, count]) => count > FOLDER_FILES_MAX && !files.includes(`${folder}/README.md`),
+    )
     expect(unexplained.map(([folder, count]) => `${folder}: ${count} files, no README.md`)).toEqual([])
-    const long = files.filter((file) => /^(src|federation|gateways|examples|test).*README\.md$/.test(file) && lines(file) > README_LINES_MAX)
+    const long = files.filter(
+      (file) => /^(src|federation|gateways|examples|test).*README\.md$/.test(file) && lines(file) > README_LINES_MAX,
+    )
     expect(long.map((file) => `${file}: ${lines(file)} lines`)).toEqual([])
   })
 
   it('list every error code with its title and hint', () => {
     const page = read('docs/reference/errors.md')
-    const missing = Object.entries(CATALOGUE).filter(([code, { title, hint }]) => !page.includes(`| ${code} | ${title} | ${hint} |`))
+    const missing = Object.entries(CATALOGUE).filter(
+      ([code, { title, hint }]) => !page.includes(`| ${code} | ${title} | ${hint} |`),
+    )
     expect(missing.map(([code, { title, hint }]) => `| ${code} | ${title} | ${hint} |`)).toEqual([])
     const documented = [...page.matchAll(/^\| ([A-Z][A-Z0-9_]+) \|/gm)].map((match) => match[1] ?? '')
     expect(documented.filter((code) => !(code in CATALOGUE))).toEqual([])
@@ -59,7 +65,10 @@ describe('documents', () => {
 
 describe('sources', () => {
   it('use every error code', () => {
-    const text = product.filter((file) => !file.endsWith('catalogue.ts')).map(read).join('\n')
+    const text = product
+      .filter((file) => !file.endsWith('catalogue.ts'))
+      .map(read)
+      .join('\n')
     expect(Object.keys(CATALOGUE).filter((code) => !text.includes(`'${code}'`))).toEqual([])
   })
 
@@ -82,7 +91,9 @@ describe('sources', () => {
 
   it('carry no machine path and no unfinished mark', () => {
     const bad = files
-      .filter((file) => /\.(ts|md|ya?ml|json)$/.test(file) && file !== 'package-lock.json' && file !== 'test/tidy.test.ts')
+      .filter(
+        (file) => /\.(ts|md|ya?ml|json)$/.test(file) && file !== 'package-lock.json' && file !== 'test/tidy.test.ts',
+      )
       .filter((file) => statSync(join(repositoryRoot, file)).size < 1_000_000)
       .filter((file) => /\/work\/|\/root\/|\bFIXME\b|\bXXX\b|\bTODO\b(?! ?\(#\d+\))/.test(read(file)))
     expect(bad).toEqual([])

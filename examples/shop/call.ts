@@ -42,7 +42,8 @@ export function call(options: Call, done: (result: CallResult) => void): void {
 function requestOptions({ url, headers }: Call): RequestOptions {
   const target = new URL(url)
   const proxy = process.env['http_proxy']
-  if (proxy === undefined || proxy === '') return { agent, host: target.hostname, port: target.port || 80, path: target.pathname, headers }
+  if (proxy === undefined || proxy === '')
+    return { agent, host: target.hostname, port: target.port || 80, path: target.pathname, headers }
   const via = new URL(proxy)
   return { agent, host: via.hostname, port: via.port || 80, path: url, headers: { ...headers, host: target.host } }
 }

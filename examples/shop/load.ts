@@ -42,10 +42,17 @@ export function runLoad(): void {
     const t = Date.now()
     const begin = performance.now()
     const record = (result: CallResult): void => {
-      const line: LoadRecord = { t, d: Math.round(performance.now() - begin), s: result.status, u: index % urls.length, p: result.pods }
+      const line: LoadRecord = {
+        t,
+        d: Math.round(performance.now() - begin),
+        s: result.status,
+        u: index % urls.length,
+        p: result.pods,
+      }
       process.stdout.write(`${JSON.stringify(result.error === undefined ? line : { ...line, e: result.error })}\n`)
     }
-    if (inFlight >= IN_FLIGHT_MAX) return record({ status: 0, pods: [], error: `more than ${IN_FLIGHT_MAX} requests unanswered` })
+    if (inFlight >= IN_FLIGHT_MAX)
+      return record({ status: 0, pods: [], error: `more than ${IN_FLIGHT_MAX} requests unanswered` })
     inFlight += 1
     call({ url, timeoutMs: TIMEOUT_MS, headers }, (result) => {
       inFlight -= 1

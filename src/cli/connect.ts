@@ -19,10 +19,12 @@ export async function connect(flags: ClusterFlags): Promise<KubeClient> {
     import('../kube/kubeconfig.ts'),
     import('../kube/http-client.ts'),
   ])
-  return createKubeClient(await kubeconfigConnection({
-    ...(flags.kubeconfig === undefined ? {} : { path: flags.kubeconfig }),
-    ...(flags.context === undefined ? {} : { context: flags.context }),
-  }))
+  return createKubeClient(
+    await kubeconfigConnection({
+      ...(flags.kubeconfig === undefined ? {} : { path: flags.kubeconfig }),
+      ...(flags.context === undefined ? {} : { context: flags.context }),
+    }),
+  )
 }
 
 /** Runs `use` with a client and closes it whatever happens. */

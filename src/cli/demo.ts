@@ -23,8 +23,14 @@ function defaultConfig(): string {
 export function registerDemo(program: Command): void {
   program
     .command('demo')
-    .description('Three clusters on this machine, one mesh, two failovers under load, a report; about 80 s, no rights needed.')
-    .option('--config <file>', 'clusters, manifests, load and faults (default: examples/shop/demo.yaml)', defaultConfig())
+    .description(
+      'Three clusters on this machine, one mesh, two failovers under load, a report; about 80 s, no rights needed.',
+    )
+    .option(
+      '--config <file>',
+      'clusters, manifests, load and faults (default: examples/shop/demo.yaml)',
+      defaultConfig(),
+    )
     .option('--report <file>', 'write the report as JSON')
     .option('--keep', 'leave everything running and print how to use it')
     .option('--state <dir>', 'directory of the clusters’ state (default: a temporary one, removed at the end)')
@@ -43,7 +49,8 @@ Examples:
 `,
     )
     .action(async (flags: DemoFlags) => {
-      if (process.platform !== 'linux') throw new MeshError('NOT_BUILT', `local clusters on ${process.platform} are not built: they need Linux`)
+      if (process.platform !== 'linux')
+        throw new MeshError('NOT_BUILT', `local clusters on ${process.platform} are not built: they need Linux`)
       const { runDemo } = await import('./demo/run.ts')
       process.exitCode = await runDemo(flags)
     })

@@ -17,13 +17,18 @@ interface InstallFlags extends ClusterFlags {
 export function registerInstall(program: Command): void {
   const command = program
     .command('install')
-    .description('Install the mesh into a cluster: CRDs, RBAC, control plane, federation controller, east-west gateway.')
+    .description(
+      'Install the mesh into a cluster: CRDs, RBAC, control plane, federation controller, east-west gateway.',
+    )
     .requiredOption('--cluster <name>', 'name of this cluster in the mesh; immutable afterwards')
     .requiredOption('--mesh <name>', 'name of the mesh, the suffix of every trust domain; immutable afterwards')
     .option('--image <image>', 'image of every part', IMAGE)
     .option('--clusterset-cidr <cidr>', 'virtual IPs of imported services', '240.0.0.0/16')
     .option('--log-level <level>', 'debug, info, warn or error', 'info')
-    .option('--gateway-address <host:port,...>', 'where peers reach the east-west gateway, when not at its load balancer')
+    .option(
+      '--gateway-address <host:port,...>',
+      'where peers reach the east-west gateway, when not at its load balancer',
+    )
     .option('--print', 'write the manifests to stdout instead of applying them')
   withClusterFlags(command).addHelpText(
     'after',

@@ -17,7 +17,15 @@ export async function main(argv: readonly string[]): Promise<void> {
     .enablePositionalOptions()
     .showHelpAfterError('Run with --help for flags and examples.')
     .addHelpText('after', EXAMPLES)
-  for (const register of [registerDemo, registerLocal, registerInstall, registerTrust, registerPeers, registerStatus, registerProxyConfig]) {
+  for (const register of [
+    registerDemo,
+    registerLocal,
+    registerInstall,
+    registerTrust,
+    registerPeers,
+    registerStatus,
+    registerProxyConfig,
+  ]) {
     register(program)
   }
   try {

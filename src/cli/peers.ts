@@ -24,10 +24,18 @@ function registerToken(peers: Command): void {
     .description('Write a one-time token with which one named cluster may join; valid for 10 minutes.')
     .requiredOption('--cluster <name>', 'name of the cluster that will join')
     .option('--key <sha256>', 'bind the token to the joining cluster’s CA key (hex SHA-256 of its public key)')
-  withClusterFlags(command).addHelpText('after', '\nExample:\n  isthmus peers token --context east --cluster west > west.token\n')
+  withClusterFlags(command).addHelpText(
+    'after',
+    '\nExample:\n  isthmus peers token --context east --cluster west > west.token\n',
+  )
   command.action(async (flags: ClusterFlags & { cluster: string; key?: string }) => {
     const { issueToken } = await import('./peers/token.ts')
-    const token = await withCluster(flags, (client) => issueToken(client, flags.key === undefined ? { cluster: flags.cluster } : { cluster: flags.cluster, key: flags.key }))
+    const token = await withCluster(flags, (client) =>
+      issueToken(
+        client,
+        flags.key === undefined ? { cluster: flags.cluster } : { cluster: flags.cluster, key: flags.key },
+      ),
+    )
     writeLine(token)
   })
 }
@@ -38,15 +46,23 @@ function registerJoin(peers: Command): void {
     .description('Join this cluster to the mesh with a token; waits until the first peer is connected.')
     .requiredOption('--token-file <file>', 'file with the token, or - for stdin; tokens never stand in argv')
     .option('--timeout <seconds>', 'how long to wait', '60')
-  withClusterFlags(command).addHelpText('after', '\nExample:\n  isthmus peers join --context west --token-file west.token\n')
+  withClusterFlags(command).addHelpText(
+    'after',
+    '\nExample:\n  isthmus peers join --context west --token-file west.token\n',
+  )
   command.action(async (flags: ClusterFlags & { tokenFile: string; timeout: string }) => {
     const { join } = await import('./peers/join.ts')
-    await withCluster(flags, (client) => join(client, { tokenFile: flags.tokenFile, timeoutMs: Number(flags.timeout) * 1_000, progress }))
+    await withCluster(flags, (client) =>
+      join(client, { tokenFile: flags.tokenFile, timeoutMs: Number(flags.timeout) * 1_000, progress }),
+    )
   })
 }
 
 function registerList(peers: Command): void {
-  const command = peers.command('list').description('Peers of a cluster: sync and data signals, imports and exports.').option('-o, --output <format>', 'table, json or yaml')
+  const command = peers
+    .command('list')
+    .description('Peers of a cluster: sync and data signals, imports and exports.')
+    .option('-o, --output <format>', 'table, json or yaml')
   withClusterFlags(command).addHelpText('after', '\nExample:\n  isthmus peers list --context east\n')
   command.action(async (flags: ClusterFlags & { output?: string }) => {
     const found = await withCluster(flags, listPeers)

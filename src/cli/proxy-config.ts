@@ -42,11 +42,14 @@ Examples:
 `,
   )
   command.action(async (kind: string, pod: string, flags: ProxyConfigFlags) => {
-    if (kind !== 'all' && !(kind in ROWS)) throw new MeshError('USAGE', `"${kind}" is not one of all, ${Object.keys(ROWS).join(', ')}`)
+    if (kind !== 'all' && !(kind in ROWS))
+      throw new MeshError('USAGE', `"${kind}" is not one of all, ${Object.keys(ROWS).join(', ')}`)
     const admin = flags.admin ?? (await withCluster(flags, (client) => adminAddress(client, pod, flags.namespace)))
     const dump = await configDump(admin)
     const kinds = kind === 'all' ? (Object.keys(ROWS) as Kind[]) : [kind as Kind]
-    await print(outputFormat(flags.output), kind === 'all' ? dump : dump[kind as Kind], () => kinds.map((each) => renderTable(ROWS[each](dump))).join('\n\n'))
+    await print(outputFormat(flags.output), kind === 'all' ? dump : dump[kind as Kind], () =>
+      kinds.map((each) => renderTable(ROWS[each](dump))).join('\n\n'),
+    )
   })
 }
 
@@ -55,11 +58,19 @@ async function adminAddress(client: KubeClient, pod: string, namespace: string):
   const { PODS } = await import('../kube/kinds.ts')
   const found = await client.get(PODS, pod, namespace)
   const ip = found?.status?.podIP
-  if (ip === undefined) throw new MeshError('POD_UNKNOWN', `pod "${namespace}/${pod}" ${found === undefined ? 'does not exist' : 'has no address yet'}`)
+  if (ip === undefined)
+    throw new MeshError(
+      'POD_UNKNOWN',
+      `pod "${namespace}/${pod}" ${found === undefined ? 'does not exist' : 'has no address yet'}`,
+    )
   if (ip.startsWith('127.')) return `${ip}:${PORTS.admin}`
-  throw new MeshError('NOT_BUILT', `reading the admin port of pod "${namespace}/${pod}" through the cluster is not built yet`, {
-    hint: `Run \`kubectl -n ${namespace} port-forward ${pod} ${PORTS.admin}\` and pass --admin 127.0.0.1:${PORTS.admin}.`,
-  })
+  throw new MeshError(
+    'NOT_BUILT',
+    `reading the admin port of pod "${namespace}/${pod}" through the cluster is not built yet`,
+    {
+      hint: `Run \`kubectl -n ${namespace} port-forward ${pod} ${PORTS.admin}\` and pass --admin 127.0.0.1:${PORTS.admin}.`,
+    },
+  )
 }
 
 function configDump(admin: string): Promise<ConfigDump> {
@@ -67,18 +78,21 @@ function configDump(admin: string): Promise<ConfigDump> {
   if (address === undefined) throw new MeshError('USAGE', `--admin ${admin} is not host:port`)
   return new Promise((resolve, reject) => {
     const fail = (cause: unknown): void => reject(MeshError.from(cause, 'ADMIN_UNREACHABLE', `proxy admin at ${admin}`))
-    const request = get({ host: address.host, port: address.port, path: '/config_dump', timeout: 5_000 }, (response) => {
-      const chunks: Buffer[] = []
-      response.on('data', (chunk: Buffer) => chunks.push(chunk))
-      response.on('error', fail)
-      response.on('end', () => {
-        try {
-          resolve(JSON.parse(Buffer.concat(chunks).toString()) as ConfigDump)
-        } catch (error) {
-          fail(error)
-        }
-      })
-    })
+    const request = get(
+      { host: address.host, port: address.port, path: '/config_dump', timeout: 5_000 },
+      (response) => {
+        const chunks: Buffer[] = []
+        response.on('data', (chunk: Buffer) => chunks.push(chunk))
+        response.on('error', fail)
+        response.on('end', () => {
+          try {
+            resolve(JSON.parse(Buffer.concat(chunks).toString()) as ConfigDump)
+          } catch (error) {
+            fail(error)
+          }
+        })
+      },
+    )
     request.on('error', fail)
     request.on('timeout', () => request.destroy(new Error('no answer within 5 s')))
   })

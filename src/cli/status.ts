@@ -35,14 +35,17 @@ interface ClusterStatus {
 export function registerStatus(program: Command): void {
   program
     .command('status')
-    .description('Clusters, parts of the mesh, peers, exports and imports at a glance; exit 1 when something is not well.')
+    .description(
+      'Clusters, parts of the mesh, peers, exports and imports at a glance; exit 1 when something is not well.',
+    )
     .option('--kubeconfig <file>', 'kubeconfig file (default: $KUBECONFIG, then ~/.kube/config)')
     .option('--context <names...>', 'contexts to show (default: every context of the kubeconfig)')
     .option('-o, --output <format>', 'table, json or yaml')
     .addHelpText('after', '\nExamples:\n  isthmus status\n  isthmus status --context east west -o json\n')
     .action(async (flags: { kubeconfig?: string; context?: string[]; output?: string }) => {
       const { kubeconfigContexts } = await import('../kube/kubeconfig.ts')
-      const contexts = flags.context ?? (await kubeconfigContexts(flags.kubeconfig === undefined ? {} : { path: flags.kubeconfig }))
+      const contexts =
+        flags.context ?? (await kubeconfigContexts(flags.kubeconfig === undefined ? {} : { path: flags.kubeconfig }))
       const clusters = await Promise.all(contexts.map((context) => clusterStatus({ ...flags, context })))
       await print(outputFormat(flags.output), clusters, () => statusText(clusters))
       if (clusters.some((cluster) => !isWell(cluster))) process.exitCode = 1
@@ -61,7 +64,8 @@ async function clusterStatus(flags: ClusterFlags & { context: string }): Promise
 async function read(client: KubeClient): Promise<Omit<ClusterStatus, 'context'>> {
   const { CLUSTER_PEERS, CONFIG_MAPS, DEPLOYMENTS, SERVICE_EXPORTS, SERVICE_IMPORTS } = await import('../kube/kinds.ts')
   const config = await client.get(CONFIG_MAPS, OBJECTS.meshConfig, SYSTEM_NAMESPACE)
-  if (config === undefined) return { parts: [], peers: [], exports: [], imports: [], error: 'the mesh is not installed in this cluster' }
+  if (config === undefined)
+    return { parts: [], peers: [], exports: [], imports: [], error: 'the mesh is not installed in this cluster' }
   const [trust, deployments, peers, exports, imports] = await Promise.all([
     client.get(CONFIG_MAPS, OBJECTS.trust, SYSTEM_NAMESPACE),
     client.list(DEPLOYMENTS, { namespace: SYSTEM_NAMESPACE }),
@@ -76,7 +80,10 @@ async function read(client: KubeClient): Promise<Omit<ClusterStatus, 'context'>>
   return {
     ...(config.data?.['cluster'] === undefined ? {} : { cluster: config.data['cluster'] }),
     ...(config.data?.['mesh'] === undefined ? {} : { mesh: config.data['mesh'] }),
-    trust: trust?.data?.['intermediate.pem'] === undefined ? 'waiting for a root (isthmus trust init, or peers join)' : 'ready',
+    trust:
+      trust?.data?.['intermediate.pem'] === undefined
+        ? 'waiting for a root (isthmus trust init, or peers join)'
+        : 'ready',
     parts,
     peers: peers.items,
     exports: exports.items.map((each) => `${each.metadata.namespace ?? ''}/${each.metadata.name ?? ''}`),
@@ -113,7 +120,12 @@ export function statusText(clusters: readonly ClusterStatus[]): string {
       peer.status?.data?.rttMs === undefined ? '-' : `${peer.status.data.rttMs.toFixed(1)} ms`,
     ]),
   )
-  const sections = [renderTable([['CLUSTER', 'MESH', 'TRUST', 'CONTROL-PLANE', 'FEDERATION', 'EAST-WEST', 'EXPORTS', 'IMPORTS'], ...overview])]
+  const sections = [
+    renderTable([
+      ['CLUSTER', 'MESH', 'TRUST', 'CONTROL-PLANE', 'FEDERATION', 'EAST-WEST', 'EXPORTS', 'IMPORTS'],
+      ...overview,
+    ]),
+  ]
   if (peers.length > 0) sections.push(renderTable([['LINK', 'SYNC', 'DATA', 'RTT'], ...peers]))
   const imports = importRows(clusters)
   if (imports.length > 0) sections.push(renderTable([['SERVICE', 'EXPORTED BY', 'KNOWN IN'], ...imports]))

@@ -41,10 +41,16 @@ export async function initTrust(client: KubeClient): Promise<string> {
   const config = await client.get(CONFIG_MAPS, OBJECTS.meshConfig, SYSTEM_NAMESPACE)
   const mesh = config?.data?.['mesh']
   if (mesh === undefined) {
-    throw new MeshError('NOT_INSTALLED', `ConfigMap ${SYSTEM_NAMESPACE}/${OBJECTS.meshConfig} is not there: the mesh is not installed in this cluster`)
+    throw new MeshError(
+      'NOT_INSTALLED',
+      `ConfigMap ${SYSTEM_NAMESPACE}/${OBJECTS.meshConfig} is not there: the mesh is not installed in this cluster`,
+    )
   }
   if ((await client.get(SECRETS, OBJECTS.root, SYSTEM_NAMESPACE)) !== undefined) {
-    throw new MeshError('ROOT_EXISTS', `Secret ${SYSTEM_NAMESPACE}/${OBJECTS.root} exists: this cluster is the signer of mesh ${mesh} already`)
+    throw new MeshError(
+      'ROOT_EXISTS',
+      `Secret ${SYSTEM_NAMESPACE}/${OBJECTS.root} exists: this cluster is the signer of mesh ${mesh} already`,
+    )
   }
   const root = createRoot({ mesh, nowMs: systemClock.now() })
   await client.create(SECRETS, {

@@ -42,7 +42,14 @@ beforeAll(async () => {
     cluster.gatewayAddress = `127.0.0.1:${relay.port}`
   }
   await writeFile(file, stringify(arrangement))
-  const run = await runDemo(['--config', file, '--state', join(directory, 'state'), '--report', join(directory, 'report.json')])
+  const run = await runDemo([
+    '--config',
+    file,
+    '--state',
+    join(directory, 'state'),
+    '--report',
+    join(directory, 'report.json'),
+  ])
   const report = JSON.parse(await readFile(join(directory, 'report.json'), 'utf8').catch(() => '{}')) as DemoReport
   outcome = { ...run, report }
 })
@@ -53,7 +60,9 @@ afterAll(async () => {
 })
 
 async function gatewayOf(cluster: string): Promise<{ host: string; port: number }> {
-  const client = createKubeClient(await kubeconfigConnection({ path: join(directory, 'state', 'kubeconfig'), context: cluster }))
+  const client = createKubeClient(
+    await kubeconfigConnection({ path: join(directory, 'state', 'kubeconfig'), context: cluster }),
+  )
   try {
     const service = await client.get(SERVICES, SYSTEM_ACCOUNTS.eastWest, SYSTEM_NAMESPACE)
     const host = service?.status?.loadBalancer?.ingress?.[0]?.ip
@@ -65,7 +74,9 @@ async function gatewayOf(cluster: string): Promise<{ host: string; port: number 
 }
 
 function runDemo(flags: readonly string[]): Promise<{ code: number | null; stderr: string }> {
-  const child = spawn(process.execPath, [join(repositoryRoot, 'dist/src/main.js'), 'demo', ...flags], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [join(repositoryRoot, 'dist/src/main.js'), 'demo', ...flags], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let stderr = ''
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
   child.stdout.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
@@ -101,7 +112,8 @@ describe('isthmus demo', () => {
     // The recording is real: it holds the outer handshakes, whose server names are in clear.
     expect(wire.includes('gateway.beta.bazaar.example')).toBe(true)
     expect(wire.length).toBeGreaterThan(200_000)
-    for (const hidden of [SECRET, 'x-shop-pods', 'basket-', 'stock-', 'traceparent']) expect(wire.includes(hidden), hidden).toBe(false)
+    for (const hidden of [SECRET, 'x-shop-pods', 'basket-', 'stock-', 'traceparent'])
+      expect(wire.includes(hidden), hidden).toBe(false)
   })
 
   it('leaves no process and no file behind', async () => {

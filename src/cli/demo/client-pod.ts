@@ -21,13 +21,19 @@ export interface ClientPod {
 /** Longest a log may be followed: longer than any run. */
 const FOLLOW_MS_MAX = 24 * 3_600_000
 
-export async function findClientPod(client: KubeClient, where: { namespace: string; deployment: string }): Promise<ClientPod> {
+export async function findClientPod(
+  client: KubeClient,
+  where: { namespace: string; deployment: string },
+): Promise<ClientPod> {
   const pods = await client.list(PODS, { namespace: where.namespace, labelSelector: `app=${where.deployment}` })
   const pod = pods.items.find(({ status }) => status?.podIP !== undefined)
   const port = pod?.spec.containers.find(({ name }) => name === where.deployment)?.ports?.[0]?.containerPort
   const { name } = pod?.metadata ?? {}
   if (pod?.status?.podIP === undefined || port === undefined || name === undefined) {
-    throw new MeshError('POD_UNKNOWN', `no running pod with label app=${where.deployment} and a container port in namespace ${where.namespace}`)
+    throw new MeshError(
+      'POD_UNKNOWN',
+      `no running pod with label app=${where.deployment} and a container port in namespace ${where.namespace}`,
+    )
   }
   return { name, namespace: where.namespace, ip: pod.status.podIP, port }
 }
@@ -40,14 +46,21 @@ export interface LoadState {
 /** Tells the pod to start, to warm up at a low rate, or to stop; answers how many requests it has sent since. */
 export function command(pod: ClientPod, verb: 'start' | 'warm-up' | 'stop'): Promise<LoadState> {
   return new Promise((resolve, reject) => {
-    const outgoing = request({ host: pod.ip, port: pod.port, path: `/${verb}`, method: 'POST', timeout: 5_000 }, (response) => {
-      const chunks: Buffer[] = []
-      response.on('data', (chunk: Buffer) => chunks.push(chunk))
-      response.on('error', reject)
-      response.on('end', () => resolve(JSON.parse(Buffer.concat(chunks).toString()) as LoadState))
-    })
+    const outgoing = request(
+      { host: pod.ip, port: pod.port, path: `/${verb}`, method: 'POST', timeout: 5_000 },
+      (response) => {
+        const chunks: Buffer[] = []
+        response.on('data', (chunk: Buffer) => chunks.push(chunk))
+        response.on('error', reject)
+        response.on('end', () => resolve(JSON.parse(Buffer.concat(chunks).toString()) as LoadState))
+      },
+    )
     outgoing.on('timeout', () => outgoing.destroy(new Error('no answer within 5 s')))
-    outgoing.on('error', (error) => reject(new MeshError('POD_UNKNOWN', `pod ${pod.namespace}/${pod.name} at ${pod.ip}:${pod.port}: ${error.message}`)))
+    outgoing.on('error', (error) =>
+      reject(
+        new MeshError('POD_UNKNOWN', `pod ${pod.namespace}/${pod.name} at ${pod.ip}:${pod.port}: ${error.message}`),
+      ),
+    )
     outgoing.end()
   })
 }

@@ -82,9 +82,13 @@ export async function openClusters({ demo, stateDir, log, progress, detached }: 
   }
 }
 
-async function open(cluster: LocalCluster, { local, demo }: { local: LocalClusters; demo: DemoConfig }): Promise<DemoClusterHandle> {
+async function open(
+  cluster: LocalCluster,
+  { local, demo }: { local: LocalClusters; demo: DemoConfig },
+): Promise<DemoClusterHandle> {
   const config = demo.clusters.find(({ name }) => name === cluster.name)
-  if (config === undefined) throw new MeshError('INTERNAL', `cluster ${cluster.name} was started and is not in the configuration`)
+  if (config === undefined)
+    throw new MeshError('INTERNAL', `cluster ${cluster.name} was started and is not in the configuration`)
   const connection = await kubeconfigConnection({ path: local.kubeconfigPath, context: cluster.kubeconfigContext })
   return {
     config,
@@ -95,7 +99,11 @@ async function open(cluster: LocalCluster, { local, demo }: { local: LocalCluste
     control: {
       killPods: async ({ namespace, labelSelector }) => {
         const { killed } = await cluster.control.killPods({ namespace, selector: labelSelector, hold: true })
-        if (killed.length === 0) throw new MeshError('DEMO_CONFIG', `no pod of ${namespace} in ${cluster.name} has the labels ${labelSelector}`)
+        if (killed.length === 0)
+          throw new MeshError(
+            'DEMO_CONFIG',
+            `no pod of ${namespace} in ${cluster.name} has the labels ${labelSelector}`,
+          )
       },
       cut: () => cluster.control.cut(),
       heal: () => cluster.control.heal(),

@@ -76,12 +76,15 @@ export function parseDemoConfig(source: string, file: string): z.infer<typeof de
 
 function checkNames(config: z.infer<typeof demoSchema>, file: string): void {
   const names = new Set(config.clusters.map(({ name }) => name))
-  if (names.size < config.clusters.length) throw new MeshError('DEMO_CONFIG', `${file}: two clusters have the same name`)
+  if (names.size < config.clusters.length)
+    throw new MeshError('DEMO_CONFIG', `${file}: two clusters have the same name`)
   const used = [config.signer, config.load.cluster, ...config.faults.map(({ cluster }) => cluster)]
   const unknown = used.find((name) => !names.has(name))
-  if (unknown !== undefined) throw new MeshError('DEMO_CONFIG', `${file}: "${unknown}" is not the name of a cluster in the file`)
+  if (unknown !== undefined)
+    throw new MeshError('DEMO_CONFIG', `${file}: "${unknown}" is not the name of a cluster in the file`)
   const service = config.faults.find((fault) => !config.services.includes(fault.service))?.service
-  if (service !== undefined) throw new MeshError('DEMO_CONFIG', `${file}: "${service}" is not one of services: ${config.services.join(', ')}`)
+  if (service !== undefined)
+    throw new MeshError('DEMO_CONFIG', `${file}: "${service}" is not one of services: ${config.services.join(', ')}`)
 }
 
 async function text(file: string): Promise<string> {

@@ -7,7 +7,12 @@ export function sumSourceRequests(exposition: string): number {
   let sum = 0
   for (const line of exposition.split('\n')) {
     if (!line.startsWith('istio_requests_total{') || !line.includes('reporter="source"')) continue
-    sum += Number(line.slice(line.lastIndexOf('}') + 1).trim().split(' ')[0])
+    sum += Number(
+      line
+        .slice(line.lastIndexOf('}') + 1)
+        .trim()
+        .split(' ')[0],
+    )
   }
   return sum
 }
@@ -22,7 +27,9 @@ export function scrape(podIp: string, port: number = PORTS.metrics): Promise<str
       response.on('end', () => resolve(Buffer.concat(chunks).toString()))
       response.on('error', reject)
     })
-    request.on('timeout', () => request.destroy(new Error(`${podIp}:${port} did not answer within ${SCRAPE_TIMEOUT_MS} ms`)))
+    request.on('timeout', () =>
+      request.destroy(new Error(`${podIp}:${port} did not answer within ${SCRAPE_TIMEOUT_MS} ms`)),
+    )
     request.on('error', reject)
   })
 }

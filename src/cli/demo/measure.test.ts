@@ -6,7 +6,12 @@ const locate = (pod: string): { service: string; cluster: string } | undefined =
   return service === undefined || cluster === undefined ? undefined : { service, cluster }
 }
 
-const seen = (startedAt: number, status: number, ...pods: string[]): Observation => ({ startedAt, endedAt: startedAt + 10, status, pods })
+const seen = (startedAt: number, status: number, ...pods: string[]): Observation => ({
+  startedAt,
+  endedAt: startedAt + 10,
+  status,
+  pods,
+})
 
 const FAULT = {
   name: 'kill',
@@ -42,7 +47,14 @@ describe('eventFigures', () => {
       FAULT,
       locate,
     )
-    expect(figures).toEqual({ event: 'kill', service: 'cart', shareBefore: 1, movedMs: 310, failedRequests: 1, shareHealed: 1 })
+    expect(figures).toEqual({
+      event: 'kill',
+      service: 'cart',
+      shareBefore: 1,
+      movedMs: 310,
+      failedRequests: 1,
+      shareHealed: 1,
+    })
   })
 
   it('counts a request that began before the fault and ended failed after it', () => {

@@ -34,7 +34,12 @@ export interface PhaseFigures {
 
 export function phaseFigures(observations: readonly Observation[], phase: Phase, locate: Locate): PhaseFigures {
   const inside = observations.filter(({ startedAt }) => startedAt >= phase.from && startedAt < phase.to)
-  return { name: phase.name, requests: inside.length, failed: inside.filter(isFailed).length, shares: sharesOf(inside, locate) }
+  return {
+    name: phase.name,
+    requests: inside.length,
+    failed: inside.filter(isFailed).length,
+    shares: sharesOf(inside, locate),
+  }
 }
 
 export const isFailed = ({ status }: Observation): boolean => status !== 200
@@ -83,7 +88,8 @@ export function eventFigures(observations: readonly Observation[], fault: FaultW
     const found = locate(pod)
     return found?.service === fault.service && found.cluster === fault.cluster
   }
-  const share = (phase: Phase): number => sharesOf(within(observations, phase), locate)[fault.service]?.[fault.cluster] ?? 0
+  const share = (phase: Phase): number =>
+    sharesOf(within(observations, phase), locate)[fault.service]?.[fault.cluster] ?? 0
   let movedMs = 0
   let failedRequests = 0
   for (const each of observations) {
@@ -93,7 +99,14 @@ export function eventFigures(observations: readonly Observation[], fault: FaultW
     if (failed || each.pods.some(isTarget)) movedMs = Math.max(movedMs, each.endedAt - fault.during.from)
   }
   const half = { ...fault.after, from: (fault.after.from + fault.after.to) / 2 }
-  return { event: fault.name, service: fault.service, shareBefore: share(fault.before), movedMs: Math.round(movedMs), failedRequests, shareHealed: share(half) }
+  return {
+    event: fault.name,
+    service: fault.service,
+    shareBefore: share(fault.before),
+    movedMs: Math.round(movedMs),
+    failedRequests,
+    shareHealed: share(half),
+  }
 }
 
 function within(observations: readonly Observation[], phase: Phase): Observation[] {

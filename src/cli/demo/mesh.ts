@@ -42,9 +42,13 @@ export async function buildMesh({ demo, clusters, clock, progress }: MeshSteps):
   const signer = clusters.find(({ config }) => config.name === demo.signer)
   if (signer === undefined) throw new MeshError('DEMO_CONFIG', `signer "${demo.signer}" is not a cluster`)
   await initTrust(signer.client)
-  progress(`mesh ${demo.mesh} installed in ${clusters.map(({ config }) => config.name).join(', ')}; root in ${demo.signer}`)
+  progress(
+    `mesh ${demo.mesh} installed in ${clusters.map(({ config }) => config.name).join(', ')}; root in ${demo.signer}`,
+  )
   await waitForGateway(signer, clock)
-  await Promise.all(clusters.filter((cluster) => cluster !== signer).map((cluster) => joinOne({ signer, cluster, clock })))
+  await Promise.all(
+    clusters.filter((cluster) => cluster !== signer).map((cluster) => joinOne({ signer, cluster, clock })),
+  )
   progress('joined with one-time tokens')
   await Promise.all(clusters.map((cluster) => applyFiles(cluster, demo.directory)))
   await Promise.all(clusters.map((cluster) => waitForWorkloads(cluster, { demo, clusters, clock })))
@@ -52,7 +56,14 @@ export async function buildMesh({ demo, clusters, clock, progress }: MeshSteps):
 
 async function install({ client, config, clustersetCidr }: RunningCluster, mesh: string): Promise<void> {
   const gateway = config.gatewayAddress === undefined ? {} : { gatewayAddress: config.gatewayAddress }
-  const manifests = installManifests({ cluster: config.name, mesh, image: IMAGE, clustersetCidr, logLevel: 'info', ...gateway })
+  const manifests = installManifests({
+    cluster: config.name,
+    mesh,
+    image: IMAGE,
+    clustersetCidr,
+    logLevel: 'info',
+    ...gateway,
+  })
   await applyManifests(client, manifests)
 }
 
@@ -60,14 +71,23 @@ async function install({ client, config, clustersetCidr }: RunningCluster, mesh:
 async function waitForGateway({ client, config }: RunningCluster, clock: Clock): Promise<void> {
   await waitFor(client, DEPLOYMENTS, {
     namespace: SYSTEM_NAMESPACE,
-    until: (found) => Object.values(SYSTEM_ACCOUNTS).every((name) => isAvailable(found.find((each) => each.metadata.name === name))),
+    until: (found) =>
+      Object.values(SYSTEM_ACCOUNTS).every((name) => isAvailable(found.find((each) => each.metadata.name === name))),
     what: `${Object.values(SYSTEM_ACCOUNTS).join(', ')} in ${config.name}`,
     timeoutMs: STEP_TIMEOUT_MS,
     clock,
   })
 }
 
-async function joinOne({ signer, cluster, clock }: { signer: RunningCluster; cluster: RunningCluster; clock: Clock }): Promise<void> {
+async function joinOne({
+  signer,
+  cluster,
+  clock,
+}: {
+  signer: RunningCluster
+  cluster: RunningCluster
+  clock: Clock
+}): Promise<void> {
   const token = await issueToken(signer.client, { cluster: cluster.config.name })
   await joinWithToken(cluster.client, { token, timeoutMs: STEP_TIMEOUT_MS, clock })
 }
@@ -82,7 +102,8 @@ export async function readManifests(file: string): Promise<readonly object[]> {
   })
   return parseAllDocuments(text).map((document, index) => {
     const problem = document.errors[0]
-    if (problem !== undefined) throw new MeshError('MANIFEST_INVALID', `${file}, document ${index + 1}: ${problem.message}`)
+    if (problem !== undefined)
+      throw new MeshError('MANIFEST_INVALID', `${file}, document ${index + 1}: ${problem.message}`)
     return document.toJS() as object
   })
 }
@@ -94,10 +115,17 @@ interface Readiness {
 }
 
 /** Every Deployment is available, every peer's data path is proven, every chain service is imported or local. */
-async function waitForWorkloads({ client, config }: RunningCluster, { demo, clusters, clock }: Readiness): Promise<void> {
+async function waitForWorkloads(
+  { client, config }: RunningCluster,
+  { demo, clusters, clock }: Readiness,
+): Promise<void> {
   const common = { timeoutMs: STEP_TIMEOUT_MS, clock }
   await Promise.all([
-    waitFor(client, DEPLOYMENTS, { ...common, until: (found) => found.every(isAvailable), what: `every Deployment in ${config.name}` }),
+    waitFor(client, DEPLOYMENTS, {
+      ...common,
+      until: (found) => found.every(isAvailable),
+      what: `every Deployment in ${config.name}`,
+    }),
     waitFor(client, CLUSTER_PEERS, {
       ...common,
       until: (found) => found.filter(({ status }) => status?.data?.state === 'Healthy').length >= clusters.length - 1,
@@ -112,6 +140,10 @@ async function waitForWorkloads({ client, config }: RunningCluster, { demo, clus
   ])
 }
 
-function isAvailable(deployment: { spec: { replicas?: number }; status?: { readyReplicas?: number; updatedReplicas?: number } } | undefined): boolean {
+function isAvailable(
+  deployment:
+    | { spec: { replicas?: number }; status?: { readyReplicas?: number; updatedReplicas?: number } }
+    | undefined,
+): boolean {
   return deployment !== undefined && (deployment.status?.readyReplicas ?? 0) >= (deployment.spec.replicas ?? 1)
 }

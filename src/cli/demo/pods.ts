@@ -32,7 +32,14 @@ export async function watchPods({ clusters, namespace, clock, signal }: PodsOpti
     clusters.map(async ({ name, client }) => {
       const list = await client.list(PODS, { namespace })
       list.items.forEach((pod) => remember(name, pod))
-      void follow({ client, namespace, clock, signal, from: list.metadata.resourceVersion, onPod: (pod) => remember(name, pod) })
+      void follow({
+        client,
+        namespace,
+        clock,
+        signal,
+        from: list.metadata.resourceVersion,
+        onPod: (pod) => remember(name, pod),
+      })
     }),
   )
   return (pod) => seen.get(pod)

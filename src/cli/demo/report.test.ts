@@ -16,15 +16,31 @@ const GOOD: ReportInput = {
   totalSeconds: 70,
 }
 
-const event = GOOD.events[0] ?? { event: '', service: '', shareBefore: 0, movedMs: 0, failedRequests: 0, shareHealed: 0 }
+const event = GOOD.events[0] ?? {
+  event: '',
+  service: '',
+  shareBefore: 0,
+  movedMs: 0,
+  failedRequests: 0,
+  shareHealed: 0,
+}
 
 describe('buildReport', () => {
   it('passes when every figure holds', () => {
-    expect(buildReport(GOOD)).toMatchObject({ passed: true, reasons: [], successRatio: 1, shares: { before: { cart: { east: 1 } } } })
+    expect(buildReport(GOOD)).toMatchObject({
+      passed: true,
+      reasons: [],
+      successRatio: 1,
+      shares: { before: { cart: { east: 1 } } },
+    })
   })
 
   it.each([
-    ['a low success ratio', { observations: [...Array.from({ length: 980 }, () => ok), ...Array.from({ length: 20 }, () => bad)] }, 'success ratio 0.9800'],
+    [
+      'a low success ratio',
+      { observations: [...Array.from({ length: 980 }, () => ok), ...Array.from({ length: 20 }, () => bad)] },
+      'success ratio 0.9800',
+    ],
     ['no request at all', { observations: [], proxyRequests: 0 }, 'no request was sent'],
     ['a slow move', { events: [{ ...event, movedMs: 5_001 }] }, '5001 ms to move'],
     ['a target that served little', { events: [{ ...event, shareBefore: 0.29 }] }, 'only 29.0 %'],
@@ -42,7 +58,12 @@ describe('buildReport', () => {
 
 describe('sumSourceRequests', () => {
   it('adds the source reporter only', () => {
-    const text = ['istio_requests_total{reporter="source",a="{"} 7', 'istio_requests_total{reporter="source",b="x"} 5 1700', 'istio_requests_total{reporter="destination"} 100', 'other{reporter="source"} 1'].join('\n')
+    const text = [
+      'istio_requests_total{reporter="source",a="{"} 7',
+      'istio_requests_total{reporter="source",b="x"} 5 1700',
+      'istio_requests_total{reporter="destination"} 100',
+      'other{reporter="source"} 1',
+    ].join('\n')
     expect(sumSourceRequests(text)).toBe(12)
   })
 })

@@ -71,29 +71,40 @@ export function buildReport(input: ReportInput): DemoReport {
 
 function ratioReasons({ requests, successRatio }: { requests: number; successRatio: number }): string[] {
   if (requests === 0) return ['no request was sent']
-  return successRatio < LIMITS.successRatioMin ? [`success ratio ${successRatio.toFixed(4)} is under ${LIMITS.successRatioMin}`] : []
+  return successRatio < LIMITS.successRatioMin
+    ? [`success ratio ${successRatio.toFixed(4)} is under ${LIMITS.successRatioMin}`]
+    : []
 }
 
 function eventReasons(event: EventFigures): string[] {
   const reasons: string[] = []
   if (event.shareBefore < LIMITS.shareBeforeMin) {
-    reasons.push(`${event.event}: the target served only ${percent(event.shareBefore)} of ${event.service} before the fault`)
+    reasons.push(
+      `${event.event}: the target served only ${percent(event.shareBefore)} of ${event.service} before the fault`,
+    )
   }
-  if (event.movedMs > LIMITS.movedMsMax) reasons.push(`${event.event}: traffic took ${event.movedMs} ms to move, over ${LIMITS.movedMsMax} ms`)
+  if (event.movedMs > LIMITS.movedMsMax)
+    reasons.push(`${event.event}: traffic took ${event.movedMs} ms to move, over ${LIMITS.movedMsMax} ms`)
   if (event.shareHealed < event.shareBefore * LIMITS.healedPartMin) {
-    reasons.push(`${event.event}: after the heal the target serves ${percent(event.shareHealed)} of ${event.service}, not again about ${percent(event.shareBefore)}`)
+    reasons.push(
+      `${event.event}: after the heal the target serves ${percent(event.shareHealed)} of ${event.service}, not again about ${percent(event.shareBefore)}`,
+    )
   }
   return reasons
 }
 
 function phaseReasons({ phases, requestsPerPhaseMin }: ReportInput): string[] {
-  return phases.filter(({ requests }) => requests < requestsPerPhaseMin).map(({ name, requests }) => `phase ${name} has ${requests} requests, under ${requestsPerPhaseMin}`)
+  return phases
+    .filter(({ requests }) => requests < requestsPerPhaseMin)
+    .map(({ name, requests }) => `phase ${name} has ${requests} requests, under ${requestsPerPhaseMin}`)
 }
 
 function counterReasons({ proxyRequests, forbidden }: ReportInput, requests: number): string[] {
   const reasons: string[] = []
   if (Math.abs(proxyRequests - requests) > requests * LIMITS.counterDifferenceMax) {
-    reasons.push(`the client's sidecar counted ${proxyRequests} requests, the client ${requests}: more than ${percent(LIMITS.counterDifferenceMax)} apart`)
+    reasons.push(
+      `the client's sidecar counted ${proxyRequests} requests, the client ${requests}: more than ${percent(LIMITS.counterDifferenceMax)} apart`,
+    )
   }
   if (forbidden > 0) reasons.push(`${forbidden} requests of the mesh to an API server were refused by RBAC`)
   return reasons
@@ -110,7 +121,12 @@ export function reportText(report: DemoReport): string {
     String(event.failedRequests),
     percent(event.shareHealed),
   ])
-  const phases = report.phases.map((phase) => [phase.name, String(phase.requests), String(phase.failed), sharesText(report.shares[phase.name] ?? {})])
+  const phases = report.phases.map((phase) => [
+    phase.name,
+    String(phase.requests),
+    String(phase.failed),
+    sharesText(report.shares[phase.name] ?? {}),
+  ])
   const lines = [
     renderTable([['PHASE', 'REQUESTS', 'FAILED', 'WHO ANSWERED'], ...phases]),
     '',

@@ -38,7 +38,13 @@ export async function runDemo(flags: DemoFlags): Promise<number> {
   const stateDir = flags.state ?? (await mkdtemp(join(tmpdir(), 'isthmus-demo-')))
   let clusters: DemoClusters | undefined
   try {
-    clusters = await openClusters({ demo, stateDir, log: createLog('demo', 'warn'), progress, detached: flags.keep === true })
+    clusters = await openClusters({
+      demo,
+      stateDir,
+      log: createLog('demo', 'warn'),
+      progress,
+      detached: flags.keep === true,
+    })
     const report = await measured({ demo, clusters, clock, signal: stop.signal, startedAt })
     if (stop.signal.aborted) return EXIT_INTERRUPTED
     if (flags.report !== undefined) await writeFile(flags.report, `${JSON.stringify(report, undefined, 2)}\n`)
@@ -59,7 +65,8 @@ function withFlags(demo: DemoConfig, flags: DemoFlags): DemoConfig {
   const order = flags.faults?.split(',').map(Number)
   const faults = order?.map((place) => {
     const fault = demo.faults[place - 1]
-    if (fault === undefined) throw new MeshError('USAGE', `--faults ${flags.faults}: the configuration has faults 1 to ${demo.faults.length}`)
+    if (fault === undefined)
+      throw new MeshError('USAGE', `--faults ${flags.faults}: the configuration has faults 1 to ${demo.faults.length}`)
     return fault
   })
   return {
@@ -144,7 +151,10 @@ async function firstAnswer(pod: ClientPod, { observations, clock, signal }: Firs
   await settle(pod, { observations, clock, signal })
   if (isWarm || signal.aborted) return
   const last = observations.at(-1)
-  throw new MeshError('WAIT_TIMEOUT', `the client's requests did not succeed within ${WARM_UP_TIMEOUT_MS / 1_000} s; the last one ended with ${last?.status ?? 'nothing'}`)
+  throw new MeshError(
+    'WAIT_TIMEOUT',
+    `the client's requests did not succeed within ${WARM_UP_TIMEOUT_MS / 1_000} s; the last one ended with ${last?.status ?? 'nothing'}`,
+  )
 }
 
 const SETTLE_TIMEOUT_MS = 12_000

@@ -58,7 +58,12 @@ export function tableOf({ phase, observations, locate }: ViewSource, now: number
   const rows = Object.entries(sharesOf(recent, locate)).flatMap(([service, byCluster]) =>
     Object.entries(byCluster)
       .sort(([left], [right]) => left.localeCompare(right))
-      .map(([cluster, share]) => [service, cluster, '█'.repeat(Math.round(share * BAR_WIDTH)).padEnd(BAR_WIDTH), percent(share).padStart(7)]),
+      .map(([cluster, share]) => [
+        service,
+        cluster,
+        '█'.repeat(Math.round(share * BAR_WIDTH)).padEnd(BAR_WIDTH),
+        percent(share).padStart(7),
+      ]),
   )
   const failed = recent.filter(isFailed).length
   return [

@@ -13,7 +13,11 @@ import { workloadManifests, type InstallOptions } from './workloads.ts'
 export function installManifests(options: InstallOptions): readonly object[] {
   checkNames(options)
   return [
-    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: SYSTEM_NAMESPACE, labels: { 'istio-injection': 'disabled' } } },
+    {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: SYSTEM_NAMESPACE, labels: { 'istio-injection': 'disabled' } },
+    },
     ...mcsCrds(),
     ...ownCrds(),
     {
@@ -33,11 +37,18 @@ function checkNames(options: InstallOptions): void {
   const wrong = gatewayAddress?.split(',').find((address) => parseHostPort(address) === undefined)
   if (wrong !== undefined) throw new MeshError('USAGE', `--gateway-address ${wrong} is not host:port`)
   if (!isLabel(cluster)) {
-    throw new MeshError('USAGE', `cluster name "${options.cluster}" is not an RFC 1123 label (a-z, 0-9, '-', at most 63 characters)`)
+    throw new MeshError(
+      'USAGE',
+      `cluster name "${options.cluster}" is not an RFC 1123 label (a-z, 0-9, '-', at most 63 characters)`,
+    )
   }
-  if (!isSubdomain(mesh)) throw new MeshError('USAGE', `mesh name "${options.mesh}" is not an RFC 1123 subdomain, such as demo.mesh`)
+  if (!isSubdomain(mesh))
+    throw new MeshError('USAGE', `mesh name "${options.mesh}" is not an RFC 1123 subdomain, such as demo.mesh`)
   if (`${cluster}.${mesh}`.length > TRUST_DOMAIN_BYTES_MAX) {
-    throw new MeshError('USAGE', `trust domain ${cluster}.${mesh} is longer than ${TRUST_DOMAIN_BYTES_MAX} bytes; choose shorter names`)
+    throw new MeshError(
+      'USAGE',
+      `trust domain ${cluster}.${mesh} is longer than ${TRUST_DOMAIN_BYTES_MAX} bytes; choose shorter names`,
+    )
   }
 }
 

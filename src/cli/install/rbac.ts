@@ -26,15 +26,30 @@ export const CONTROL_PLANE_CLUSTER_RULES: readonly Rule[] = [
   ...WATCHED_BY_BOTH,
   // The serving root goes into every namespace, where sidecars mount it.
   { apiGroups: [''], resources: ['configmaps'], verbs: ['create'] },
-  { apiGroups: [''], resources: ['configmaps'], verbs: ['get', 'update', 'patch'], resourceNames: [OBJECTS.servingRoot] },
+  {
+    apiGroups: [''],
+    resources: ['configmaps'],
+    verbs: ['get', 'update', 'patch'],
+    resourceNames: [OBJECTS.servingRoot],
+  },
   { apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] },
 ]
 
 export const CONTROL_PLANE_RULES: readonly Rule[] = [
   { apiGroups: [''], resources: ['secrets'], verbs: ['create'] },
-  { apiGroups: [''], resources: ['secrets'], verbs: ['get', 'update', 'patch'], resourceNames: [OBJECTS.caKey, OBJECTS.servingCa] },
+  {
+    apiGroups: [''],
+    resources: ['secrets'],
+    verbs: ['get', 'update', 'patch'],
+    resourceNames: [OBJECTS.caKey, OBJECTS.servingCa],
+  },
   // Watching one ConfigMap by name needs list and watch on that name only.
-  { apiGroups: [''], resources: ['configmaps'], verbs: [...READ, 'update', 'patch'], resourceNames: [OBJECTS.caRequest] },
+  {
+    apiGroups: [''],
+    resources: ['configmaps'],
+    verbs: [...READ, 'update', 'patch'],
+    resourceNames: [OBJECTS.caRequest],
+  },
   { apiGroups: [''], resources: ['configmaps'], verbs: READ, resourceNames: [OBJECTS.trust, OBJECTS.meshConfig] },
   { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: READ, resourceNames: [OBJECTS.federationLease] },
 ]
@@ -43,7 +58,11 @@ export const FEDERATION_CLUSTER_RULES: readonly Rule[] = [
   ...WATCHED_BY_BOTH,
   { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['create', 'update', 'patch', 'delete'] },
   { apiGroups: [MCS], resources: ['serviceimports'], verbs: ['create', 'update', 'patch', 'delete'] },
-  { apiGroups: [MCS], resources: ['serviceimports/status', 'serviceexports/status'], verbs: ['get', 'update', 'patch'] },
+  {
+    apiGroups: [MCS],
+    resources: ['serviceimports/status', 'serviceexports/status'],
+    verbs: ['get', 'update', 'patch'],
+  },
   { apiGroups: [MCS], resources: ['serviceexports', 'serviceexports/finalizers'], verbs: ['update', 'patch'] },
   { apiGroups: [OWN], resources: ['clusterpeers'], verbs: ['create', 'update', 'patch', 'delete'] },
   { apiGroups: [OWN], resources: ['clusterpeers/status'], verbs: ['get', 'update', 'patch'] },
@@ -59,9 +78,19 @@ export const FEDERATION_RULES: readonly Rule[] = [
     resourceNames: [OBJECTS.root, OBJECTS.join, OBJECTS.joinTokens],
   },
   { apiGroups: [''], resources: ['configmaps'], verbs: ['create'] },
-  { apiGroups: [''], resources: ['configmaps'], verbs: [...READ, 'update', 'patch'], resourceNames: [OBJECTS.trust, OBJECTS.caRequest, OBJECTS.meshConfig, OBJECTS.federationState] },
+  {
+    apiGroups: [''],
+    resources: ['configmaps'],
+    verbs: [...READ, 'update', 'patch'],
+    resourceNames: [OBJECTS.trust, OBJECTS.caRequest, OBJECTS.meshConfig, OBJECTS.federationState],
+  },
   { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
-  { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'list', 'watch', 'update', 'patch'], resourceNames: [OBJECTS.federationLease] },
+  {
+    apiGroups: ['coordination.k8s.io'],
+    resources: ['leases'],
+    verbs: ['get', 'list', 'watch', 'update', 'patch'],
+    resourceNames: [OBJECTS.federationLease],
+  },
 ]
 
 export function clusterRole(account: string, rules: readonly Rule[]): readonly object[] {
@@ -79,7 +108,12 @@ export function clusterRole(account: string, rules: readonly Rule[]): readonly o
 
 export function role(account: string, rules: readonly Rule[]): readonly object[] {
   return [
-    { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'Role', metadata: { name: account, namespace: SYSTEM_NAMESPACE }, rules },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'Role',
+      metadata: { name: account, namespace: SYSTEM_NAMESPACE },
+      rules,
+    },
     {
       apiVersion: 'rbac.authorization.k8s.io/v1',
       kind: 'RoleBinding',

@@ -1,5 +1,14 @@
 /** Deployments and Services of the mesh's own parts: control plane, federation controller, east-west gateway. */
-import { ANNOTATIONS, CA_AUDIENCE, OBJECTS, PROXY_STATE_PATH, SERVING_ROOT_PATH, SYSTEM_ACCOUNTS, SYSTEM_NAMESPACE, TOKEN_PATH } from '../../model/names.ts'
+import {
+  ANNOTATIONS,
+  CA_AUDIENCE,
+  OBJECTS,
+  PROXY_STATE_PATH,
+  SERVING_ROOT_PATH,
+  SYSTEM_ACCOUNTS,
+  SYSTEM_NAMESPACE,
+  TOKEN_PATH,
+} from '../../model/names.ts'
 import { PORTS } from '../../model/ports.ts'
 
 export interface InstallOptions {
@@ -39,7 +48,11 @@ export function workloadManifests(options: InstallOptions): readonly object[] {
     {
       name: SYSTEM_ACCOUNTS.federation,
       args: ['federation'],
-      ports: [port('tls-peer', PORTS.federationPeer), port('tls-join', PORTS.federationJoin), port('http-monitoring', PORTS.controlMetrics)],
+      ports: [
+        port('tls-peer', PORTS.federationPeer),
+        port('tls-join', PORTS.federationJoin),
+        port('http-monitoring', PORTS.controlMetrics),
+      ],
       env: { ...common, ISTHMUS_CONTROL_PLANE: CONTROL_PLANE_ADDRESS, ISTHMUS_CLUSTERSET_CIDR: options.clustersetCidr },
       hasIdentity: true,
     },
@@ -57,7 +70,12 @@ export function workloadManifests(options: InstallOptions): readonly object[] {
       { name: 'grpc-xds', port: PORTS.xds },
       { name: 'http-monitoring', port: PORTS.controlMetrics },
     ]),
-    service(SYSTEM_ACCOUNTS.eastWest, 'LoadBalancer', [{ name: 'tls-eastwest', port: PORTS.eastWest }], gatewayAnnotations(options)),
+    service(
+      SYSTEM_ACCOUNTS.eastWest,
+      'LoadBalancer',
+      [{ name: 'tls-eastwest', port: PORTS.eastWest }],
+      gatewayAnnotations(options),
+    ),
   ]
 }
 
@@ -73,12 +91,21 @@ function gatewayAnnotations({ gatewayAddress }: InstallOptions): Readonly<Record
   return gatewayAddress === undefined ? {} : { [ANNOTATIONS.gatewayAddress]: gatewayAddress }
 }
 
-function service(name: string, type: string, ports: readonly { name: string; port: number }[], annotations: Readonly<Record<string, string>> = {}): object {
+function service(
+  name: string,
+  type: string,
+  ports: readonly { name: string; port: number }[],
+  annotations: Readonly<Record<string, string>> = {},
+): object {
   return {
     apiVersion: 'v1',
     kind: 'Service',
     metadata: { name, namespace: SYSTEM_NAMESPACE, labels: { app: name }, annotations },
-    spec: { type, selector: { app: name }, ports: ports.map(({ name, port }) => ({ name, port, targetPort: port, protocol: 'TCP' })) },
+    spec: {
+      type,
+      selector: { app: name },
+      ports: ports.map(({ name, port }) => ({ name, port, targetPort: port, protocol: 'TCP' })),
+    },
   }
 }
 
@@ -101,7 +128,12 @@ function podSpec(part: Part, image: string): object {
     serviceAccountName: part.name,
     // The gateway asks the API server nothing.
     automountServiceAccountToken: part.name !== SYSTEM_ACCOUNTS.eastWest,
-    securityContext: { runAsNonRoot: true, runAsUser: 1337, runAsGroup: 1337, seccompProfile: { type: 'RuntimeDefault' } },
+    securityContext: {
+      runAsNonRoot: true,
+      runAsUser: 1337,
+      runAsGroup: 1337,
+      seccompProfile: { type: 'RuntimeDefault' },
+    },
     containers: [
       {
         name: part.name.replace('isthmus-', ''),
@@ -109,7 +141,11 @@ function podSpec(part: Part, image: string): object {
         args: part.args,
         ports: part.ports,
         env: [...downward(), ...Object.entries(part.env ?? {}).map(([name, value]) => ({ name, value }))],
-        readinessProbe: { httpGet: { path: '/healthz/ready', port: PORTS.readiness }, periodSeconds: 1, failureThreshold: 3 },
+        readinessProbe: {
+          httpGet: { path: '/healthz/ready', port: PORTS.readiness },
+          periodSeconds: 1,
+          failureThreshold: 3,
+        },
         securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
         ...(mounts.length === 0 ? {} : { volumeMounts: mounts.map(({ name, mountPath }) => ({ name, mountPath })) }),
       },
@@ -135,9 +171,19 @@ function identityMounts(): readonly { name: string; mountPath: string; source: o
     {
       name: 'isthmus-token',
       mountPath: parentOf(TOKEN_PATH),
-      source: { projected: { sources: [{ serviceAccountToken: { path: 'token', audience: CA_AUDIENCE, expirationSeconds: TOKEN_SECONDS } }] } },
+      source: {
+        projected: {
+          sources: [
+            { serviceAccountToken: { path: 'token', audience: CA_AUDIENCE, expirationSeconds: TOKEN_SECONDS } },
+          ],
+        },
+      },
     },
-    { name: 'isthmus-serving-root', mountPath: parentOf(SERVING_ROOT_PATH), source: { configMap: { name: OBJECTS.servingRoot } } },
+    {
+      name: 'isthmus-serving-root',
+      mountPath: parentOf(SERVING_ROOT_PATH),
+      source: { configMap: { name: OBJECTS.servingRoot } },
+    },
   ]
 }
 

@@ -23,14 +23,21 @@ export async function join(client: KubeClient, { tokenFile, timeoutMs, progress 
 }
 
 /** Refuses a bad, expired or foreign token before anything is written. */
-export async function joinWithToken(client: KubeClient, options: { token: string; timeoutMs: number; clock: Clock }): Promise<void> {
+export async function joinWithToken(
+  client: KubeClient,
+  options: { token: string; timeoutMs: number; clock: Clock },
+): Promise<void> {
   const token = parseJoinToken(options.token)
   const config = await client.get(CONFIG_MAPS, OBJECTS.meshConfig, SYSTEM_NAMESPACE)
   const { mesh, cluster } = config?.data ?? {}
-  if (mesh === undefined || cluster === undefined) throw new MeshError('NOT_INSTALLED', 'the mesh is not installed in this cluster')
+  if (mesh === undefined || cluster === undefined)
+    throw new MeshError('NOT_INSTALLED', 'the mesh is not installed in this cluster')
   checkJoinToken(token, { mesh, cluster, nowMs: options.clock.now() })
   if ((await client.get(SECRETS, OBJECTS.join, SYSTEM_NAMESPACE)) !== undefined) {
-    throw new MeshError('JOIN_UNDER_WAY', `Secret ${SYSTEM_NAMESPACE}/${OBJECTS.join} exists: cluster ${cluster} is joining already`)
+    throw new MeshError(
+      'JOIN_UNDER_WAY',
+      `Secret ${SYSTEM_NAMESPACE}/${OBJECTS.join} exists: cluster ${cluster} is joining already`,
+    )
   }
   await client.create(SECRETS, {
     apiVersion: 'v1',
@@ -41,7 +48,8 @@ export async function joinWithToken(client: KubeClient, options: { token: string
   })
   try {
     await waitFor(client, CLUSTER_PEERS, {
-      until: (peers) => peers.some((peer) => peer.metadata.name === token.issuer && peer.status?.sync?.state === 'Connected'),
+      until: (peers) =>
+        peers.some((peer) => peer.metadata.name === token.issuer && peer.status?.sync?.state === 'Connected'),
       what: `cluster ${cluster} to be connected to ${token.issuer}`,
       timeoutMs: options.timeoutMs,
       clock: options.clock,

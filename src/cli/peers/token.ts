@@ -21,10 +21,14 @@ export async function issueToken(client: KubeClient, request: TokenRequest): Pro
     client.get(SERVICES, SYSTEM_ACCOUNTS.eastWest, SYSTEM_NAMESPACE),
   ])
   const { mesh, cluster: issuer } = config?.data ?? {}
-  if (mesh === undefined || issuer === undefined) throw new MeshError('NOT_INSTALLED', 'the mesh is not installed in this cluster')
+  if (mesh === undefined || issuer === undefined)
+    throw new MeshError('NOT_INSTALLED', 'the mesh is not installed in this cluster')
   const rootPem = root?.data?.['root.crt']
   if (rootPem === undefined) {
-    throw new MeshError('NOT_SIGNER', `cluster ${issuer} does not hold the root of mesh ${mesh}, so it cannot let others join`)
+    throw new MeshError(
+      'NOT_SIGNER',
+      `cluster ${issuer} does not hold the root of mesh ${mesh}, so it cannot let others join`,
+    )
   }
   const { text, record } = createJoinToken({
     mesh,
@@ -46,7 +50,10 @@ function gatewayAddresses(service: Service | undefined): readonly string[] {
   const ingress = service?.status?.loadBalancer?.ingress ?? []
   const hosts = ingress.map(({ ip, hostname }) => ip ?? hostname).filter((host) => host !== undefined)
   if (hosts.length === 0) {
-    throw new MeshError('GATEWAY_ADDRESS', `Service ${SYSTEM_NAMESPACE}/${SYSTEM_ACCOUNTS.eastWest} has no load balancer address yet`)
+    throw new MeshError(
+      'GATEWAY_ADDRESS',
+      `Service ${SYSTEM_NAMESPACE}/${SYSTEM_ACCOUNTS.eastWest} has no load balancer address yet`,
+    )
   }
   return hosts.map((host) => `${host.includes(':') ? `[${host}]` : host}:${PORTS.eastWest}`)
 }
@@ -54,7 +61,12 @@ function gatewayAddresses(service: Service | undefined): readonly string[] {
 /** Two operators may issue at once: the first creates the Secret, whoever comes second adds to it. */
 async function remember(client: KubeClient, record: JoinTokenRecord): Promise<void> {
   const add = (): Promise<Secret> =>
-    client.patch(SECRETS, { name: OBJECTS.joinTokens, namespace: SYSTEM_NAMESPACE }, { data: joinRecordData(record) }, { type: 'merge' })
+    client.patch(
+      SECRETS,
+      { name: OBJECTS.joinTokens, namespace: SYSTEM_NAMESPACE },
+      { data: joinRecordData(record) },
+      { type: 'merge' },
+    )
   if ((await client.get(SECRETS, OBJECTS.joinTokens, SYSTEM_NAMESPACE)) !== undefined) {
     await add()
     return

@@ -1,20 +1,28 @@
 /** Tables of `isthmus proxy-config`: the dump's resources as rows, the first row the header. Pure. */
-import type { Cluster, FilterChain, Listener, LoadAssignment, RouteTable, ValidationContext } from '../../model/config.ts'
+import type {
+  Cluster,
+  FilterChain,
+  Listener,
+  LoadAssignment,
+  RouteTable,
+  ValidationContext,
+} from '../../model/config.ts'
 
-/** Body of the proxy's `/config_dump`. */
+type ByName<T> = Readonly<Record<string, T>>
+
+/** Body of the proxy's `/config_dump`: resources by name. */
 export interface ConfigDump {
-  readonly version: string
-  readonly listeners: readonly Listener[]
-  readonly routes: readonly RouteTable[]
-  readonly clusters: readonly Cluster[]
-  readonly endpoints: readonly LoadAssignment[]
-  readonly secrets: readonly ValidationContext[]
+  readonly listeners: ByName<Listener>
+  readonly routes: ByName<RouteTable>
+  readonly clusters: ByName<Cluster>
+  readonly endpoints: ByName<LoadAssignment>
+  readonly secrets: ByName<ValidationContext>
 }
 
 type Rows = readonly (readonly string[])[]
 
 export function listenerRows({ listeners }: ConfigDump): Rows {
-  const rows = listeners.flatMap((listener) =>
+  const rows = Object.values(listeners).flatMap((listener) =>
     listener.chains.map((chain) => [
       listener.name,
       `${listener.address}:${listener.port}`,
@@ -32,7 +40,7 @@ function destinationOf({ filter }: FilterChain): string {
 }
 
 export function routeRows({ routes }: ConfigDump): Rows {
-  const rows = routes.flatMap((table) =>
+  const rows = Object.values(routes).flatMap((table) =>
     table.hosts.flatMap((host) =>
       host.routes.map((route) => [
         table.name,
@@ -47,7 +55,7 @@ export function routeRows({ routes }: ConfigDump): Rows {
 }
 
 export function clusterRows({ clusters }: ConfigDump): Rows {
-  const rows = clusters.map((cluster) => [
+  const rows = Object.values(clusters).map((cluster) => [
     cluster.name,
     cluster.endpoints === 'eds' ? 'EDS' : 'STATIC',
     cluster.lb,
@@ -57,7 +65,7 @@ export function clusterRows({ clusters }: ConfigDump): Rows {
 }
 
 export function endpointRows({ endpoints }: ConfigDump): Rows {
-  const rows = endpoints.flatMap((assignment) =>
+  const rows = Object.values(endpoints).flatMap((assignment) =>
     assignment.localities.flatMap((group) =>
       group.endpoints.map((endpoint) => [
         `${endpoint.address}:${endpoint.port}`,
@@ -75,7 +83,7 @@ export function endpointRows({ endpoints }: ConfigDump): Rows {
 }
 
 export function secretRows({ secrets }: ConfigDump): Rows {
-  const rows = secrets.flatMap((secret) =>
+  const rows = Object.values(secrets).flatMap((secret) =>
     Object.entries(secret.roots).map(([trustDomain, roots]) => [
       secret.name,
       trustDomain,

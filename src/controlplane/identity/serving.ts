@@ -46,7 +46,11 @@ export class ServingCertificate implements experimental.CertificateProvider {
 
   addIdentityCertificateListener(listener: Listener): void {
     this.#listeners.add(listener)
-    listener(this.#current)
+    // grpc-js puts its own watcher in place after this call returns: an answer given now would be lost, and with it
+    // every handshake until the next renewal.
+    queueMicrotask(() => {
+      if (this.#listeners.has(listener)) listener(this.#current)
+    })
   }
 
   removeIdentityCertificateListener(listener: Listener): void {
