@@ -18,6 +18,7 @@ import { authorize } from './auth/rbac.ts'
 import { createTokenAuthority, type TokenSpec } from './auth/tokens.ts'
 import { MASTERS } from './auth/user.ts'
 import { bootstrap, restore } from './bootstrap.ts'
+import { expireEvents } from './event-expiry.ts'
 import { dispatch } from './handlers/dispatch.ts'
 import { TOKEN_ISSUER } from './handlers/documents.ts'
 import type { ApiContext, LogReader } from './handlers/scope.ts'
@@ -80,7 +81,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const store = openStore(options)
   try {
     const registry = new KindRegistry(BUILTIN_KINDS)
-    const clusterIps = new ClusterIpAllocator(options.serviceCidr, random)
+    const clusterIps = serviceAddresses(options)
     const tokens = createTokenAuthority({ keyPath: join(stateDir, 'service-account.key'), issuer: TOKEN_ISSUER, clock })
     const rules: RuleContext = { store, registry, clusterIps, clock, random, dryRun: false, warn: () => {} }
     restore(rules)
@@ -111,7 +112,8 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     const ca = loadOrCreateClusterCa({ path: join(stateDir, 'ca.pem'), commonName: 'kubernetes-ca', clock })
     const serving = issueServerCertificate(ca, serverNames(host, clusterIps.apiServerIp), clock)
     const listener = await listening(options, { serving, ca, context })
-    writing(options, () => bootstrap(rules, { host, port: listener.port }))
+    await firstObjects(options, rules, listener)
+    closing.signal.addEventListener('abort', expireEvents(store, clock, log), { once: true })
     return running(options, { context, ca, listener, hooks, closing })
   } catch (error) {
     store.close()
@@ -124,6 +126,17 @@ interface Hooks {
   forbidden: number
 }
 
+/** An address must not mean a Service's ClusterIP and another's load balancer at once. */
+function serviceAddresses({ serviceCidr, loadBalancerCidr, random }: ApiServerOptions): ClusterIpAllocator {
+  const clusterIps = new ClusterIpAllocator(serviceCidr, random)
+  if (clusterIps.overlaps(new ClusterIpAllocator(loadBalancerCidr, random)))
+    throw new MeshError(
+      'LOCAL_CONFIG',
+      `the ranges ${serviceCidr} (services) and ${loadBalancerCidr} (load balancers) overlap`,
+    )
+  return clusterIps
+}
+
 function openStore({ stateDir, clock, log }: ApiServerOptions): Store {
   try {
     return Store.open({ directory: join(stateDir, 'store'), clock, log })
@@ -132,10 +145,11 @@ function openStore({ stateDir, clock, log }: ApiServerOptions): Store {
   }
 }
 
-function writing(options: ApiServerOptions, write: () => void): void {
+async function firstObjects(options: ApiServerOptions, rules: RuleContext, listener: Listener): Promise<void> {
   try {
-    write()
+    bootstrap(rules, { host: options.host, port: listener.port })
   } catch (error) {
+    await listener.close()
     throw MeshError.from(error, 'LOCAL_STATE', `the state in ${options.stateDir} cannot be written`)
   }
 }

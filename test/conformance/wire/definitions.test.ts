@@ -186,6 +186,8 @@ describe('CustomResourceDefinition', () => {
     }
     await world.ask('POST', path, { body })
     await world.ask('DELETE', `${CRDS}/holds.example.dev`)
+    const late = await world.ask('POST', path, { body: { ...body, metadata: { name: 'late' } } })
+    expect(late.code, 'nothing new while the definition goes').toBe(405)
     await world.watch(`${path}?watch=true`, (seen) =>
       seen.some(({ object }) => object.metadata.deletionTimestamp !== undefined),
     )

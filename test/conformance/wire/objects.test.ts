@@ -93,6 +93,12 @@ describe('create', () => {
       code: 201,
       json: { data: { k: 'two\nlines\n' } },
     })
+    const twice = 'metadata: {name: z}\ndata: {}\ndata: {a: b}\n'
+    const strict = `${ns}/configmaps?fieldValidation=Strict`
+    expect((await world.ask('POST', strict, { body: twice, type: 'application/yaml' })).code).toBe(400)
+    expect((await world.ask('POST', strict, { body: 'a: [', type: 'application/yaml' })).code).toBe(400)
+    const bomb = `a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c]`
+    expect((await world.ask('POST', strict, { body: bomb, type: 'application/yaml' })).code).toBe(400)
   })
 
   it('refuses bodies that are no object, too large or of an unknown type', async () => {
@@ -317,5 +323,11 @@ describe('paths', () => {
       expect((await world.ask('GET', path)).code, path).toBe(404)
     expect((await world.ask('GET', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews')).code).toBe(405)
     expect((await world.ask('DELETE', '/version')).code).toBe(405)
+    expect((await world.ask('POST', '/api/v1/configmaps', { body: configMap('a') })).code).toBe(405)
+    expect((await world.ask('PUT', '/api/v1/namespaces/default/configmaps', { body: configMap('a') })).code).toBe(405)
+    expect((await world.ask('POST', '/api/v1/namespaces/default/configmaps/a', { body: configMap('a') })).code).toBe(
+      405,
+    )
+    expect((await world.ask('DELETE', '/api/v1/configmaps')).code).toBe(405)
   })
 })

@@ -16,9 +16,9 @@ export async function sendLogs(scope: Scope): Promise<void> {
   if (read === undefined) throw new ApiError(503, 'ServiceUnavailable', 'no node agent offers logs on this server')
   const stop = new AbortController()
   scope.response.on('close', () => stop.abort())
-  scope.context.closing.addEventListener('abort', () => stop.abort(), { once: true })
-  const chunks = read(scope.info.namespace, scope.info.name, container, logOptions(scope, stop.signal))
-  await stream(scope, chunks)
+  // Following a log lasts until the container ends: the server's own end must end it too.
+  const signal = AbortSignal.any([stop.signal, scope.context.closing])
+  await stream(scope, read(scope.info.namespace, scope.info.name, container, logOptions(scope, signal)))
 }
 
 /** Pods with one container need not name it; sidecars make it ambiguous, and the error lists the choices. */

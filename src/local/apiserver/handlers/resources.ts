@@ -18,7 +18,8 @@ import { bindPod, createObject, updateObject } from './write.ts'
 export async function handleResource(exchange: Exchange): Promise<void> {
   const { info, context } = exchange
   const served = context.registry.served(info.group, info.version, info.plural)
-  if (served === undefined || !placeIsRight(served.kind, exchange)) throw pathNotFound()
+  if (served === undefined) throw pathNotFound()
+  checkPlace(served.kind, exchange)
   // `/namespaces/x` speaks of the Namespace itself, which lies in none.
   const place = served.kind.namespaced ? info : { ...info, namespace: '' }
   const scope: Scope = { ...exchange, ...served, info: place, dryRun: isDryRun(exchange.query, {}) }
@@ -47,12 +48,22 @@ export async function handleResource(exchange: Exchange): Promise<void> {
   }
 }
 
-/** Namespaced kinds may be listed and watched over all namespaces; everything else says its namespace in the URL. */
-function placeIsRight(kind: Kind, { info }: Exchange): boolean {
+/** Verbs that act on one object by the name in the URL, and those that act on all there are. */
+const NAMED_VERBS = new Set(['get', 'update', 'patch', 'delete'])
+
+/**
+ * The URL must fit the kind: a namespaced one says its namespace, unless it is read over all of them. What the URL
+ * cannot mean is 404; what it could, with another method, 405.
+ */
+function checkPlace(kind: Kind, { info }: Exchange): void {
   const isNamespaceItself = kind.group === '' && kind.plural === 'namespaces'
-  if (!kind.namespaced) return info.namespace === '' || isNamespaceItself
-  if (info.namespace !== '') return true
-  return info.name === '' && (info.verb === 'list' || info.verb === 'watch')
+  if (!kind.namespaced && info.namespace !== '' && !isNamespaceItself) throw pathNotFound()
+  if (kind.namespaced && info.namespace === '') {
+    if (info.name !== '') throw pathNotFound()
+    if (info.verb !== 'list' && info.verb !== 'watch') throw methodNotAllowed()
+  }
+  const wantsName = NAMED_VERBS.has(info.verb)
+  if (wantsName !== (info.name !== '') && info.verb !== 'watch' && info.subresource === '') throw methodNotAllowed()
 }
 
 async function body(scope: Scope): Promise<Buffer> {

@@ -2,7 +2,6 @@
 import { negotiate, type Answer, type Form } from '../http/negotiation.ts'
 import { isTrue } from '../http/request-info.ts'
 import { sendJson, sendYaml } from '../http/response.ts'
-import { apiVersionOf } from '../kinds/kind.ts'
 import type { ApiObject, JsonObject } from '../object.ts'
 import { tableOf } from '../table/table.ts'
 import { listOnWire, type ObjectList } from './read.ts'
@@ -91,8 +90,4 @@ export function watchRendering(scope: Scope): Rendering {
 function tableEvent(scope: Scope, object: ApiObject, answer: Answer): JsonObject {
   const objects = object.metadata.name === undefined ? [] : [object]
   return table(scope, objects, answer, object.metadata.resourceVersion)
-}
-
-export function groupVersionOf(scope: Scope): string {
-  return apiVersionOf(scope.kind.group, scope.version.version)
 }

@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'
-import { parseDocument } from 'yaml'
+import { parseDocument, type Document, type YAMLError } from 'yaml'
 import { isJsonObject, type JsonObject } from '../object.ts'
 import { badRequest, tooLarge, unsupportedMediaType } from '../status.ts'
 import { duplicateKeys } from './duplicate-keys.ts'
@@ -77,18 +77,26 @@ export function parseJson(source: string): unknown {
 }
 
 function decodeYaml(body: Buffer): DecodedBody {
-  // maxAliasCount: an alias bomb of a few hundred bytes would otherwise unfold to gigabytes.
-  const document = parseDocument(body.toString('utf8'), { uniqueKeys: false })
-  const problem = document.errors[0]
+  const source = body.toString('utf8')
+  const document = parseDocument(source)
+  const isDuplicate = (error: YAMLError): boolean => error.code === 'DUPLICATE_KEY'
+  const problem = document.errors.find((error) => !isDuplicate(error))
   if (problem !== undefined) throw badRequest(`error converting YAML to JSON: ${problem.message}`)
-  let value: unknown
+  const duplicates = document.errors
+    .filter(isDuplicate)
+    .map(({ pos }) => /^[^:\s]+/.exec(source.slice(pos[0]))?.[0] ?? '')
+  const value = yamlValue(document)
+  if (!isJsonObject(value)) throw badRequest('error converting YAML to JSON: the document is not an object')
+  return { value, duplicates }
+}
+
+function yamlValue(document: Document.Parsed): unknown {
   try {
-    value = document.toJS({ maxAliasCount: 100 })
+    // An alias bomb of a few hundred bytes would otherwise unfold to gigabytes.
+    return document.toJS({ maxAliasCount: 100 })
   } catch (error) {
     throw badRequest(`error converting YAML to JSON: ${(error as Error).message}`)
   }
-  if (!isJsonObject(value)) throw badRequest('error converting YAML to JSON: the document is not an object')
-  return { value, duplicates: [] }
 }
 
 /** The decoder's tables are loaded by the first client that needs them: the mesh's own parts speak JSON. */

@@ -3,7 +3,7 @@ import { COLUMNS, DEFAULT_COLUMNS } from '../table/columns.ts'
 import { compiledBuiltin } from './builtin-schema.ts'
 import {
   BINDING_RULES,
-  CONFIG_MAP_BINARY,
+  CONFIG_MAP_RULES,
   ENDPOINT_SLICE_RULES,
   ENDPOINTS_RULES,
   EVENT_RULES,
@@ -71,7 +71,7 @@ const TOKEN: SubresourceEntry = {
 }
 
 const ROWS: readonly Row[] = [
-  { kind: 'ConfigMap', plural: 'configmaps', shortNames: ['cm'], rules: CONFIG_MAP_BINARY },
+  { kind: 'ConfigMap', plural: 'configmaps', shortNames: ['cm'], rules: CONFIG_MAP_RULES },
   { kind: 'Endpoints', plural: 'endpoints', shortNames: ['ep'], rules: ENDPOINTS_RULES },
   { kind: 'Event', plural: 'events', shortNames: ['ev'], rules: EVENT_RULES },
   {

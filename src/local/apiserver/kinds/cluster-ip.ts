@@ -29,6 +29,10 @@ export class ClusterIpAllocator {
     return value !== undefined && value > this.#base && value < this.#base + this.#size - 1
   }
 
+  overlaps(other: ClusterIpAllocator): boolean {
+    return this.#base < other.#base + other.#size && other.#base < this.#base + this.#size
+  }
+
   isTaken(address: string): boolean {
     return this.#taken.has(address)
   }

@@ -69,16 +69,6 @@ function immutableErrors(object: ApiObject, old: ApiObject | undefined, fields: 
   return [...errors, ...changed.map((field) => forbiddenField(field, detail))]
 }
 
-export const CONFIG_MAP_RULES: KindRules = {
-  validate: (object, old) => [
-    ...dataErrors(object, ['data', 'binaryData']),
-    ...Object.keys(child(object, 'binaryData'))
-      .filter((key) => Object.hasOwn(child(object, 'data'), key))
-      .map((key) => wrong(`binaryData[${key}]`, 'duplicate of key present in data', key)),
-    ...immutableErrors(object, old, ['data', 'binaryData']),
-  ],
-}
-
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 
 /** Go refuses to decode these; a client that forgets to encode must hear of it here, not on a real cluster. */
@@ -122,9 +112,15 @@ export const SECRET_RULES: KindRules = {
   ],
 }
 
-export const CONFIG_MAP_BINARY: KindRules = {
-  ...CONFIG_MAP_RULES,
+export const CONFIG_MAP_RULES: KindRules = {
   defaults: (object) => checkBase64(object, 'binaryData'),
+  validate: (object, old) => [
+    ...dataErrors(object, ['data', 'binaryData']),
+    ...Object.keys(child(object, 'binaryData'))
+      .filter((key) => Object.hasOwn(child(object, 'data'), key))
+      .map((key) => wrong(`binaryData[${key}]`, 'duplicate of key present in data', key)),
+    ...immutableErrors(object, old, ['data', 'binaryData']),
+  ],
 }
 
 const MICRO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(?:Z|[+-]\d\d:\d\d)$/
@@ -275,8 +271,6 @@ export const EVENT_RULES: KindRules = {
     return [wrong('involvedObject.namespace', 'does not match event.namespace', target)]
   },
 }
-
-export const SERVICE_ACCOUNT_RULES: KindRules = {}
 
 export const NODE_RULES: KindRules = {
   defaults: (node) => {

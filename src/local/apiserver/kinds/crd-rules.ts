@@ -18,6 +18,7 @@ import {
   type ApiObject,
   type JsonObject,
 } from '../object.ts'
+import { methodNotAllowed } from '../status.ts'
 import { customKind } from './custom-kind.ts'
 import type { KindRules, RuleContext } from './kind.ts'
 import type { KindRegistry } from './registry.ts'
@@ -163,6 +164,11 @@ function removed(crd: ApiObject, context: RuleContext): void {
 /** Rules of the instances: nothing new while the definition goes, and the last one out ends it. */
 function instanceRules(crdName: string): KindRules {
   return {
+    prepare: (_object, context) => {
+      const crd = context.store.get(CRD_STORAGE_KEY, crdName)
+      if (crd?.metadata.deletionTimestamp !== undefined)
+        throw methodNotAllowed('create not allowed while custom resource definition is terminating')
+    },
     removed: (_object, context) => finishIfEmpty(crdName, context),
   }
 }

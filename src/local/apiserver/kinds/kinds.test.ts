@@ -51,6 +51,9 @@ describe('ClusterIpAllocator', () => {
     expect(['127.17.127.9', '127.17.255.255', '127.18.0.1', 'x'].some((address) => allocator.contains(address))).toBe(
       false,
     )
+    const range = (cidr: string) => new ClusterIpAllocator(cidr, seededRandom(1))
+    expect(allocator.overlaps(range('127.17.0.0/16'))).toBe(true)
+    expect(allocator.overlaps(range('127.17.0.0/17'))).toBe(false)
     expect(() => new ClusterIpAllocator('nonsense', seededRandom(1))).toThrow(RangeError)
   })
 })
