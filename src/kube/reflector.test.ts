@@ -53,6 +53,17 @@ describe('Reflector', () => {
     return seen
   }
 
+  it('opens no watch when it is stopped while its list is under way', async () => {
+    let answer = (): void => {}
+    client.hook = ({ verb }) => (verb === 'list' ? new Promise<void>((resolve) => (answer = resolve)) : undefined)
+    reflector.start()
+    await Promise.resolve()
+    const stopped = reflector.stop()
+    answer()
+    await stopped
+    expect(watches()).toBe(0)
+  })
+
   it('lists, then follows the watch with old and new', async () => {
     await put('a', { v: '1' })
     reflector.start()

@@ -125,6 +125,8 @@ export class Reflector<T extends KubeObject> {
   }
 
   async #watch(): Promise<'ended' | 'too-early'> {
+    // Stopped while the list was under way: a signal that is aborted already tells nobody.
+    if (this.#stop.signal.aborted) return 'ended'
     const { client, resource, scope } = this.#options
     const abort = new AbortController()
     const onStop = (): void => abort.abort()

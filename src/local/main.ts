@@ -6,7 +6,7 @@
 import { parseArgs } from 'node:util'
 import { systemClock } from '../runtime/clock.ts'
 import { MeshError } from '../runtime/errors.ts'
-import { createLog } from '../runtime/log.ts'
+import { createLog, lossyStandardError } from '../runtime/log.ts'
 import { systemRandom } from '../runtime/random.ts'
 import { startCluster } from './cluster/cluster.ts'
 import { clusterPaths, readSpec } from './cluster/state-directory.ts'
@@ -24,7 +24,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   const { state, cluster: name } = values
   if (state === undefined || name === undefined)
     throw new MeshError('USAGE', 'local serve needs --state DIR and --cluster NAME')
-  const log = createLog('local', values['log-level']).child({ cluster: name })
+  const log = createLog('local', values['log-level'], lossyStandardError).child({ cluster: name })
   const stopping = new AbortController()
   const stop = (): void => stopping.abort()
   // Before anything is started, so that a signal in between is not lost.
@@ -53,8 +53,8 @@ export async function main(argv: readonly string[]): Promise<void> {
     log.info('stopped')
   } catch (error) {
     const { code, message, hint } = MeshError.from(error, 'LOCAL_START', `cluster ${name}`)
-    log.error({ err: error }, 'cannot run')
     announce({ kind: 'failed', failure: { code, message, hint } })
+    log.error({ err: error }, 'cannot run')
     process.exitCode = 1
   }
   // A stray handle must not keep a stopped cluster in the process list.

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { parse, stringify } from 'yaml'
 import { connectControl } from './control-client.ts'
-import { clusterPaths, kubeconfigPath } from './state-directory.ts'
+import { attempt, clusterPaths, kubeconfigPath } from './state-directory.ts'
 
 interface Kubeconfig {
   readonly clusters: readonly unknown[]
@@ -18,8 +18,10 @@ export async function writeKubeconfig(stateDir: string): Promise<void> {
     rmSync(path, { force: true })
     return
   }
-  writeFileSync(`${path}.new`, text, { mode: 0o600 })
-  renameSync(`${path}.new`, path)
+  attempt(path, () => {
+    writeFileSync(`${path}.new`, text, { mode: 0o600 })
+    renameSync(`${path}.new`, path)
+  })
 }
 
 /** undefined: no cluster runs. */

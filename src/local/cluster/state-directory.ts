@@ -2,7 +2,7 @@
  * Where a cluster keeps what must outlive its process. One directory per cluster under the state directory, readable
  * by its owner only; `run.json` says what runs now, `spec.json` what the cluster is.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { MeshError } from '../../runtime/errors.ts'
@@ -71,7 +71,7 @@ export function prepareDirectory(paths: ClusterPaths): void {
     mkdirSync(paths.directory, { recursive: true, mode: 0o700 })
     const probe = join(paths.directory, 'probe')
     writeFileSync(probe, Buffer.alloc(4_096), { mode: 0o600 })
-    renameSync(probe, join(paths.directory, 'probe.ok'))
+    rmSync(probe)
   })
 }
 
@@ -100,7 +100,8 @@ function readJson(path: string): unknown {
   }
 }
 
-function attempt(what: string, write: () => void): void {
+/** Writes; a full disk and missing rights are said in words. */
+export function attempt(what: string, write: () => void): void {
   try {
     write()
   } catch (error) {

@@ -7,13 +7,14 @@ import { closeSync, existsSync, mkdirSync, openSync, readdirSync, renameSync, rm
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { delay, systemClock } from '../../runtime/clock.ts'
+import { CATALOGUE } from '../../runtime/catalogue.ts'
 import { MeshError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import { endLeftovers, isRunning } from '../node/process-table.ts'
 import { Images, type ImageCommand } from '../node/images.ts'
 import { takeLock } from './cluster-lock.ts'
 import { checkDistinct, type ClusterSpec } from './cluster-spec.ts'
-import type { ClusterStatus } from './control-api.ts'
+import type { ClusterStatus, ControlFailure } from './control-api.ts'
 import { connectControl, failure, type Control } from './control-client.ts'
 import { writeKubeconfig } from './kubeconfig-file.ts'
 import { parseServeMessage, type ServeMessage } from './serve-message.ts'
@@ -211,7 +212,10 @@ async function readiness(spec: ClusterSpec, child: ChildProcess): Promise<void> 
     child.once('error', (error) =>
       done({ kind: 'failed', failure: { code: 'LOCAL_START', message: error.message, hint: '' } }),
     )
-    child.once('exit', () => done(undefined))
+    // After its last words: 'close' waits for the pipe.
+    child.once('close', (code, signal) =>
+      done({ kind: 'failed', failure: died(spec.name, signal ?? `exit code ${code}`) }),
+    )
   })
   if (message?.kind === 'ready') return
   if (message !== undefined) throw failure(message.failure)
@@ -231,6 +235,11 @@ async function describe(stateDir: string, spec: ClusterSpec): Promise<LocalClust
     status,
     control,
   }
+}
+
+function died(cluster: string, how: string): ControlFailure {
+  const { hint } = CATALOGUE.LOCAL_START
+  return { code: 'LOCAL_START', message: `the process of cluster ${cluster} ended before it was ready (${how})`, hint }
 }
 
 /** Neither pipe nor child keeps the caller's event loop alive. */
@@ -280,7 +289,7 @@ export async function stopCluster(stateDir: string, name: string): Promise<boole
     }
   }
   const left = endLeftovers(paths.journal)
-  for (const path of [paths.socket, join(paths.directory, 'probe.ok')]) rmSync(path, { force: true })
+  rmSync(paths.socket, { force: true })
   return wasRunning || left > 0
 }
 

@@ -43,8 +43,9 @@ export class GarbageCollector implements Controller {
 
   async stop(): Promise<void> {
     this.#unsubscribe()
-    for (const { feed } of this.#feeds.values()) feed.stop()
+    // A discovery under way opens feeds: they are closed after it.
     await this.#queue.stop()
+    for (const { feed } of this.#feeds.values()) feed.stop()
   }
 
   async #reconcile(key: string): Promise<void> {

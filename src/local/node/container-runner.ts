@@ -133,15 +133,15 @@ export class ContainerRunner {
 
   async #loop(): Promise<void> {
     const { signal } = this.#stopping
-    for (;;) {
+    for (let run = 0; ; run++) {
       const launch = await this.#launchable()
       if (launch === undefined) break
+      if (run > 0) this.#restartCount++
       const { exit, ranMs } = await this.#run(launch)
       if (signal.aborted || !this.#restarts(exit)) return
       if (ranMs > STABLE_RUN_MS) this.#backoff.reset()
       await this.#backOff()
       if (signal.aborted) return
-      this.#restartCount++
     }
     this.#set({ terminated: this.#neverRan() })
   }
