@@ -7,6 +7,7 @@ import { CRD_STORAGE_KEY, registerCrd, removeInstances } from './kinds/crd-rules
 import type { RuleContext } from './kinds/kind.ts'
 import type { Store } from './store/store.ts'
 
+/** kube-node-lease too: node agents write their heartbeats there. */
 const NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-lease']
 const RBAC = 'rbac.authorization.k8s.io'
 

@@ -160,6 +160,7 @@ interface Transport {
   readonly context: ApiContext
 }
 
+/** A port in use is a person's mistake, so it is named as one. */
 async function listening(options: ApiServerOptions, { serving, ca, context }: Transport): Promise<Listener> {
   const { host, port } = options
   try {
@@ -219,6 +220,7 @@ function serverNames(host: string, clusterIp: string): { ips: string[]; dnsNames
   }
 }
 
+/** Everything inline: the file works wherever it is copied. */
 // oxlint-disable-next-line max-params -- all four go into one file
 function adminKubeconfig(contextName: string, url: string, ca: CertificateAndKey, clock: Clock): string {
   const user = issueClientCertificate(ca, { commonName: `${contextName}-admin`, organizations: [MASTERS] }, clock)

@@ -77,6 +77,7 @@ export function notFound(subject: Subject, name: string): ApiError {
   return new ApiError(404, 'NotFound', `${qualified(subject)} "${name}" not found`, detailsOf(subject, name))
 }
 
+/** For URLs that lead nowhere: there is no subject to name. */
 export function pathNotFound(): ApiError {
   return new ApiError(404, 'NotFound', 'the server could not find the requested resource', {})
 }
@@ -88,6 +89,7 @@ export function alreadyExists(subject: Subject, name: string, hint = ''): ApiErr
 
 const MODIFIED = 'the object has been modified; please apply your changes to the latest version and try again'
 
+/** Also for failed preconditions: clients re-read and try again on 409. */
 export function conflict(subject: Subject, name: string, why = MODIFIED): ApiError {
   const message = `Operation cannot be fulfilled on ${qualified(subject)} "${name}": ${why}`
   return new ApiError(409, 'Conflict', message, detailsOf(subject, name))
@@ -103,6 +105,7 @@ export function forbidden(subject: Subject, name: string, why: string, causes: r
   return new ApiError(403, 'Forbidden', `${what} is forbidden: ${why}`, details)
 }
 
+/** Says nothing more on purpose: why credentials fail is for the log of whoever issued them. */
 export function unauthorized(): ApiError {
   return new ApiError(401, 'Unauthorized', 'Unauthorized')
 }
@@ -126,6 +129,7 @@ export function tooLarge(message: string): ApiError {
   return new ApiError(413, 'RequestEntityTooLarge', message)
 }
 
+/** 410: the client must list again. */
 export function expired(message: string): ApiError {
   return new ApiError(410, 'Expired', message)
 }
@@ -136,6 +140,7 @@ export function internal(why: string): ApiError {
   })
 }
 
+/** Lists every error: `details.causes` for programs, the message for people. */
 export function invalid(subject: Subject, name: string, errors: readonly FieldError[]): ApiError {
   return new ApiError(422, 'Invalid', formatFieldErrors(subject.kind, subject.group, name, errors), {
     ...(name === '' ? {} : { name }),

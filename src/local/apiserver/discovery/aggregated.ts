@@ -24,6 +24,7 @@ export function aggregatedDiscovery(
   }
 }
 
+/** Subresources lie inside their resource here, unlike in legacy lists. */
 function resource(kind: Kind, version: KindVersion): JsonObject {
   const subresources = subresourcesOf(kind, version).map((entry) => ({
     subresource: entry.name,

@@ -21,6 +21,7 @@ export function apiGroup(registry: KindRegistry, group: string): JsonObject | un
   return { kind: 'APIGroup', apiVersion: 'v1', ...groupEntry(registry, group) }
 }
 
+/** The first version is the one kubectl uses for an unversioned name. */
 function groupEntry(registry: KindRegistry, group: string): JsonObject {
   const versions = registry.versions(group).map((version) => ({ groupVersion: apiVersionOf(group, version), version }))
   return { name: group, versions, preferredVersion: versions[0] }

@@ -37,6 +37,7 @@ export function openapiText(registry: KindRegistry, path: string): string | unde
   return text
 }
 
+/** The schema comes along for definitions only; built-in types are in the generator's own table. */
 function documented({ kind, version }: ServedKind): OpenApiKind {
   const { group, plural, namespaced, verbs } = kind
   return { group, version: version.version, kind: kind.kind, plural, namespaced, verbs, schema: version.openapiSchema }

@@ -12,6 +12,7 @@ export function authenticate(context: ApiContext, request: HttpRequest): User {
   return request.headers['impersonate-user'] === undefined ? user : impersonated(context, request, user)
 }
 
+/** A certificate outranks a token: kubectl sends both when a kubeconfig has both, and the real server looks in this order. */
 function ownIdentity(context: ApiContext, request: HttpRequest): User {
   const socket = tlsSocketOf(request)
   if (socket.authorized) {
@@ -44,6 +45,7 @@ function impersonated(context: ApiContext, request: HttpRequest, user: User): Us
   return { username, groups: [...new Set([...groups, ...implied])] }
 }
 
+/** Each of the names taken on is asked for by itself, as RBAC rules list them by resource. */
 function checkMay(
   context: ApiContext,
   user: User,
@@ -55,6 +57,7 @@ function checkMay(
   throw forbidden({ group: '', plural: target.resource, kind: '' }, target.name, why)
 }
 
+/** Node joins repeated headers with a comma in HTTP/1.1 and lists them in HTTP/2. */
 function headerValues(request: HttpRequest, name: string): string[] {
   const value = request.headers[name]
   if (value === undefined) return []
@@ -66,6 +69,7 @@ function tlsSocketOf(request: HttpRequest): TLSSocket {
   return request.socket as TLSSocket
 }
 
+/** '' for a header that is no bearer token: it is refused like a bad token, not ignored. */
 function bearerToken(header: string | undefined): string | undefined {
   return header === undefined ? undefined : (/^Bearer +(\S+)$/i.exec(header)?.[1] ?? '')
 }

@@ -9,6 +9,7 @@ import { ApiError, badRequest, invalid } from '../status.ts'
 import { cleanMetadata } from './metadata-shape.ts'
 import { subjectOf, type Scope } from './scope.ts'
 
+/** Pruning comes before the type check, so that an unknown field of a wrong type is reported as unknown. */
 export function decodeObject(scope: Scope, body: DecodedBody): ApiObject {
   const { value } = body
   checkType(scope, value)
@@ -25,6 +26,7 @@ export function decodeObject(scope: Scope, body: DecodedBody): ApiObject {
   return object
 }
 
+/** A body may leave both out; the URL then says what it is. */
 function checkType(scope: Scope, value: JsonObject): void {
   const expected = apiVersionOf(scope.kind.group, scope.version.version)
   const [apiVersion, kind] = [textOf(value['apiVersion']), textOf(value['kind'])]
@@ -68,6 +70,7 @@ function reportFields(scope: Scope, unknown: readonly string[], duplicates: read
   }
 }
 
+/** Warn is what kube-apiserver does unasked: old clients keep working, and people see their typo. */
 function fieldValidation(scope: Scope): 'Strict' | 'Warn' | 'Ignore' {
   const asked = scope.query.get('fieldValidation') ?? ''
   if (asked === '') return 'Warn'
@@ -83,6 +86,7 @@ function fieldValidation(scope: Scope): 'Strict' | 'Warn' | 'Ignore' {
   ])
 }
 
+/** How Go words every decoding failure; people search for it. */
 function cannotHandle(scope: Scope): string {
   return `${scope.kind.kind} in version "${scope.version.version}" cannot be handled as a ${scope.kind.kind}`
 }
@@ -99,6 +103,7 @@ function checkTypes(scope: Scope, object: ApiObject): void {
   )
 }
 
+/** JSON types under the names that Go's decoder gives them. */
 function goType(value: unknown): string {
   if (Array.isArray(value)) return 'array'
   return typeof value === 'boolean' ? 'bool' : typeof value

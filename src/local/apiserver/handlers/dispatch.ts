@@ -18,6 +18,7 @@ export function dispatch(context: ApiContext, request: HttpRequest, response: Ht
   answer(context, request, response).catch((error: unknown) => fail(context, request, response, error))
 }
 
+/** Who and may-they come before anything about the resource: a refused client must not learn what exists. */
 async function answer(context: ApiContext, request: HttpRequest, response: HttpResponse): Promise<void> {
   const { path, query } = splitUrl(request.url ?? '/')
   const method = request.method ?? 'GET'
@@ -29,6 +30,7 @@ async function answer(context: ApiContext, request: HttpRequest, response: HttpR
   return handleDocument(exchange)
 }
 
+/** Not `new URL`: it resolves dots and needs a host, and the path must be authorized as it is routed. */
 function splitUrl(url: string): { path: string; query: URLSearchParams } {
   const at = url.indexOf('?')
   if (at < 0) return { path: url, query: new URLSearchParams() }
@@ -78,6 +80,7 @@ function fail(context: ApiContext, request: HttpRequest, response: HttpResponse,
   sendError(response, status)
 }
 
+/** What is no ApiError is a bug or the disk: logged here, since the client only gets one sentence. */
 function statusOf(context: ApiContext, request: HttpRequest, error: unknown): ApiError {
   if (error instanceof ApiError) return error
   if (error instanceof StoreFullError) {

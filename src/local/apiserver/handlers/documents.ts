@@ -10,6 +10,7 @@ import { openapiV2Empty } from '../openapi/document.ts'
 import { methodNotAllowed, pathNotFound } from '../status.ts'
 import type { Exchange } from './scope.ts'
 
+/** `/readyz/ping` and the like are answered by their root: there are no checks of one's own behind them. */
 export function handleDocument(exchange: Exchange): void {
   const { method, response } = exchange
   const path = exchange.info.path.replace(/(?<=.)\/+$/, '')
@@ -44,6 +45,7 @@ function isKnown(path: string): boolean {
   return path === '/version' || path.startsWith('/api') || path.startsWith('/openapi') || HEALTH.has(path.slice(1))
 }
 
+/** client-go decides by major and minor which fields it may send. */
 function versionInfo(gitVersion: string): JsonObject {
   const [, major = '1', minor = '32'] = /^v(\d+)\.(\d+)/.exec(gitVersion) ?? []
   return {
@@ -61,6 +63,7 @@ function versionInfo(gitVersion: string): JsonObject {
 
 export const TOKEN_ISSUER = 'https://kubernetes.default.svc.cluster.local'
 
+/** Other systems verify this cluster's tokens by it (OIDC discovery 1.0, section 4). */
 function openidConfiguration(): JsonObject {
   return {
     issuer: TOKEN_ISSUER,
@@ -71,6 +74,7 @@ function openidConfiguration(): JsonObject {
   }
 }
 
+/** Old and new discovery share the roots; Accept tells them apart. */
 function sendDiscovery(exchange: Exchange, path: string): void {
   if (path === '/api' || path === '/apis') return sendDiscoveryRoot(exchange, path)
   const document = discoveryDocument(exchange.context.registry, path.split('/').slice(1))
@@ -100,6 +104,7 @@ function sendDiscoveryRoot(exchange: Exchange, path: '/api' | '/apis'): void {
   return sendTagged(exchange, JSON.stringify(aggregatedDiscovery(registry, groups, formVersion)), type)
 }
 
+/** The client's first choice decides: kubectl lists v2, v2beta1 and plain JSON in that order. */
 function aggregatedVersion(accept: string | undefined): string | undefined {
   const range = parseAccept(accept).find(
     ({ parameters }) => parameters['as'] === 'APIGroupDiscoveryList' || parameters['g'] === undefined,

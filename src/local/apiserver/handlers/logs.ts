@@ -74,6 +74,7 @@ async function stream(scope: Scope, chunks: AsyncIterable<Uint8Array>): Promise<
   }
 }
 
+/** Also on close: a reader that went away must not hold the log open. */
 function drained(scope: Scope): Promise<void> {
   return new Promise((resolve) => {
     scope.response.once('drain', resolve)

@@ -28,6 +28,7 @@ const FIELDS: Readonly<Record<string, Shape>> = {
 
 const OWNER_FIELDS = new Set(['apiVersion', 'kind', 'name', 'uid', 'controller', 'blockOwnerDeletion'])
 
+/** Empty maps and strings are dropped as Go's omitempty does: otherwise a no-op update would count as a change. */
 export function cleanMetadata(scope: Scope, value: unknown): { metadata: Metadata; unknown: string[] } {
   if (value === undefined || value === null) return { metadata: {}, unknown: [] }
   if (!isJsonObject(value)) throw wrongType(scope, 'metadata', value)
@@ -74,6 +75,7 @@ function checked(scope: Scope, path: string, shape: Shape, value: unknown, unkno
   throw wrongType(scope, path, value)
 }
 
+/** A null value is an empty string to Go. */
 function stringMap(scope: Scope, path: string, value: JsonObject): Record<string, string> {
   const map: Record<string, string> = {}
   for (const [key, content] of Object.entries(value)) {
@@ -83,6 +85,7 @@ function stringMap(scope: Scope, path: string, value: JsonObject): Record<string
   return map
 }
 
+/** Unknown fields of an owner are collected with the rest, so that Strict names them. */
 function owners(path: string, list: JsonObject[], unknown: string[]): JsonObject[] {
   return list.map((owner, index) =>
     Object.fromEntries(

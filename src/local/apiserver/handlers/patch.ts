@@ -54,6 +54,7 @@ function parsePatch(body: Buffer): unknown {
   return parseJson(body.toString('utf8'))
 }
 
+/** The engines' failures as Status: 422 for a patch that does not fit, 400 for one that is none. */
 function applied(run: () => JsonObject): JsonObject {
   try {
     return run()
@@ -66,6 +67,7 @@ function applied(run: () => JsonObject): JsonObject {
   }
 }
 
+/** `force` means taking over fields from other managers, which only server-side apply can. */
 function refuseForce(scope: Scope, type: string): void {
   if (type === APPLY_PATCH || scope.query.get('force') === null) return
   throw invalid({ group: 'meta.k8s.io', plural: '', kind: 'PatchOptions' }, '', [
@@ -73,6 +75,7 @@ function refuseForce(scope: Scope, type: string): void {
   ])
 }
 
+/** 415 makes kubectl say "Server-side apply not available on the server" and print the reason. */
 function applyRefused(scope: Scope): ApiError {
   const accepted = scope.kind.custom ? [JSON_PATCH, MERGE_PATCH] : [JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH]
   const { plural } = subjectOf(scope)

@@ -71,6 +71,7 @@ export function requestedVersion(scope: Scope): number {
   throw listOptionError(`strconv.ParseUint: parsing "${value}": invalid syntax`, 'resourceVersion', value)
 }
 
+/** History is kept for watches only: a list at an exact old version is Expired, as after an etcd compaction. */
 function checkListVersion(scope: Scope): void {
   const { query, context } = scope
   if (query.get('sendInitialEvents') !== null)
@@ -103,6 +104,7 @@ function checkVersionMatch(query: URLSearchParams): string {
   return match
 }
 
+/** Clients that see a newer version elsewhere retry after a second; one server never gets there. */
 export function futureVersion(asked: number, current: number): ApiError {
   return new ApiError(504, 'Timeout', `Timeout: Too large resource version: ${asked}, current: ${current}`, {
     causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version', field: '' }],

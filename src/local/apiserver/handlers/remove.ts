@@ -48,6 +48,7 @@ function propagationOf(query: URLSearchParams, body: JsonObject): DeleteOptions[
   ])
 }
 
+/** Anything but `All` is refused: a client that means a rehearsal must not get the real thing. */
 export function isDryRun(query: URLSearchParams, body: JsonObject): boolean {
   const asked = [...query.getAll('dryRun'), ...(Array.isArray(body['dryRun']) ? body['dryRun'] : [])]
   const unknown = asked.find((value) => value !== 'All' && value !== '')
@@ -79,6 +80,7 @@ export function removeObject(scope: Scope, options: DeleteOptions): ApiObject | 
   })
 }
 
+/** A controller deletes the object it saw, not a namesake made since. */
 function checkPreconditions(scope: Scope, options: DeleteOptions, stored: ApiObject): void {
   const { uid, resourceVersion } = stored.metadata
   const fail = (field: string, asked: string, found: string | undefined): never => {
@@ -114,6 +116,7 @@ function marked(scope: Scope, stored: ApiObject, options: DeleteOptions): { obje
   return { object, held: finalizers.length > 0 || seconds > 0 || heldBySpec(stored).length > 0 }
 }
 
+/** Only pods take time to end; everything else goes at once. */
 function graceOf(kind: Kind, stored: ApiObject, asked: number | undefined): number {
   return kind.gracefulDeletion?.(stored, asked) ?? 0
 }

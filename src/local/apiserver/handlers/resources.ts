@@ -75,12 +75,14 @@ async function bodyObject(scope: Scope): Promise<ApiObject> {
   return decodeObject(scope, decoded)
 }
 
+/** Reviews look like creations on the wire and store nothing. */
 async function create(scope: Scope): Promise<void> {
   const object = await bodyObject(scope)
   if (REVIEWS[scope.kind.plural] !== undefined) return sendObject(scope, answerReview(scope, object), 201)
   return sendResource(scope, createObject(scope, object), 201)
 }
 
+/** Leases may be made by PUT, which leader election of older clients relies on. */
 async function update(scope: Scope): Promise<void> {
   const object = await bodyObject(scope)
   const { store } = scope.context
@@ -100,6 +102,7 @@ async function patch(scope: Scope): Promise<void> {
   )
 }
 
+/** A dry run may be asked for in the query or in the body. */
 async function remove(scope: Scope): Promise<void> {
   const options = await decodeOptionalBody(await body(scope), scope.request.headers['content-type'])
   const deleting = { ...scope, dryRun: isDryRun(scope.query, options) }
@@ -111,6 +114,7 @@ function isStatus(result: ApiObject | Status): result is Status {
   return result.kind === 'Status'
 }
 
+/** One deletion each, so that grace, finalizers and rules hold as for single ones; answers what was matched. */
 async function removeAll(scope: Scope): Promise<void> {
   const options = await decodeOptionalBody(await body(scope), scope.request.headers['content-type'])
   const matches = selection(scope)
@@ -123,6 +127,7 @@ async function removeAll(scope: Scope): Promise<void> {
   return sendList(scope, list)
 }
 
+/** Which subresources a kind has is data of the kind; what they do is here. */
 async function handleSubresource(scope: Scope): Promise<void> {
   const { info, kind, version } = scope
   if (info.subresource === 'status' && version.status) return handleStatus(scope)
@@ -164,11 +169,13 @@ function notOffered({ kind, info }: Scope): ApiError {
   return methodNotAllowed(`${kind.plural}/${name} is not built yet in local clusters${instead}`)
 }
 
+/** For bodies of another kind than the URL names: bindings, token requests, scales. */
 async function plainBody(scope: Scope): Promise<JsonObject> {
   const { value } = await decodeBody(await body(scope), scope.request.headers['content-type'])
   return isJsonObject(value) ? value : {}
 }
 
+/** Same formats as the main endpoint; which part is written is decided in write.ts. */
 async function handleStatus(scope: Scope): Promise<void> {
   switch (scope.info.verb) {
     case 'get':

@@ -11,6 +11,7 @@ import type { Rendering } from './watch.ts'
 const OBJECT_FORMS: readonly Form[] = ['Table', 'PartialObjectMetadata']
 const LIST_FORMS: readonly Form[] = ['Table', 'PartialObjectMetadataList', 'PartialObjectMetadata']
 
+/** For answers that have no columns: reviews, scales, Status. */
 export function sendObject(scope: Scope, object: unknown, code = 200): void {
   send(scope, object, { code, answer: negotiate(scope.request.headers.accept, []) })
 }
@@ -23,6 +24,7 @@ export function sendResource(scope: Scope, object: ApiObject, code = 200): void 
   send(scope, answer.form === 'plain' ? object : metadataOnly(object, answer), { code, answer })
 }
 
+/** A Table of a list has one header for all its rows. */
 export function sendList(scope: Scope, list: ObjectList): void {
   const answer = negotiate(scope.request.headers.accept, LIST_FORMS)
   const { resourceVersion } = list.metadata
@@ -38,6 +40,7 @@ export function sendList(scope: Scope, list: ObjectList): void {
   )
 }
 
+/** Vary: caches between client and server must keep the forms apart. */
 function send(scope: Scope, value: unknown, how: { code: number; answer: Answer }): void {
   const { response, warnings, query } = scope
   const options = { code: how.code, warnings, headers: { Vary: 'Accept' } }

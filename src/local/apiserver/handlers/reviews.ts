@@ -28,6 +28,7 @@ export function answerReview(scope: Scope, object: ApiObject): ApiObject {
   return { ...object, status: review(scope, object) }
 }
 
+/** A bad token is an answer, not an error: the reviewer asked about it. */
 function reviewToken(scope: Scope, object: ApiObject): JsonObject {
   const token = text(object['spec'], 'token')
   const audiences = texts(object['spec'], 'audiences')
@@ -45,6 +46,7 @@ function userInfo(user: User): JsonObject {
   }
 }
 
+/** The reviewer vouches for user and groups; nothing is looked up. */
 function subjectUser(spec: JsonObject): User {
   const username = text(spec, 'user')
   const groups = texts(spec, 'groups')
@@ -59,6 +61,7 @@ function decide(scope: Scope, user: User, spec: JsonObject): JsonObject {
   return { allowed, ...(reason === '' ? {} : { reason }) }
 }
 
+/** The form that a namespace administrator may be allowed to post. */
 function reviewLocally(scope: Scope, object: ApiObject): JsonObject {
   const spec = child(object, 'spec')
   if (text(spec['resourceAttributes'], 'namespace') !== scope.info.namespace)
@@ -106,6 +109,7 @@ export function issueToken(scope: Scope, request: JsonObject): JsonObject {
   }
 }
 
+/** Shorter than ten minutes would not survive the clock skew and retries of real clusters. */
 function checkLifetime(name: string, seconds: number): void {
   if (seconds >= TOKEN_SECONDS_MIN && seconds <= TOKEN_SECONDS_MAX) return
   const detail =
@@ -117,6 +121,7 @@ function checkLifetime(name: string, seconds: number): void {
   ])
 }
 
+/** Only a pod that runs as the account may lend it its life. */
 function boundPodOf(scope: Scope, ref: JsonObject): { name: string; uid: string } | undefined {
   const [kind, name, uid] = [text(ref, 'kind'), text(ref, 'name'), text(ref, 'uid')]
   if (kind === '') return undefined

@@ -8,6 +8,7 @@ import { getObject } from './read.ts'
 import { subjectOf, type Scope } from './scope.ts'
 import { updateObject } from './write.ts'
 
+/** The Scale carries the resourceVersion of the object, so that it can be a precondition. */
 export function scaleOf(scope: Scope, object: ApiObject): ApiObject {
   const paths = pathsOf(scope)
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata

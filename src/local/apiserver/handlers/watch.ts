@@ -58,6 +58,7 @@ export function watchObjects(scope: Scope, rendering: Rendering): void {
   stream.run()
 }
 
+/** Streaming lists are refused in the words that make client-go fall back to list and watch. */
 function checkWatchOptions(scope: Scope): void {
   if (scope.query.get('sendInitialEvents') !== null)
     throw forbiddenOption(
@@ -127,6 +128,7 @@ class WatchStream {
     this.#finish()
   }
 
+  /** A hundred watchers of a kind cost one JSON.stringify per event. */
   #encode(event: StoreEvent, type: EventType, object: ApiObject): Buffer {
     const { cacheKey } = this.#rendering
     if (cacheKey === '') return line(type, this.#rendering.object(object))
@@ -166,6 +168,7 @@ class WatchStream {
     response.destroy()
   }
 
+  /** Exactly what was asked for; clients plan their reconnects by it. */
   #lifetimeMs(): number {
     const { context, query } = this.#scope
     const asked = Number(query.get('timeoutSeconds') ?? 0)
@@ -196,6 +199,7 @@ function transition(event: StoreEvent, matches: boolean, matched: boolean): Even
   return matched ? 'DELETED' : undefined
 }
 
+/** DELETED must carry the version of the change, or a resuming watcher would see it again. */
 function atVersion(object: ApiObject, at: ApiObject): ApiObject {
   const { resourceVersion } = at.metadata
   if (resourceVersion === undefined) return object

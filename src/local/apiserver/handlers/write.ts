@@ -48,6 +48,7 @@ export function createObject(scope: Scope, input: ApiObject): ApiObject {
   return present(kind, version, stored)
 }
 
+/** For a generated name the client may simply try again, and the message says so. */
 function duplicate(scope: Scope, input: ApiObject, object: ApiObject): ApiError {
   const generated = input.metadata.name === undefined
   return alreadyExists(
@@ -100,6 +101,7 @@ function applyDefaults(scope: Scope, object: ApiObject): void {
   scope.kind.rules.defaults?.(object)
 }
 
+/** All that is wrong at once, so that a person corrects a manifest in one round. */
 function checkValid(scope: Scope, object: ApiObject, old: ApiObject | undefined): void {
   const { kind, version } = scope
   const errors = [
@@ -110,6 +112,7 @@ function checkValid(scope: Scope, object: ApiObject, old: ApiObject | undefined)
   if (errors.length > 0) throw invalid(subjectOf(scope), nameOf(object), errors)
 }
 
+/** Before validation, as admission comes first on a real server: what is wrong is the place, not the object. */
 function checkNamespace(scope: Scope, name: string): void {
   const { namespace } = scope.info
   if (!scope.kind.namespaced) return
@@ -147,6 +150,7 @@ export function updateObject(scope: Scope, part: Part, change: (current: ApiObje
   return present(kind, version, commit(scope, key, object, stored))
 }
 
+/** Rules of the spec do not run here: a controller must be able to report on an object that predates a rule. */
 function checkStatus(scope: Scope, object: ApiObject, stored: ApiObject): void {
   if (scope.kind.custom) scope.version.schema?.applyDefaults(object)
   const errors = [
@@ -156,6 +160,7 @@ function checkStatus(scope: Scope, object: ApiObject, stored: ApiObject): void {
   if (errors.length > 0) throw invalid(subjectOf(scope), nameOf(object), errors)
 }
 
+/** Custom resources and Leases insist on a version: their writers are controllers that must have read. */
 function checkPreconditions(scope: Scope, wanted: ApiObject, stored: ApiObject): void {
   const { resourceVersion, uid } = wanted.metadata
   const subject = subjectOf(scope)
@@ -226,6 +231,7 @@ function contentChanged(scope: Scope, object: ApiObject, stored: ApiObject): boo
   return !isDeepStrictEqual(content(defaulted), content(stored))
 }
 
+/** Whoever comes late cannot hold up an end that has begun. */
 function checkFinalizers(scope: Scope, object: ApiObject, stored: ApiObject): void {
   if (stored.metadata.deletionTimestamp === undefined) return
   const before = stored.metadata.finalizers ?? []

@@ -19,6 +19,7 @@ interface MediaRange {
 const ACCEPTED = ['application/json', 'application/yaml', 'application/vnd.kubernetes.protobuf']
 const PLAIN: Answer = { mediaType: 'application/json', form: 'plain', formVersion: '' }
 
+/** Forms this endpoint does not have are passed over: the next range in the list may be answerable. */
 export function negotiate(accept: string | undefined, forms: readonly Form[]): Answer {
   const ranges = parseAccept(accept)
   if (ranges.length === 0) return PLAIN

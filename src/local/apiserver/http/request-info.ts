@@ -18,6 +18,7 @@ export interface RequestInfo {
 /** Subresources of a Namespace: any other third segment is a resource inside it. */
 const NAMESPACE_SUBRESOURCES = new Set(['status', 'finalize'])
 
+/** Segments are decoded one by one: an escaped slash is part of a name. */
 export function parseRequest(method: string, path: string, query: URLSearchParams): RequestInfo {
   const segments = path
     .split('/')
@@ -42,6 +43,7 @@ export function parseRequest(method: string, path: string, query: URLSearchParam
   }
 }
 
+/** A broken escape stays as it is and will name nothing. */
 function decode(segment: string): string {
   try {
     return decodeURIComponent(segment)
@@ -70,6 +72,7 @@ function plainPath(method: string, path: string): RequestInfo {
   return { isResource: false, verb, path, group: '', version: '', plural: '', namespace: '', name: '', subresource: '' }
 }
 
+/** The verbs of RBAC, which are finer than HTTP methods. */
 function resourceVerb(method: string, named: boolean, query: URLSearchParams): string {
   switch (method) {
     case 'GET':

@@ -37,6 +37,7 @@ export function sendYaml(response: HttpResponse, value: unknown, options: Respon
   sendBytes(response, stringify(value), { ...options, contentType: 'application/yaml' })
 }
 
+/** client-go honours Retry-After on 429 and 5xx. */
 export function sendError(response: HttpResponse, error: ApiError): void {
   const retryAfter = error.body.details?.retryAfterSeconds
   const headers: Record<string, string> = retryAfter === undefined ? {} : { 'Retry-After': String(retryAfter) }
@@ -73,6 +74,7 @@ export function writeChunk(response: HttpResponse, chunk: Buffer | Uint8Array): 
   return (response as ServerResponse).write(chunk)
 }
 
+/** Watch clients wait for the head before they believe that the watch stands. */
 export function flushHead(response: HttpResponse): void {
   ;(response as ServerResponse).flushHeaders()
 }

@@ -36,6 +36,7 @@ const SCALE: ScalePaths = {
   selector: 'spec.selector',
 }
 
+/** A kind without what the defaults below and the table of columns already say. */
 interface Row {
   readonly group?: string
   readonly version?: string
@@ -262,6 +263,7 @@ const ROWS: readonly Row[] = [
   },
 ]
 
+/** What most kinds have in common. */
 const DEFAULTS = {
   group: '',
   version: 'v1',

@@ -48,6 +48,7 @@ const DATA_KEY_TEXT =
   "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
 const DATA_BYTES_MAX = 1024 * 1024
 
+/** Keys become file names in volumes and names of environment variables. */
 function dataErrors(object: ApiObject, fields: readonly string[]): FieldError[] {
   let bytes = 0
   const errors: FieldError[] = []
@@ -61,6 +62,7 @@ function dataErrors(object: ApiObject, fields: readonly string[]): FieldError[] 
   return errors
 }
 
+/** Kubelets stop watching immutable objects: a later change would never reach the pods. */
 function immutableErrors(object: ApiObject, old: ApiObject | undefined, fields: readonly string[]): FieldError[] {
   if (old?.['immutable'] !== true) return []
   const detail = 'field is immutable when `immutable` is set'
@@ -193,6 +195,7 @@ export const ENDPOINT_SLICE_RULES: KindRules = {
   },
 }
 
+/** An address of the wrong family would be handed to proxies as it is. */
 function endpointErrors(path: string, endpoint: JsonObject, type: string): FieldError[] {
   const addresses = texts(endpoint, 'addresses')
   if (addresses.length === 0) return [required(`${path}.addresses`, 'must contain at least 1 address')]
@@ -213,6 +216,7 @@ function endpointErrors(path: string, endpoint: JsonObject, type: string): Field
   )
 }
 
+/** Ports are told apart by name; at most one may go without. */
 function slicePortErrors(ports: readonly JsonObject[]): FieldError[] {
   const names = new Set<string>()
   if (ports.length > SLICE_PORTS_MAX)
@@ -332,6 +336,7 @@ export const BINDING_RULES: KindRules = {
   },
 }
 
+/** A ServiceAccount without namespace would silently match none. */
 function subjectErrors(path: string, subject: JsonObject, _bindingKind: string): FieldError[] {
   const errors = oneOf(`${path}.kind`, ['ServiceAccount', 'User', 'Group'], text(subject, 'kind') || 'none')
   if (text(subject, 'name') === '') errors.push(required(`${path}.name`))

@@ -27,6 +27,7 @@ import { wrong } from './pod-validation.ts'
 export const CLEANUP_FINALIZER = 'customresourcecleanup.apiextensions.k8s.io'
 export const CRD_STORAGE_KEY = 'customresourcedefinitions.apiextensions.k8s.io'
 
+/** Names that follow from the kind. */
 function defaults(crd: ApiObject): void {
   const spec = ensureChild(crd, 'spec')
   const names = ensureChild(spec, 'names')
@@ -38,6 +39,7 @@ function defaults(crd: ApiObject): void {
   setDefault(ensureChild(spec, 'conversion'), 'strategy', 'None')
 }
 
+/** Stored instances stay readable: names and scope are fixed, and a version they may lie in cannot vanish. */
 function validate(crd: ApiObject, old: ApiObject | undefined): readonly FieldError[] {
   const errors = validateCrd(crd as unknown as CustomResourceDefinition)
   if (old === undefined) return errors
@@ -55,6 +57,7 @@ function validate(crd: ApiObject, old: ApiObject | undefined): readonly FieldErr
   return errors
 }
 
+/** The work of the naming and establishing controllers, done within the write instead of a moment later. */
 function admit(crd: ApiObject, old: ApiObject | undefined, context: RuleContext): void {
   if (old === undefined) crd.metadata.finalizers = [...new Set([...(crd.metadata.finalizers ?? []), CLEANUP_FINALIZER])]
   const status = { ...child(crd, 'status') }
@@ -79,6 +82,7 @@ function admit(crd: ApiObject, old: ApiObject | undefined, context: RuleContext)
   for (const warning of celWarnings(crd as unknown as CustomResourceDefinition)) context.warn(warning)
 }
 
+/** Two kinds of one name in a group would make `kubectl get <kind>` ambiguous. */
 function nameConflict(crd: ApiObject, registry: KindRegistry): string | undefined {
   const spec = child(crd, 'spec')
   const names = child(spec, 'names')
@@ -94,6 +98,7 @@ function nameConflict(crd: ApiObject, registry: KindRegistry): string | undefine
   return other === undefined ? undefined : `"${text(names, 'kind')}" is already in use by ${other.plural}.${group}`
 }
 
+/** The time of a condition is that of its last change. */
 function setCondition(
   status: JsonObject,
   now: string,
@@ -117,6 +122,7 @@ export function registerCrd(crd: ApiObject, registry: KindRegistry): void {
   if (isEstablished(crd)) registry.set(customKind(crd, instanceRules(nameOf(crd))))
 }
 
+/** Registration follows the write, within the same turn: no reader sees one without the other. */
 function stored(crd: ApiObject, _old: ApiObject | undefined, context: RuleContext): void {
   registerCrd(crd, context.registry)
   if (crd.metadata.deletionTimestamp !== undefined) removeInstances(nameOf(crd), context)
@@ -155,6 +161,7 @@ function finishIfEmpty(crdName: string, context: RuleContext): void {
   else removed(store.remove(CRD_STORAGE_KEY, crdName, released), context)
 }
 
+/** Watchers of the kind end with it (the registry tells them); its history is nobody's any more. */
 function removed(crd: ApiObject, context: RuleContext): void {
   const spec = child(crd, 'spec')
   context.registry.remove(text(spec, 'group'), text(child(spec, 'names'), 'plural'))

@@ -19,6 +19,7 @@ import type { Column, Kind, KindRules, KindVersion, ScalePaths } from './kind.ts
 
 const VERBS = ['delete', 'deletecollection', 'get', 'list', 'patch', 'create', 'update', 'watch']
 
+/** Validation has established that exactly one version is stored. */
 export function customKind(crd: ApiObject, rules: KindRules): Kind {
   const spec = child(crd, 'spec')
   const names = child(spec, 'names')
@@ -82,6 +83,7 @@ function customVersion(version: JsonObject, owner: { kind: string; group: string
   }
 }
 
+/** Definitions write paths with a leading dot. */
 function scalePaths(scale: JsonObject): ScalePaths {
   const path = (key: string): string => text(scale, key).replace(/^\./, '')
   return {
@@ -101,6 +103,7 @@ function selectableFields(fields: readonly JsonObject[]): Record<string, FieldRe
   )
 }
 
+/** The name always comes first; without columns of its own a kind shows its age. */
 function customColumns(declared: readonly JsonObject[]): Column[] {
   const [name, ageColumn] = DEFAULT_COLUMNS
   const first = name === undefined ? [] : [name]
@@ -128,6 +131,7 @@ function customColumn(declared: JsonObject): Column {
   }
 }
 
+/** A value of another type than the column shows nothing rather than something wrong. */
 function cellOf(
   type: Column['type'],
   values: readonly unknown[],

@@ -88,6 +88,7 @@ export function labelErrors(path: string, key: string, value: unknown): FieldErr
   return errors
 }
 
+/** `prefix/name`: an optional DNS subdomain, then at most 63 characters. */
 function keyErrors(path: string, key: string): FieldError[] {
   const slash = key.lastIndexOf('/')
   const prefix = key.slice(0, Math.max(slash, 0))
@@ -99,6 +100,7 @@ function keyErrors(path: string, key: string): FieldError[] {
   return QUALIFIED_NAME.test(name) ? [] : [error(TEXT_QUALIFIED)]
 }
 
+/** Keys are compared in lower case: old tools write capitals in prefixes. */
 function annotationErrors(annotations: Record<string, string>): FieldError[] {
   const path = 'metadata.annotations'
   const errors = Object.keys(annotations).flatMap((key) => keyErrors(path, key.toLowerCase()))
@@ -127,6 +129,7 @@ function finalizerErrors(finalizers: readonly string[]): FieldError[] {
   })
 }
 
+/** An owner without uid could be a namesake: the garbage collector would keep or kill the wrong object. */
 function ownerErrors(metadata: Metadata): FieldError[] {
   const owners = metadata.ownerReferences ?? []
   const errors = owners.flatMap((owner, index) =>
@@ -151,6 +154,7 @@ function ownerErrors(metadata: Metadata): FieldError[] {
 const SUFFIX_ALPHABET = 'bcdfghjklmnpqrstvwxz2456789'
 const GENERATED_PREFIX_MAX = 58
 
+/** No vowels and no look-alikes in the suffix, so that it spells nothing and is read out without mistakes. */
 export function generateName(prefix: string, next: () => number): string {
   let suffix = ''
   for (let index = 0; index < 5; index += 1)

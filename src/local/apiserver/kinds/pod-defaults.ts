@@ -33,6 +33,7 @@ function defaultContainer(container: JsonObject): void {
   }
 }
 
+/** A moving tag is pulled each time; a fixed one or a digest is not. */
 function pullPolicy(image: string): string {
   if (image.includes('@')) return 'IfNotPresent'
   const tag = /:([^/]+)$/.exec(image)?.[1] ?? 'latest'
@@ -52,6 +53,7 @@ function defaultProbe(probe: JsonObject): void {
   if (isJsonObject(grpc)) setDefault(grpc, 'service', '')
 }
 
+/** A volume without a source is an empty directory. */
 function defaultVolume(volume: JsonObject): void {
   const sources = Object.keys(volume).filter((key) => key !== 'name')
   if (sources.length === 0) volume['emptyDir'] = {}

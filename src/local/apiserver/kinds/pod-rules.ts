@@ -28,6 +28,7 @@ const TOKEN_MOUNT = '/var/run/secrets/kubernetes.io/serviceaccount'
 const API_TOKEN_SECONDS = 3607
 const DEFAULT_GRACE_SECONDS = 30
 
+/** Status too: a pod is Pending from its first moment, before any node knows of it. */
 function defaults(pod: ApiObject): void {
   const spec = ensureChild(pod, 'spec')
   defaultPodSpec(spec)
@@ -37,6 +38,7 @@ function defaults(pod: ApiObject): void {
   setDefault(status, 'qosClass', qosClass(spec))
 }
 
+/** Derived once on creation, since requests and limits cannot change afterwards. */
 function qosClass(spec: JsonObject): string {
   const resources = children(spec, 'containers').map((container) => child(container, 'resources'))
   const isEmpty = (entry: JsonObject): boolean =>
@@ -74,6 +76,7 @@ function changeErrors(spec: JsonObject, old: JsonObject): FieldError[] {
   return [forbiddenField('spec', detail + hint)]
 }
 
+/** The ServiceAccount admission of real clusters: who forgets the account learns it here and not in production. */
 function prepare(pod: ApiObject, context: RuleContext): void {
   mutate(pod, context)
   const spec = ensureChild(pod, 'spec')

@@ -7,6 +7,7 @@ const ENV_NAME = /^[-._a-zA-Z][-._a-zA-Z0-9]*$/
 const LABEL_TEXT =
   "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
 
+// Makers of field errors in the order path, detail, value, in which the messages read.
 export const required = (path: string, detail = ''): FieldError => ({ path, reason: 'FieldValueRequired', detail })
 export const wrong = (path: string, detail: string, value: unknown): FieldError => ({
   path,
@@ -57,6 +58,7 @@ export function validatePodSpec(path: string, spec: JsonObject): FieldError[] {
   return errors
 }
 
+/** Mounts refer to volumes by name. */
 function namesUnique(path: string, items: readonly JsonObject[]): FieldError[] {
   const seen = new Set<string>()
   return items.flatMap((item, index) => {
@@ -103,6 +105,7 @@ export function isPort(value: number): boolean {
   return Number.isInteger(value) && value >= 1 && value <= 65535
 }
 
+/** Names that a shell cannot export are allowed, as in Kubernetes; values from two places are not. */
 function validateVariable(path: string, variable: JsonObject): FieldError[] {
   const name = text(variable, 'name')
   if (name === '') return [required(`${path}.name`)]
@@ -120,6 +123,7 @@ function validateVariable(path: string, variable: JsonObject): FieldError[] {
   return errors
 }
 
+/** A mount of a volume that is not there keeps the pod in ContainerCreating for ever. */
 function validateMount(path: string, mount: JsonObject, volumes: ReadonlySet<string>): FieldError[] {
   const name = text(mount, 'name')
   const errors: FieldError[] = []
@@ -135,6 +139,7 @@ function validateMount(path: string, mount: JsonObject, volumes: ReadonlySet<str
   return errors
 }
 
+/** Two handlers would leave open which one decides. */
 function validateProbe(path: string, probe: unknown): FieldError[] {
   if (probe === undefined) return []
   const handlers = ['exec', 'httpGet', 'tcpSocket', 'grpc'].filter((handler) =>

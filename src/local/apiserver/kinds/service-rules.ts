@@ -29,6 +29,7 @@ const hasNodePorts = (service: ApiObject): boolean =>
   typeOf(service) === 'NodePort' ||
   (typeOf(service) === 'LoadBalancer' && child(service, 'spec')['allocateLoadBalancerNodePorts'] !== false)
 
+/** ExternalName is only a DNS alias: no address, no traffic policy. */
 function defaults(service: ApiObject): void {
   const spec = ensureChild(service, 'spec')
   setDefault(spec, 'type', 'ClusterIP')
@@ -81,6 +82,7 @@ function validate(service: ApiObject, old: ApiObject | undefined, context: RuleC
   return errors
 }
 
+/** Names may be left out only where there is nothing to tell apart. */
 function portErrors(path: string, port: JsonObject, total: number): FieldError[] {
   const name = text(port, 'name')
   const number = numberAt(port, 'port')
@@ -94,6 +96,7 @@ function portErrors(path: string, port: JsonObject, total: number): FieldError[]
   return errors
 }
 
+/** One port number may carry TCP and UDP, each once. */
 function repeatedPorts(ports: readonly JsonObject[]): FieldError[] {
   const names = new Set<string>()
   const numbers = new Set<string>()
@@ -110,6 +113,7 @@ function repeatedPorts(ports: readonly JsonObject[]): FieldError[] {
   })
 }
 
+/** An address, once given, is what clients have cached: it never changes while the Service has one. */
 function clusterIpErrors(service: ApiObject, old: ApiObject | undefined, context: RuleContext): FieldError[] {
   const spec = child(service, 'spec')
   const address = text(spec, 'clusterIP')
@@ -133,6 +137,7 @@ function newAddressErrors(address: string, { clusterIps }: RuleContext): FieldEr
   return clusterIps.isTaken(address) ? [wrong(path, `${failed}: provided IP is already allocated`, [address])] : []
 }
 
+/** Runs after validation, so that nothing is allocated for a Service that is refused. */
 function admit(service: ApiObject, _old: ApiObject | undefined, context: RuleContext): void {
   const spec = ensureChild(service, 'spec')
   if (!hasClusterIp(service)) {
@@ -151,6 +156,7 @@ function admit(service: ApiObject, _old: ApiObject | undefined, context: RuleCon
   else for (const port of children(spec, 'ports')) delete port['nodePort']
 }
 
+/** The Services themselves say which ports are taken: no second book to keep. */
 function allocateNodePorts(service: ApiObject, context: RuleContext): void {
   const taken = new Set<number>()
   for (const other of context.store.list('services')) {
@@ -191,6 +197,7 @@ function addressOf(service: ApiObject): string {
   return address === 'None' ? '' : address
 }
 
+/** Addresses are booked when the write is in the journal: a refused write takes none. */
 function stored(service: ApiObject, old: ApiObject | undefined, context: RuleContext): void {
   const before = old === undefined ? '' : addressOf(old)
   const now = addressOf(service)

@@ -17,6 +17,7 @@ import type { KindRules } from './kind.ts'
 import { defaultPodSpec } from './pod-defaults.ts'
 import { oneOf, required, unsupported, validatePodSpec, wrong } from './pod-validation.ts'
 
+/** `creationTimestamp: null` in templates comes from every Go client and means nothing. */
 function defaultWorkload(object: ApiObject): JsonObject {
   const spec = ensureChild(object, 'spec')
   setDefault(spec, 'replicas', 1)
@@ -28,6 +29,7 @@ function defaultWorkload(object: ApiObject): JsonObject {
   return spec
 }
 
+/** The rolling update that people get without asking: a quarter more, a quarter less. */
 function defaultDeployment(object: ApiObject): void {
   const spec = defaultWorkload(object)
   const strategy = ensureChild(spec, 'strategy')
@@ -59,6 +61,7 @@ function validateWorkload(object: ApiObject, old: ApiObject | undefined): FieldE
   return errors
 }
 
+/** A selector beside its own template would create pods for ever, none of which it counts. */
 function selectorErrors(path: string, spec: JsonObject): FieldError[] {
   const selector = child(spec, 'selector')
   const requirements = requirementsOf(selector)

@@ -49,6 +49,7 @@ function listSome(items: readonly string[], most: number): string {
   return items.slice(0, most).join(',') + rest
 }
 
+/** `<pending>` tells a load balancer that has no address yet from a Service that wants none. */
 function externalIp(object: ApiObject): string {
   const ingress = children(child(status(object), 'loadBalancer'), 'ingress').map(
     (entry) => text(entry, 'ip') || text(entry, 'hostname'),
@@ -82,11 +83,13 @@ function endpointAddresses(object: ApiObject): string {
   return listSome(all, 3)
 }
 
+/** A port without number means all of them. */
 function slicePorts(object: ApiObject): string {
   const ports = children(object, 'ports').map((port) => numberAt(port, 'port')?.toString() ?? '*')
   return ports.length === 0 ? '<unset>' : listSome(ports, 3)
 }
 
+/** A cordoned node is ready and yet takes no pods: both words matter. */
 function nodeStatus(object: ApiObject): string {
   const ready = children(status(object), 'conditions').find((condition) => condition['type'] === 'Ready')
   const word = ready === undefined ? 'Unknown' : ready['status'] === 'True' ? 'Ready' : 'NotReady'
@@ -144,6 +147,7 @@ const BINDING_COLUMNS: readonly Column[] = [
   wide('ServiceAccounts', subjects('ServiceAccount')),
 ]
 
+/** Newer clients write series or eventTime, older ones lastTimestamp. */
 function lastSeen(object: ApiObject): string {
   const series = text(child(object, 'series'), 'lastObservedTime')
   return series || text(object, 'lastTimestamp') || text(object, 'eventTime') || text(object, 'firstTimestamp')

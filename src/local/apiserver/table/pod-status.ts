@@ -26,6 +26,7 @@ function running(pod: ApiObject): JsonObject[] {
   return [...containerStatuses(pod), ...started]
 }
 
+/** Of those that are meant to run: init containers that end do not count. */
 export function podReady(pod: ApiObject): string {
   const total = children(pod['spec'], 'containers').length + sidecarNames(pod).size
   const ready = running(pod).filter(
@@ -50,6 +51,7 @@ export function podStatus(pod: ApiObject): string {
   return initReason(pod) ?? containerReason(pod) ?? phase
 }
 
+/** While one init container has not ended well, nothing else matters. */
 function initReason(pod: ApiObject): string | undefined {
   const statuses = children(pod['status'], 'initContainerStatuses')
   const sidecars = sidecarNames(pod)
@@ -71,6 +73,7 @@ function endReason(terminated: JsonObject): string {
   return text(terminated, 'reason') || (signal > 0 ? `Signal:${signal}` : `ExitCode:${String(terminated['exitCode'])}`)
 }
 
+/** Backwards, so that the first container in trouble has the last word. */
 function containerReason(pod: ApiObject): string | undefined {
   let reason: string | undefined
   let hasRunning = false

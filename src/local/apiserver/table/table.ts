@@ -28,6 +28,7 @@ export function tableOf(objects: readonly ApiObject[], options: TableOptions): J
   }
 }
 
+/** Rows carry metadata unless asked otherwise: kubectl needs names and versions for what it does next. */
 function rowOf(object: ApiObject, options: TableOptions): JsonObject {
   const cells = options.columns.map((column) => column.cell(object, options.nowMs) ?? null)
   switch (options.includeObject) {
