@@ -13,6 +13,8 @@ import type { CompiledListener } from './compile.ts'
 interface Open {
   readonly address: string
   readonly port: number
+  /** Peers come here, not the pod's own applications. */
+  readonly forPeers: boolean
   readonly server: Server
   readonly sockets: Set<Socket>
   retry: Cancel | undefined
@@ -52,19 +54,19 @@ export class ListenerSet {
     return typeof address === 'object' ? address?.port : undefined
   }
 
-  /** Stops accepting; connections go on. */
-  stop(): void {
-    for (const [name, open] of this.#open) this.#close(name, open)
+  /** Accepts no more peers; their connections go on, and the pod's applications are served as before. */
+  drain(): void {
+    for (const [name, open] of this.#open) if (open.forPeers) this.#close(name, open)
   }
 
   destroy(): void {
     const opened = [...this.#open.values()]
-    this.stop()
+    for (const [name, open] of this.#open) this.#close(name, open)
     for (const { sockets } of opened) for (const socket of sockets) socket.destroy()
   }
 
   #listen(listener: CompiledListener): void {
-    const { name, address, port } = listener
+    const { name, address, port, peeks } = listener
     const { clock, random, log, accept } = this.#options
     const sockets = new Set<Socket>()
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
@@ -72,7 +74,7 @@ export class ListenerSet {
       socket.once('close', () => sockets.delete(socket))
       accept(socket, name)
     })
-    const open: Open = { address, port, server, sockets, retry: undefined }
+    const open: Open = { address, port, forPeers: peeks, server, sockets, retry: undefined }
     this.#open.set(name, open)
     const backoff = new Backoff({ initialMs: 250, maxMs: 5_000, random })
     server.on('error', (error) => {

@@ -69,9 +69,16 @@ export class LiveConnections {
     return closed
   }
 
+  /** What a drain waits for: peers' connections, and those of the pod's own applications that await an answer. */
+  get busy(): number {
+    let count = this.#live.size
+    for (const connection of this.#plain) if (connection.activeStreams > 0) count++
+    return count
+  }
+
+  /** Peers go elsewhere; the pod's own applications are served to the end. */
   drain(): void {
     for (const { connection } of this.#live) connection.drain()
-    for (const connection of this.#plain) connection.drain()
   }
 
   destroy(): void {

@@ -170,10 +170,10 @@ async function readWhenThere(path: string, log: Log): Promise<string> {
 async function drain(proxy: Proxy, values: Values, log: Log): Promise<void> {
   const deadlineMs = numberSetting('ISTHMUS_DRAIN_MS', values.drainMs, { min: 0, max: 3_600_000 })
   const endsAt = systemClock.monotonic() + deadlineMs
-  log.info({ deadlineMs, connections: proxy.activeConnections }, 'draining')
+  log.info({ deadlineMs, busy: proxy.busy }, 'draining')
   proxy.drain()
-  while (proxy.activeConnections > 0 && systemClock.monotonic() < endsAt) await delay(systemClock, 50)
-  if (proxy.activeConnections > 0) log.warn({ connections: proxy.activeConnections }, 'cutting what did not finish')
+  while (proxy.busy > 0 && systemClock.monotonic() < endsAt) await delay(systemClock, 50)
+  if (proxy.busy > 0) log.warn({ busy: proxy.busy }, 'cutting what did not finish')
   proxy.close()
   process.exit(0)
 }

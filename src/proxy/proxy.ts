@@ -53,8 +53,9 @@ export interface Proxy {
   readonly links: GatewayLinks
   /** Swaps the configuration; what it could not take is returned and stays as it was. */
   apply(config: ProxyConfig): ApplyResult
-  /** Stops accepting and tells every peer to go elsewhere. */
+  /** Accepts no more peers and tells those there are to go elsewhere; done when `busy` is 0. */
   drain(): void
+  readonly busy: number
   readonly activeConnections: number
   /** Cuts what is left. */
   close(): void
@@ -74,6 +75,7 @@ class RunningProxy implements Proxy {
   readonly links: GatewayLinks
   #keyedWith: readonly unknown[] = []
   #self: Party | undefined = undefined
+  #draining = false
 
   constructor(options: ProxyOptions) {
     const { clock, random, identity, log, own } = options
@@ -118,12 +120,17 @@ class RunningProxy implements Proxy {
     return this.acceptor.live.size
   }
 
+  get busy(): number {
+    return this.acceptor.live.busy
+  }
+
   apply(config: ProxyConfig): ApplyResult {
     return this.state.apply(config)
   }
 
   drain(): void {
-    this.listeners.stop()
+    this.#draining = true
+    this.listeners.drain()
     this.acceptor.live.drain()
   }
 
@@ -152,6 +159,7 @@ class RunningProxy implements Proxy {
     for (const cluster of clusters.values()) {
       for (const endpoint of cluster.endpoints.values()) endpoint.transport.recheck(trusts)
     }
-    this.listeners.apply(listeners)
+    // A configuration that comes during the drain opens no port again.
+    if (!this.#draining) this.listeners.apply(listeners)
   }
 }

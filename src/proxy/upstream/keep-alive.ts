@@ -51,9 +51,11 @@ export class KeepAlive {
     if (this.#pingSentAt >= 0) return this.#checkPing(now)
     const silentMs = now - this.#connection.lastReadAt
     const limitMs = this.#connection.activeStreams > 0 ? SILENCE_MS : IDLE_PING_MS
-    if (silentMs >= limitMs && this.#connection.ping(() => this.#answered())) {
+    if (silentMs >= limitMs) {
       this.#pingSentAt = now
-      return this.#schedule(SUSPECT_AFTER_MS)
+      this.#schedule(SUSPECT_AFTER_MS)
+      if (this.#connection.ping(() => this.#answered())) return undefined
+      this.#pingSentAt = -1
     }
     // An idle connection may get a stream at any moment, which deserves its second of silence and no more.
     return this.#schedule(Math.max(50, Math.min(SILENCE_MS, limitMs - silentMs)))
