@@ -80,13 +80,6 @@ export function keyOf(object: KubeObject): string {
   return keyFor(object.metadata.namespace, object.metadata.name ?? '')
 }
 
-export function splitKey(key: string): { namespace: string | undefined; name: string } {
-  const slash = key.indexOf('/')
-  return slash < 0
-    ? { namespace: undefined, name: key }
-    : { namespace: key.slice(0, slash), name: key.slice(slash + 1) }
-}
-
 /** Resource versions of one server are comparable integers (KEP-5504). */
 function isOlder(object: KubeObject, than: KubeObject): boolean {
   if (object.metadata.uid !== than.metadata.uid) return false

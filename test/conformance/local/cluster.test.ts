@@ -2,8 +2,12 @@
  * A whole local cluster, as a person would use it: real API server, real processes. In the order of one life, because
  * a start costs a second.
  */
-import { existsSync, readdirSync } from 'node:fs'
+import { spawn } from 'node:child_process'
 import { Resolver } from 'node:dns/promises'
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
   CONFIG_MAPS,
@@ -19,7 +23,7 @@ import {
   type Deployment,
   type Pod,
 } from '../../../src/kube/kinds.ts'
-import { startTicks } from '../../../src/local/node/process-table.ts'
+import { isRunning, startTicks } from '../../../src/local/node/process-table.ts'
 import { startClusters } from '../../../src/local/cluster/supervisor.ts'
 import { createLog } from '../../../src/runtime/log.ts'
 import { deployment, EAST, processesOf, world, type World } from './world.ts'
@@ -224,6 +228,40 @@ describe('a local cluster', () => {
     await shop.client.remove(NAMESPACES, { name: namespace })
   })
 
+  it('gives pods their sidecar before they are stored, naked ones too, once the mesh is installed', async () => {
+    const namespaces = [
+      { name: 'isthmus-mesh-test', labels: { 'istio-injection': 'enabled' } },
+      { name: 'isthmus-system', labels: {} },
+    ]
+    await shop.until(NAMESPACES, 'the old one to go', (found) =>
+      found.every((each) => each.metadata.name !== 'isthmus-system'),
+    )
+    for (const metadata of namespaces) {
+      await shop.client.create(NAMESPACES, { apiVersion: 'v1', kind: 'Namespace', metadata })
+    }
+    const [{ name: namespace } = { name: '' }] = namespaces
+    await shop.until(SERVICE_ACCOUNTS, 'its account', (found) =>
+      found.some((each) => each.metadata.namespace === namespace),
+    )
+    const create = (name: string): Promise<Pod> =>
+      shop.client.create(PODS, {
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name, namespace },
+        spec: { containers: [{ name: 'app', image: 'nowhere:9' }] },
+      })
+    const containers = (pod: Pod): string[] => pod.spec.containers.map((each) => each.name)
+    expect(containers(await create('before'))).toEqual(['app'])
+    const data = { mesh: 'demo.mesh', cluster: 'east', domain: 'cluster.local' }
+    const metadata = { name: 'isthmus-mesh', namespace: 'isthmus-system' }
+    await shop.client.create(CONFIG_MAPS, { apiVersion: 'v1', kind: 'ConfigMap', metadata, data })
+    // The server's own watch brings the ConfigMap a moment later.
+    await expect
+      .poll(async () => containers(await create(`after-${Math.floor(performance.now())}`)))
+      .toEqual(['app', 'isthmus-proxy'])
+    for (const { name } of namespaces) await shop.client.remove(NAMESPACES, { name })
+  })
+
   it('rolls a Deployment over without ever having fewer than its replicas', async () => {
     await readyWebPods(2)
     let fewest = Infinity
@@ -283,6 +321,31 @@ describe('a local cluster', () => {
     await shop.client.remove(NAMESPACES, { name: 'shop' })
     await shop.until(NAMESPACES, 'shop to go', (found) => found.every((each) => each.metadata.name !== 'shop'))
     await expect.poll(() => processesOf(shop.stateDir)).toEqual([])
+  })
+})
+
+describe('an attached cluster', () => {
+  it('ends when its parent is killed, and takes its pods along', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'isthmus-parent-'))
+    const supervisor = fileURLToPath(new URL('../../../src/local/cluster/supervisor.ts', import.meta.url))
+    const script = join(directory, 'parent.mjs')
+    const options = JSON.stringify({ stateDir: join(directory, 'state'), clusters: [EAST] })
+    writeFileSync(
+      script,
+      `const { startClusters } = await import(${JSON.stringify(supervisor)})
+       const { clusters: [east] } = await startClusters(${options})
+       console.log(east.pid)`,
+    )
+    const parent = spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const pid = await new Promise<number>((resolve) =>
+      parent.stdout.once('data', (chunk: Buffer) => resolve(Number(chunk))),
+    )
+    const ticks = startTicks(pid) ?? ''
+    expect(isRunning(pid, ticks)).toBe(true)
+    parent.kill('SIGKILL')
+    await expect.poll(() => isRunning(pid, ticks), { timeout: 5_000 }).toBe(false)
+    expect(existsSync(join(directory, 'state', 'east', 'control.sock'))).toBe(false)
+    rmSync(directory, { recursive: true, force: true })
   })
 })
 
