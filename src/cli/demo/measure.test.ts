@@ -53,13 +53,14 @@ describe('eventFigures', () => {
       shareBefore: 1,
       movedMs: 310,
       failedRequests: 1,
+      longestMs: 10,
       shareHealed: 1,
     })
   })
 
   it('counts a request that began before the fault and ended failed after it', () => {
     const stuck: Observation = { startedAt: 900, endedAt: 1_700, status: 0, pods: [] }
-    expect(eventFigures([stuck], FAULT, locate)).toMatchObject({ movedMs: 700, failedRequests: 1 })
+    expect(eventFigures([stuck], FAULT, locate)).toMatchObject({ movedMs: 700, failedRequests: 1, longestMs: 800 })
   })
 
   it('sees traffic that never moved', () => {

@@ -79,6 +79,8 @@ export interface EventFigures {
   /** From the fault to the last request answered by, or lost to, the dead target. */
   readonly movedMs: number
   readonly failedRequests: number
+  /** The longest any request took that the fault met: what a waiting person felt. */
+  readonly longestMs: number
   /** Share of the target in the second half of the phase after the heal. */
   readonly shareHealed: number
 }
@@ -92,8 +94,10 @@ export function eventFigures(observations: readonly Observation[], fault: FaultW
     sharesOf(within(observations, phase), locate)[fault.service]?.[fault.cluster] ?? 0
   let movedMs = 0
   let failedRequests = 0
+  let longestMs = 0
   for (const each of observations) {
     if (each.endedAt < fault.during.from || each.startedAt >= fault.during.to) continue
+    longestMs = Math.max(longestMs, each.endedAt - each.startedAt)
     const failed = isFailed(each)
     if (failed) failedRequests += 1
     if (failed || each.pods.some(isTarget)) movedMs = Math.max(movedMs, each.endedAt - fault.during.from)
@@ -105,6 +109,7 @@ export function eventFigures(observations: readonly Observation[], fault: FaultW
     shareBefore: share(fault.before),
     movedMs: Math.round(movedMs),
     failedRequests,
+    longestMs,
     shareHealed: share(half),
   }
 }

@@ -8,7 +8,17 @@ const bad = { ...ok, status: 503 }
 const GOOD: ReportInput = {
   observations: Array.from({ length: 1_000 }, () => ok),
   phases: [{ name: 'before', requests: 1_000, failed: 0, shares: { cart: { east: 1 } } }],
-  events: [{ event: 'kill', service: 'cart', shareBefore: 1, movedMs: 900, failedRequests: 0, shareHealed: 0.9 }],
+  events: [
+    {
+      event: 'kill',
+      service: 'cart',
+      shareBefore: 1,
+      movedMs: 900,
+      failedRequests: 0,
+      longestMs: 900,
+      shareHealed: 0.9,
+    },
+  ],
   proxyRequests: 1_000,
   forbidden: 0,
   requestsPerPhaseMin: 1_000,
@@ -22,6 +32,7 @@ const event = GOOD.events[0] ?? {
   shareBefore: 0,
   movedMs: 0,
   failedRequests: 0,
+  longestMs: 0,
   shareHealed: 0,
 }
 

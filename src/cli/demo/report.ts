@@ -119,6 +119,7 @@ export function reportText(report: DemoReport): string {
     percent(event.shareBefore),
     `${event.movedMs} ms`,
     String(event.failedRequests),
+    `${event.longestMs} ms`,
     percent(event.shareHealed),
   ])
   const phases = report.phases.map((phase) => [
@@ -130,7 +131,7 @@ export function reportText(report: DemoReport): string {
   const lines = [
     renderTable([['PHASE', 'REQUESTS', 'FAILED', 'WHO ANSWERED'], ...phases]),
     '',
-    renderTable([['EVENT', 'SERVICE', 'SHARE BEFORE', 'MOVED IN', 'FAILED', 'SHARE HEALED'], ...events]),
+    renderTable([['EVENT', 'SERVICE', 'SHARE BEFORE', 'MOVED IN', 'FAILED', 'LONGEST', 'SHARE HEALED'], ...events]),
     '',
     `${report.requests} requests, ${report.failed} failed, success ratio ${report.successRatio.toFixed(5)}; the sidecar counted ${report.proxyRequests}`,
     `clusters ready after ${report.startSeconds.toFixed(1)} s, whole run ${report.totalSeconds.toFixed(1)} s`,

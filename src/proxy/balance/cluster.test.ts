@@ -148,6 +148,25 @@ describe('ClusterState.report', () => {
     clock.advance(2_000)
     expect(shares()['bad']).toBeGreaterThan(0)
   })
+
+  it('ends an ejection from the time when the way was lost as soon as the way is found again', () => {
+    const { cluster, transports, shares } = world(assignment([endpoint('near')], [endpoint('far')]))
+    const near = stateOf(cluster, 'near')
+    transports.get('near')?.setUsable(false)
+    for (let index = 0; index < 5; index++) cluster.report(near, undefined, false)
+    expect(near.ejected).toBe(true)
+    transports.get('near')?.setUsable(true)
+    expect(near.ejected).toBe(false)
+    expect(shares()).toEqual({ near: 1_000 })
+  })
+
+  it('keeps an ejection when the way was there all the time', () => {
+    const { cluster, transports } = world(assignment([endpoint('a'), endpoint('b')]))
+    const state = stateOf(cluster, 'a')
+    for (let index = 0; index < 5; index++) cluster.report(state, undefined, false)
+    transports.get('a')?.setUsable(true)
+    expect(state.ejected).toBe(true)
+  })
 })
 
 describe('ClusterState.apply', () => {

@@ -195,7 +195,10 @@ export class ClusterState {
       this.#table = undefined
     }
     const current = (): Endpoint => this.#endpoints.get(key)?.endpoint ?? endpoint
-    const transport = this.#dependencies.createTransport(this.#config, current, changed)
+    const transport = this.#dependencies.createTransport(this.#config, current, () => {
+      this.#endpoints.get(key)?.transportChanged()
+      changed()
+    })
     return new EndpointState({ key, endpoint, transport, timers: this.#dependencies.timers, onRestored: changed })
   }
 }

@@ -29,6 +29,7 @@ export class EndpointState {
   readonly #restore: WheelTimer
   /** Each ejection in a row is longer than the one before. */
   #ejections = 0
+  #wasUsable = true
 
   constructor(options: {
     key: string
@@ -70,6 +71,21 @@ export class EndpointState {
     this.errorsInRow = 0
     this.#ejections = Math.min(this.#ejections + 1, EJECTION_MULTIPLIER_MAX)
     this.#timers.schedule(this.#restore, rule.baseEjectionMs * this.#ejections)
+  }
+
+  /**
+   * The way to the endpoint was lost or found again. What failed while it was lost says nothing of the endpoint, and
+   * finding it took a whole handshake with the right identity: an ejection from that time ends, or a healed cluster
+   * would stay unused for the rest of its thirty seconds.
+   */
+  transportChanged(): void {
+    const found = this.transport.usable && !this.#wasUsable
+    this.#wasUsable = this.transport.usable
+    if (!found) return
+    this.#timers.cancel(this.#restore)
+    this.ejected = false
+    this.errorsInRow = 0
+    this.#ejections = 0
   }
 
   close(): void {
