@@ -160,6 +160,18 @@ describe('ADS over a socket', () => {
     expect(config.clusters).toBe(first.config.clusters)
   })
 
+  it('coalesces a burst of changes and ends at the last one', async () => {
+    const before = configOf({ a: ['10.0.0.1'] })
+    world.config = before
+    await world.connect()
+    await world.delivered(() => true)
+    for (let index = 1; index <= 50; index += 1) {
+      world.set({ ...before, endpoints: new Map([['a', assignmentOf('a', [`10.0.1.${index}`])]]) })
+    }
+    await world.delivered(({ config }) => addressesIn(config, 'a').includes('10.0.1.50'))
+    expect(world.deliveries.length).toBeLessThanOrEqual(3)
+  })
+
   it('shows a proxy as synced once it acknowledged everything', async () => {
     world.config = configOf({ a: ['10.0.0.1'] })
     await world.connect()

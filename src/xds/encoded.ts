@@ -33,9 +33,10 @@ export class EncodedResources {
 }
 
 function encode(resource: ModelResource): Encoded {
-  const content = resourceToBytes(encodeResource(resource))
-  const version = createHash('sha256').update(content).digest('hex').slice(0, VERSION_HEX_LENGTH)
-  const bytes = resourceToBytes(encodeResource(resource, version))
+  const message = encodeResource(resource)
+  const version = createHash('sha256').update(resourceToBytes(message)).digest('hex').slice(0, VERSION_HEX_LENGTH)
+  message.version = version
+  const bytes = resourceToBytes(message)
   const frame = new BinaryWriter().tag(RESPONSE.resources, WireType.LengthDelimited).bytes(bytes).finish()
   return { version, frame }
 }

@@ -69,19 +69,22 @@ export function encodeCluster(cluster: Cluster): ClusterMessage {
     commonLbConfig: {
       localityConfigSpecifier: { case: 'localityWeightedLbConfig', value: create(LocalityWeightedSchema) },
     },
-    transportSocketMatches: tls === undefined ? [] : TRANSPORTS.map((transport) => encodeMatch(transport, tls)),
+    transportSocketMatches: tls === undefined ? [] : encodeMatches(tls),
     // Envoy speaks HTTP/1.1 to a cluster without this, whatever ALPN agreed on.
     typedExtensionProtocolOptions: isHttp2 ? { [HTTP_PROTOCOL_OPTIONS]: http2Options() } : {},
     ...(cluster.outlier !== undefined && { outlierDetection: encodeOutlier(cluster.outlier) }),
   })
 }
 
-function encodeMatch(transport: Endpoint['transport'], tls: UpstreamTls): SocketMatch {
-  return create(SocketMatchSchema, {
-    name: transport,
-    match: { [TRANSPORT_KEY]: transport },
-    transportSocket: transport === 'plain' ? rawBuffer() : encodeUpstreamTls(tls),
-  })
+function encodeMatches(tls: UpstreamTls): SocketMatch[] {
+  const meshed = encodeUpstreamTls(tls)
+  return TRANSPORTS.map((transport) =>
+    create(SocketMatchSchema, {
+      name: transport,
+      match: { [TRANSPORT_KEY]: transport },
+      transportSocket: transport === 'plain' ? rawBuffer() : meshed,
+    }),
+  )
 }
 
 function rawBuffer(): TransportSocket {
