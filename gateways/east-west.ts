@@ -52,7 +52,7 @@ interface CallerOptions {
   readonly live: LiveTunnels
   readonly peer: Peer
   readonly chain: () => CompiledChain | undefined
-  readonly onClose: (reason: CloseReason) => void
+  readonly onClose: (reason: CloseReason, detail: string) => void
 }
 
 /** One outer connection: a caller whose certificate was judged. */
@@ -71,8 +71,8 @@ class Caller implements ServerConnectionHandler {
     this.#options.live.count(clusterOf(this.#options.peer), 'protocol')
   }
 
-  onClose(reason: CloseReason): void {
-    this.#options.onClose(reason)
+  onClose(reason: CloseReason, detail: string): void {
+    this.#options.onClose(reason, detail)
   }
 }
 

@@ -33,7 +33,7 @@ export type TunnelServer = (context: {
   readonly peer: Peer
   /** The chain under the present configuration; undefined once it is withdrawn. */
   readonly chain: () => CompiledChain | undefined
-  readonly onClose: (reason: CloseReason) => void
+  readonly onClose: (reason: CloseReason, detail: string) => void
 }) => ServerConnectionHandler
 
 export interface AcceptorOptions {
@@ -132,7 +132,10 @@ export class Acceptor {
     const { chain, present, serverName, peer } = to
     if (chain.filter.kind !== 'http') return this.#refuse(socket, 'mode', chain.name)
     let forget = (): void => {}
-    const onClose = (): void => forget()
+    const onClose = (reason: CloseReason, detail: string): void => {
+      forget()
+      this.#closed(peer.uri, reason, detail)
+    }
     const tunnel = chain.filter.mode === 'tunnel'
     const handler = tunnel
       ? this.#options.tunnels?.({ peer, chain: present, onClose })
@@ -161,7 +164,10 @@ export class Acceptor {
       peer: undefined,
       service: '',
       chain: () => this.#listener(listener.name)?.rest,
-      onClose: () => forget(),
+      onClose: (reason, detail) => {
+        forget()
+        this.#closed('an application of this pod', reason, detail)
+      },
     })
     const { timers } = this.#options
     const connection: ServerConnection = new H1ServerConnection(socket, handler, {
@@ -177,7 +183,7 @@ export class Acceptor {
     peer: Peer | undefined
     service: string
     chain: () => CompiledChain | undefined
-    onClose: () => void
+    onClose: (reason: CloseReason, detail: string) => void
   }): HttpConnection {
     const { services, own } = this.#options
     return new HttpConnection({
@@ -193,6 +199,13 @@ export class Acceptor {
       onRefused: (status, detail) => this.#count(`http-${status}`, detail),
       onClose: to.onClose,
     })
+  }
+
+  /** A peer that broke the protocol or a budget is worth a line; connections that end are not. */
+  #closed(who: string, reason: CloseReason, detail: string): void {
+    if (reason !== 'protocol' && reason !== 'flood') return
+    this.refused.set(reason, (this.refused.get(reason) ?? 0) + 1)
+    this.#options.log.warn({ who, reason, detail }, 'connection ended by us')
   }
 
   #refuse(socket: TLSSocket, reason: string, detail: string): void {

@@ -28,7 +28,7 @@ export interface HttpConnectionOptions {
   readonly own: PeerFacts
   readonly services: ExchangeServices
   readonly onRefused: (status: number, detail: string) => void
-  readonly onClose: (reason: CloseReason) => void
+  readonly onClose: (reason: CloseReason, detail: string) => void
 }
 
 export class HttpConnection implements ServerConnectionHandler, DownstreamConnection {
@@ -61,8 +61,8 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
     this.#options.onRefused(status, detail)
   }
 
-  onClose(reason: CloseReason): void {
-    this.#options.onClose(reason)
+  onClose(reason: CloseReason, detail: string): void {
+    this.#options.onClose(reason, detail)
   }
 
   routes(): CompiledRoutes | undefined {
