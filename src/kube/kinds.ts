@@ -65,33 +65,26 @@ export {
 export { ENDPOINT_SLICES, type EndpointSlice, type SliceEndpoint, type SlicePort } from './kinds/discovery.ts'
 export { LEASES, type Lease, type LeaseSpec } from './kinds/coordination.ts'
 export {
-  CLUSTER_PROPERTIES,
   SERVICE_EXPORTS,
   SERVICE_IMPORTS,
-  type ClusterProperty,
   type ServiceExport,
   type ServiceImport,
   type ServiceImportPort,
   type ServiceImportSpec,
 } from './kinds/mcs.ts'
-export {
-  CLUSTER_ROLE_BINDINGS,
-  CLUSTER_ROLES,
-  ROLE_BINDINGS,
-  ROLES,
-  type ClusterRole,
-  type ClusterRoleBinding,
-  type PolicyRule,
-  type RbacSubject,
-  type Role,
-  type RoleBinding,
-  type RoleRef,
+export type {
+  ClusterRole,
+  ClusterRoleBinding,
+  PolicyRule,
+  RbacSubject,
+  Role,
+  RoleBinding,
+  RoleRef,
 } from './kinds/rbac.ts'
 export {
   POD_NAME_EXTRA,
   POD_UID_EXTRA,
   reviewToken,
-  TOKEN_REVIEW_PATH,
   tokenRequestPath,
   type TokenRequest,
   type TokenReview,

@@ -32,14 +32,6 @@ export function trustDomainOf(cluster: string, mesh: string): string {
   return `${cluster}.${mesh}`
 }
 
-/** The cluster's name if the trust domain is one label under the mesh, else undefined. */
-export function clusterOfTrustDomain(trustDomain: string, mesh: string): string | undefined {
-  const suffix = `.${mesh}`
-  if (!trustDomain.endsWith(suffix)) return undefined
-  const cluster = trustDomain.slice(0, -suffix.length)
-  return isLabel(cluster) ? cluster : undefined
-}
-
 /** RFC 1123 label. */
 export function isLabel(text: string | undefined): text is string {
   return text !== undefined && LABEL.test(text)

@@ -58,8 +58,6 @@ export const ANNOTATIONS = {
   gatewayAddress: 'isthmus.dev/gateway-address',
 } as const
 
-export const FINALIZERS = { exportWithdrawal: 'isthmus.dev/withdraw' } as const
-
 /** Audience of the projected ServiceAccount tokens that the certificate service accepts. */
 export const CA_AUDIENCE = 'isthmus-ca'
 

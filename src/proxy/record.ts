@@ -147,5 +147,3 @@ export const partyOf = (facts: PeerFacts, principal: string): Party => ({
   version: facts.version,
   principal,
 })
-
-export const NO_PARTY: Party = { cluster: '', namespace: '', workload: '', version: '', principal: '' }

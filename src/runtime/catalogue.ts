@@ -15,11 +15,26 @@ export const CATALOGUE = {
     title: 'A setting has a value outside its range.',
     hint: 'Correct the value; docs/reference/defaults.yaml gives the range.',
   },
-  NOT_INSTALLED: { title: 'The mesh is not installed in the cluster.', hint: 'Run `isthmus install --cluster NAME --mesh NAME` against it first.' },
-  ROOT_EXISTS: { title: 'The cluster holds a root CA already.', hint: 'A mesh has one root; joining clusters get theirs with `isthmus peers join`.' },
-  MANIFEST_INVALID: { title: 'A manifest is not a Kubernetes object.', hint: 'Every document needs apiVersion, kind and metadata.name.' },
-  KIND_UNKNOWN: { title: 'The API server does not serve the kind.', hint: 'Apply its CustomResourceDefinition first, or correct apiVersion and kind.' },
-  APPLY_REFUSED: { title: 'The API server refused an object.', hint: 'Correct what the message names and apply again; nothing else was changed after it.' },
+  NOT_INSTALLED: {
+    title: 'The mesh is not installed in the cluster.',
+    hint: 'Run `isthmus install --cluster NAME --mesh NAME` against it first.',
+  },
+  ROOT_EXISTS: {
+    title: 'The cluster holds a root CA already.',
+    hint: 'A mesh has one root; joining clusters get theirs with `isthmus peers join`.',
+  },
+  MANIFEST_INVALID: {
+    title: 'A manifest is not a Kubernetes object.',
+    hint: 'Every document needs apiVersion, kind and metadata.name.',
+  },
+  KIND_UNKNOWN: {
+    title: 'The API server does not serve the kind.',
+    hint: 'Apply its CustomResourceDefinition first, or correct apiVersion and kind.',
+  },
+  APPLY_REFUSED: {
+    title: 'The API server refused an object.',
+    hint: 'Correct what the message names and apply again; nothing else was changed after it.',
+  },
   KUBECONFIG: {
     title: 'A kubeconfig, or the context asked for, cannot be used.',
     hint: 'Check --kubeconfig, --context and KUBECONFIG; `kubectl config get-contexts` lists what there is.',
@@ -28,8 +43,14 @@ export const CATALOGUE = {
     title: "A pod's credentials for the API server cannot be used.",
     hint: 'Check that the pod has a ServiceAccount with automountServiceAccountToken and that its volume is mounted.',
   },
-  POD_UNKNOWN: { title: 'A pod is not there or has no address.', hint: 'List them with `kubectl get pods`; give the namespace with -n.' },
-  ADMIN_UNREACHABLE: { title: 'A proxy does not answer on its admin port.', hint: 'Check that the pod has a sidecar and runs (`kubectl get pod`, `kubectl logs -c isthmus-proxy`).' },
+  POD_UNKNOWN: {
+    title: 'A pod is not there or has no address.',
+    hint: 'List them with `kubectl get pods`; give the namespace with -n.',
+  },
+  ADMIN_UNREACHABLE: {
+    title: 'A proxy does not answer on its admin port.',
+    hint: 'Check that the pod has a sidecar and runs (`kubectl get pod`, `kubectl logs -c isthmus-proxy`).',
+  },
   LOCAL_CONFIG: {
     title: 'The description of a local cluster is wrong.',
     hint: 'Correct the field that the message names; `isthmus local up --help` shows both forms.',
@@ -147,7 +168,7 @@ export const CATALOGUE = {
     hint: 'That service alone was refused; both clusters show the reason.',
   },
   EXPORT_FOREIGN_IDENTITY: {
-    title: "A peer claims an identity outside its own trust domain for a service.",
+    title: 'A peer claims an identity outside its own trust domain for a service.',
     hint: 'That service was refused. A cluster that does this on purpose may be compromised.',
   },
   EXPORT_SYSTEM_NAMESPACE: {
@@ -254,15 +275,26 @@ export const CATALOGUE = {
     title: 'A port that a proxy must listen on cannot be had.',
     hint: 'Another process holds it; `ss -ltnp` names it.',
   },
-  PROXY_CONFIG_REFUSED: {
-    title: 'A part of the configuration cannot be run by this proxy.',
-    hint: 'The proxy keeps what it ran before; correct the resource that the message names.',
+  NOT_SIGNER: {
+    title: 'The cluster does not hold the root of its mesh.',
+    hint: 'Issue tokens against the signer cluster (`isthmus trust init` made it).',
   },
-  NOT_SIGNER: { title: 'The cluster does not hold the root of its mesh.', hint: 'Issue tokens against the signer cluster (`isthmus trust init` made it).' },
-  GATEWAY_ADDRESS: { title: 'The east-west gateway has no address that peers could reach.', hint: 'Wait for its load balancer, or set the annotation isthmus.dev/gateway-address on its Service.' },
-  JOIN_UNDER_WAY: { title: 'The cluster is joining already.', hint: 'Wait, or delete the Secret to try with another token.' },
-  JOIN_REFUSED: { title: 'The signer refused the join, or could not be reached.', hint: 'Follow the reason in the message; a new token is made with `isthmus peers token`.' },
-  WAIT_TIMEOUT: { title: 'Something awaited did not happen in time.', hint: 'Look at `isthmus status` and at the events and logs of what is named.' },
+  GATEWAY_ADDRESS: {
+    title: 'The east-west gateway has no address that peers could reach.',
+    hint: 'Wait for its load balancer, or set the annotation isthmus.dev/gateway-address on its Service.',
+  },
+  JOIN_UNDER_WAY: {
+    title: 'The cluster is joining already.',
+    hint: 'Wait, or delete the Secret to try with another token.',
+  },
+  JOIN_REFUSED: {
+    title: 'The signer refused the join, or could not be reached.',
+    hint: 'Follow the reason in the message; a new token is made with `isthmus peers token`.',
+  },
+  WAIT_TIMEOUT: {
+    title: 'Something awaited did not happen in time.',
+    hint: 'Look at `isthmus status` and at the events and logs of what is named.',
+  },
   DEMO_CONFIG: { title: 'The demo’s configuration is wrong.', hint: 'Compare with examples/shop/demo.yaml.' },
   NODE_TOO_OLD: {
     title: 'The Node that runs the product is too old.',

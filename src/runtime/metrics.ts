@@ -4,7 +4,7 @@
  */
 import { Registry } from 'prom-client'
 
-export { Counter, Gauge, Histogram, Registry } from 'prom-client'
+export { Counter, Gauge, Registry } from 'prom-client'
 
 export function createRegistry(): Registry {
   return new Registry()

@@ -6,13 +6,7 @@ import { H1ServerConnection } from '../../src/proxy/h1/server.ts'
 import { H1_LIMITS, type H1Limits } from '../../src/proxy/h1/types.ts'
 import { H2ServerConnection } from '../../src/proxy/h2/server.ts'
 import { H2_BUDGETS, H2_LIMITS, type H2Budgets, type H2Limits } from '../../src/proxy/h2/types.ts'
-import {
-  headerOf,
-  LENGTH_UNKNOWN,
-  type HeaderList,
-  type RequestHead,
-  type ResponseHead,
-} from '../../src/proxy/message.ts'
+import { LENGTH_UNKNOWN, type HeaderList, type RequestHead, type ResponseHead } from '../../src/proxy/message.ts'
 import type {
   ClientStream,
   CloseReason,
@@ -258,5 +252,3 @@ export function pump(stream: ClientStream | ServerStream, bytes: Buffer, pieceBy
     stream.end()
   }
 }
-
-export { headerOf }

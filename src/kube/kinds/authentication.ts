@@ -31,7 +31,7 @@ export interface UserInfo {
 export const POD_NAME_EXTRA = 'authentication.kubernetes.io/pod-name'
 export const POD_UID_EXTRA = 'authentication.kubernetes.io/pod-uid'
 
-export const TOKEN_REVIEW_PATH = '/apis/authentication.k8s.io/v1/tokenreviews'
+const TOKEN_REVIEW_PATH = '/apis/authentication.k8s.io/v1/tokenreviews'
 
 export interface TokenRequest {
   apiVersion: 'authentication.k8s.io/v1'

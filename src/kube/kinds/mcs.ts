@@ -48,16 +48,3 @@ export const SERVICE_IMPORTS: Resource<ServiceImport> = {
   kind: 'ServiceImport',
   namespaced: true,
 }
-
-/** `cluster.clusterset.k8s.io` and `clusterset.k8s.io` are the two well-known names. */
-export interface ClusterProperty extends KubeObject {
-  spec: { value: string }
-}
-
-export const CLUSTER_PROPERTIES: Resource<ClusterProperty> = {
-  group: 'about.k8s.io',
-  version: 'v1beta1',
-  plural: 'clusterproperties',
-  kind: 'ClusterProperty',
-  namespaced: false,
-}
