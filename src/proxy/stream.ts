@@ -2,7 +2,7 @@
  * One exchange as the core sees it, the same over HTTP/1.1 and HTTP/2: a ServerStream came in, a ClientStream goes
  * out, and the sinks are what the core hangs on them. The two sinks share no method name, so that one object can be
  * both ends of an exchange. No promises: every call is synchronous and writes are gathered until the end of the
- * event-loop turn (turn.ts).
+ * event-loop turn (h1/turn.ts).
  *
  * Back-pressure, in both directions and on both protocols: `pause()` asks the peer to stop; what is in flight (at most
  * one socket read, or the stream's window) may still be delivered. `write()` always takes the chunk and answers false
@@ -69,8 +69,8 @@ export interface ServerStream {
   /** Ends the exchange at once; the sink hears nothing more. */
   reset(code: ResetCode): void
   /**
-   * HTTP/1.1, after an accepted CONNECT or upgrade: gives up the socket for a splice without a codec in between, with
-   * the bytes already read (to be handled first). Undefined on HTTP/2, where the stream is the pipe.
+   * HTTP/1.1, after an accepted CONNECT or upgrade: gives up the socket, paused, for a splice without a codec in
+   * between, with the bytes already read (to be handled first). Undefined on HTTP/2, where the stream is the pipe.
    */
   detach(): Detached | undefined
 }

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ManualClock } from '../runtime/clock.ts'
-import { Deadline } from './deadline.ts'
+import { Deadline } from './h1/deadline.ts'
 import { TimerWheel, WheelTimer } from './timer-wheel.ts'
 
 describe('TimerWheel', () => {

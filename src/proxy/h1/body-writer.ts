@@ -1,6 +1,6 @@
 /** Frames the body of an outgoing message, request or response, and never lets it differ from what the head said. */
 import type { HeaderList } from '../message.ts'
-import type { Output } from '../output.ts'
+import type { Output } from './output.ts'
 import { fieldLines } from './head-writer.ts'
 
 /** How the body will be delimited. `pipe`: the connection becomes a tunnel. */

@@ -1,6 +1,6 @@
 /** The client's side of one HTTP/1.1 exchange: frames the request; the connection reads the response. */
 import { LENGTH_UNKNOWN, type HeaderList, type RequestHead } from '../message.ts'
-import type { Output } from '../output.ts'
+import type { Output } from './output.ts'
 import type { ClientStream, ResponseSink } from '../stream.ts'
 import { BodyWriter, type OutgoingBody } from './body-writer.ts'
 import { requestText } from './head-writer.ts'

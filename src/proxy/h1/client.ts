@@ -4,10 +4,10 @@
  */
 import type { Socket } from 'node:net'
 import { strict as assert } from 'node:assert'
-import { Carry } from '../carry.ts'
-import { Deadline } from '../deadline.ts'
+import { Carry } from './carry.ts'
+import { Deadline } from './deadline.ts'
 import type { HeaderList, RequestHead, ResponseHead } from '../message.ts'
-import { Output } from '../output.ts'
+import { Output } from './output.ts'
 import type { ClientConnection, ClientConnectionHandler, CloseReason, ResetReason, ResponseSink } from '../stream.ts'
 import { BodyReader, type BodySink } from './body-reader.ts'
 import { H1ClientStream, type H1ClientOwner } from './client-stream.ts'

@@ -4,8 +4,8 @@
  */
 import { strict as assert } from 'node:assert'
 import { LENGTH_UNKNOWN, type HeaderList, type RequestHead, type ResponseHead } from '../message.ts'
-import { NO_REQUEST_SINK } from '../no-sink.ts'
-import type { Output } from '../output.ts'
+import { NO_REQUEST_SINK } from './no-sink.ts'
+import type { Output } from './output.ts'
 import type { Detached, RequestSink, ServerStream } from '../stream.ts'
 import type { RequestFraming } from './framing.ts'
 import { BodyWriter, type OutgoingBody } from './body-writer.ts'

@@ -4,10 +4,10 @@
  * could desynchronise the two ends closes it.
  */
 import type { Socket } from 'node:net'
-import { Carry } from '../carry.ts'
-import { Deadline } from '../deadline.ts'
+import { Carry } from './carry.ts'
+import { Deadline } from './deadline.ts'
 import type { HeaderList } from '../message.ts'
-import { Output } from '../output.ts'
+import { Output } from './output.ts'
 import type { CloseReason, Detached, ResetReason, ServerConnection, ServerConnectionHandler } from '../stream.ts'
 import { BodyReader, type BodySink } from './body-reader.ts'
 import { frameRequest } from './framing.ts'

@@ -96,14 +96,14 @@ export class Budget {
     return ++this.#windowUpdates <= allowed
   }
 
-  /** We owe an answer; `waiting` bytes are still unsent. */
-  controlQueued(waiting: number): boolean {
-    this.#controlQueued = waiting === 0 ? 1 : this.#controlQueued + 1
-    return this.#controlQueued <= this.#budgets.controlFramesQueuedMax && this.frameQueued(waiting)
+  /** We owe an answer; `behind`: the peer leaves what we sent before lying. */
+  controlQueued(behind: boolean): boolean {
+    this.#controlQueued = behind ? this.#controlQueued + 1 : 0
+    return this.#controlQueued <= this.#budgets.controlFramesQueuedMax && this.frameQueued(behind)
   }
 
-  frameQueued(waiting: number): boolean {
-    this.#framesQueued = waiting === 0 ? 1 : this.#framesQueued + 1
+  frameQueued(behind: boolean): boolean {
+    this.#framesQueued = behind ? this.#framesQueued + 1 : 0
     return this.#framesQueued <= this.#budgets.framesQueuedMax
   }
 }

@@ -296,6 +296,43 @@ describe('H2ClientConnection', () => {
   })
 })
 
+describe('over TLS', () => {
+  it('many streams with bodies arrive whole on both sides', async () => {
+    const handler = recording((request) => {
+      request.stream.respond({ status: 200, headers: [], bodyLength: LENGTH_UNKNOWN }, false)
+      for (const chunk of request.body) request.stream.write(chunk)
+      request.stream.end()
+    })
+    const server = createTlsServer({ ...serverCertificate('a.test'), ALPNProtocols: ['h2'] }, (socket) => {
+      h2Server(socket, handler)
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    cleanups.push(() => {
+      server.close()
+    })
+    const { port } = server.address() as AddressInfo
+    const socket = tlsConnect({ port, host: '127.0.0.1', rejectUnauthorized: false, ALPNProtocols: ['h2'] })
+    await once(socket, 'secureConnect')
+    const connection = new H2ClientConnection(socket, events(), { limits: H2_LIMITS, budgets: H2_BUDGETS, timers })
+    cleanups.push(() => connection.destroy('local'))
+    for (let round = 0; round < 3; round++) {
+      const bodies = Array.from({ length: 90 }, (_, index) => Buffer.alloc(10 + index * 997, 32 + index))
+      const responses = bodies.map((body, index) => {
+        const response = new RecordedResponse()
+        const stream = connection.request(requestHead('POST', `/${index}`), false, response)
+        for (let at = 0; at < body.length; at += 1_500) stream.write(body.subarray(at, at + 1_500))
+        stream.end()
+        return response
+      })
+      for (const [index, response] of responses.entries()) {
+        await response.done
+        expect(Buffer.concat(response.body).equals(bodies[index] ?? Buffer.alloc(0))).toBe(true)
+      }
+    }
+  })
+})
+
 /** A gateway: CONNECT streams are spliced with a connection to `target`. */
 function gateway(target: number, results: SpliceResult[]): ServerConnectionHandler {
   return {

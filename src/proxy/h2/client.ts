@@ -6,7 +6,7 @@ import { strict as assert } from 'node:assert'
 import type { Socket } from 'node:net'
 import type { RequestHead, ResponseHead } from '../message.ts'
 import type { ClientConnectionHandler, CloseReason, ResponseSink } from '../stream.ts'
-import { flushAtTurnEnd, type Flushable } from '../turn.ts'
+import { flushAtTurnEnd, type Flushable } from '../h1/turn.ts'
 import { H2ClientStream } from './client-stream.ts'
 import { ERROR, PREFACE, SETTING, STREAM_ID_MAX } from './frames.ts'
 import { encodeRequest, readResponse, readTrailers } from './heads.ts'
@@ -123,8 +123,9 @@ export class H2ClientConnection extends H2Session implements H2Client, Flushable
   }
 
   /** Streams the peer will never look at may be tried elsewhere (RFC 9113 6.8). */
-  onGoaway(lastStreamId: number): void {
+  onGoaway(lastStreamId: number, code: number): void {
     const first = !this.draining
+    if (code !== ERROR.none) this.note('protocol', `the peer ended the connection with error ${code}`)
     this.draining = true
     for (const stream of this.streams.values()) if (stream.id > lastStreamId) this.drop(stream, 'refused')
     if (first) this.#handler.onDraining(this)

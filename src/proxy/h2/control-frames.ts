@@ -12,7 +12,7 @@ export interface ControlSink {
   onSettings(first: boolean): void
   onSetting(key: number, value: number): boolean
   onPingAnswer(payload: Buffer): void
-  onGoaway(lastStreamId: number): void
+  onGoaway(lastStreamId: number, code: number): void
   onReset(streamId: number, code: number): void
   onFrameError(code: number, detail: string): void
   onFlood(detail: string): void
@@ -149,7 +149,7 @@ export class ControlFrames {
     if (streamId !== 0) return this.#sink.onFrameError(ERROR.protocol, 'GOAWAY on a stream')
     if (payload.length < 8) return this.#sink.onFrameError(ERROR.frameSize, 'GOAWAY of the wrong size')
     if (!this.#sink.budget.control()) return this.#sink.onFlood('GOAWAY frames')
-    this.#sink.onGoaway(readUint31(payload, 0))
+    this.#sink.onGoaway(readUint31(payload, 0), readUint32(payload, 4))
   }
 
   #windowUpdate(streamId: number, payload: Buffer): void {

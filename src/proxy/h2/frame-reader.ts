@@ -2,7 +2,7 @@
  * Cuts the socket's bytes into frames. DATA is passed on piece by piece as it arrives, without waiting for the rest
  * of its frame; every other frame is short and is shown whole. What frames mean is the session's business.
  */
-import { Carry } from '../carry.ts'
+import { Carry } from '../h1/carry.ts'
 import { ERROR, FLAG, FRAME, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, readUint31 } from './frames.ts'
 
 export interface FrameSink {

@@ -1,5 +1,5 @@
 /** HTTP/2's numbers (RFC 9113 6, 7; RFC 8441 3), and writing of frames into an Output. No state, no judgement. */
-import type { Output } from '../output.ts'
+import type { Output } from '../h1/output.ts'
 
 export const FRAME = {
   data: 0,

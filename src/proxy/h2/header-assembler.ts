@@ -1,5 +1,5 @@
 /** Puts HEADERS and CONTINUATION together into one block, within limits of size and number (CVE-2024-27316). */
-import { Carry } from '../carry.ts'
+import { Carry } from '../h1/carry.ts'
 import { ERROR, FLAG, FRAME, readUint31 } from './frames.ts'
 
 export interface BlockSink {

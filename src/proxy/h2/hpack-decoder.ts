@@ -8,6 +8,8 @@ import { VALUE } from '../h1/chars.ts'
 import { kindOf, KIND, STATIC_COUNT, STATIC_KINDS, STATIC_TABLE } from './fields.ts'
 import { decodeHuffman } from './huffman.ts'
 
+/** Most connections repeat a handful of fields. */
+const ENTRIES_MIN = 16
 /** What an entry costs beside its bytes (RFC 7541 4.1). */
 const ENTRY_OVERHEAD = 32
 
@@ -25,11 +27,11 @@ export class HpackDecoder {
   readonly #tableMax: number
   #tableLimit: number
   #tableBytes = 0
-  /** A ring of entries: the newest is at `#newest`, `#count` are alive. */
-  readonly #names: string[]
-  readonly #values: string[]
-  readonly #entryKinds: Uint8Array
-  readonly #mask: number
+  /** A ring of entries: the newest is at `#newest`, `#count` are alive; grows with their number. */
+  #names: string[] = []
+  #values: string[] = []
+  #entryKinds: number[] = []
+  #mask = -1
   #newest = 0
   #count = 0
   #at = 0
@@ -44,11 +46,6 @@ export class HpackDecoder {
     this.#listBytesMax = limits.headerListBytesMax
     this.#tableMax = limits.headerTableBytes
     this.#tableLimit = limits.headerTableBytes
-    const slots = 2 ** Math.ceil(Math.log2(limits.headerTableBytes / ENTRY_OVERHEAD + 1))
-    this.#mask = slots - 1
-    this.#names = Array.from({ length: slots }, () => '')
-    this.#values = Array.from({ length: slots }, () => '')
-    this.#entryKinds = new Uint8Array(slots)
   }
 
   /** False: the coding itself is broken, and with it the connection (COMPRESSION_ERROR). */
@@ -134,12 +131,24 @@ export class HpackDecoder {
     const bytes = name.length + value.length + ENTRY_OVERHEAD
     this.#evict(this.#tableLimit - bytes)
     if (bytes > this.#tableLimit) return
+    if (this.#count > this.#mask) this.#grow()
     this.#newest = (this.#newest + 1) & this.#mask
     this.#names[this.#newest] = name
     this.#values[this.#newest] = value
     this.#entryKinds[this.#newest] = kind
     this.#count++
     this.#tableBytes += bytes
+  }
+
+  /** Doubles the ring; entries move to its start, oldest first. */
+  #grow(): void {
+    const slots = Math.max(ENTRIES_MIN, (this.#mask + 1) * 2)
+    const order = Array.from({ length: this.#count }, (_, age) => (this.#newest - this.#count + 1 + age) & this.#mask)
+    this.#names = order.map((slot) => this.#names[slot] as string)
+    this.#values = order.map((slot) => this.#values[slot] as string)
+    this.#entryKinds = order.map((slot) => this.#entryKinds[slot] as number)
+    this.#newest = this.#count - 1
+    this.#mask = slots - 1
   }
 
   /** Removes the oldest entries until at most `bytes` are left. */

@@ -7,40 +7,59 @@ import { STATIC_COUNT, STATIC_TABLE } from './fields.ts'
 import { encodeHuffman, huffmanLength } from './huffman.ts'
 
 const ENTRY_OVERHEAD = 32
+/** Most connections send a handful of fields that repeat. */
+const ENTRIES_MIN = 16
 /** Names remembered; beyond it a new name is sent literally, so that no peer can grow the map. */
 const NAMES_MAX = 512
 /** Never kept in a table, here or at any hop behind us (RFC 7541 7.1.3): one connection carries many callers. */
 const SECRET = new Set(['authorization', 'proxy-authorization', 'cookie', 'set-cookie'])
 
+interface StaticName {
+  /** First position of the name. */
+  readonly index: number
+  /** Positions of its values. */
+  readonly values: Map<string, number>
+}
+
+const STATIC_NAMES = new Map<string, StaticName>()
+for (const [at, [name, value]] of STATIC_TABLE.entries()) {
+  const known = STATIC_NAMES.get(name) ?? { index: at + 1, values: new Map<string, number>() }
+  STATIC_NAMES.set(name, known)
+  if (value !== '') known.values.set(value, at + 1)
+}
+
+/** What one connection knows of a name; made when it first sends it. */
 class NameEntry {
   readonly name: string
-  /** Position of the name in the static table, 0 when it is not there. */
-  readonly staticIndex: number
+  readonly fixed: StaticName | undefined
   readonly secret: boolean
-  /** Value → serial number of the entry (dynamic), or minus its static position. */
-  readonly values = new Map<string, number>()
+  /** Value → serial number of its entry; made with the first entry. */
+  values: Map<string, number> | undefined = undefined
   /** Serial number of the newest dynamic entry with this name, 0 for none. */
   newest = 0
   seen = ''
   seenBefore = ''
 
-  constructor(name: string, staticIndex: number) {
+  constructor(name: string) {
     this.name = name
-    this.staticIndex = staticIndex
+    this.fixed = STATIC_NAMES.get(name)
     this.secret = SECRET.has(name)
   }
 }
 
+/** Blocks are copied out as soon as they are complete, so all connections write into one buffer. */
+let scratch = Buffer.allocUnsafeSlow(16 * 1024)
+
 export class HpackEncoder {
-  /** The block so far. */
-  buffer: Buffer = Buffer.allocUnsafeSlow(4_096)
+  /** The block so far; valid until the next `begin` of any encoder. */
+  buffer: Buffer = scratch
   length = 0
   readonly #huffman: boolean
   readonly #tableMax: number
   readonly #names = new Map<string, NameEntry>()
-  /** Alive entries, oldest first, from `#oldest` to `#serial`; both are serial numbers. */
-  readonly #entries: ({ readonly of: NameEntry; readonly value: string } | undefined)[]
-  readonly #mask: number
+  /** Alive entries, from `#oldest` to `#serial`, at their serial number's slot; grows with their number. */
+  #entries: ({ readonly of: NameEntry; readonly value: string } | undefined)[] = []
+  #mask = -1
   #oldest = 1
   #serial = 0
   #tableBytes = 0
@@ -53,15 +72,6 @@ export class HpackEncoder {
     this.#huffman = options.huffman
     this.#tableMax = tableMax
     this.#tableLimit = Math.min(tableMax, 4_096)
-    const slots = 2 ** Math.ceil(Math.log2(tableMax / ENTRY_OVERHEAD + 1))
-    this.#mask = slots - 1
-    this.#entries = Array.from({ length: slots }, () => undefined)
-    for (let index = 1; index <= STATIC_COUNT; index++) {
-      const [name, value] = STATIC_TABLE[index - 1] ?? ['', '']
-      let entry = this.#names.get(name)
-      if (entry === undefined) this.#names.set(name, (entry = new NameEntry(name, index)))
-      if (value !== '') entry.values.set(value, -index)
-    }
   }
 
   /** The peer's SETTINGS_HEADER_TABLE_SIZE; takes effect with the next block, which says so (RFC 7541 4.2). */
@@ -75,6 +85,7 @@ export class HpackEncoder {
 
   begin(): void {
     this.length = 0
+    this.buffer = scratch
     if (this.#lowest === -1) return
     this.#room(16)
     if (this.#lowest < this.#tableLimit) this.#integer(0x20, 5, this.#lowest)
@@ -91,9 +102,11 @@ export class HpackEncoder {
       this.#string(value)
       return
     }
-    const found = entry.values.get(value) ?? 0
-    if (found !== 0 && !entry.secret) return this.#integer(0x80, 7, this.#positionOf(found))
     if (entry.secret) return this.#literal(entry, value, 0x10)
+    const fixed = entry.fixed?.values.get(value)
+    if (fixed !== undefined) return this.#integer(0x80, 7, fixed)
+    const serial = entry.values?.get(value)
+    if (serial !== undefined) return this.#integer(0x80, 7, this.#positionOf(serial))
     if (value === entry.seen || value === entry.seenBefore) {
       this.#literal(entry, value, 0x40)
       this.#insert(entry, value)
@@ -107,18 +120,18 @@ export class HpackEncoder {
   #entryOf(name: string): NameEntry | undefined {
     const known = this.#names.get(name)
     if (known !== undefined || this.#names.size >= NAMES_MAX) return known
-    const entry = new NameEntry(name, 0)
+    const entry = new NameEntry(name)
     this.#names.set(name, entry)
     return entry
   }
 
-  #positionOf(found: number): number {
-    return found < 0 ? -found : STATIC_COUNT + 1 + this.#serial - found
+  #positionOf(serial: number): number {
+    return STATIC_COUNT + 1 + this.#serial - serial
   }
 
   #literal(entry: NameEntry, value: string, pattern: number): void {
     const prefixBits = pattern === 0x40 ? 6 : 4
-    if (entry.staticIndex !== 0) this.#integer(pattern, prefixBits, entry.staticIndex)
+    if (entry.fixed !== undefined) this.#integer(pattern, prefixBits, entry.fixed.index)
     else if (entry.newest >= this.#oldest) this.#integer(pattern, prefixBits, this.#positionOf(entry.newest))
     else {
       this.buffer[this.length++] = pattern
@@ -131,8 +144,10 @@ export class HpackEncoder {
     const bytes = entry.name.length + value.length + ENTRY_OVERHEAD
     this.#evict(this.#tableLimit - bytes)
     if (bytes > this.#tableLimit) return
+    if (this.#serial - this.#oldest === this.#mask) this.#grow()
     const serial = ++this.#serial
     this.#entries[serial & this.#mask] = { of: entry, value }
+    entry.values ??= new Map()
     entry.values.set(value, serial)
     entry.newest = serial
     this.#tableBytes += bytes
@@ -145,10 +160,19 @@ export class HpackEncoder {
       this.#entries[slot] = undefined
       if (entry !== undefined) {
         this.#tableBytes -= entry.of.name.length + entry.value.length + ENTRY_OVERHEAD
-        if (entry.of.values.get(entry.value) === this.#oldest) entry.of.values.delete(entry.value)
+        if (entry.of.values?.get(entry.value) === this.#oldest) entry.of.values.delete(entry.value)
       }
       this.#oldest++
     }
+  }
+
+  #grow(): void {
+    const mask = this.#mask < 0 ? ENTRIES_MIN - 1 : this.#mask * 2 + 1
+    const entries = Array.from({ length: mask + 1 }, () => this.#entries[0])
+    for (let serial = this.#oldest; serial <= this.#serial; serial++)
+      entries[serial & mask] = this.#entries[serial & this.#mask]
+    this.#entries = entries
+    this.#mask = mask
   }
 
   #integer(pattern: number, prefixBits: number, value: number): void {
@@ -179,5 +203,6 @@ export class HpackEncoder {
     const grown = Buffer.allocUnsafeSlow((this.length + bytes) * 2)
     grown.set(this.buffer.subarray(0, this.length), 0)
     this.buffer = grown
+    scratch = grown
   }
 }

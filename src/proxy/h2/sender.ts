@@ -3,7 +3,7 @@
  * the socket (one frame each, in a circle, so that a bulk body does not delay a small one).
  */
 import type { HeaderList } from '../message.ts'
-import type { Output } from '../output.ts'
+import type { Output } from '../h1/output.ts'
 import type { Budget } from './budget.ts'
 import {
   ERROR,

@@ -1,7 +1,7 @@
 /** The server's side of one HTTP/2 exchange. */
 import { strict as assert } from 'node:assert'
 import type { HeaderList, RequestHead, ResponseHead } from '../message.ts'
-import { NO_REQUEST_SINK } from '../no-sink.ts'
+import { NO_REQUEST_SINK } from '../h1/no-sink.ts'
 import type { Detached, RequestSink, ResetCode, ResetReason, ServerStream } from '../stream.ts'
 import type { IncomingRequest } from './heads.ts'
 import { RESET_CODES } from './sender.ts'

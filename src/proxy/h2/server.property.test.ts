@@ -99,4 +99,26 @@ describe('H2ServerConnection, whatever the network does', () => {
       { numRuns: 500 },
     )
   })
+
+  it('serves without end what a peer asks and reads', () => {
+    const get = head([], 'GET')
+    const { socket, memory } = MemorySocket.create()
+    const seen = recording((request) => respondText(request.stream, 200, 'ok'))
+    const connection = new H2ServerConnection(socket, seen, {
+      limits: H2_LIMITS,
+      budgets: H2_BUDGETS,
+      timers: new TimerWheel(new ManualClock()),
+      extendedConnect: true,
+    })
+    memory.deliver(HELLO)
+    for (let turn = 0; turn < 100; turn++) {
+      const ids = Array.from({ length: 250 }, (_, index) => (turn * 250 + index) * 2 + 1)
+      memory.deliver(Buffer.concat(ids.map((id) => frame(1, 5, id, get))))
+      connection.sender.output.flush()
+      memory.written.length = 0
+    }
+    expect(seen.requests).toHaveLength(25_000)
+    expect(seen.closed).toBeUndefined()
+    connection.destroy('local')
+  })
 })

@@ -116,7 +116,7 @@ export class H2ServerConnection extends H2Session implements ServerConnection, H
     const last = end || (head.status >= 200 && !stream.mayHaveBody)
     stream.bytesSent += this.sender.encoder.length
     this.sender.headers(stream.id, last)
-    if (!this.budget.frameQueued(this.bufferedBytes)) return this.onFlood('answers that are not read')
+    if (!this.budget.frameQueued(this.behind)) return this.onFlood('answers that are not read')
     if (last) this.localDone(stream)
   }
 

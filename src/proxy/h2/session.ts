@@ -3,9 +3,9 @@
  * the end. What a header block means is left to the two sides, server.ts and client.ts.
  */
 import type { Socket } from 'node:net'
-import { Deadline } from '../deadline.ts'
+import { Deadline } from '../h1/deadline.ts'
 import type { HeaderList } from '../message.ts'
-import { Output } from '../output.ts'
+import { Output } from '../h1/output.ts'
 import type { CloseReason, ResetReason } from '../stream.ts'
 import { WheelTimer, type TimerWheel } from '../timer-wheel.ts'
 import { Budget } from './budget.ts'
@@ -89,7 +89,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     socket.on('data', this.#onData)
     socket.on('end', this.#onEnd)
     socket.on('drain', () => this.sender.pump())
-    socket.on('error', (error: Error) => this.#note('lost', error.message))
+    socket.on('error', (error: Error) => this.note('lost', error.message))
     socket.on('close', this.#onClose)
   }
 
@@ -124,7 +124,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
   /** A setting that concerns one side only; false: it broke the rules and the connection is failing. */
   abstract onSetting(key: number, value: number): boolean
   abstract onPingAnswer(payload: Buffer): void
-  abstract onGoaway(lastStreamId: number): void
+  abstract onGoaway(lastStreamId: number, code: number): void
 
   onFrame(type: number, flags: number, streamId: number, payload: Buffer): void {
     if (!this.#admits(type, streamId)) return
@@ -342,7 +342,15 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
 
   /** A control frame was written because the peer asked: it must read them, too. */
   answerQueued(): void {
-    if (!this.budget.controlQueued(this.bufferedBytes)) this.onFlood('answers that are not read')
+    if (!this.budget.controlQueued(this.behind)) this.onFlood('answers that are not read')
+  }
+
+  /**
+   * More is unsent than bodies alone put there at a time: those stop at the mark and wait until it is empty,
+   * so a peer that reads at all is seen below half of it again and again.
+   */
+  protected get behind(): boolean {
+    return this.bufferedBytes * 2 > this.limits.connectionWriteHighBytes
   }
 
   #sweepStreams(): void {
@@ -370,13 +378,13 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
   /** No stream is left and no new one is welcome. */
   protected finishDrain(): void {
     if (this.ending || this.closed) return
-    this.#note('drained', '')
+    this.note('drained', '')
     this.#end(ERROR.none)
   }
 
   destroy(reason: CloseReason): void {
     if (this.closed) return
-    this.#note(reason, '')
+    this.note(reason, '')
     this.#loseStreams('local')
     this.#end(ERROR.none)
     this.socket.destroy()
@@ -385,7 +393,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
   /** A connection error (RFC 9113 5.4.1). */
   fail(code: number, detail: string, reason: CloseReason): void {
     if (this.ending || this.closed) return
-    this.#note(reason, detail)
+    this.note(reason, detail)
     this.#end(code)
     this.#loseStreams(reason === 'flood' ? 'limit' : 'protocol')
   }
@@ -399,7 +407,8 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     this.deadline.setExact(LINGER_MS)
   }
 
-  #note(reason: CloseReason, detail: string): void {
+  /** The first reason is the one that is told. */
+  protected note(reason: CloseReason, detail: string): void {
     this.#closeReason ??= reason
     if (this.#closeDetail === '') this.#closeDetail = detail
   }
@@ -412,14 +421,14 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     if (this.ending) this.socket.destroy()
     else if (!this.#control.settingsSeen) this.fail(ERROR.settingsTimeout, 'no SETTINGS in time', 'timeout')
     else if (this.streams.size === 0) {
-      this.#note('idle', '')
+      this.note('idle', '')
       this.#end(ERROR.none)
     }
   }
 
   readonly #onEnd = (): void => {
     if (this.ending) return
-    this.#note(this.streams.size === 0 ? 'closed' : 'lost', '')
+    this.note(this.streams.size === 0 ? 'closed' : 'lost', '')
     this.#end(ERROR.none)
     this.#loseStreams('lost')
   }

@@ -73,7 +73,12 @@ class Splice implements RequestSink {
   }
 }
 
-/** Call after `stream.respond` accepted the tunnel; `done` is called once, when both directions ended or one broke. */
+/**
+ * Call after `stream.respond` accepted the tunnel; both sides may be paused until then. `done` is called once, when
+ * both directions ended or one broke.
+ */
 export function splice(stream: ServerStream, socket: Socket, done: (result: SpliceResult) => void): void {
   stream.sink = new Splice(stream, socket, done)
+  stream.resume()
+  socket.resume()
 }

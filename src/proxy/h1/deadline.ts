@@ -2,7 +2,7 @@
  * A connection's timeout that moves with every chunk: moving it is one addition. A timer looks at intervals whether
  * it has passed, so that it ends a connection at most one interval late. Not for timeouts that must be exact.
  */
-import { WheelTimer, type TimerWheel } from './timer-wheel.ts'
+import { WheelTimer, type TimerWheel } from '../timer-wheel.ts'
 
 export class Deadline {
   readonly #timers: TimerWheel

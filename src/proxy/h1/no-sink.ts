@@ -1,5 +1,5 @@
 /** Where a stream's events go until the core hangs its own sink on it. */
-import type { RequestSink } from './stream.ts'
+import type { RequestSink } from '../stream.ts'
 
 export const NO_REQUEST_SINK: RequestSink = {
   onRequestData: () => {},

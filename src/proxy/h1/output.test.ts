@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { MemorySocket } from '../../test/harness/memory-socket.ts'
+import { MemorySocket } from '../../../test/harness/memory-socket.ts'
 import { Carry } from './carry.ts'
 import { Output } from './output.ts'
 
