@@ -229,6 +229,39 @@ describe('losing a cluster', () => {
   }, 20_000)
 })
 
+describe('draining a gateway', () => {
+  it('moves tunnels to the other gateway of the cluster without a failed request, POST included', async () => {
+    world = new World()
+    const west = await exporter('west', 2, () => (_request, response) => void response.end('west'))
+    const second = world.pod('west', 'isthmus-east-west', { gateway: true })
+    const exported = [{ name: 'checkout', pods: west.pods, peers: ['east'] }]
+    second.proxy.apply(world.gatewayConfig(second, exported))
+    await listening(second)
+    const caller = world.pod('east', 'storefront')
+    const identities = [`spiffe://west.${MESH}/ns/shop/sa/checkout`]
+    const endpoints = [west.gateway, second].map(({ ip }) =>
+      tunnelEndpoint({ cluster: 'west', service: 'checkout', address: ip, identities, endpoints: 2 }),
+    )
+    const service = { name: 'checkout', domain: 'clusterset.local' as const, endpoints: [endpoints], identities }
+    caller.proxy.apply(world.sidecarConfig(caller, { services: [service] }))
+    await listening(caller)
+    const statuses: number[] = []
+    const running = Promise.all(
+      Array.from({ length: 10 }, async () => {
+        for (let index = 0; index < 60; index++) {
+          statuses.push((await ask(caller, URL, { method: 'POST', body: Buffer.from('x') })).status)
+        }
+      }),
+    )
+    await until(() => statuses.length > 100)
+    expect(west.gateway.live?.size).toBeGreaterThan(0)
+    west.gateway.proxy.drain()
+    await until(() => west.gateway.proxy.busy === 0)
+    await running
+    expect(statuses.filter((status) => status !== 200)).toEqual([])
+  })
+})
+
 describe('the gateway', () => {
   async function gatewayOnly(): Promise<Remote> {
     world = new World()

@@ -3,7 +3,6 @@
  * endpoints. Read only. Not on the data path, so node:http serves it.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { isDeepStrictEqual } from 'node:util'
 import type { ClusterState } from './balance/cluster.ts'
 import type { Proxy } from './proxy.ts'
 import { family, formatLabels } from './series.ts'
@@ -130,9 +129,7 @@ function endpointsOf(cluster: ClusterState): readonly EndpointPage[] {
   const pages: EndpointPage[] = []
   for (const state of cluster.endpoints.values()) {
     const { endpoint, transport } = state
-    const place = cluster.assignment.localities.find((locality) =>
-      locality.endpoints.some((candidate) => isDeepStrictEqual(candidate, endpoint)),
-    )
+    const place = cluster.assignment.localities.find(({ endpoints }) => endpoints.includes(endpoint))
     pages.push({
       address: `${endpoint.address}:${endpoint.port}`,
       transport: endpoint.transport,

@@ -251,6 +251,35 @@ describe('the mTLS path', () => {
   })
 })
 
+describe('Proxy.drain', () => {
+  it('moves callers to other pods without a failed request, POST included', async () => {
+    const { caller, pods } = await meshOf(2, (_request, response) => {
+      systemClock.after(5, () => response.end('ok'))
+    })
+    const statuses: number[] = []
+    const running = Promise.all(
+      Array.from({ length: 10 }, async () => {
+        for (let index = 0; index < 40; index++) {
+          statuses.push((await ask(caller, LOCAL, { method: 'POST', body: Buffer.from('x') })).status)
+        }
+      }),
+    )
+    await until(() => statuses.length > 50)
+    pods[0]?.proxy.drain()
+    await running
+    expect(statuses.filter((status) => status !== 200)).toEqual([])
+    await until(() => pods[0]?.proxy.busy === 0)
+    expect(pods[1]?.records.length).toBeGreaterThan(100)
+  })
+
+  it('keeps serving the pod’s own application', async () => {
+    const { caller } = await meshOf(1, (_request, response) => response.end('ok'))
+    caller.proxy.drain()
+    expect((await ask(caller, LOCAL)).status).toBe(200)
+    await until(() => caller.proxy.busy === 0)
+  })
+})
+
 describe('the inbound port', () => {
   /** What an attacker gets: application bytes, and how it ended. */
   async function attack(

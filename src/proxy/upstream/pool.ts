@@ -17,6 +17,8 @@ const PROBE_INITIAL_MS = 250
 const PROBE_MAX_MS = 2_000 // a healed endpoint is back within 5 s, its handshakes included
 const ERRORS_IN_A_ROW_MAX = 5 // per tunnel; the figure Envoy uses per host
 const SHUN_MS = 30_000 // Envoy's base ejection time
+/** Without a replacement a connection on its way out goes on serving, but does not linger. */
+const RETIRING_IDLE_MS = 1_000
 const NO_IDS: readonly string[] = []
 /** Replacements are opened this long before a certificate ends, or in the last tenth of a short life. */
 const REPLACE_BEFORE_END_MS = 30_000
@@ -84,7 +86,7 @@ export class Pool implements Transport, ClientConnectionHandler {
   }
 
   get usable(): boolean {
-    return !this.#down && (this.#members.length === 0 || this.#members.some((member) => !member.suspect))
+    return !this.#down && (this.#members.length === 0 || this.#members.some(isPromising))
   }
 
   get connections(): number {
@@ -180,11 +182,9 @@ export class Pool implements Transport, ClientConnectionHandler {
     this.#serve()
     if (this.#closed || this.#waiters.length > 0 || connection.activeStreams > 0) return
     const { timers, idleMs, keepAlive } = this.#options
-    if (!keepAlive) {
-      const member = this.#memberOf(connection)
-      if (member !== undefined) timers.schedule(member.idleTimer, idleMs)
-      return
-    }
+    const member = this.#memberOf(connection)
+    if (member?.retiring === true) return timers.schedule(member.idleTimer, RETIRING_IDLE_MS)
+    if (!keepAlive) return member === undefined ? undefined : timers.schedule(member.idleTimer, idleMs)
     if (!this.#members.some((member) => member.connection.activeStreams > 0)) timers.schedule(this.#idleTimer, idleMs)
   }
 
@@ -260,6 +260,9 @@ export class Pool implements Transport, ClientConnectionHandler {
 
   #retire(member: Member): void {
     member.retiring = true
+    if (member.connection.activeStreams === 0) {
+      this.#options.timers.schedule(member.idleTimer, RETIRING_IDLE_MS)
+    }
     this.#drainRetired()
   }
 
@@ -401,3 +404,6 @@ export class Pool implements Transport, ClientConnectionHandler {
 }
 
 const lastPart = (lifetimeMs: number): number => Math.min(REPLACE_BEFORE_END_MS, Math.max(0, lifetimeMs) / 10)
+
+/** A connection after GOAWAY leads nowhere new; one whose certificate nears its end still does. */
+const isPromising = (member: Member): boolean => !member.suspect && (!member.retiring || member.connection.capacity > 0)
