@@ -48,7 +48,8 @@ export function podStatus(pod: Pod, facts: PodFacts): PodStatus {
     podIP: facts.podIp,
     podIPs: [{ ip: facts.podIp }],
     startTime: facts.startTime,
-    qosClass: 'BestEffort',
+    // Derived by the server when the pod was created; a status that says otherwise would overwrite it.
+    ...(pod.status?.qosClass === undefined ? {} : { qosClass: pod.status.qosClass }),
     ...(facts.init.length === 0 ? {} : { initContainerStatuses: [...facts.init] }),
     containerStatuses: [...facts.containers],
   }

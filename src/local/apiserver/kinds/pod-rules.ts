@@ -40,7 +40,8 @@ function defaults(pod: ApiObject): void {
 
 /** Derived once on creation, since requests and limits cannot change afterwards. */
 function qosClass(spec: JsonObject): string {
-  const resources = children(spec, 'containers').map((container) => child(container, 'resources'))
+  const containers = [...children(spec, 'containers'), ...children(spec, 'initContainers')]
+  const resources = containers.map((container) => child(container, 'resources'))
   const isEmpty = (entry: JsonObject): boolean =>
     Object.keys(child(entry, 'requests')).length === 0 && Object.keys(child(entry, 'limits')).length === 0
   if (resources.every(isEmpty)) return 'BestEffort'
@@ -102,6 +103,8 @@ function mutate(pod: ApiObject, context: RuleContext): void {
   if (mutated === undefined) return
   Object.assign(pod, mutated)
   defaults(pod)
+  // The containers that were added count too.
+  ensureChild(pod, 'status')['qosClass'] = qosClass(ensureChild(pod, 'spec'))
 }
 
 /** The volume through which programs in the pod speak to the API server, unless the pod brings its own. */
