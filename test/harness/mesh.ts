@@ -1,0 +1,144 @@
+/**
+ * A kept mesh for end-to-end tests: two small clusters (test/e2e/pair) of the built product, joined, in a temporary
+ * directory and attached to the test's own process, so that nothing of them can outlive it. One per test file.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { readDemoConfig, type DemoConfig } from '../../src/cli/demo/config.ts'
+import { buildMesh, type RunningCluster } from '../../src/cli/demo/mesh.ts'
+import type { KubeClient } from '../../src/kube/client.ts'
+import type { KubeConnection } from '../../src/kube/connection.ts'
+import { createKubeClient } from '../../src/kube/http-client.ts'
+import { PODS, type Pod } from '../../src/kube/kinds.ts'
+import { adminConnection } from '../../src/local/cluster/admin-connection.ts'
+import type { Control } from '../../src/local/cluster/control-client.ts'
+import type { LocalCluster, LocalClusters } from '../../src/local/cluster/supervisor.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
+import { createLog } from '../../src/runtime/log.ts'
+import { isthmusMain, run, type Outcome, type RunOptions } from './process.ts'
+import { repositoryRoot } from './repository.ts'
+
+export interface MeshCluster extends RunningCluster {
+  readonly name: string
+  readonly client: KubeClient
+  readonly connection: KubeConnection
+  readonly control: Control
+  readonly local: LocalCluster
+  /** The first running pod with the label `app=<app>`. */
+  pod(app: string, namespace?: string): Promise<Pod>
+}
+
+export interface Mesh {
+  readonly demo: DemoConfig
+  readonly stateDir: string
+  /** For files of the tests; removed with the mesh. */
+  readonly directory: string
+  readonly kubeconfigPath: string
+  cluster(name: string): MeshCluster
+  /** Installs, joins and applies; what the demo does before its load. */
+  build(demo?: DemoConfig): Promise<void>
+  /** The built command line against these clusters. */
+  isthmus(args: readonly string[], options?: RunOptions): Promise<Outcome>
+  kubectl(args: readonly string[], options?: RunOptions): Promise<Outcome>
+  stop(): Promise<void>
+}
+
+type Supervisor = typeof import('../../src/local/cluster/supervisor.ts')
+
+/** Clusters start programs in the form they run in themselves, and what is judged is the product's: dist. */
+async function builtSupervisor(): Promise<Supervisor> {
+  return (await import(pathToFileURL(join(repositoryRoot, 'dist/src/local/cluster/supervisor.js')).href)) as Supervisor
+}
+
+export const PAIR = join(repositoryRoot, 'test/e2e/pair/demo.yaml')
+
+/** A joined mesh, ready for traffic. */
+export async function startMesh(config: string = PAIR): Promise<Mesh> {
+  const mesh = await startClusters(config)
+  try {
+    await mesh.build()
+    return mesh
+  } catch (error) {
+    await mesh.stop()
+    throw error
+  }
+}
+
+/** The configuration's clusters, with nothing in them. */
+export async function startClusters(config: string = PAIR): Promise<Mesh> {
+  const demo = await readDemoConfig(config)
+  const directory = await mkdtemp(join(tmpdir(), 'isthmus-e2e-'))
+  const stateDir = join(directory, 'state')
+  try {
+    const { startClusters: startLocal } = await builtSupervisor()
+    const local = await startLocal({
+      stateDir,
+      clusters: demo.clusters.map(({ name, cloud, region, zones }) => ({ name, cloud, region, zones })),
+      log: createLog('e2e', 'warn'),
+    })
+    return await meshOf(local, { demo, directory })
+  } catch (error) {
+    await rm(directory, { recursive: true, force: true })
+    throw error
+  }
+}
+
+async function meshOf(local: LocalClusters, given: { demo: DemoConfig; directory: string }): Promise<Mesh> {
+  const { demo, directory } = given
+  const clusters = await Promise.all(local.clusters.map((cluster) => clusterOf(cluster, demo)))
+  const env = { KUBECONFIG: local.kubeconfigPath }
+  const withClusters = (options: RunOptions = {}): RunOptions => ({ ...options, env: { ...env, ...options.env } })
+  return {
+    demo,
+    directory,
+    stateDir: local.stateDir,
+    kubeconfigPath: local.kubeconfigPath,
+    cluster: (name) => {
+      const found = clusters.find((cluster) => cluster.name === name)
+      if (found === undefined) throw new RangeError(`no cluster ${name}`)
+      return found
+    },
+    build: (other = demo) =>
+      buildMesh({
+        demo: other,
+        clusters: clusters.map((cluster) => ({
+          ...cluster,
+          config: other.clusters.find(({ name }) => name === cluster.name) ?? cluster.config,
+        })),
+        clock: systemClock,
+        progress: () => {},
+        signal: new AbortController().signal,
+      }),
+    isthmus: (args, options) => run(process.execPath, [isthmusMain, ...args], withClusters(options)),
+    kubectl: (args, options) => run('kubectl', args, withClusters(options)),
+    stop: async () => {
+      for (const { client } of clusters) client.close()
+      await local.stop()
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+async function clusterOf(local: LocalCluster, demo: DemoConfig): Promise<MeshCluster> {
+  const config = demo.clusters.find(({ name }) => name === local.name)
+  if (config === undefined) throw new RangeError(`cluster ${local.name} is not in the configuration`)
+  const connection = adminConnection(await local.control.kubeconfig())
+  const client = createKubeClient(connection)
+  return {
+    name: local.name,
+    config,
+    client,
+    connection,
+    clustersetCidr: local.status.clustersetCidr,
+    control: local.control,
+    local,
+    pod: async (app, namespace = demo.load.namespace) => {
+      const { items } = await client.list(PODS, { namespace, labelSelector: `app=${app}` })
+      const found = items.find(({ status }) => status?.phase === 'Running' && status.podIP !== undefined)
+      if (found === undefined) throw new Error(`no running pod app=${app} in ${local.name}/${namespace}`)
+      return found
+    },
+  }
+}
