@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { createHash, randomBytes } from 'node:crypto'
-import { connect as connectTls } from 'node:tls'
+import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls'
 import { afterEach, describe, expect, it } from 'vitest'
+import type { Endpoint, ProxyConfig } from '../src/model/config.ts'
 import { gatewaySni } from '../src/model/sni.ts'
 import { H2ClientConnection } from '../src/proxy/h2/client.ts'
 import { openTunnel } from '../src/proxy/h2/tunnel.ts'
@@ -9,7 +10,18 @@ import { H2_BUDGETS, H2_TUNNEL_LIMITS, type TunnelOutcome } from '../src/proxy/h
 import { headerOf } from '../src/proxy/message.ts'
 import { TimerWheel } from '../src/proxy/timer-wheel.ts'
 import { systemClock } from '../src/runtime/clock.ts'
-import { ask, listening, MESH, type Pod, type Relay, tunnelEndpoint, until, World } from './testing/world.ts'
+import {
+  ask,
+  freshIp,
+  listening,
+  MESH,
+  plainEndpoint,
+  type Pod,
+  type Relay,
+  tunnelEndpoint,
+  until,
+  World,
+} from './testing/world.ts'
 
 const URL = 'http://checkout.shop.svc.clusterset.local/'
 const AUTHORITY = 'checkout.shop.svc.clusterset.local:80'
@@ -414,6 +426,77 @@ describe('the gateway', () => {
       expect(bytes).toBe(0)
     }
     expect(west.gateway.live?.size).toBe(0)
+  })
+
+  it('passes other server names through untouched, and closes them while nobody is behind', async () => {
+    const west = await gatewayOnly()
+    const sni = `federation.west.${MESH}`
+    const own = world.mesh.cluster('west').workload({
+      trustDomain: `west.${MESH}`,
+      namespace: 'isthmus-system',
+      serviceAccount: 'isthmus-federation',
+    })
+    const ip = freshIp()
+    const leader = createTlsServer({ key: own.keyPem, cert: own.chain.join('') }, (socket) => socket.pipe(socket))
+    leader.listen(15022, ip)
+    await once(leader, 'listening')
+    world.onClose(() => void leader.close())
+    const config = world.gatewayConfig(west.gateway, [])
+    const listener = config.listeners.get('east-west')
+    if (listener === undefined) throw new Error('no listener')
+    const chain = {
+      name: 'federation-peer',
+      serverNames: [sni],
+      filter: { kind: 'tcp' as const, statPrefix: 'federation-peer', cluster: 'federation-peer' },
+    }
+    const withLeader = (endpoints: Endpoint[]): ProxyConfig => ({
+      ...config,
+      listeners: new Map([['east-west', { ...listener, chains: [...listener.chains, chain] }]]),
+      clusters: new Map([
+        [
+          'federation-peer',
+          {
+            name: 'federation-peer',
+            endpoints: {
+              cluster: 'federation-peer',
+              localities: [{ locality: { cloud: '', region: '', zone: '' }, priority: 0, weight: 1, endpoints }],
+            },
+            lb: 'least-request',
+            connectTimeoutMs: 1_000,
+          },
+        ],
+      ]),
+    })
+    const dial = (): TLSSocket =>
+      connectTls({ host: west.gateway.ip, port: 15443, servername: sni, rejectUnauthorized: false })
+    west.gateway.proxy.apply(withLeader([]))
+    const alone = dial()
+    alone.on('error', () => {})
+    await new Promise<void>((resolve) => alone.on('close', () => resolve()))
+    const endpoint = { ...plainEndpoint(west.gateway, 15022), address: ip }
+    expect(west.gateway.proxy.apply(withLeader([endpoint])).rejected).toEqual([])
+    const socket = dial()
+    await once(socket, 'secureConnect')
+    const body = randomBytes(1024 * 1024)
+    const hash = createHash('sha256')
+    let received = 0
+    socket.on('data', (chunk: Buffer) => {
+      hash.update(chunk)
+      received += chunk.length
+    })
+    socket.write(body)
+    await until(() => received === body.length)
+    expect(hash.digest('hex')).toBe(createHash('sha256').update(body).digest('hex'))
+    // The handshake was the leader's own, not the gateway's.
+    expect(socket.getPeerX509Certificate()?.subjectAltName).toContain('isthmus-federation')
+    const ended = once(socket, 'close')
+    socket.end()
+    await ended
+    await until(() =>
+      west.gateway.records.some(
+        (record) => record['cluster'] === 'federation-peer' && record['upstream'] === `${ip}:15022`,
+      ),
+    )
   })
 
   it('is refused by a caller when its identity is another workload’s', async () => {

@@ -17,7 +17,7 @@ import { H2_BUDGETS, H2_LIMITS, H2_TUNNEL_LIMITS } from './h2/types.ts'
 import { peekClientHello, type Peeked } from './hello-peek.ts'
 import { HttpConnection } from './http-connection.ts'
 import { allows, type Peer } from './identity.ts'
-import { passThrough } from './l4/pass-through.ts'
+import { type Carried, passThrough } from './l4/pass-through.ts'
 import { LiveConnections } from './live-connections.ts'
 import type { PeerFacts } from './peer-facts.ts'
 import type { Snapshot } from './state.ts'
@@ -95,9 +95,10 @@ export class Acceptor {
       return
     }
     if (chain.filter.kind === 'tcp') {
-      const { timers, services, log, localAddress } = this.#options
-      const now = (): number => services.now()
-      passThrough(socket, chain.filter, { timers, recorder: services.recorder, log, localAddress, now })
+      const { timers, services, localAddress } = this.#options
+      const onEnd = (carried: Carried): void =>
+        services.recorder.line({ time: new Date(services.now()).toISOString(), reporter: 'gateway', ...carried })
+      passThrough(socket, chain.filter, { timers, localAddress, onEnd })
       return
     }
     if (chain.tls === undefined || !this.#terminators.accept(socket, listener.name, chain.tls.alpn)) {

@@ -3,10 +3,8 @@
  * Endpoints are tried in turn while nothing was sent; what flows afterwards is splice.ts's.
  */
 import { connect, type Socket } from 'node:net'
-import type { Log } from '../../runtime/log.ts'
 import type { ClusterState } from '../balance/cluster.ts'
 import type { EndpointState } from '../balance/endpoint.ts'
-import type { Recorder } from '../record.ts'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
 import { spliceSockets } from './splice.ts'
 
@@ -15,10 +13,17 @@ const ATTEMPTS_MAX = 3
 
 export interface PassThroughOptions {
   readonly timers: TimerWheel
-  readonly recorder: Recorder
-  readonly log: Log
   readonly localAddress: string | undefined
-  readonly now: () => number
+  readonly onEnd: (carried: Carried) => void
+}
+
+export interface Carried {
+  readonly cluster: string
+  /** `-`: no endpoint was reached. */
+  readonly upstream: string
+  readonly durationMs: number
+  readonly bytesReceived: number
+  readonly bytesSent: number
 }
 
 export function passThrough(
@@ -27,16 +32,10 @@ export function passThrough(
   options: PassThroughOptions,
 ): void {
   const startedAt = options.timers.now()
-  const record = (upstream: string, toUpstream: number, toClient: number): void =>
-    options.recorder.line({
-      time: new Date(options.now()).toISOString(),
-      reporter: 'gateway',
-      cluster: to.clusterName,
-      upstream,
-      durationMs: Math.round(options.timers.now() - startedAt),
-      bytesReceived: toUpstream,
-      bytesSent: toClient,
-    })
+  const record = (upstream: string, bytesReceived: number, bytesSent: number): void => {
+    const durationMs = Math.round(options.timers.now() - startedAt)
+    options.onEnd({ cluster: to.clusterName, upstream, durationMs, bytesReceived, bytesSent })
+  }
   const giveUp = (): void => {
     client.off('error', giveUp)
     client.destroy()
