@@ -181,7 +181,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
     }
     if (!this.#mayRetryReset('lost') || !this.#reserveRetry()) return
     const upstream = this.#upstream
-    this.#endAttempt('error')
+    // Keep-alive judges the connection; the endpoint behind it did nothing wrong that we know of.
+    this.#endAttempt('unjudged')
     upstream?.reset('cancel')
     this.#tryAgain()
   }
