@@ -42,7 +42,9 @@ function checkNode(version: string): void {
 nodeModule.enableCompileCache?.()
 run(process.argv.slice(2)).catch((error: unknown) => {
   const known = error instanceof MeshError
-  process.stderr.write(known ? `isthmus: ${error.render()}\n` : `isthmus: ${error instanceof Error ? error.stack : String(error)}\n`)
+  process.stderr.write(
+    known ? `isthmus: ${error.render()}\n` : `isthmus: ${error instanceof Error ? error.stack : String(error)}\n`,
+  )
   process.exitCode = EXIT_FAILURE
   // Whatever a failed start left open must not keep the process alive.
   setImmediate(() => process.exit(EXIT_FAILURE))
