@@ -1,19 +1,53 @@
-/** Writes the reference pages that are tables of the code's own: docs/reference/errors.md and ports.md. */
+/**
+ * Writes the reference pages that are tables of the code's own: errors, ports and defaults under docs/reference.
+ * test/tidy.test.ts compares the same functions' text with the files, so that neither drifts.
+ */
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { FEDERATION_SETTINGS } from '../federation/config.ts'
+import { CONTROL_PLANE_SETTINGS } from '../src/controlplane/config.ts'
 import { PORTS } from '../src/model/ports.ts'
+import { PROXY_SETTINGS } from '../src/proxy/config.ts'
 import { CATALOGUE } from '../src/runtime/catalogue.ts'
+import type { Settings } from '../src/runtime/config.ts'
 
-const page = (name: string): string => fileURLToPath(new URL(`../docs/reference/${name}`, import.meta.url))
+/** File name under docs/reference -> its text. */
+export function referencePages(): Readonly<Record<string, string>> {
+  return { 'errors.md': errorsPage(), 'ports.md': portsPage(), 'defaults.yaml': defaultsPage() }
+}
 
-const errors = Object.entries(CATALOGUE).map(([code, { title, hint }]) => `| ${code} | ${title} | ${hint} |`)
-writeFileSync(
-  page('errors.md'),
-  `# Errors\n\nWritten by \`npm run docs\` from src/runtime/catalogue.ts. Logs, status conditions and the CLI show the code and the way out.\n\n| code | what it means | way out |\n| --- | --- | --- |\n${errors.join('\n')}\n`,
-)
+function errorsPage(): string {
+  const rows = Object.entries(CATALOGUE).map(([code, { title, hint }]) => `| ${code} | ${title} | ${hint} |`)
+  return `# Errors\n\nWritten by \`npm run docs\` from src/runtime/catalogue.ts. Logs, status conditions and the CLI show the code and the way out.\n\n| code | what it means | way out |\n| --- | --- | --- |\n${rows.join('\n')}\n`
+}
 
-const ports = Object.entries(PORTS).map(([name, port]) => `| ${port} | ${name} |`)
-writeFileSync(
-  page('ports.md'),
-  `# Ports\n\nWritten by \`npm run docs\` from src/model/ports.ts, where each has its comment. Numbers follow Istio's where it has one.\n\n| port | name |\n| --- | --- |\n${ports.join('\n')}\n`,
-)
+function portsPage(): string {
+  const rows = Object.entries(PORTS).map(([name, port]) => `| ${port} | ${name} |`)
+  return `# Ports\n\nWritten by \`npm run docs\` from src/model/ports.ts, where each has its comment. Numbers follow Istio's where it has one.\n\n| port | name |\n| --- | --- |\n${rows.join('\n')}\n`
+}
+
+function defaultsPage(): string {
+  const roles: readonly (readonly [string, Settings])[] = [
+    ['control-plane', CONTROL_PLANE_SETTINGS],
+    ['proxy and gateway', PROXY_SETTINGS],
+    ['federation', FEDERATION_SETTINGS],
+  ]
+  const header =
+    '# Written by `npm run docs` from each role’s config.ts: environment variables, their defaults and units.\n'
+  return header + roles.map(([role, table]) => `\n# isthmus ${role}\n${settingsOf(table)}`).join('')
+}
+
+function settingsOf(table: Settings): string {
+  return Object.values(table)
+    .map(({ env, default: value, unit, doc }) => {
+      const shown = value === undefined ? 'null # required' : JSON.stringify(value)
+      return `# ${doc}${unit === undefined ? '' : ` (${unit})`}\n${env}: ${shown}\n`
+    })
+    .join('')
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  for (const [name, text] of Object.entries(referencePages())) {
+    writeFileSync(fileURLToPath(new URL(`../docs/reference/${name}`, import.meta.url)), text)
+  }
+}
