@@ -15,6 +15,7 @@ import {
 } from '../../src/kube/kinds.ts'
 import { waitFor } from '../../src/kube/wait.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
+import { Lines } from '../harness/lines.ts'
 import { startMesh, type Mesh } from '../harness/mesh.ts'
 import { finish, isInstalled, start, type Outcome } from '../harness/process.ts'
 
@@ -100,7 +101,8 @@ describe.skipIf(!hasKubectl)(hasKubectl ? 'kubectl' : 'kubectl (skipped: there i
         ],
         { env: { KUBECONFIG: mesh.kubeconfigPath } },
       )
-      const lines = linesOf(watching.stdout)
+      const lines = new Lines()
+      watching.stdout.on('data', (chunk: Buffer) => lines.push(chunk.toString()))
       const ended = finish(watching)
       expect(await lines.next((line) => line.includes('"app":"inventory"'))).not.toContain('watched')
       await inShop('label', 'deploy', 'inventory', 'watched=yes')
@@ -311,29 +313,3 @@ const clustersOf = (found: ServiceImport | undefined): readonly string[] =>
 
 const conditionOf = (found: ServiceExport | undefined, type: string): unknown =>
   found?.status?.conditions?.find((each) => each.type === type)
-
-/** Lines of a stream as they come; each asked for once. */
-function linesOf(stream: NodeJS.ReadableStream): { next(matches: (line: string) => boolean): Promise<string> } {
-  let text = ''
-  let wanted: { matches: (line: string) => boolean; resolve: (line: string) => void } | undefined
-  const look = (): void => {
-    for (let end = text.indexOf('\n'); end >= 0 && wanted !== undefined; end = text.indexOf('\n')) {
-      const line = text.slice(0, end)
-      text = text.slice(end + 1)
-      if (!wanted.matches(line)) continue
-      wanted.resolve(line)
-      wanted = undefined
-    }
-  }
-  stream.on('data', (chunk: Buffer) => {
-    text += chunk.toString()
-    look()
-  })
-  return {
-    next: (matches) =>
-      new Promise((resolve) => {
-        wanted = { matches, resolve }
-        look()
-      }),
-  }
-}

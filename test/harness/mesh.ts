@@ -11,12 +11,14 @@ import { buildMesh, type RunningCluster } from '../../src/cli/demo/mesh.ts'
 import type { KubeClient } from '../../src/kube/client.ts'
 import type { KubeConnection } from '../../src/kube/connection.ts'
 import { createKubeClient } from '../../src/kube/http-client.ts'
+import { DEFAULT_LIMITS, HttpTransport } from '../../src/kube/http-transport.ts'
 import { PODS, type Pod } from '../../src/kube/kinds.ts'
 import { adminConnection } from '../../src/local/cluster/admin-connection.ts'
 import type { Control } from '../../src/local/cluster/control-client.ts'
 import type { LocalCluster, LocalClusters } from '../../src/local/cluster/supervisor.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createLog } from '../../src/runtime/log.ts'
+import { Lines } from './lines.ts'
 import { isthmusMain, run, type Outcome, type RunOptions } from './process.ts'
 import { repositoryRoot } from './repository.ts'
 
@@ -28,6 +30,8 @@ export interface MeshCluster extends RunningCluster {
   readonly local: LocalCluster
   /** The first running pod with the label `app=<app>`. */
   pod(app: string, namespace?: string): Promise<Pod>
+  /** A container's log from its beginning, as it grows; until the mesh stops. */
+  follow(pod: Pod, container: string): Lines
 }
 
 export interface Mesh {
@@ -114,18 +118,30 @@ async function meshOf(local: LocalClusters, given: { demo: DemoConfig; directory
     isthmus: (args, options) => run(process.execPath, [isthmusMain, ...args], withClusters(options)),
     kubectl: (args, options) => run('kubectl', args, withClusters(options)),
     stop: async () => {
-      for (const { client } of clusters) client.close()
+      for (const cluster of clusters) {
+        cluster.stopFollowing()
+        cluster.client.close()
+      }
       await local.stop()
       await rm(directory, { recursive: true, force: true })
     },
   }
 }
 
-async function clusterOf(local: LocalCluster, demo: DemoConfig): Promise<MeshCluster> {
+interface OpenCluster extends MeshCluster {
+  stopFollowing(): void
+}
+
+/** Longer than any test. */
+const FOLLOW_MS_MAX = 600_000
+
+async function clusterOf(local: LocalCluster, demo: DemoConfig): Promise<OpenCluster> {
   const config = demo.clusters.find(({ name }) => name === local.name)
   if (config === undefined) throw new RangeError(`cluster ${local.name} is not in the configuration`)
   const connection = adminConnection(await local.control.kubeconfig())
   const client = createKubeClient(connection)
+  const logs = new HttpTransport(connection, systemClock, { ...DEFAULT_LIMITS, watchIdleMs: FOLLOW_MS_MAX })
+  const following = new AbortController()
   return {
     name: local.name,
     config,
@@ -139,6 +155,17 @@ async function clusterOf(local: LocalCluster, demo: DemoConfig): Promise<MeshClu
       const found = items.find(({ status }) => status?.phase === 'Running' && status.podIP !== undefined)
       if (found === undefined) throw new Error(`no running pod app=${app} in ${local.name}/${namespace}`)
       return found
+    },
+    follow: ({ metadata: { name = '', namespace = '' } }, container) => {
+      const lines = new Lines()
+      const path = `/api/v1/namespaces/${namespace}/pods/${name}/log?container=${container}&follow=true`
+      const request = { method: 'GET', path, signal: following.signal }
+      logs.stream(request, FOLLOW_MS_MAX, (line) => lines.add(line)).catch(() => {})
+      return lines
+    },
+    stopFollowing: () => {
+      following.abort()
+      logs.close()
     },
   }
 }

@@ -109,7 +109,8 @@ function testCluster(options: { name: string; mesh: string; root: Authority; now
   }
 }
 
-function forge(by: { authority: Authority; nowMs: number; key: KeyPair }, fields: ForgedFields): TestCredential {
+/** Signs whatever a thief of the key asks for; nothing is checked. */
+export function forge(by: { authority: Authority; nowMs: number; key: KeyPair }, fields: ForgedFields): TestCredential {
   const { authority, nowMs, key } = by
   const names = [
     ...(fields.uris ?? []).map((uri) => encode(GENERAL_NAME.uri, Buffer.from(uri, 'latin1'))),
