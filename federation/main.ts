@@ -3,7 +3,6 @@
  * runs a Term. Everything long-lived is built here or in the Term, nothing anywhere else.
  */
 import { readFile } from 'node:fs/promises'
-import type { Server } from 'node:http'
 import { inClusterConnection } from '../src/kube/connection.ts'
 import { createKubeClient } from '../src/kube/http-client.ts'
 import { LeaseLock, type Leadership } from '../src/kube/lease-lock.ts'
@@ -25,6 +24,7 @@ import { readSettings } from '../src/runtime/config.ts'
 import { MeshError, messageOf } from '../src/runtime/errors.ts'
 import { createLog, type Log } from '../src/runtime/log.ts'
 import { lookupVia } from '../src/runtime/network.ts'
+import { type Page, readinessPages, servePages } from '../src/runtime/pages.ts'
 import { mounted } from '../src/runtime/paths.ts'
 import { systemRandom } from '../src/runtime/random.ts'
 import { Readiness } from '../src/runtime/readiness.ts'
@@ -33,7 +33,6 @@ import { parseCidr } from './exports/virtual-ips.ts'
 import { federationMetrics } from './metrics.ts'
 import { Mirror } from './mirror.ts'
 import { GatewayResolver } from './peers/resolver.ts'
-import { metricsServer, readinessServer } from './serve.ts'
 import { Term, type TermOptions } from './term.ts'
 import { ClusterMaterial } from './trust/cluster-material.ts'
 
@@ -83,9 +82,16 @@ export async function main(argv: readonly string[]): Promise<void> {
 
   const readiness = new Readiness()
   const synced = readiness.register('the first lists of the Kubernetes API')
-  const metrics = metricsServer(federationMetrics(() => terms.current))
-  const ready = readinessServer(readiness)
-  await Promise.all([listen(metrics, PORTS.controlMetrics, podIp), listen(ready, PORTS.readiness, podIp)])
+  const registry = federationMetrics(() => terms.current)
+  const metrics = async (): Promise<Page> => ({ type: registry.contentType, body: await registry.metrics() })
+  const pages = await Promise.all([
+    servePages(podIp, PORTS.controlMetrics, { '/metrics': metrics }),
+    servePages(
+      podIp,
+      PORTS.readiness,
+      readinessPages(() => readiness.awaited),
+    ),
+  ])
   mirror.start()
   await mirror.synced()
   synced()
@@ -94,8 +100,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   await stopSignal()
 
   log.info('stopping')
-  ready.close()
-  metrics.close()
+  for (const server of pages) server.close()
   await terms.stop()
   await lock.stop()
   identity.stop()
@@ -180,13 +185,6 @@ function createIdentity(options: {
       })
     },
     onFailure: (error, retryMs) => log.warn({ code: error.code, retryMs }, error.message),
-  })
-}
-
-function listen(server: Server, port: number, address: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(port, address, resolve)
   })
 }
 

@@ -2,12 +2,8 @@
  * Where a cluster's endpoints run: region and zone as the nodes' labels say, the cloud from the node's providerID
  * (design, Wire contract, EDS metadata). Pure; weighing is model/weigh and the control plane's.
  */
-import type { Locality } from '../../src/model/locality.ts'
-import { LABELS } from '../../src/model/names.ts'
+import { type Locality, localityOfNode } from '../../src/model/locality.ts'
 import type { Node } from '../../src/kube/kinds.ts'
-
-/** Schemes of providerID (`<scheme>:…`, Kubernetes cloud providers) → the name people use. */
-const CLOUDS: Readonly<Record<string, string>> = { aws: 'aws', gce: 'gcp', gcp: 'gcp', azure: 'azure' }
 
 export type LocalityOf = (endpoint: { nodeName?: string; zone?: string }) => Locality
 
@@ -16,20 +12,10 @@ export function localities(nodes: readonly Node[]): LocalityOf {
   const byNode = new Map<string, Locality>()
   const byZone = new Map<string, Locality>()
   for (const node of nodes) {
-    const labels = node.metadata.labels ?? {}
-    const locality = {
-      cloud: cloudOf(node.spec?.providerID),
-      region: labels[LABELS.region] ?? '',
-      zone: labels[LABELS.zone] ?? '',
-    }
+    const locality = localityOfNode(node.metadata.labels ?? {}, node.spec?.providerID)
     if (node.metadata.name !== undefined) byNode.set(node.metadata.name, locality)
     byZone.set(locality.zone, locality)
   }
   return ({ nodeName, zone }) =>
     byNode.get(nodeName ?? '') ?? byZone.get(zone ?? '') ?? { cloud: '', region: '', zone: zone ?? '' }
-}
-
-export function cloudOf(providerId: string | undefined): string {
-  const scheme = /^([a-z][a-z0-9.+-]*):/.exec(providerId ?? '')?.[1] ?? ''
-  return CLOUDS[scheme] ?? scheme
 }

@@ -9,6 +9,7 @@ import { federationSni } from '../../src/model/sni.ts'
 import { verifyLeaf } from '../../src/pki/verify.ts'
 import type { Cancel, Clock } from '../../src/runtime/clock.ts'
 import type { Log } from '../../src/runtime/log.ts'
+import { listen } from '../../src/runtime/listen.ts'
 import { contextOptions, federationId, type TrustMaterial } from '../trust/material.ts'
 import { CHANNEL_OPTIONS, callChannel, STREAM_METHOD } from './grpc-channel.ts'
 import type { Channel, ChannelEvents } from './message.ts'
@@ -61,14 +62,9 @@ export class PeerListener {
     this.#unsubscribe = options.material.onChange(() => this.#server.setSecureContext(contextOptions(options.material)))
   }
 
-  async listen(): Promise<number> {
+  listen(): Promise<number> {
     const { address, port } = this.#options
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject)
-      this.#server.listen(port, address, resolve)
-    })
-    const bound = this.#server.address()
-    return typeof bound === 'object' && bound !== null ? bound.port : port
+    return listen(this.#server, { host: address, port })
   }
 
   async close(): Promise<void> {

@@ -8,6 +8,7 @@ import { JOIN_EXPORTER_BYTES, JOIN_EXPORTER_LABEL } from '../../src/pki/join-tok
 import type { Clock } from '../../src/runtime/clock.ts'
 import { MeshError } from '../../src/runtime/errors.ts'
 import type { Log } from '../../src/runtime/log.ts'
+import { listen } from '../../src/runtime/listen.ts'
 import { contextOptions, type TrustMaterial } from '../trust/material.ts'
 import { JOIN_ALPN, JOIN_TIMEOUT_MS, parseJoinRequest, readFrame, writeFrame, type JoinAnswer } from './join-frame.ts'
 import type { JoinIssuer } from './redeem.ts'
@@ -48,14 +49,9 @@ export class JoinListener {
     this.#unsubscribe = options.material.onChange(() => this.#server.setSecureContext(this.#context()))
   }
 
-  async listen(): Promise<number> {
+  listen(): Promise<number> {
     const { address, port } = this.#options
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject)
-      this.#server.listen(port, address, resolve)
-    })
-    const bound = this.#server.address()
-    return typeof bound === 'object' && bound !== null ? bound.port : port
+    return listen(this.#server, { host: address, port })
   }
 
   async close(): Promise<void> {

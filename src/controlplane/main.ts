@@ -16,6 +16,7 @@ import { numberSetting, readSettings } from '../runtime/config.ts'
 import { MeshError, messageOf } from '../runtime/errors.ts'
 import { createLog, type Log } from '../runtime/log.ts'
 import { systemRandom } from '../runtime/random.ts'
+import { readinessPages, servePages } from '../runtime/pages.ts'
 import { Readiness } from '../runtime/readiness.ts'
 import { type AdsServer, createAdsServer } from '../xds/server.ts'
 import { CONTROL_PLANE_SETTINGS } from './config.ts'
@@ -28,9 +29,8 @@ import { Signer } from './identity/signer.ts'
 import { type ControlPlaneMetrics, createMetrics } from './metrics.ts'
 import type { MeshFacts } from './observe/facts.ts'
 import { Observer } from './observe/observer.ts'
-import { servePages } from './pages.ts'
 import { authenticateProxy, type ProxyClient, Push } from './push.ts'
-import { readinessPages, statusPages } from './status-pages.ts'
+import { statusPages } from './status-pages.ts'
 import { Translator } from './translate/translator.ts'
 
 const KEYS_RETRY = { initialMs: 500, maxMs: 15_000, random: systemRandom } as const
@@ -55,7 +55,11 @@ export async function main(argv: readonly string[]): Promise<void> {
   const parts = assemble(settings)
   const { mesh, client, observer, ads, log } = parts
   const pages = [
-    await servePages(settings.podIp, PORTS.readiness, readinessPages(readiness)),
+    await servePages(
+      settings.podIp,
+      PORTS.readiness,
+      readinessPages(() => readiness.awaited),
+    ),
     await servePages(settings.podIp, PORTS.controlMetrics, statusPages(parts)),
   ]
   observer.start().then(

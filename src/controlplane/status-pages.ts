@@ -1,20 +1,9 @@
-/** The control plane's pages: what probes ask on 15021, what Prometheus and `isthmus proxy-status` read on 15014. */
-import type { Readiness } from '../runtime/readiness.ts'
+/** The control plane's pages: what Prometheus and `isthmus proxy-status` read on 15014. */
+import { JSON_TYPE, type Pages } from '../runtime/pages.ts'
 import type { AdsServer } from '../xds/server.ts'
 import type { ControlPlaneMetrics } from './metrics.ts'
 import type { MeshFacts, Snapshot } from './observe/facts.ts'
-import { JSON_TYPE, type Pages, TEXT } from './pages.ts'
 import type { ProxyClient } from './push.ts'
-
-/** 503 says what is still awaited. */
-export function readinessPages(readiness: Readiness): Pages {
-  return {
-    '/healthz/ready': () =>
-      readiness.ready
-        ? { type: TEXT, body: 'ready\n' }
-        : { type: TEXT, status: 503, body: `awaiting ${readiness.awaited.join(', ')}\n` },
-  }
-}
 
 export interface StatusParts {
   readonly mesh: MeshFacts

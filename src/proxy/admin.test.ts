@@ -3,7 +3,8 @@ import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { ask, freshIp, listening, MESH, mtlsEndpoint, type Pod, World } from '../../gateways/testing/world.ts'
-import { adminPages, type ClusterPage, metricsPages, readinessPages, servePages } from './admin.ts'
+import { readinessPages, servePages } from '../runtime/pages.ts'
+import { adminPages, type ClusterPage, metricsPages } from './admin.ts'
 
 let world: World
 let server: Server | undefined
@@ -85,7 +86,7 @@ describe('readinessPages', () => {
   it('says what is awaited until nothing is', async () => {
     world = new World()
     const awaited = ['the first configuration']
-    const get = await serve(readinessPages({ awaited: () => awaited }))
+    const get = await serve(readinessPages(() => awaited))
     const before = await get('/healthz/ready')
     expect(before.status).toBe(503)
     expect(await before.text()).toContain('the first configuration')

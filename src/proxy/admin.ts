@@ -1,56 +1,11 @@
 /**
  * What people and probes may ask a data plane: readiness, metrics, and on the private port its configuration and
- * endpoints. Read only. Not on the data path, so node:http serves it.
+ * endpoints. Read only. Not on the data path: runtime/pages serves them.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { EXPOSITION, JSON_TYPE, type Page, type Pages, readinessPages } from '../runtime/pages.ts'
 import type { ClusterState } from './balance/cluster.ts'
 import type { Proxy } from './proxy.ts'
 import { family, formatLabels } from './series.ts'
-
-export interface Page {
-  readonly type: string
-  readonly status?: number
-  readonly body: string
-}
-
-export type Pages = Readonly<Record<string, () => Page>>
-
-const TEXT = 'text/plain; charset=utf-8'
-const JSON_TYPE = 'application/json'
-const METRICS = 'text/plain; version=0.0.4; charset=utf-8'
-const HEADERS_TIMEOUT_MS = 5_000
-
-/** Resolves once the port is open; rejects when it cannot be had. */
-export function servePages(host: string, port: number, pages: Pages): Promise<Server> {
-  const server = createServer({ headersTimeout: HEADERS_TIMEOUT_MS, maxHeaderSize: 8_192 }, (request, response) =>
-    answer(request, response, pages),
-  )
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen({ host, port }, () => {
-      server.off('error', reject)
-      resolve(server)
-    })
-  })
-}
-
-function answer(request: IncomingMessage, response: ServerResponse, pages: Pages): void {
-  const path = (request.url ?? '/').split('?', 1)[0] ?? '/'
-  const page = Object.hasOwn(pages, path) ? pages[path] : undefined
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    response.writeHead(405, { 'content-type': TEXT, allow: 'GET, HEAD' }).end('only GET\n')
-    return
-  }
-  const { type, status = 200, body } = page?.() ?? notFound(path, pages)
-  response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body) })
-  response.end(request.method === 'HEAD' ? undefined : body)
-}
-
-const notFound = (path: string, pages: Pages): Page => ({
-  type: TEXT,
-  status: 404,
-  body: `${path} is not here; there are: ${Object.keys(pages).join(' ')}\n`,
-})
 
 export interface AdminOptions {
   readonly proxy: Proxy
@@ -61,25 +16,15 @@ export interface AdminOptions {
   readonly metrics?: () => string
 }
 
-export function readinessPages(options: Pick<AdminOptions, 'awaited'>): Pages {
-  const ready = (): Page => {
-    const awaited = options.awaited()
-    return awaited.length === 0
-      ? { type: TEXT, body: 'ready\n' }
-      : { type: TEXT, status: 503, body: `waiting for ${awaited.join(', ')}\n` }
-  }
-  return { '/healthz/ready': ready, '/ready': ready }
-}
-
 export function metricsPages(options: AdminOptions): Pages {
-  const page = (): Page => ({ type: METRICS, body: exposition(options) })
+  const page = (): Page => ({ type: EXPOSITION, body: exposition(options) })
   return { '/metrics': page, '/stats/prometheus': page }
 }
 
 export function adminPages(options: AdminOptions): Pages {
   const { proxy } = options
   return {
-    ...readinessPages(options),
+    ...readinessPages(options.awaited),
     ...metricsPages(options),
     '/config_dump': () => ({ type: JSON_TYPE, body: dump(proxy.state.snapshot.config) }),
     '/clusters': () => ({ type: JSON_TYPE, body: `${JSON.stringify({ clusters: clustersOf(proxy) }, null, 2)}\n` }),

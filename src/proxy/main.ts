@@ -18,11 +18,12 @@ import { numberSetting, readSettings } from '../runtime/config.ts'
 import { MeshError } from '../runtime/errors.ts'
 import { createLog, type Log } from '../runtime/log.ts'
 import { lookupVia, loopbackOf } from '../runtime/network.ts'
+import { readinessPages, servePages } from '../runtime/pages.ts'
 import { mounted } from '../runtime/paths.ts'
 import { systemRandom } from '../runtime/random.ts'
 import { Readiness } from '../runtime/readiness.ts'
 import { createAdsClient } from '../xds/client.ts'
-import { adminPages, type AdminOptions, metricsPages, readinessPages, servePages } from './admin.ts'
+import { adminPages, type AdminOptions, metricsPages } from './admin.ts'
 import { PROXY_SETTINGS, workloadOf } from './config.ts'
 import { type Proxy, type ProxyOptions, startProxy } from './proxy.ts'
 
@@ -85,7 +86,7 @@ export async function runDataPlane(role: DataPlaneRole): Promise<void> {
   const local = loopbackOf(values.podIp)
   await servePages(local, PORTS.admin, adminPages(admin))
   await servePages(values.podIp, PORTS.metrics, metricsPages(admin))
-  await servePages(values.podIp, PORTS.readiness, readinessPages(admin))
+  await servePages(values.podIp, PORTS.readiness, readinessPages(admin.awaited))
   process.once('SIGTERM', () => {
     shutdown.draining = true
     void drain(proxy, values, log)

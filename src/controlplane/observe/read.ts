@@ -16,7 +16,7 @@ import type {
 } from '../../kube/kinds.ts'
 import type { KubeObject } from '../../kube/object.ts'
 import { isLabel, parseSpiffeId } from '../../model/identity.ts'
-import type { Locality } from '../../model/locality.ts'
+import { type Locality, localityOfNode } from '../../model/locality.ts'
 import { ANNOTATIONS, FEDERATION_MANAGER, LABELS } from '../../model/names.ts'
 import type { ImportedFacts } from '../../model/service.ts'
 import { parseHostPort } from '../../runtime/network.ts'
@@ -142,20 +142,7 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
 const isIdentity = (value: unknown): value is string => typeof value === 'string' && parseSpiffeId(value) !== undefined
 
 export function readNode(node: Node): Locality {
-  const labels = node.metadata.labels ?? {}
-  return {
-    cloud: cloudOf(node.spec?.providerID ?? ''),
-    region: labels[LABELS.region] ?? '',
-    zone: labels[LABELS.zone] ?? '',
-  }
-}
-
-/** Scheme of the providerID as the cloud controllers write it; `gce` and `azure` have better-known names. */
-const CLOUDS: Readonly<Record<string, string>> = { aws: 'aws', gce: 'gcp', gcp: 'gcp', azure: 'azure' }
-
-function cloudOf(providerId: string): string {
-  const scheme = /^([a-z][a-z0-9.+-]*):/.exec(providerId)?.[1] ?? ''
-  return CLOUDS[scheme] ?? scheme
+  return localityOfNode(node.metadata.labels ?? {}, node.spec?.providerID)
 }
 
 export function readNamespace(namespace: Namespace): NamespaceFacts {

@@ -2,24 +2,12 @@
  * The shapes that pass through the server: plain JSON, never typed further than the metadata that the server itself
  * owns. Stored objects are frozen by convention: whoever changes one clones it first.
  */
-import type { OwnerReference } from '../../kube/object.ts'
+import type { ObjectMeta } from '../../kube/object.ts'
 
 export type JsonObject = Record<string, unknown>
 
-export interface Metadata {
-  name?: string
-  generateName?: string
-  namespace?: string
-  uid?: string
-  resourceVersion?: string
-  generation?: number
-  creationTimestamp?: string
-  deletionTimestamp?: string
+export interface Metadata extends ObjectMeta {
   deletionGracePeriodSeconds?: number
-  labels?: Record<string, string>
-  annotations?: Record<string, string>
-  ownerReferences?: OwnerReference[]
-  finalizers?: string[]
   managedFields?: unknown[]
 }
 

@@ -1,7 +1,8 @@
 /** The cluster's DNS server: UDP and TCP on one address, a high port. Answers only for its own zones; never forwards. */
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
-import { createServer, type Server, type Socket } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import { MeshError } from '../../runtime/errors.ts'
+import { listen } from '../../runtime/listen.ts'
 import { QUERY_BYTES_MAX, respond, type Resolve } from './message.ts'
 
 const TCP_CONNECTIONS_MAX = 128
@@ -28,7 +29,7 @@ export async function startDnsServer(address: { host: string; port: number }, re
   tcp.maxConnections = TCP_CONNECTIONS_MAX
   try {
     await listenUdp(udp, address)
-    await listenTcp(tcp, address)
+    await listen(tcp, address)
   } catch (error) {
     udp.close()
     throw MeshError.from(error, 'LOCAL_START', `DNS cannot listen on ${address.host}:${address.port}`)
@@ -50,16 +51,6 @@ function listenUdp(socket: UdpSocket, { host, port }: { host: string; port: numb
     socket.once('error', reject)
     socket.bind({ address: host, port, exclusive: true }, () => {
       socket.off('error', reject)
-      resolve()
-    })
-  })
-}
-
-function listenTcp(server: Server, address: { host: string; port: number }): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(address, () => {
-      server.off('error', reject)
       resolve()
     })
   })

@@ -5,6 +5,7 @@
 import { createSecureServer, type Http2SecureServer, type ServerHttp2Session } from 'node:http2'
 import type { AddressInfo, Socket } from 'node:net'
 import type { HttpRequest, HttpResponse } from './response.ts'
+import { listen as openPort } from '../../../runtime/listen.ts'
 
 export interface ListenerOptions {
   readonly host: string
@@ -47,7 +48,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   // Watches are silent for minutes: no timeout may take that for death.
   Object.assign(server, { keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: 0, headersTimeout: 60_000 })
   server.setTimeout(0)
-  await bound(server, options)
+  await openPort(server, { host: options.host, port: options.port })
   const { port } = server.address() as AddressInfo
   return { port, close: () => closed(server, sessions, sockets) }
 }
@@ -57,16 +58,6 @@ function track(sockets: Set<Socket>, socket: Socket): void {
   socket.setNoDelay(true)
   socket.on('close', () => sockets.delete(socket))
   socket.on('error', () => socket.destroy())
-}
-
-function bound(server: Http2SecureServer, options: ListenerOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(options.port, options.host, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
 }
 
 function closed(server: Http2SecureServer, sessions: Set<ServerHttp2Session>, sockets: Set<Socket>): Promise<void> {

@@ -1,9 +1,9 @@
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
+import { readinessPages, servePages } from '../runtime/pages.ts'
 import { Readiness } from '../runtime/readiness.ts'
 import { createMetrics } from './metrics.ts'
-import { servePages } from './pages.ts'
-import { readinessPages, statusPages } from './status-pages.ts'
+import { statusPages } from './status-pages.ts'
 
 const closers: (() => void)[] = []
 afterEach(() => {
@@ -25,7 +25,7 @@ describe('pages', () => {
   it('say what is still awaited, with 503, and 200 once it is there', async () => {
     const readiness = new Readiness()
     const done = readiness.register('keys from the API server')
-    const get = await serve(readinessPages(readiness))
+    const get = await serve(readinessPages(() => readiness.awaited))
     const awaiting = await get('/healthz/ready')
     expect(awaiting.status).toBe(503)
     expect(await awaiting.text()).toBe('awaiting keys from the API server\n')
