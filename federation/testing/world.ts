@@ -75,6 +75,7 @@ export class Cluster {
   readonly #identity: WorkloadIdentity
   readonly #certified: Promise<unknown>
   #gateway: HealthGateway | undefined
+  #closed = false
 
   constructor(name: string, root: CreatedAuthority | undefined) {
     this.name = name
@@ -122,6 +123,8 @@ export class Cluster {
     })
     this.term = term
     term.start().catch((error: unknown) => {
+      // A cluster that is taken down before its trust came never gets a certificate.
+      if (this.#closed) return
       throw MeshError.from(error, 'INTERNAL', `term of ${this.name}`)
     })
     return term
@@ -134,6 +137,7 @@ export class Cluster {
   }
 
   async close(): Promise<void> {
+    this.#closed = true
     await this.term?.stop()
     this.#identity.stop()
     this.splicer.close()
