@@ -96,6 +96,16 @@ describe('CustomResourceDefinition', () => {
     })
   })
 
+  it('can be applied again, as an upgrade does', async () => {
+    await define('upgrades', 'Upgrade')
+    const again = await world.ask('PATCH', `${CRDS}/upgrades.example.dev`, {
+      type: MERGE,
+      body: { ...definition('upgrades', 'Upgrade'), metadata: { labels: { release: 'two' } } },
+    })
+    expect(again.code, again.text).toBe(200)
+    expect(again.json.metadata.labels).toEqual({ release: 'two' })
+  })
+
   it('prunes, defaults and validates', async () => {
     const path = await define('prunes', 'Prune')
     const post = (name: string, spec: object, query = '') =>

@@ -111,8 +111,13 @@ function annotationErrors(annotations: Record<string, string>): FieldError[] {
   return errors
 }
 
-/** Finalizers that need no prefix: the server's own, from before the rule. */
-const BARE_FINALIZERS = new Set(['kubernetes', 'orphan', 'foregroundDeletion'])
+/** Finalizers that need no prefix: the server's own, from before the rule; the last one stands on every definition. */
+const BARE_FINALIZERS = new Set([
+  'kubernetes',
+  'orphan',
+  'foregroundDeletion',
+  'customresourcecleanup.apiextensions.k8s.io',
+])
 
 function finalizerErrors(finalizers: readonly string[]): FieldError[] {
   const path = 'metadata.finalizers'
