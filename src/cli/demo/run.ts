@@ -49,7 +49,7 @@ export async function runDemo(flags: DemoFlags): Promise<number> {
     if (stop.signal.aborted) return EXIT_INTERRUPTED
     if (flags.report !== undefined) await writeFile(flags.report, `${JSON.stringify(report, undefined, 2)}\n`)
     writeLine(`\n${reportText(report)}`)
-    if (flags.keep === true) writeLine(keepText(demo, clusters))
+    if (flags.keep === true) writeLine(await keepText(demo, clusters))
     return report.passed ? 0 : EXIT_FAILED
   } finally {
     process.off('SIGINT', interrupt)
