@@ -3,8 +3,16 @@
  * cluster run the same pods. Who gets one follows Istio's rules; what runs inside is the proxy's business.
  */
 import { formatSpiffeId } from '../model/identity.ts'
-import { CA_AUDIENCE, LABELS, OBJECTS, PROXY_STATE_PATH, SERVING_ROOT_PATH, SYSTEM_NAMESPACE } from '../model/names.ts'
-import { TOKEN_PATH } from '../model/names.ts'
+import {
+  CA_AUDIENCE,
+  DAEMON_ENVIRONMENT,
+  LABELS,
+  OBJECTS,
+  PROXY_STATE_PATH,
+  SERVING_ROOT_PATH,
+  SYSTEM_NAMESPACE,
+  TOKEN_PATH,
+} from '../model/names.ts'
 import { PORTS } from '../model/ports.ts'
 import type { Container, EnvVar, PodSpec, Volume, VolumeMount } from './kinds.ts'
 import type { ObjectMeta } from './object.ts'
@@ -117,6 +125,7 @@ function sidecar(options: InjectOptions): Container {
       { name: 'ISTHMUS_CLUSTER', value: options.cluster },
       { name: 'ISTHMUS_MESH', value: options.mesh },
       { name: 'ISTHMUS_CONTROL_PLANE', value: options.controlPlaneAddress },
+      ...Object.entries(DAEMON_ENVIRONMENT).map(([name, value]) => ({ name, value })),
       ...(options.logLevel === undefined ? [] : [{ name: 'ISTHMUS_LOG_LEVEL', value: options.logLevel }]),
     ],
     ports: [{ name: 'http-monitoring', containerPort: PORTS.metrics, protocol: 'TCP' }],

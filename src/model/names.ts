@@ -61,6 +61,12 @@ export const ANNOTATIONS = {
 /** Audience of the projected ServiceAccount tokens that the certificate service accepts. */
 export const CA_AUDIENCE = 'isthmus-ca'
 
+/**
+ * Environment of every daemon of the mesh: glibc's malloc otherwise keeps an arena per thread, 3 to 4 MiB of a sidecar
+ * that nothing uses (measured; other C libraries ignore it).
+ */
+export const DAEMON_ENVIRONMENT = { MALLOC_ARENA_MAX: '1' } as const
+
 /** Where a pod finds its projected token, relative to the mount root. */
 export const TOKEN_PATH = '/var/run/secrets/isthmus/token/token'
 export const SERVING_ROOT_PATH = '/var/run/secrets/isthmus/serving-root/ca.crt'

@@ -2,6 +2,7 @@
 import {
   ANNOTATIONS,
   CA_AUDIENCE,
+  DAEMON_ENVIRONMENT,
   OBJECTS,
   PROXY_STATE_PATH,
   SERVING_ROOT_PATH,
@@ -36,7 +37,12 @@ interface Part {
 }
 
 export function workloadManifests(options: InstallOptions): readonly object[] {
-  const common = { ISTHMUS_CLUSTER: options.cluster, ISTHMUS_MESH: options.mesh, ISTHMUS_LOG_LEVEL: options.logLevel }
+  const common = {
+    ISTHMUS_CLUSTER: options.cluster,
+    ISTHMUS_MESH: options.mesh,
+    ISTHMUS_LOG_LEVEL: options.logLevel,
+    ...DAEMON_ENVIRONMENT,
+  }
   const parts: readonly Part[] = [
     {
       name: SYSTEM_ACCOUNTS.controlPlane,
