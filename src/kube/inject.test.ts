@@ -75,6 +75,7 @@ describe('injectSidecar writes', () => {
       'ISTHMUS_CLUSTER',
       'ISTHMUS_MESH',
       'ISTHMUS_CONTROL_PLANE',
+      'MALLOC_ARENA_MAX',
     ])
   })
 
