@@ -16,6 +16,7 @@ import { Backoff } from '../runtime/backoff.ts'
 import { delay, systemClock } from '../runtime/clock.ts'
 import { numberSetting, readSettings } from '../runtime/config.ts'
 import { MeshError } from '../runtime/errors.ts'
+import { releaseStartupMemory } from '../runtime/heap.ts'
 import { createLog, type Log } from '../runtime/log.ts'
 import { lookupVia, loopbackOf } from '../runtime/network.ts'
 import { readinessPages, servePages } from '../runtime/pages.ts'
@@ -50,6 +51,8 @@ export interface DataPlaneRole {
   readonly metrics?: () => string
 }
 
+const FIRST_CONFIGURATION = 'the first configuration'
+
 type Values = { readonly [K in keyof typeof PROXY_SETTINGS]: string }
 
 /** Resolves once everything is started; the process then lives until SIGTERM. */
@@ -58,7 +61,7 @@ export async function runDataPlane(role: DataPlaneRole): Promise<void> {
   const log = createLog(role.role, values.logLevel)
   const readiness = new Readiness()
   const certificateReady = readiness.register('the first certificate')
-  const configReady = readiness.register('the first configuration')
+  const configReady = readiness.register(FIRST_CONFIGURATION)
   const shutdown = { draining: false }
   const identity = createIdentity(values, log)
   const proxy = startProxy({
@@ -105,6 +108,7 @@ export async function runDataPlane(role: DataPlaneRole): Promise<void> {
     snapshotPath: join(mounted(PROXY_STATE_PATH), 'snapshot.pb'),
     onConfig: (next) => {
       const { rejected } = proxy.apply(next)
+      if (readiness.awaited.includes(FIRST_CONFIGURATION)) releaseStartupMemory()
       configReady()
       return rejected
     },
