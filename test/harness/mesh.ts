@@ -7,12 +7,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { readDemoConfig, type DemoConfig } from '../../src/cli/demo/config.ts'
-import { buildMesh, type RunningCluster } from '../../src/cli/demo/mesh.ts'
+import { buildMesh, readManifests, type RunningCluster } from '../../src/cli/demo/mesh.ts'
+import { applyManifests } from '../../src/kube/apply.ts'
 import type { KubeClient } from '../../src/kube/client.ts'
 import type { KubeConnection } from '../../src/kube/connection.ts'
 import { createKubeClient } from '../../src/kube/http-client.ts'
 import { DEFAULT_LIMITS, HttpTransport } from '../../src/kube/http-transport.ts'
-import { PODS, type Pod } from '../../src/kube/kinds.ts'
+import { DEPLOYMENTS, PODS, type Pod } from '../../src/kube/kinds.ts'
+import { waitFor } from '../../src/kube/wait.ts'
 import { adminConnection } from '../../src/local/cluster/admin-connection.ts'
 import type { Control } from '../../src/local/cluster/control-client.ts'
 import type { LocalCluster, LocalClusters } from '../../src/local/cluster/supervisor.ts'
@@ -43,6 +45,8 @@ export interface Mesh {
   cluster(name: string): MeshCluster
   /** Installs, joins and applies; what the demo does before its load. */
   build(demo?: DemoConfig): Promise<void>
+  /** Applies every cluster's manifests of the configuration and waits until each pod is ready. */
+  applyWorkloads(): Promise<void>
   /** The built command line against these clusters. */
   isthmus(args: readonly string[], options?: RunOptions): Promise<Outcome>
   kubectl(args: readonly string[], options?: RunOptions): Promise<Outcome>
@@ -115,6 +119,9 @@ async function meshOf(local: LocalClusters, given: { demo: DemoConfig; directory
         progress: () => {},
         signal: new AbortController().signal,
       }),
+    applyWorkloads: async () => {
+      await Promise.all(clusters.map((cluster) => applyFiles(cluster, demo.directory)))
+    },
     isthmus: (args, options) => run(process.execPath, [isthmusMain, ...args], withClusters(options)),
     kubectl: (args, options) => run('kubectl', args, withClusters(options)),
     stop: async () => {
@@ -127,6 +134,18 @@ async function meshOf(local: LocalClusters, given: { demo: DemoConfig; directory
     },
   }
 }
+
+async function applyFiles({ name, client, config }: MeshCluster, directory: string): Promise<void> {
+  for (const file of config.apply) await applyManifests(client, await readManifests(join(directory, file)))
+  await waitFor(client, DEPLOYMENTS, {
+    until: (found) => found.every(({ spec, status }) => (status?.readyReplicas ?? 0) === (spec.replicas ?? 1)),
+    what: `every Deployment in ${name}`,
+    timeoutMs: READY_TIMEOUT_MS,
+    clock: systemClock,
+  })
+}
+
+const READY_TIMEOUT_MS = 30_000
 
 interface OpenCluster extends MeshCluster {
   stopFollowing(): void

@@ -62,15 +62,16 @@ export interface ProcessFacts {
   readonly residentBytes: number
 }
 
-/** Every process whose command line or environment names the text, such as a state directory. */
-export async function processesOf(text: string): Promise<readonly ProcessFacts[]> {
+/** Every process whose command line or environment names one of the texts, such as a state directory. */
+export async function processesOf(...texts: readonly string[]): Promise<readonly ProcessFacts[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number)
   const found = await Promise.all(
     pids.map(async (pid): Promise<ProcessFacts | undefined> => {
       const [environment, line, status] = await Promise.all(
         ['environ', 'cmdline', 'status'].map((file) => readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '')),
       )
-      if (pid === process.pid || !`${environment}${line}`.includes(text)) return undefined
+      const told = `${line}${environment}`.replaceAll('\0', ' ')
+      if (pid === process.pid || !texts.some((text) => told.includes(text))) return undefined
       const kibibytes = Number(/^VmRSS:\s+(\d+) kB$/m.exec(status ?? '')?.[1] ?? 0)
       return { pid, commandLine: (line ?? '').replaceAll('\0', ' ').trim(), residentBytes: kibibytes * 1_024 }
     }),
