@@ -24,7 +24,7 @@ export function registerDemo(program: Command): void {
   program
     .command('demo')
     .description(
-      'Three clusters on this machine, one mesh, two failovers under load, a report; about 80 s, no rights needed.',
+      'Three clusters on this machine, one mesh, two failovers under load, a report; about 65 s, no rights needed.',
     )
     .option(
       '--config <file>',
