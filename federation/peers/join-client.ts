@@ -31,8 +31,9 @@ export async function requestJoin(attempt: JoinAttempt): Promise<JoinGrant> {
     try {
       return await joinThrough(gateway, attempt)
     } catch (error) {
-      last = MeshError.from(error, 'JOIN_UNREACHABLE', `gateway ${gateway}`)
-      if (last.code !== 'JOIN_UNREACHABLE') throw last
+      const { code, message } = MeshError.from(error, 'JOIN_UNREACHABLE', 'the join could not be asked for')
+      if (code !== 'JOIN_UNREACHABLE') throw error
+      last = new MeshError(code, `gateway ${gateway} of ${attempt.token.issuer}: ${message}`, { cause: error })
     }
   }
   throw last
@@ -114,7 +115,7 @@ function open(clock: Clock, options: ConnectionOptions): Promise<TLSSocket> {
     socket.once('error', (error) => {
       cancel()
       // A wrong identity is said as such: no other gateway of the issuer may have it either.
-      reject(error instanceof MeshError ? asMismatch(error) : new MeshError('JOIN_UNREACHABLE', messageOf(error)))
+      reject(error instanceof MeshError ? asMismatch(error) : new MeshError('JOIN_UNREACHABLE', reasonOf(error)))
     })
     socket.once('close', () => {
       cancel()
@@ -125,6 +126,13 @@ function open(clock: Clock, options: ConnectionOptions): Promise<TLSSocket> {
       resolve(socket)
     })
   })
+}
+
+/** OpenSSL's text for the commonest failure names a source file and nothing that helps. */
+function reasonOf(error: Error & { code?: string }): string {
+  return error.code === 'ERR_SSL_TLSV1_UNRECOGNIZED_NAME'
+    ? 'it takes no joins; its cluster is not the signer, or no federation controller leads there yet'
+    : messageOf(error)
 }
 
 function asMismatch(error: MeshError): MeshError {

@@ -51,10 +51,10 @@ function registerJoin(peers: Command): void {
     '\nExample:\n  isthmus peers join --context west --token-file west.token\n',
   )
   command.action(async (flags: ClusterFlags & { tokenFile: string; timeout: string }) => {
+    const timeoutMs = Number(flags.timeout) * 1_000
+    if (!(timeoutMs > 0)) throw new MeshError('USAGE', `--timeout ${flags.timeout} is not a number of seconds`)
     const { join } = await import('./peers/join.ts')
-    await withCluster(flags, (client) =>
-      join(client, { tokenFile: flags.tokenFile, timeoutMs: Number(flags.timeout) * 1_000, progress }),
-    )
+    await withCluster(flags, (client) => join(client, { tokenFile: flags.tokenFile, timeoutMs, progress }))
   })
 }
 

@@ -14,11 +14,13 @@ export interface WaitOptions<T extends KubeObject> {
   readonly what: string
   readonly timeoutMs: number
   readonly clock: Clock
+  /** Someone waits no longer. */
+  readonly signal?: AbortSignal
 }
 
 const WATCH_SECONDS = 30
 
-/** Resolves to the matching objects; rejects with WAIT_TIMEOUT. A watch that breaks starts over with a list. */
+/** Resolves to the matching objects; rejects with WAIT_TIMEOUT or WAIT_ENDED. A watch that breaks starts over with a list. */
 export async function waitFor<T extends KubeObject>(
   client: KubeClient,
   resource: Resource<T>,
@@ -27,14 +29,16 @@ export async function waitFor<T extends KubeObject>(
   const { clock, what, timeoutMs } = options
   const timeout = new AbortController()
   const cancel = clock.after(timeoutMs, () => timeout.abort())
+  const signal = options.signal === undefined ? timeout.signal : AbortSignal.any([timeout.signal, options.signal])
   try {
-    while (!timeout.signal.aborted) {
-      const found = await attempt(client, resource, { ...options, signal: timeout.signal })
+    while (!signal.aborted) {
+      const found = await attempt(client, resource, { ...options, signal })
       if (found !== undefined) return found
     }
   } finally {
     cancel()
   }
+  if (options.signal?.aborted === true) throw new MeshError('WAIT_ENDED', `no longer waited for ${what}`)
   throw new MeshError('WAIT_TIMEOUT', `waited ${timeoutMs / 1_000} s for ${what}`)
 }
 

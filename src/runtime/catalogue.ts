@@ -111,6 +111,10 @@ export const CATALOGUE = {
     title: 'A join token is bound to another key.',
     hint: 'Make one for this key with `isthmus peers token CLUSTER --key`.',
   },
+  JOIN_MEMBER_ALREADY: {
+    title: 'The cluster that should join is a member already.',
+    hint: 'See `isthmus peers list`; nothing was changed and the token was not used.',
+  },
   JOIN_NAME_IN_USE: {
     title: 'A cluster of that name is a member already.',
     hint: 'Remove the old member first (`kubectl delete clusterpeer NAME` in the signer cluster), or choose another name.',
@@ -129,7 +133,7 @@ export const CATALOGUE = {
   },
   JOIN_UNREACHABLE: {
     title: 'No gateway of the issuer answered the join.',
-    hint: "Check that the issuer's gateway port 15443 is reachable from this cluster; the controller keeps trying.",
+    hint: "Check that the issuer's gateway port 15443 is reachable from this cluster; as long as Secret isthmus-join is there, the controller tries again.",
   },
   JOIN_BUSY: {
     title: 'The issuer answers no more joins for the moment.',
@@ -290,6 +294,10 @@ export const CATALOGUE = {
   JOIN_REFUSED: {
     title: 'The signer refused the join, or could not be reached.',
     hint: 'Follow the reason in the message; a new token is made with `isthmus peers token`.',
+  },
+  WAIT_ENDED: {
+    title: 'A wait was ended before what it waited for happened.',
+    hint: 'Someone pressed Ctrl-C, or asked for something else meanwhile.',
   },
   WAIT_TIMEOUT: {
     title: 'Something awaited did not happen in time.',

@@ -59,7 +59,7 @@ export function clusterRows({ clusters }: ConfigDump): Rows {
     cluster.name,
     cluster.endpoints === 'eds' ? 'EDS' : 'STATIC',
     cluster.lb,
-    cluster.tls?.identities.join(',') ?? '-',
+    cluster.tls?.identities.join(',') || '-',
   ])
   return [['CLUSTER', 'DISCOVERY', 'BALANCING', 'IDENTITIES'], ...rows]
 }
