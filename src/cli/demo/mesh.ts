@@ -37,21 +37,32 @@ export interface MeshSteps {
   readonly signal: AbortSignal
 }
 
-export async function buildMesh({ demo, clusters, clock, progress }: MeshSteps): Promise<void> {
+export async function buildMesh({ demo, clusters, clock, progress, signal }: MeshSteps): Promise<void> {
   await Promise.all(clusters.map((cluster) => install(cluster, demo.mesh)))
+  checkInterrupt(signal)
   const signer = clusters.find(({ config }) => config.name === demo.signer)
   if (signer === undefined) throw new MeshError('DEMO_CONFIG', `signer "${demo.signer}" is not a cluster`)
   await initTrust(signer.client)
   progress(
     `mesh ${demo.mesh} installed in ${clusters.map(({ config }) => config.name).join(', ')}; root in ${demo.signer}`,
   )
-  await waitForGateway(signer, clock)
+  await waitForGateway(signer, { clock, signal })
   await Promise.all(
-    clusters.filter((cluster) => cluster !== signer).map((cluster) => joinOne({ signer, cluster, clock })),
+    clusters.filter((cluster) => cluster !== signer).map((cluster) => joinOne(signer, cluster, { clock, signal })),
   )
   progress('joined with one-time tokens')
+  checkInterrupt(signal)
   await Promise.all(clusters.map((cluster) => applyFiles(cluster, demo.directory)))
-  await Promise.all(clusters.map((cluster) => waitForWorkloads(cluster, { demo, clusters, clock })))
+  await Promise.all(clusters.map((cluster) => waitForWorkloads(cluster, { demo, clusters, clock, signal })))
+}
+
+interface Waiting {
+  readonly clock: Clock
+  readonly signal: AbortSignal
+}
+
+function checkInterrupt(signal: AbortSignal): void {
+  if (signal.aborted) throw new MeshError('WAIT_ENDED', 'the mesh is no longer wanted')
 }
 
 async function install({ client, config, clustersetCidr }: RunningCluster, mesh: string): Promise<void> {
@@ -68,28 +79,20 @@ async function install({ client, config, clustersetCidr }: RunningCluster, mesh:
 }
 
 /** A token names the gateway's address, so the gateway has to have one. */
-async function waitForGateway({ client, config }: RunningCluster, clock: Clock): Promise<void> {
+async function waitForGateway({ client, config }: RunningCluster, waiting: Waiting): Promise<void> {
   await waitFor(client, DEPLOYMENTS, {
     namespace: SYSTEM_NAMESPACE,
     until: (found) =>
       Object.values(SYSTEM_ACCOUNTS).every((name) => isAvailable(found.find((each) => each.metadata.name === name))),
     what: `${Object.values(SYSTEM_ACCOUNTS).join(', ')} in ${config.name}`,
     timeoutMs: STEP_TIMEOUT_MS,
-    clock,
+    ...waiting,
   })
 }
 
-async function joinOne({
-  signer,
-  cluster,
-  clock,
-}: {
-  signer: RunningCluster
-  cluster: RunningCluster
-  clock: Clock
-}): Promise<void> {
+async function joinOne(signer: RunningCluster, cluster: RunningCluster, waiting: Waiting): Promise<void> {
   const token = await issueToken(signer.client, { cluster: cluster.config.name })
-  await joinWithToken(cluster.client, { token, timeoutMs: STEP_TIMEOUT_MS, clock })
+  await joinWithToken(cluster.client, { token, timeoutMs: STEP_TIMEOUT_MS, ...waiting })
 }
 
 async function applyFiles({ client, config }: RunningCluster, directory: string): Promise<void> {
@@ -108,18 +111,17 @@ export async function readManifests(file: string): Promise<readonly object[]> {
   })
 }
 
-interface Readiness {
+interface Readiness extends Waiting {
   readonly demo: DemoConfig
   readonly clusters: readonly RunningCluster[]
-  readonly clock: Clock
 }
 
 /** Every Deployment is available, every peer's data path is proven, every chain service is imported or local. */
 async function waitForWorkloads(
   { client, config }: RunningCluster,
-  { demo, clusters, clock }: Readiness,
+  { demo, clusters, clock, signal }: Readiness,
 ): Promise<void> {
-  const common = { timeoutMs: STEP_TIMEOUT_MS, clock }
+  const common = { timeoutMs: STEP_TIMEOUT_MS, clock, signal }
   await Promise.all([
     waitFor(client, DEPLOYMENTS, {
       ...common,

@@ -51,6 +51,10 @@ export async function runDemo(flags: DemoFlags): Promise<number> {
     writeLine(`\n${reportText(report)}`)
     if (flags.keep === true) writeLine(await keepText(demo, clusters))
     return report.passed ? 0 : EXIT_FAILED
+  } catch (error) {
+    // What was interrupted fails somewhere in the middle; that is not news.
+    if (stop.signal.aborted) return EXIT_INTERRUPTED
+    throw error
   } finally {
     process.off('SIGINT', interrupt)
     process.off('SIGTERM', interrupt)
