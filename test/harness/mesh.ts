@@ -60,11 +60,16 @@ async function builtSupervisor(): Promise<Supervisor> {
   return (await import(pathToFileURL(join(repositoryRoot, 'dist/src/local/cluster/supervisor.js')).href)) as Supervisor
 }
 
-export const PAIR = join(repositoryRoot, 'test/e2e/pair/demo.yaml')
+const PAIR = join(repositoryRoot, 'test/e2e/pair/demo.yaml')
+
+export interface MeshOptions {
+  /** Name of one more cluster, which is left empty. */
+  readonly spare?: string
+}
 
 /** A joined mesh, ready for traffic. */
-export async function startMesh(config: string = PAIR): Promise<Mesh> {
-  const mesh = await startClusters(config)
+export async function startMesh(options: MeshOptions = {}): Promise<Mesh> {
+  const mesh = await startClusters(options)
   try {
     await mesh.build()
     return mesh
@@ -74,28 +79,36 @@ export async function startMesh(config: string = PAIR): Promise<Mesh> {
   }
 }
 
-/** The configuration's clusters, with nothing in them. */
-export async function startClusters(config: string = PAIR): Promise<Mesh> {
-  const demo = await readDemoConfig(config)
+/** The clusters, with nothing in them. */
+export async function startClusters({ spare }: MeshOptions = {}): Promise<Mesh> {
+  const demo = await readDemoConfig(PAIR)
+  const empty =
+    spare === undefined ? [] : [{ name: spare, cloud: 'gcp', region: 'north1', zones: ['north1-a'], apply: [] }]
+  const all = [...demo.clusters, ...empty]
   const directory = await mkdtemp(join(tmpdir(), 'isthmus-e2e-'))
   const stateDir = join(directory, 'state')
   try {
     const { startClusters: startLocal } = await builtSupervisor()
     const local = await startLocal({
       stateDir,
-      clusters: demo.clusters.map(({ name, cloud, region, zones }) => ({ name, cloud, region, zones })),
+      clusters: all.map(({ name, cloud, region, zones }) => ({ name, cloud, region, zones })),
       log: createLog('e2e', 'warn'),
     })
-    return await meshOf(local, { demo, directory })
+    return await meshOf(local, { demo, all, directory })
   } catch (error) {
     await rm(directory, { recursive: true, force: true })
     throw error
   }
 }
 
-async function meshOf(local: LocalClusters, given: { demo: DemoConfig; directory: string }): Promise<Mesh> {
-  const { demo, directory } = given
-  const clusters = await Promise.all(local.clusters.map((cluster) => clusterOf(cluster, demo)))
+interface Given {
+  readonly demo: DemoConfig
+  readonly all: DemoConfig['clusters']
+  readonly directory: string
+}
+
+async function meshOf(local: LocalClusters, { demo, all, directory }: Given): Promise<Mesh> {
+  const clusters = await Promise.all(local.clusters.map((cluster) => clusterOf(cluster, { demo, all })))
   const env = { KUBECONFIG: local.kubeconfigPath }
   const withClusters = (options: RunOptions = {}): RunOptions => ({ ...options, env: { ...env, ...options.env } })
   return {
@@ -103,18 +116,11 @@ async function meshOf(local: LocalClusters, given: { demo: DemoConfig; directory
     directory,
     stateDir: local.stateDir,
     kubeconfigPath: local.kubeconfigPath,
-    cluster: (name) => {
-      const found = clusters.find((cluster) => cluster.name === name)
-      if (found === undefined) throw new RangeError(`no cluster ${name}`)
-      return found
-    },
+    cluster: (name) => clusterNamed(clusters, name),
     build: (other = demo) =>
       buildMesh({
         demo: other,
-        clusters: clusters.map((cluster) => ({
-          ...cluster,
-          config: other.clusters.find(({ name }) => name === cluster.name) ?? cluster.config,
-        })),
+        clusters: other.clusters.map((config) => ({ ...clusterNamed(clusters, config.name), config })),
         clock: systemClock,
         progress: () => {},
         signal: new AbortController().signal,
@@ -154,8 +160,14 @@ interface OpenCluster extends MeshCluster {
 /** Longer than any test. */
 const FOLLOW_MS_MAX = 600_000
 
-async function clusterOf(local: LocalCluster, demo: DemoConfig): Promise<OpenCluster> {
-  const config = demo.clusters.find(({ name }) => name === local.name)
+function clusterNamed<T extends MeshCluster>(clusters: readonly T[], name: string): T {
+  const found = clusters.find((cluster) => cluster.name === name)
+  if (found === undefined) throw new RangeError(`no cluster ${name}`)
+  return found
+}
+
+async function clusterOf(local: LocalCluster, { demo, all }: Omit<Given, 'directory'>): Promise<OpenCluster> {
+  const config = all.find(({ name }) => name === local.name)
   if (config === undefined) throw new RangeError(`cluster ${local.name} is not in the configuration`)
   const connection = adminConnection(await local.control.kubeconfig())
   const client = createKubeClient(connection)
