@@ -149,14 +149,20 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
       return this.#reply(REFUSALS.overflow, this.#detail)
     }
     this.#endAttempt('error')
-    if (this.#retryRule()?.connectFailure === true && this.#reserveRetry()) return this.#tryAgain()
+    if (this.#retryRule()?.connectFailure === true && this.#reserveRetry('nowhere')) return this.#tryAgain()
     this.#reply(REFUSALS.connectFailed, this.#detail)
   }
 
-  /** Whether one more attempt may be made at all; that it is safe is the caller's to know. */
-  #reserveRetry(): boolean {
+  /**
+   * Whether one more attempt may be made at all; that it is safe is the caller's to know. The budget guards those who
+   * still serve against more load than was asked for. An attempt that led `nowhere`, or died with its connection
+   * (`lost`, the first time), put no load on them: when a cluster goes silent, all that was under way moves once,
+   * however much it is.
+   */
+  #reserveRetry(last: 'nowhere' | 'lost' | 'answered'): boolean {
     const retriesMax = this.#retryRule()?.retriesMax ?? 0
     if (this.#replay === undefined || this.#attempts > retriesMax) return false
+    if (last === 'nowhere' || (last === 'lost' && this.#attempts === 1)) return true
     return this.#cluster?.mayRetry() === true
   }
 
@@ -179,7 +185,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
     if (this.#endpoint?.transport.suspects(connection) !== true) {
       return this.#services.timers.schedule(this.#watch, WATCH_EVERY_MS)
     }
-    if (!this.#mayRetryReset('lost') || !this.#reserveRetry()) return
+    if (!this.#mayRetryReset('lost') || !this.#reserveRetry('lost')) return
     const upstream = this.#upstream
     // Keep-alive judges the connection; the endpoint behind it did nothing wrong that we know of.
     this.#endAttempt('unjudged')
@@ -261,7 +267,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
   /** True: another attempt is under way, and this answer is dropped. */
   #retryResponse(status: number, remoteError: string | undefined, end: boolean): boolean {
     if (status < 500 || !this.#mayRetryAnswer(status, remoteError)) return false
-    if (!this.#reserveRetry()) return false
+    if (!this.#reserveRetry('answered')) return false
     const upstream = this.#upstream
     this.#endAttempt('error')
     if (!end) upstream?.reset('cancel')
@@ -302,7 +308,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
       this.#stream.reset('internal')
       return this.#finish()
     }
-    if (this.#mayRetryReset(reason) && this.#reserveRetry()) return this.#tryAgain()
+    if (this.#mayRetryReset(reason) && this.#reserveRetry(lossOf(reason))) return this.#tryAgain()
     this.#reply(reason === 'protocol' || reason === 'limit' ? REFUSALS.protocol : REFUSALS.lost, this.#detail)
   }
 
@@ -406,3 +412,7 @@ function serviceOf(clusterName: string, fallback: string): string {
   const host = clusterName.split('|')[3]
   return host === undefined || host === '' ? fallback : host
 }
+
+/** A refused or reset stream is an endpoint's own word; the rest is the end of the connection under it. */
+const lossOf = (reason: ResetReason): 'lost' | 'answered' =>
+  reason === 'lost' || reason === 'timeout' || reason === 'local' ? 'lost' : 'answered'

@@ -189,6 +189,29 @@ describe('the mTLS path', () => {
     expect(failed).toBe(0)
   })
 
+  it('moves all that was under way on a connection that dies, more than the retry budget holds', async () => {
+    const inFlight = 600
+    let isDead = false
+    let onDead: (() => void)[] = []
+    const arrived = { dying: 0, other: 0 }
+    const { caller, pods } = await meshOf(2, (request, response) => {
+      if (request.socket.localAddress === pods[0]?.ip) return void arrived.dying++
+      arrived.other++
+      if (isDead) return void response.end('ok')
+      onDead.push(() => response.end('ok'))
+    })
+    const answers = Array.from({ length: inFlight }, () => ask(caller, LOCAL))
+    await expect.poll(() => arrived.dying + arrived.other, { timeout: 10_000 }).toBe(inFlight)
+    // The budget of a cluster that has seen 600 requests is 100 + 120.
+    expect(arrived.dying).toBeGreaterThan(230)
+    isDead = true
+    pods[0]?.proxy.close()
+    for (const answer of onDead) answer()
+    onDead = []
+    const statuses = (await Promise.all(answers)).map(({ status }) => status)
+    expect(statuses.filter((status) => status !== 200)).toEqual([])
+  })
+
   it('does not send a POST twice that an application dropped, and says so', async () => {
     let calls = 0
     const { caller } = await meshOf(2, (request) => {

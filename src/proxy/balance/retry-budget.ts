@@ -1,7 +1,8 @@
 /**
  * How many retries one cluster may see: a fifth of the requests of the last ten seconds, and ten a second for quiet
- * services. A window and not a share of what is under way: when a connection dies, all that was under way on it needs
- * its retry in the same instant, while a service that fails for long still sees at most a fifth more load.
+ * services. A window and not a share of what is under way, so that a short burst of errors is retried whole, while a
+ * service that fails for long still sees at most a fifth more load. What never reached anyone is not counted here
+ * (exchange.ts).
  */
 const WINDOW_S = 10 // Linkerd's budget has the same share and time to live
 const RETRIES_SHARE = 0.2 // Envoy's default budget, of requests under way
