@@ -156,8 +156,10 @@ export class HeadReader {
   /** Position after `HTTP/1.x` with two more bytes at hand, or -1. */
   #readVersion(buffer: Buffer, start: number, end: number): number {
     if (end - start < 10) {
-      if (buffer.indexOf(LF, start) !== -1) return this.#fail(400, 'the version is malformed')
-      return -1
+      // A line that ends early is judged as it would be with more bytes behind it, however they come.
+      const lineEnd = buffer.indexOf(LF, start)
+      if (lineEnd === -1 || lineEnd >= end) return -1
+      if (lineEnd - start < 8) return this.#fail(400, 'the version is malformed')
     }
     const major = buffer[start + 5] as number
     const minor = buffer[start + 7] as number

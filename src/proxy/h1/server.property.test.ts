@@ -109,6 +109,15 @@ describe('H1ServerConnection, whatever the network does', () => {
     )
   })
 
+  it.each(['GET / HTTP/1.1\n\n', 'GET / HTTP/2.0\n\n', 'GET / HTTP/1\n\n', 'GET / HTTP/1.1\r\n\r\n', 'GET / \n\n'])(
+    'judges %j alike at every cut',
+    (text) => {
+      const bytes = Buffer.from(text)
+      const whole = run([bytes]).events
+      for (let at = 1; at < bytes.length; at++) expect(run(split(bytes, [at])).events).toEqual(whole)
+    },
+  )
+
   it('takes linear time for a head that comes byte by byte', () => {
     const head = Buffer.from(`GET /${'a'.repeat(59_000)} HTTP/1.1\r\nHost: a\r\n\r\n`)
     const startedAt = performance.now()
