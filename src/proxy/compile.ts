@@ -3,10 +3,12 @@
  * outlive configurations. What this proxy cannot run is returned as rejections that name the resource and the field.
  */
 import {
+  DEFAULT_PATHS,
   type FilterChain,
   type HttpFilterChain,
   type Listener,
   OWN_CERTIFICATE,
+  type PathPolicy,
   type PrincipalRule,
   type ProxyConfig,
   type Rejection,
@@ -18,13 +20,20 @@ import { type CompiledRoutes, compileRoutes } from './routes.ts'
 
 export type HttpMode = HttpFilterChain['mode']
 
+export interface CompiledHttp {
+  readonly kind: 'http'
+  readonly mode: HttpMode
+  readonly paths: PathPolicy
+  readonly routes: CompiledRoutes | undefined
+}
+
 export interface CompiledChain {
   readonly name: string
   /** TLS is terminated here. */
   readonly tls: { readonly alpn: readonly string[] } | undefined
   readonly allow: PrincipalRule | undefined
   readonly filter:
-    | { readonly kind: 'http'; readonly mode: HttpMode; readonly routes: CompiledRoutes | undefined }
+    | CompiledHttp
     | { readonly kind: 'tcp'; readonly clusterName: string; readonly cluster: ClusterState | undefined }
 }
 
@@ -128,5 +137,5 @@ function compileChain(
   }
   const table = 'rds' in filter.routes ? input.config.routes.get(filter.routes.rds) : filter.routes
   const routes = table === undefined ? undefined : compiledOf(table)
-  return { ...common, filter: { kind: 'http', mode: filter.mode, routes } }
+  return { ...common, filter: { kind: 'http', mode: filter.mode, paths: filter.paths ?? DEFAULT_PATHS, routes } }
 }

@@ -192,9 +192,9 @@ export class Acceptor {
       service: to.service,
       own,
       services,
-      routes: () => {
+      http: () => {
         const filter = to.chain()?.filter
-        return filter?.kind === 'http' ? filter.routes : undefined
+        return filter?.kind === 'http' ? filter : undefined
       },
       onRefused: (status, detail) => this.#count(`http-${status}`, detail),
       onClose: to.onClose,

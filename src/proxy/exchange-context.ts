@@ -3,9 +3,10 @@
  * helpers; state.ts and http-connection.ts make the objects.
  */
 import type { EndpointState } from './balance/endpoint.ts'
+import type { CompiledHttp } from './compile.ts'
 import type { Peer } from './identity.ts'
 import type { Party, Recorder } from './record.ts'
-import type { CompiledRoutes, RetryRule } from './routes.ts'
+import type { RetryRule } from './routes.ts'
 import type { ClientConnection } from './stream.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 import type { Dialed } from './upstream/transport.ts'
@@ -16,8 +17,8 @@ export interface DownstreamConnection {
   readonly peer: Peer | undefined
   /** Host of the service the connection's server name stands for; empty where each request names its own. */
   readonly service: string
-  /** The table of the present snapshot: an exchange asks once and keeps what it got. */
-  routes(): CompiledRoutes | undefined
+  /** Settings and table of the present snapshot: an exchange asks once and keeps what it got. */
+  http(): CompiledHttp | undefined
   /** For routes that bring no rule of their own. */
   readonly retry: RetryRule | undefined
   source(): Party

@@ -8,8 +8,9 @@ import { type DownstreamConnection, type ExchangeServices, SAFE_REMOTE_ERRORS, t
 import { filterRequest, filterResponse } from './filters/chain.ts'
 import { isForbiddenTarget } from './forbidden.ts'
 import { allows } from './identity.ts'
-import { localReply, type Refusal, REFUSALS } from './local-reply.ts'
+import { configuredReply, type LocalAnswer, localReply, type Refusal, REFUSALS } from './local-reply.ts'
 import { type HeaderList, headerOf, type RequestHead, type ResponseHead, setHeader } from './message.ts'
+import { normalizePath } from './match/normal-path.ts'
 import { PEER_HEADER } from './peer-facts.ts'
 import type { ResponseFlag } from './record.ts'
 import { type CompiledRoute, findHost, findRoute } from './routes.ts'
@@ -69,7 +70,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
   /** To be called once, inside the codec's `onRequest`. */
   start(): void {
     const refusal = this.#admit(this.#stream.head)
-    if (refusal !== undefined) return this.#reply(refusal, '')
+    if (refusal !== undefined) return 'kind' in refusal ? this.#answer(refusal) : this.#reply(refusal, '')
     const { mode, peer } = this.#downstream
     filterRequest(this.#stream.head, { mode, peer, ownUri: this.#services.ownUri() })
     const timeoutMs = this.#route?.timeoutMs ?? 0
@@ -80,16 +81,22 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
   }
 
   /** Undefined: go on, `#route` and `#cluster` are set. */
-  #admit(head: RequestHead): Refusal | undefined {
+  #admit(head: RequestHead): Refusal | LocalAnswer | undefined {
     const { mode, service } = this.#downstream
     this.#service = service === '' ? head.authority : service
     if (head.method === 'CONNECT') return REFUSALS.connect
     if (head.protocol !== '') return REFUSALS.upgrade
     if (mode === 'forward' && isForbiddenTarget(head.authority)) return REFUSALS.forbidden
-    const routes = this.#downstream.routes()
-    const host = routes === undefined ? undefined : findHost(routes, head.authority)
-    if (host === undefined) return mode === 'forward' ? REFUSALS.host : REFUSALS.route
-    const route = findRoute(host, head.method, head.path)
+    const http = this.#downstream.http()
+    const host = http?.routes === undefined ? undefined : findHost(http.routes, head.authority)
+    if (http === undefined || host === undefined) return mode === 'forward' ? REFUSALS.host : REFUSALS.route
+    const normal = normalizePath(head.path, http.paths)
+    if (normal !== undefined) {
+      if (normal.kind === 'refused') return REFUSALS.path
+      head.path = normal.path
+      if (normal.kind === 'redirect') return configuredReply(307, ['location', normal.path])
+    }
+    const route = findRoute(host, head)
     return route === undefined ? REFUSALS.route : this.#enter(route)
   }
 
@@ -335,16 +342,20 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
     this.#endAttempt('unjudged')
   }
 
-  /** An answer of our own, in clear text. */
+  /** A refusal of our own, in clear text. */
   #reply(refusal: Refusal, detail: string): void {
-    const body = localReply(refusal, this.#stream.head.authority, detail)
-    this.#status = refusal.status
-    this.#flag = refusal.flag
-    if (this.#detail === '') this.#detail = body.detail
+    this.#answer(localReply(refusal, this.#stream.head.authority, detail))
+  }
+
+  #answer({ head, body, flag, detail }: LocalAnswer): void {
+    this.#status = head.status
+    this.#flag = flag
+    if (this.#detail === '') this.#detail = detail
     this.#responded = true
-    this.#stream.respond(body.head, this.#stream.head.method === 'HEAD')
-    if (this.#stream.head.method !== 'HEAD') {
-      this.#stream.write(body.body)
+    const headOnly = body.length === 0 || this.#stream.head.method === 'HEAD'
+    this.#stream.respond(head, headOnly)
+    if (!headOnly) {
+      this.#stream.write(body)
       this.#stream.end()
     }
     this.#finish()

@@ -2,13 +2,14 @@
  * One downstream HTTP connection: what its requests have in common, whoever is at the other end. The codec parses,
  * exchange.ts decides about each request; this carries the peer's identity and facts from one to the other.
  */
+import type { CompiledHttp } from './compile.ts'
 import { Exchange } from './exchange.ts'
 import type { DownstreamConnection, ExchangeServices } from './exchange-context.ts'
 import type { Peer } from './identity.ts'
 import { headerOf } from './message.ts'
 import { formatPeerFacts, PEER_HEADER, type PeerFacts, readPeerFacts } from './peer-facts.ts'
 import { type Party, partyOf } from './record.ts'
-import type { CompiledRoutes, RetryRule } from './routes.ts'
+import type { RetryRule } from './routes.ts'
 import type { CloseReason, ServerConnectionHandler, ServerStream } from './stream.ts'
 
 /** A kept-alive connection of the application may close just as we use it; a request that is safe goes again. */
@@ -24,7 +25,7 @@ export interface HttpConnectionOptions {
   readonly mode: 'forward' | 'inbound'
   readonly peer: Peer | undefined
   readonly service: string
-  readonly routes: () => CompiledRoutes | undefined
+  readonly http: () => CompiledHttp | undefined
   readonly own: PeerFacts
   readonly services: ExchangeServices
   readonly onRefused: (status: number, detail: string) => void
@@ -65,8 +66,8 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
     this.#options.onClose(reason, detail)
   }
 
-  routes(): CompiledRoutes | undefined {
-    return this.#options.routes()
+  http(): CompiledHttp | undefined {
+    return this.#options.http()
   }
 
   source(): Party {

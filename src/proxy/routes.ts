@@ -4,6 +4,11 @@
  */
 import type { PrincipalRule, RetryPolicy, Route, RouteTable, VirtualHost } from '../model/config.ts'
 import type { ClusterState } from './balance/cluster.ts'
+import { type HeadTest, compileHeaders } from './match/headers.ts'
+import { compileHosts, findByAuthority, type HostTable } from './match/hosts.ts'
+import { compilePath, type PathTest, withoutQuery } from './match/paths.ts'
+import { compileQuery, type QueryTest } from './match/query.ts'
+import type { RequestHead } from './message.ts'
 
 export interface RetryRule {
   readonly connectFailure: boolean
@@ -14,8 +19,10 @@ export interface RetryRule {
 }
 
 export interface CompiledRoute {
-  /** undefined: CONNECT. */
-  readonly prefix: string | undefined
+  readonly connect: boolean
+  readonly path: PathTest
+  readonly headers: HeadTest | undefined
+  readonly query: QueryTest | undefined
   readonly clusterName: string
   readonly cluster: ClusterState | undefined
   readonly timeoutMs: number
@@ -30,31 +37,39 @@ export interface CompiledHost {
 
 export interface CompiledRoutes {
   readonly name: string
-  readonly hosts: ReadonlyMap<string, CompiledHost>
-  readonly rest: CompiledHost | undefined
+  readonly hosts: HostTable<CompiledHost>
 }
 
 export function compileRoutes(
   table: RouteTable,
   clusterOf: (name: string) => ClusterState | undefined,
 ): CompiledRoutes {
-  const hosts = new Map<string, CompiledHost>()
+  const domains: (readonly [string, CompiledHost])[] = []
   for (const host of table.hosts) {
     const compiled = compileHost(host, clusterOf)
-    // As in Envoy a domain belongs to one virtual host; the first keeps it.
-    for (const domain of host.domains) if (!hosts.has(domain)) hosts.set(domain, compiled)
+    for (const domain of host.domains) domains.push([domain, compiled])
   }
-  return { name: table.name, hosts, rest: hosts.get('*') }
+  return { name: table.name, hosts: compileHosts(domains, table.ignorePort === true) }
 }
 
 /** `authority` as the codec gives it: lower case, with the port if the client wrote one. */
 export function findHost(routes: CompiledRoutes, authority: string): CompiledHost | undefined {
-  return routes.hosts.get(authority) ?? routes.rest
+  return findByAuthority(routes.hosts, authority)
 }
 
-export function findRoute(host: CompiledHost, method: string, path: string): CompiledRoute | undefined {
-  if (method === 'CONNECT') return host.routes.find((route) => route.prefix === undefined)
-  return host.routes.find((route) => route.prefix !== undefined && path.startsWith(route.prefix))
+/** For requests other than CONNECT; the path is normal already. */
+export function findRoute(host: CompiledHost, head: RequestHead): CompiledRoute | undefined {
+  const path = withoutQuery(head.path)
+  for (const route of host.routes) {
+    if (route.connect || !route.path(path)) continue
+    if (route.headers !== undefined && !route.headers(head)) continue
+    if (route.query === undefined || route.query(head.path)) return route
+  }
+  return undefined
+}
+
+export function findConnectRoute(host: CompiledHost): CompiledRoute | undefined {
+  return host.routes.find((route) => route.connect)
 }
 
 function compileHost(host: VirtualHost, clusterOf: (name: string) => ClusterState | undefined): CompiledHost {
@@ -62,8 +77,12 @@ function compileHost(host: VirtualHost, clusterOf: (name: string) => ClusterStat
 }
 
 function compileRoute(route: Route, clusterOf: (name: string) => ClusterState | undefined): CompiledRoute {
+  const { match } = route
   return {
-    prefix: route.match.kind === 'connect' ? undefined : route.match.prefix,
+    connect: match.kind === 'connect',
+    path: compilePath(match),
+    headers: compileHeaders(match.headers),
+    query: compileQuery(match.query),
     clusterName: route.cluster,
     cluster: clusterOf(route.cluster),
     timeoutMs: route.timeoutMs,

@@ -4,6 +4,7 @@ import type {
   FilterChain,
   Listener,
   LoadAssignment,
+  RouteMatch,
   RouteTable,
   ValidationContext,
 } from '../../model/config.ts'
@@ -45,13 +46,30 @@ export function routeRows({ routes }: ConfigDump): Rows {
       host.routes.map((route) => [
         table.name,
         host.name,
-        route.match.kind === 'connect' ? 'CONNECT' : `${route.match.prefix}*`,
+        matchText(route.match),
         route.cluster,
         route.retry === undefined ? '-' : `${route.retry.retriesMax} on ${route.retry.on.join(',')}`,
       ]),
     ),
   )
   return [['TABLE', 'HOST', 'MATCH', 'CLUSTER', 'RETRY'], ...rows]
+}
+
+function matchText(match: RouteMatch): string {
+  switch (match.kind) {
+    case 'connect':
+      return 'CONNECT'
+    case 'prefix':
+      return `${match.prefix}*`
+    case 'separated-prefix':
+      return `${match.prefix}/*`
+    case 'path':
+      return match.path
+    case 'regex':
+      return `~ ${match.regex}`
+    default:
+      return match satisfies never
+  }
 }
 
 export function clusterRows({ clusters }: ConfigDump): Rows {

@@ -10,7 +10,6 @@ import {
   type Route as RouteMessage,
   type RouteAction,
   type RouteAction_UpgradeConfig as UpgradeConfig,
-  type RouteMatch,
   RouteSchema,
   type VirtualHost as VirtualHostMessage,
   VirtualHostSchema,
@@ -19,6 +18,7 @@ import { RBACPerRouteSchema } from '#gen/envoy/extensions/filters/http/rbac/v3/r
 import type { PrincipalRule, RetryPolicy, Route, RouteTable, VirtualHost } from '../../model/config.ts'
 import { decodeDuration, encodeDuration } from './common.ts'
 import { decodeRules, encodeRules, RULES_SHAPE } from './principals.ts'
+import { decodeMatch, encodeMatch, MATCH_SHAPE } from './route-match.ts'
 import { present, refuse, require, type Shape, unpackShaped, within } from './shape.ts'
 
 export const HTTP_RBAC_FILTER = 'envoy.filters.http.rbac'
@@ -26,11 +26,12 @@ export const CONNECT = 'CONNECT'
 
 export const ROUTE_SHAPE: Shape = {
   name: true,
+  ignore_port_in_host_matching: true,
   virtual_hosts: {
     name: true,
     domains: true,
     routes: {
-      match: { prefix: true, connect_matcher: {} },
+      match: MATCH_SHAPE,
       route: {
         cluster: true,
         timeout: true,
@@ -51,7 +52,11 @@ const RETRY_CONDITIONS: readonly string[] = [
 ] satisfies RetryPolicy['on'][number][]
 
 export function encodeRoute(table: RouteTable): RouteConfiguration {
-  return create(RouteConfigurationSchema, { name: table.name, virtualHosts: table.hosts.map(encodeHost) })
+  return create(RouteConfigurationSchema, {
+    name: table.name,
+    virtualHosts: table.hosts.map(encodeHost),
+    ignorePortInHostMatching: table.ignorePort === true,
+  })
 }
 
 function encodeHost(host: VirtualHost): VirtualHostMessage {
@@ -65,12 +70,7 @@ function encodeHost(host: VirtualHost): VirtualHostMessage {
 function encodeEntry(route: Route): RouteMessage {
   const isConnect = route.match.kind === 'connect'
   return create(RouteSchema, {
-    match: {
-      pathSpecifier:
-        route.match.kind === 'connect'
-          ? { case: 'connectMatcher', value: {} }
-          : { case: 'prefix', value: route.match.prefix },
-    },
+    match: encodeMatch(route.match),
     action: {
       case: 'route',
       value: {
@@ -96,7 +96,7 @@ export function decodeRoute(path: string, message: RouteConfiguration): RouteTab
   const at = within(path, 'virtual_hosts')
   const hosts = message.virtualHosts.map((host, index) => decodeHost(`${at}[${index}]`, host))
   requireDistinctDomains(at, hosts)
-  return { name: message.name, hosts }
+  return { name: message.name, hosts, ...(message.ignorePortInHostMatching && { ignorePort: true }) }
 }
 
 /** Two hosts with one domain have no order; Envoy refuses them too. */
@@ -112,13 +112,16 @@ function requireDistinctDomains(path: string, hosts: readonly VirtualHost[]): vo
 
 function decodeHost(path: string, host: VirtualHostMessage): VirtualHost {
   require(within(path, 'domains'), host.domains.length > 0, 'is required')
-  for (const domain of host.domains) {
-    const isSupported = domain === '*' || (!domain.includes('*') && domain === domain.toLowerCase())
-    require(within(path, 'domains'), isSupported, `${domain} is neither an exact lower-case name nor *`)
+  const domains = host.domains.map((domain) => domain.toLowerCase())
+  for (const domain of domains) {
+    const star = domain.indexOf('*')
+    const isAtEdge = star === -1 || star === 0 || star === domain.length - 1
+    const isSupported = domain !== '' && isAtEdge && star === domain.lastIndexOf('*')
+    require(within(path, 'domains'), isSupported, `${domain} is neither a name nor one with * at one end`)
   }
   return {
     name: host.name,
-    domains: host.domains,
+    domains,
     routes: host.routes.map((route, index) => decodeEntry(`${path}.routes[${index}]`, route)),
   }
 }
@@ -140,19 +143,11 @@ function decodeEntry(path: string, route: RouteMessage): Route {
   }
 }
 
-function decodeMatch(path: string, match: RouteMatch | undefined): Route['match'] {
-  const specifier = present(path, match).pathSpecifier
-  if (specifier.case === 'connectMatcher') return { kind: 'connect' }
-  if (specifier.case !== 'prefix') return refuse(path, 'must be prefix or connect_matcher')
-  require(within(path, 'prefix'), specifier.value.startsWith('/'), 'must start with /')
-  return { kind: 'prefix', prefix: specifier.value }
-}
-
 function requireConnectConfig(path: string, action: RouteAction, match: Route['match']): void {
   const isEnding = (config: UpgradeConfig): boolean =>
     config.upgradeType.toUpperCase() === CONNECT && config.connectConfig !== undefined
   const [first, ...rest] = action.upgradeConfigs
-  if (match.kind === 'prefix') return require(path, first === undefined, 'is supported on CONNECT routes only')
+  if (match.kind !== 'connect') return require(path, first === undefined, 'is supported on CONNECT routes only')
   require(path, first !== undefined && rest.length === 0 && isEnding(first), 'a CONNECT route must end the CONNECT')
 }
 

@@ -1,0 +1,105 @@
+/**
+ * Routing as plain data: which virtual host, which route, and what becomes of the request. Part of config.ts, which
+ * exports it; shaped after envoy.config.route.v3. Durations are whole milliseconds.
+ */
+
+export interface RouteTable {
+  readonly name: string
+  readonly hosts: readonly VirtualHost[]
+  /** Domains are compared without the port the client wrote. Absent: `a.b:80` and `a.b` are two names, as in Envoy. */
+  readonly ignorePort?: true
+}
+
+export interface VirtualHost {
+  readonly name: string
+  /**
+   * Lower case, with the port if the client writes one. Exact, then the longest `*.suffix`, then the longest
+   * `prefix.*`, then `*`; a wildcard stands for at least one character. No domain is in a table twice.
+   */
+  readonly domains: readonly string[]
+  /** First match wins. */
+  readonly routes: readonly Route[]
+}
+
+export interface Route {
+  readonly match: RouteMatch
+  readonly cluster: string
+  /** 0: no limit. */
+  readonly timeoutMs: number
+  readonly retry?: RetryPolicy
+  /** Judged by the caller's certificate; a refusal of a `connect` route answers 404, so that nothing is disclosed. */
+  readonly allow?: PrincipalRule
+}
+
+/** All conditions hold. `connect` matches CONNECT requests only, the others every other method. */
+export type RouteMatch = PathMatch & MatchConditions
+
+/** Of the normalised path without query. A separated prefix ends at a slash or at the path's end; a regex matches all. */
+export type PathMatch =
+  | { readonly kind: 'prefix'; readonly prefix: string }
+  | { readonly kind: 'separated-prefix'; readonly prefix: string }
+  | { readonly kind: 'path'; readonly path: string }
+  | { readonly kind: 'regex'; readonly regex: string }
+  | { readonly kind: 'connect' }
+
+export interface MatchConditions {
+  /** Of path and prefixes; a regex says it itself. */
+  readonly ignoreCase?: true
+  readonly headers?: readonly HeaderMatch[]
+  readonly query?: readonly QueryMatch[]
+}
+
+/** `regex`: RE2 syntax, and it matches the whole text. */
+export interface StringMatch {
+  readonly kind: 'exact' | 'prefix' | 'suffix' | 'contains' | 'regex'
+  readonly value: string
+  /** Not with `regex`. */
+  readonly ignoreCase?: true
+}
+
+export interface HeaderMatch {
+  /** Lower case; `:method`, `:path`, `:authority` and `:scheme` too. Several values are joined by a comma. */
+  readonly name: string
+  readonly is: StringMatch | IntegerRange | { readonly kind: 'present'; readonly present: boolean }
+  /** A header that is absent matches no value, inverted or not, unless it counts as empty. */
+  readonly invert?: true
+  readonly missingIsEmpty?: true
+}
+
+/** `from` is in it, `to` is not. */
+export interface IntegerRange {
+  readonly kind: 'range'
+  readonly from: number
+  readonly to: number
+}
+
+/** The first parameter of the name, as written, without decoding. */
+export interface QueryMatch {
+  readonly name: string
+  readonly is: StringMatch | { readonly kind: 'present'; readonly present: boolean }
+}
+
+/** An empty list admits no one. */
+export interface PrincipalRule {
+  /** Trust domains of which any workload is admitted. */
+  readonly trustDomains: readonly string[]
+  /** Exact SPIFFE ids. */
+  readonly ids: readonly string[]
+}
+
+export interface RetryPolicy {
+  readonly on: readonly ('connect-failure' | 'refused-stream' | 'reset-before-request' | 'gateway-error')[]
+  readonly retriesMax: number
+}
+
+/**
+ * How a request's path is made one before anything reads it: router, policies and the endpoint see the same. Dot
+ * segments, `\` and needless escapes are always resolved (RFC 3986 6.2.2); this is what remains to choose.
+ */
+export interface PathPolicy {
+  readonly mergeSlashes: boolean
+  /** `%2f` and `%5c`: two readers may disagree about them, so the default refuses. */
+  readonly escapedSlashes: 'reject' | 'keep' | 'unescape' | 'redirect'
+}
+
+export const DEFAULT_PATHS: PathPolicy = { mergeSlashes: false, escapedSlashes: 'reject' }

@@ -1,0 +1,197 @@
+import { create, fromBinary, type MessageInitShape } from '@bufbuild/protobuf'
+import { anyPack } from '@bufbuild/protobuf/wkt'
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { RouteConfigurationSchema } from '#gen/envoy/config/route/v3/route_pb.js'
+import { RouteSchema } from '#gen/envoy/config/route/v3/route_components_pb.js'
+import type { RouteTable } from '../../model/config.ts'
+import { decodeResource, encodeResource, resourceFromBytes, resourceToBytes } from './codec.ts'
+
+const word = fc.stringMatching(/^[a-z][a-z0-9-]{0,8}$/)
+const path = word.map((text) => `/${text}`)
+const yes = fc.constant(true as const)
+const string = fc.oneof(
+  fc.record(
+    {
+      kind: fc.constantFrom('exact' as const, 'prefix' as const, 'suffix' as const, 'contains' as const),
+      value: word,
+      ignoreCase: yes,
+    },
+    { requiredKeys: ['kind', 'value'] },
+  ),
+  fc.record({ kind: fc.constant('regex' as const), value: fc.constantFrom('[a-z]+', 'v[0-9]{1,3}|x') }),
+)
+const presence = fc.record({ kind: fc.constant('present' as const), present: fc.boolean() })
+const range = fc
+  .tuple(fc.integer(), fc.nat(1000))
+  .map(([from, size]) => ({ kind: 'range' as const, from, to: from + size + 1 }))
+const header = fc.oneof(
+  fc.record(
+    { name: fc.oneof(word, fc.constant(':method')), is: fc.oneof(string, range), invert: yes, missingIsEmpty: yes },
+    { requiredKeys: ['name', 'is'] },
+  ),
+  fc.record({ name: word, is: presence, invert: yes }, { requiredKeys: ['name', 'is'] }),
+)
+const query = fc.record({ name: word, is: fc.oneof(string, presence) })
+const conditions = {
+  headers: fc.array(header, { minLength: 1, maxLength: 3 }),
+  query: fc.array(query, { minLength: 1, maxLength: 2 }),
+}
+const match = fc.oneof(
+  fc.record(
+    {
+      kind: fc.constantFrom('prefix' as const, 'separated-prefix' as const),
+      prefix: path,
+      ignoreCase: yes,
+      ...conditions,
+    },
+    { requiredKeys: ['kind', 'prefix'] },
+  ),
+  fc.record(
+    { kind: fc.constant('path' as const), path, ignoreCase: yes, ...conditions },
+    { requiredKeys: ['kind', 'path'] },
+  ),
+  fc.record(
+    { kind: fc.constant('regex' as const), regex: fc.constant('/v[0-9]+'), ...conditions },
+    { requiredKeys: ['kind', 'regex'] },
+  ),
+)
+const route = fc.record({ match, cluster: word, timeoutMs: fc.nat(100_000) })
+const domain = fc.oneof(
+  word,
+  word.map((text) => `*.${text}`),
+  word.map((text) => `${text}.*`),
+  fc.constant('*'),
+)
+const table: fc.Arbitrary<RouteTable> = fc.record(
+  {
+    name: word,
+    hosts: fc
+      .uniqueArray(domain, { minLength: 1, maxLength: 4 })
+      .chain((domains) =>
+        fc.tuple(
+          ...domains.map((one) =>
+            fc.record({ name: word, domains: fc.constant([one]), routes: fc.array(route, { maxLength: 3 }) }),
+          ),
+        ),
+      ),
+    ignorePort: yes,
+  },
+  { requiredKeys: ['name', 'hosts'] },
+)
+
+type Init = MessageInitShape<typeof RouteConfigurationSchema>
+
+function decoded(init: Init): ReturnType<typeof decodeResource> {
+  const envelope = encodeResource({ kind: 'route', value: { name: 't', hosts: [] } })
+  envelope.resource = anyPack(RouteConfigurationSchema, create(RouteConfigurationSchema, { name: 't', ...init }))
+  return decodeResource('route', envelope)
+}
+
+type RouteInit = MessageInitShape<typeof RouteSchema>
+
+/** One virtual host with one route to cluster `a`, changed. */
+const withRoute = (init: RouteInit): Init => ({
+  virtualHosts: [
+    {
+      name: 'h',
+      domains: ['*'],
+      routes: [
+        {
+          match: { pathSpecifier: { case: 'prefix', value: '/' } },
+          action: {
+            case: 'route',
+            value: { clusterSpecifier: { case: 'cluster', value: 'a' }, timeout: { seconds: 1n } },
+          },
+          ...init,
+        },
+      ],
+    },
+  ],
+})
+
+function pathOf(init: Init): string {
+  const result = decoded(init)
+  if (!('rejection' in result)) throw new Error('the table was accepted')
+  return result.rejection.path
+}
+
+describe('the route codec', () => {
+  it('returns every table as it was, through bytes', () => {
+    fc.assert(
+      fc.property(table, (original) => {
+        const bytes = resourceToBytes(encodeResource({ kind: 'route', value: original }))
+        expect(decodeResource('route', resourceFromBytes(bytes))).toEqual({ kind: 'route', value: original })
+      }),
+    )
+  })
+
+  it('never throws on mutated bytes', () => {
+    fc.assert(
+      fc.property(table, fc.nat(), fc.nat(255), (original, at, value) => {
+        const envelope = encodeResource({ kind: 'route', value: original })
+        const any = envelope.resource
+        if (any === undefined) throw new Error('empty')
+        any.value[at % any.value.length] = value
+        decodeResource('route', envelope)
+      }),
+    )
+  })
+
+  it('reads domains without case, as Envoy does, and refuses a star within one', () => {
+    const result = decoded({ virtualHosts: [{ name: 'h', domains: ['API.Test'] }] })
+    expect(result).toMatchObject({ value: { hosts: [{ domains: ['api.test'] }] } })
+    expect(pathOf({ virtualHosts: [{ name: 'h', domains: ['a.*.b'] }] })).toBe('virtual_hosts[0].domains')
+    expect(pathOf({ virtualHosts: [{ name: 'h', domains: ['A', 'a'] }] })).toBe('virtual_hosts[0].domains')
+  })
+
+  it('reads the deprecated spellings of header matchers', () => {
+    const headers = [
+      { name: 'X-A', headerMatchSpecifier: { case: 'exactMatch' as const, value: '1' } },
+      { name: 'x-b', headerMatchSpecifier: { case: 'safeRegexMatch' as const, value: { regex: 'a+' } } },
+      { name: 'x-c' },
+    ]
+    const result = decoded(withRoute({ match: { pathSpecifier: { case: 'prefix', value: '/' }, headers } }))
+    const again =
+      'rejection' in result || result.kind !== 'route' ? [] : result.value.hosts[0]?.routes[0]?.match.headers
+    expect(again).toEqual([
+      { name: 'x-a', is: { kind: 'exact', value: '1' } },
+      { name: 'x-b', is: { kind: 'regex', value: 'a+' } },
+      { name: 'x-c', is: { kind: 'present', present: true } },
+    ])
+  })
+
+  it.each([
+    ['match.safe_regex.regex', { match: { pathSpecifier: { case: 'safeRegex', value: { regex: '(a' } } } }],
+    ['match.safe_regex.regex', { match: { pathSpecifier: { case: 'safeRegex', value: { regex: '(?=a)' } } } }],
+    ['match.prefix', { match: { pathSpecifier: { case: 'prefix', value: 'a' } } }],
+    ['match.path_separated_prefix', { match: { pathSpecifier: { case: 'pathSeparatedPrefix', value: '/a/' } } }],
+    ['match.runtime_fraction', { match: { pathSpecifier: { case: 'prefix', value: '/' }, runtimeFraction: {} } }],
+    [
+      'match.headers[0].name',
+      { match: { pathSpecifier: { case: 'prefix', value: '/' }, headers: [{ name: 'Transfer-Encoding' }] } },
+    ],
+    ['decorator', { decorator: { operation: 'x' } }],
+  ] as const)('refuses by path: %s', (at, init) => {
+    expect(pathOf(withRoute(init as RouteInit))).toBe(`virtual_hosts[0].routes[0].${at}`)
+  })
+
+  it('writes what Envoy reads', () => {
+    const value: RouteTable = {
+      name: 't',
+      hosts: [
+        {
+          name: 'h',
+          domains: ['*'],
+          routes: [{ match: { kind: 'separated-prefix', prefix: '/a' }, cluster: 'a', timeoutMs: 0 }],
+        },
+      ],
+    }
+    const any = encodeResource({ kind: 'route', value }).resource
+    const message = fromBinary(RouteConfigurationSchema, any?.value ?? new Uint8Array())
+    expect(message.virtualHosts[0]?.routes[0]?.match?.pathSpecifier).toEqual({
+      case: 'pathSeparatedPrefix',
+      value: '/a',
+    })
+  })
+})
