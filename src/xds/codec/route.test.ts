@@ -97,14 +97,14 @@ const withRoute = (init: RouteInit): Init => ({
       name: 'h',
       domains: ['*'],
       routes: [
-        {
+        create(RouteSchema, {
           match: { pathSpecifier: { case: 'prefix', value: '/' } },
           action: {
             case: 'route',
             value: { clusterSpecifier: { case: 'cluster', value: 'a' }, timeout: { seconds: 1n } },
           },
           ...init,
-        },
+        } as RouteInit),
       ],
     },
   ],
