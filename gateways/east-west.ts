@@ -106,10 +106,11 @@ class TunnelStream implements RequestSink {
     if (!read.ok) return this.#refuse(read.refusal)
     this.#authority = read.request.authority
     const route = this.#allowedRoute()
-    if (route?.cluster === undefined) return this.#refuse(TUNNEL_REFUSALS.unknown)
+    const cluster = route?.targets[0]?.cluster
+    if (cluster === undefined) return this.#refuse(TUNNEL_REFUSALS.unknown)
     if (live.size >= TUNNELS_MAX) return this.#refuse(TUNNEL_REFUSALS.limit)
-    this.#cluster = route.cluster
-    return this.#attempt(read.request, route.cluster)
+    this.#cluster = cluster
+    return this.#attempt(read.request, cluster)
   }
 
   /** What is not exported to this caller does not exist for it. */

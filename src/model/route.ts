@@ -8,6 +8,9 @@ export interface RouteTable {
   readonly hosts: readonly VirtualHost[]
   /** Domains are compared without the port the client wrote. Absent: `a.b:80` and `a.b` are two names, as in Envoy. */
   readonly ignorePort?: true
+  readonly headers?: HeaderMutations
+  /** The order of levels is turned round: what the innermost level sets is what remains. */
+  readonly mostSpecificHeadersWin?: true
 }
 
 export interface VirtualHost {
@@ -19,16 +22,87 @@ export interface VirtualHost {
   readonly domains: readonly string[]
   /** First match wins. */
   readonly routes: readonly Route[]
+  readonly headers?: HeaderMutations
 }
 
-export interface Route {
+/** What is done with the request: forwarded, redirected or answered. */
+export type Route = RouteCommon & (ForwardAction | RedirectAction | DirectAction)
+
+export interface RouteCommon {
+  readonly name?: string
   readonly match: RouteMatch
-  readonly cluster: string
-  /** 0: no limit. */
-  readonly timeoutMs: number
-  readonly retry?: RetryPolicy
   /** Judged by the caller's certificate; a refusal of a `connect` route answers 404, so that nothing is disclosed. */
   readonly allow?: PrincipalRule
+  readonly headers?: HeaderMutations
+}
+
+export interface ForwardAction {
+  /** One, or several with the total of their weights above 0. */
+  readonly cluster: string | readonly WeightedCluster[]
+  /** For the whole answer; 0: no limit. */
+  readonly timeoutMs: number
+  readonly retry?: RetryPolicy
+  readonly rewritePath?: PathRewrite
+  readonly rewriteHost?: HostRewrite
+  /** The host before it was rewritten goes along as `x-forwarded-host`. */
+  readonly forwardedHost?: true
+}
+
+export interface WeightedCluster {
+  readonly name: string
+  readonly weight: number
+  /** Come before those of the route. */
+  readonly headers?: HeaderMutations
+}
+
+/** `prefix` replaces what the route matched, all of the path where that was no prefix. The query stays. */
+export type PathRewrite = { readonly kind: 'prefix'; readonly prefix: string } | RegexRewrite
+
+/** Every match in the text; `\1` in the substitution is the first group. */
+export interface RegexRewrite {
+  readonly kind: 'regex'
+  readonly regex: string
+  readonly substitution: string
+}
+
+/** `header`: its value, if it is there. `path`: what the regex makes of the path. */
+export type HostRewrite =
+  | { readonly kind: 'literal'; readonly host: string }
+  | { readonly kind: 'header'; readonly name: string }
+  | { readonly kind: 'path'; readonly regex: string; readonly substitution: string }
+
+/** What is absent stays as the client wrote it. */
+export interface RedirectAction {
+  readonly redirect: {
+    readonly status: 301 | 302 | 303 | 307 | 308
+    readonly scheme?: string
+    readonly host?: string
+    readonly port?: number
+    /** A query in it replaces the request's. */
+    readonly path?: { readonly kind: 'path'; readonly path: string } | PathRewrite
+    readonly stripQuery?: true
+  }
+}
+
+export interface DirectAction {
+  readonly direct: { readonly status: number; readonly body: string }
+}
+
+/** At one level removals come first, and levels from the inside out: cluster, route, virtual host, table. */
+export interface HeaderMutations {
+  readonly addRequest?: readonly HeaderChange[]
+  readonly removeRequest?: readonly string[]
+  readonly addResponse?: readonly HeaderChange[]
+  readonly removeResponse?: readonly string[]
+}
+
+export interface HeaderChange {
+  readonly name: string
+  /** Text with `%REQ(name)%`, `%PROTOCOL%`, `%DOWNSTREAM_PEER_URI_SAN%`; `%%` is a percent sign. */
+  readonly value: string
+  readonly action: 'append' | 'add-if-absent' | 'overwrite' | 'overwrite-if-exists'
+  /** Otherwise a value that comes out empty changes nothing. */
+  readonly keepEmpty?: true
 }
 
 /** All conditions hold. `connect` matches CONNECT requests only, the others every other method. */

@@ -2,6 +2,7 @@
  * What an exchange is given: the connection it came over and the services of the process. Interfaces and small pure
  * helpers; state.ts and http-connection.ts make the objects.
  */
+import type { Random } from '../runtime/random.ts'
 import type { EndpointState } from './balance/endpoint.ts'
 import type { CompiledHttp } from './compile.ts'
 import type { Peer } from './identity.ts'
@@ -37,6 +38,7 @@ export interface MeshDirectory {
 
 export interface ExchangeServices {
   readonly timers: TimerWheel
+  readonly random: Random
   readonly recorder: Recorder
   readonly mesh: MeshDirectory
   /** Wall clock, for the log. */

@@ -6,6 +6,7 @@ import type { EndpointState } from './balance/endpoint.ts'
 import type { ClusterState } from './balance/cluster.ts'
 import { type DownstreamConnection, type ExchangeServices, SAFE_REMOTE_ERRORS, targetOf } from './exchange-context.ts'
 import { filterRequest, filterResponse } from './filters/chain.ts'
+import { changeHeaders, type ValueContext } from './filters/header-steps.ts'
 import { isForbiddenTarget } from './forbidden.ts'
 import { allows } from './identity.ts'
 import { configuredReply, type LocalAnswer, localReply, type Refusal, REFUSALS } from './local-reply.ts'
@@ -13,7 +14,7 @@ import { type HeaderList, headerOf, type RequestHead, type ResponseHead, setHead
 import { normalizePath } from './match/normal-path.ts'
 import { PEER_HEADER } from './peer-facts.ts'
 import type { ResponseFlag } from './record.ts'
-import { type CompiledRoute, findHost, findRoute } from './routes.ts'
+import { type CompiledRoute, findHost, findRoute, pickTarget, type RouteTarget } from './routes.ts'
 import type { ClientConnection, ClientStream, RequestSink, ResetReason, ResponseSink, ServerStream } from './stream.ts'
 import { WheelTimer } from './timer-wheel.ts'
 import type { ConnectFailure, Waiter } from './upstream/transport.ts'
@@ -34,6 +35,10 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
   readonly #timeout: WheelTimer
   readonly #watch: WheelTimer
   #route: CompiledRoute | undefined = undefined
+  #target: RouteTarget | undefined = undefined
+  /** As the client asked, in normal form: rewrites come later. */
+  readonly #authority: string
+  #path: string
   #cluster: ClusterState | undefined = undefined
   #service = ''
   // The attempt under way.
@@ -60,6 +65,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
     this.#stream = stream
     this.#downstream = downstream
     this.#services = services
+    this.#authority = stream.head.authority
+    this.#path = stream.head.path
     this.#startedAt = services.timers.now()
     this.#requestEnded = stream.headOnly
     this.#timeout = new WheelTimer(() => this.#timedOut())
@@ -69,10 +76,12 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
 
   /** To be called once, inside the codec's `onRequest`. */
   start(): void {
-    const refusal = this.#admit(this.#stream.head)
+    const { head } = this.#stream
+    const refusal = this.#admit(head) ?? this.#enter(head)
     if (refusal !== undefined) return 'kind' in refusal ? this.#answer(refusal) : this.#reply(refusal, '')
-    const { mode, peer } = this.#downstream
-    filterRequest(this.#stream.head, { mode, peer, ownUri: this.#services.ownUri() })
+    const { requestHeaders } = this.#target ?? {}
+    if (requestHeaders !== undefined) changeHeaders(head.headers, requestHeaders, this.#valueContext())
+    this.#route?.rewrite?.(head)
     const timeoutMs = this.#route?.timeoutMs ?? 0
     if (timeoutMs > 0) this.#services.timers.schedule(this.#timeout, timeoutMs)
     // Body bytes wait with the client until there is somewhere to send them; so does `100 Continue`.
@@ -80,9 +89,9 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
     this.#attempt()
   }
 
-  /** Undefined: go on, `#route` and `#cluster` are set. */
+  /** Undefined: go on, `#route` is set. What a client may not say is gone before a route is chosen by it. */
   #admit(head: RequestHead): Refusal | LocalAnswer | undefined {
-    const { mode, service } = this.#downstream
+    const { mode, service, peer } = this.#downstream
     this.#service = service === '' ? head.authority : service
     if (head.method === 'CONNECT') return REFUSALS.connect
     if (head.protocol !== '') return REFUSALS.upgrade
@@ -93,22 +102,33 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
     const normal = normalizePath(head.path, http.paths)
     if (normal !== undefined) {
       if (normal.kind === 'refused') return REFUSALS.path
-      head.path = normal.path
+      this.#path = head.path = normal.path
       if (normal.kind === 'redirect') return configuredReply(307, ['location', normal.path])
     }
-    const route = findRoute(host, head)
-    return route === undefined ? REFUSALS.route : this.#enter(route)
+    filterRequest(head, { mode, peer, ownUri: this.#services.ownUri() })
+    this.#route = findRoute(host, head)
+    return this.#route === undefined ? REFUSALS.route : undefined
   }
 
-  #enter(route: CompiledRoute): Refusal | undefined {
+  /** Undefined: go on, `#cluster` is set. */
+  #enter(head: RequestHead): Refusal | LocalAnswer | undefined {
     const { peer, service } = this.#downstream
-    if (service === '') this.#service = serviceOf(route.clusterName, this.#service)
+    const route = this.#route
+    if (route === undefined) return REFUSALS.route
+    this.#target = pickTarget(route, this.#services.random)
+    if (service === '') this.#service = serviceOf(this.#target?.clusterName ?? '', this.#service)
     if (route.allow !== undefined && (peer === undefined || !allows(route.allow, peer))) return REFUSALS.denied
-    this.#route = route
-    if (route.cluster === undefined) return REFUSALS.cluster
-    if (!route.cluster.enter()) return REFUSALS.overflow
-    this.#cluster = route.cluster
+    if (route.answer !== undefined) return route.answer(head)
+    const cluster = this.#target?.cluster
+    if (cluster === undefined) return REFUSALS.cluster
+    if (!cluster.enter()) return REFUSALS.overflow
+    this.#cluster = cluster
     return undefined
+  }
+
+  #valueContext(): ValueContext {
+    const { head, version } = this.#stream
+    return { headers: head.headers, protocol: version, peerUri: this.#downstream.peer?.uri ?? '' }
   }
 
   // Upstream: pick, connect, send
@@ -258,10 +278,16 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
     this.#status = head.status
     if (remoteError !== undefined) this.#detail = `${this.#destination.address} answered ${remoteError}`
     filterResponse(head, fromMesh)
+    this.#changeResponse(head)
     const facts = this.#downstream.introduceSelf()
     if (facts !== undefined) setHeader(head.headers, PEER_HEADER, facts)
     this.#stream.respond(head, end)
     if (end) this.#complete()
+  }
+
+  #changeResponse(head: ResponseHead): void {
+    const { responseHeaders } = this.#target ?? {}
+    if (responseHeaders !== undefined) changeHeaders(head.headers, responseHeaders, this.#valueContext())
   }
 
   /** True: another attempt is under way, and this answer is dropped. */
@@ -344,10 +370,11 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
 
   /** A refusal of our own, in clear text. */
   #reply(refusal: Refusal, detail: string): void {
-    this.#answer(localReply(refusal, this.#stream.head.authority, detail))
+    this.#answer(localReply(refusal, this.#authority, detail))
   }
 
   #answer({ head, body, flag, detail }: LocalAnswer): void {
+    this.#changeResponse(head)
     this.#status = head.status
     this.#flag = flag
     if (this.#detail === '') this.#detail = detail
@@ -391,8 +418,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
       startedAt: this.#services.now() - durationMs,
       durationMs,
       method: head.method,
-      authority: head.authority,
-      path: head.path,
+      authority: this.#authority,
+      path: this.#path,
       protocol: this.#stream.version,
       status: this.#status,
       flag: this.#flag,

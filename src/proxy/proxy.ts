@@ -8,6 +8,7 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import { Acceptor, type TunnelServer } from './connection.ts'
+import type { OriginalDestination } from './capture/destination.ts'
 import type { HttpMode } from './compile.ts'
 import type { IdentitySource, Peer } from './identity.ts'
 import { ListenerSet } from './listeners.ts'
@@ -32,6 +33,8 @@ export interface ProxyOptions {
   /** Whole lines of access log, once per turn of the event loop at most. */
   readonly accessLog: (lines: string) => void
   readonly lookup: LookupFunction | undefined
+  /** Reads where captured connections wanted to go. Absent: the kernel is asked. */
+  readonly originalDestination?: OriginalDestination
   /** Serves `tunnel` chains: the east-west role. A sidecar has none and refuses such chains. */
   readonly tunnels?: (parts: TunnelParts) => TunnelServer
 }
@@ -59,6 +62,11 @@ export interface Proxy {
   readonly activeConnections: number
   /** Cuts what is left. */
   close(): void
+}
+
+/** Cold: only a proxy with a captured listener pays for koffi. */
+async function openOriginalDestination(): Promise<OriginalDestination> {
+  return (await import('./capture/original-destination.ts')).openOriginalDestination()
 }
 
 const POD_MODES: readonly HttpMode[] = ['forward', 'inbound']
@@ -95,6 +103,7 @@ class RunningProxy implements Proxy {
       timers,
       services: {
         timers,
+        random,
         recorder,
         mesh: new MeshConnections(own),
         now,
@@ -106,6 +115,7 @@ class RunningProxy implements Proxy {
       tunnels: options.tunnels?.({ timers, recorder, state, now, localAddress }),
       ownNotAfterMs: () => state.certificate?.notAfterMs ?? 0,
       localAddress,
+      originalDestination: async () => options.originalDestination ?? (await openOriginalDestination()),
     })
     const accept = (socket: Socket, listener: string): void => acceptor.accept(socket, listener)
     this.state = state

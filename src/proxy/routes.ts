@@ -2,8 +2,20 @@
  * Route tables compiled for lookup: a host is one map access, a route the first match. Immutable once built. What a
  * match leads to is already resolved, so that a request never looks a cluster up by name.
  */
-import type { PrincipalRule, RetryPolicy, Route, RouteTable, VirtualHost } from '../model/config.ts'
+import type {
+  ForwardAction,
+  HeaderMutations,
+  PrincipalRule,
+  RetryPolicy,
+  Route,
+  RouteTable,
+  VirtualHost,
+} from '../model/config.ts'
+import type { Random } from '../runtime/random.ts'
 import type { ClusterState } from './balance/cluster.ts'
+import { compileHeaderSteps, type HeaderSteps } from './filters/header-steps.ts'
+import { compileRedirect, compileRewrite, type HeadChange } from './filters/rewrite.ts'
+import { configuredReply, type LocalAnswer } from './local-reply.ts'
 import { type HeadTest, compileHeaders } from './match/headers.ts'
 import { compileHosts, findByAuthority, type HostTable } from './match/hosts.ts'
 import { compilePath, type PathTest, withoutQuery } from './match/paths.ts'
@@ -18,16 +30,30 @@ export interface RetryRule {
   readonly retriesMax: number
 }
 
+/** Where requests of a route go, with the header changes of all levels for this way. */
+export interface RouteTarget {
+  readonly weight: number
+  readonly clusterName: string
+  readonly cluster: ClusterState | undefined
+  readonly requestHeaders: HeaderSteps | undefined
+  readonly responseHeaders: HeaderSteps | undefined
+}
+
 export interface CompiledRoute {
+  readonly name: string
   readonly connect: boolean
   readonly path: PathTest
   readonly headers: HeadTest | undefined
   readonly query: QueryTest | undefined
-  readonly clusterName: string
-  readonly cluster: ClusterState | undefined
+  readonly allow: PrincipalRule | undefined
+  /** Redirect or direct response: nothing is forwarded. */
+  readonly answer: ((head: RequestHead) => LocalAnswer) | undefined
+  /** At least one; of an answering route only its header changes count. */
+  readonly targets: readonly RouteTarget[]
+  readonly weightTotal: number
   readonly timeoutMs: number
   readonly retry: RetryRule | undefined
-  readonly allow: PrincipalRule | undefined
+  readonly rewrite: HeadChange | undefined
 }
 
 export interface CompiledHost {
@@ -40,13 +66,13 @@ export interface CompiledRoutes {
   readonly hosts: HostTable<CompiledHost>
 }
 
-export function compileRoutes(
-  table: RouteTable,
-  clusterOf: (name: string) => ClusterState | undefined,
-): CompiledRoutes {
+type ClusterOf = (name: string) => ClusterState | undefined
+
+export function compileRoutes(table: RouteTable, clusterOf: ClusterOf): CompiledRoutes {
   const domains: (readonly [string, CompiledHost])[] = []
   for (const host of table.hosts) {
-    const compiled = compileHost(host, clusterOf)
+    const routes = host.routes.map((route) => compileRoute(route, { table, host, clusterOf }))
+    const compiled = { name: host.name, routes }
     for (const domain of host.domains) domains.push([domain, compiled])
   }
   return { name: table.name, hosts: compileHosts(domains, table.ignorePort === true) }
@@ -72,23 +98,70 @@ export function findConnectRoute(host: CompiledHost): CompiledRoute | undefined 
   return host.routes.find((route) => route.connect)
 }
 
-function compileHost(host: VirtualHost, clusterOf: (name: string) => ClusterState | undefined): CompiledHost {
-  return { name: host.name, routes: host.routes.map((route) => compileRoute(route, clusterOf)) }
+/** One draw per request: its retries stay with the cluster. */
+export function pickTarget(route: CompiledRoute, random: Random): RouteTarget | undefined {
+  const { targets } = route
+  if (targets.length <= 1) return targets[0]
+  let left = Math.floor(random.next() * route.weightTotal)
+  for (const target of targets) {
+    left -= target.weight
+    if (left < 0) return target
+  }
+  return undefined
 }
 
-function compileRoute(route: Route, clusterOf: (name: string) => ClusterState | undefined): CompiledRoute {
+interface Levels {
+  readonly table: RouteTable
+  readonly host: VirtualHost
+  readonly clusterOf: ClusterOf
+}
+
+function compileRoute(route: Route, levels: Levels): CompiledRoute {
   const { match } = route
+  const forward = 'cluster' in route ? route : undefined
+  const targets = targetsOf(route, forward, levels)
   return {
+    name: route.name ?? '',
     connect: match.kind === 'connect',
     path: compilePath(match),
     headers: compileHeaders(match.headers),
     query: compileQuery(match.query),
-    clusterName: route.cluster,
-    cluster: clusterOf(route.cluster),
-    timeoutMs: route.timeoutMs,
-    retry: route.retry === undefined ? undefined : compileRetry(route.retry),
     allow: route.allow,
+    answer: compileAnswer(route),
+    targets,
+    weightTotal: targets.reduce((sum, target) => sum + target.weight, 0),
+    timeoutMs: forward?.timeoutMs ?? 0,
+    retry: forward?.retry === undefined ? undefined : compileRetry(forward.retry),
+    rewrite: forward === undefined ? undefined : compileRewrite(match, forward),
   }
+}
+
+function targetsOf(route: Route, forward: ForwardAction | undefined, levels: Levels): RouteTarget[] {
+  const { cluster = '' } = forward ?? {}
+  const choices = typeof cluster === 'string' ? [{ name: cluster, weight: 1, headers: undefined }] : cluster
+  return choices.map(({ name, weight, headers }) => {
+    const changes: (HeaderMutations | undefined)[] = [headers, route.headers, levels.host.headers, levels.table.headers]
+    if (levels.table.mostSpecificHeadersWin === true) changes.reverse()
+    return {
+      weight,
+      clusterName: name,
+      cluster: levels.clusterOf(name),
+      requestHeaders: compileHeaderSteps(changes, 'request'),
+      responseHeaders: compileHeaderSteps(changes, 'response'),
+    }
+  })
+}
+
+function compileAnswer(route: Route): CompiledRoute['answer'] {
+  if ('redirect' in route) {
+    const { status } = route.redirect
+    const location = compileRedirect(route.match, route.redirect)
+    return (head) => configuredReply(status, ['location', location(head)])
+  }
+  if (!('direct' in route)) return undefined
+  const { status } = route.direct
+  const body = Buffer.from(route.direct.body)
+  return () => configuredReply(status, body.length === 0 ? [] : ['content-type', 'text/plain'], body)
 }
 
 export function compileRetry(policy: RetryPolicy): RetryRule {

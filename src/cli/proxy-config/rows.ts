@@ -4,6 +4,7 @@ import type {
   FilterChain,
   Listener,
   LoadAssignment,
+  Route,
   RouteMatch,
   RouteTable,
   ValidationContext,
@@ -47,8 +48,10 @@ export function routeRows({ routes }: ConfigDump): Rows {
         table.name,
         host.name,
         matchText(route.match),
-        route.cluster,
-        route.retry === undefined ? '-' : `${route.retry.retriesMax} on ${route.retry.on.join(',')}`,
+        actionText(route),
+        'cluster' in route && route.retry !== undefined
+          ? `${route.retry.retriesMax} on ${route.retry.on.join(',')}`
+          : '-',
       ]),
     ),
   )
@@ -70,6 +73,13 @@ function matchText(match: RouteMatch): string {
     default:
       return match satisfies never
   }
+}
+
+function actionText(route: Route): string {
+  if ('redirect' in route) return `redirect ${route.redirect.status}`
+  if ('direct' in route) return `answer ${route.direct.status}`
+  if (typeof route.cluster === 'string') return route.cluster
+  return route.cluster.map(({ name, weight }) => `${weight}:${name}`).join(' ')
 }
 
 export function clusterRows({ clusters }: ConfigDump): Rows {

@@ -56,7 +56,73 @@ const match = fc.oneof(
     { requiredKeys: ['kind', 'regex'] },
   ),
 )
-const route = fc.record({ match, cluster: word, timeoutMs: fc.nat(100_000) })
+const change = fc.record(
+  {
+    name: word.map((text) => `x-${text}`),
+    value: fc.constantFrom('', 'v', '100%%', '%REQ(x-a)%/%PROTOCOL%'),
+    action: fc.constantFrom(
+      'append' as const,
+      'add-if-absent' as const,
+      'overwrite' as const,
+      'overwrite-if-exists' as const,
+    ),
+    keepEmpty: yes,
+  },
+  { requiredKeys: ['name', 'value', 'action'] },
+)
+const changes = fc.array(change, { minLength: 1, maxLength: 2 })
+const names = fc.array(word, { minLength: 1, maxLength: 2 })
+const headers = fc.oneof(
+  fc.record({ addRequest: changes, removeResponse: names }),
+  fc.record({ removeRequest: names, addResponse: changes }),
+)
+const substitute = { regex: fc.constant('/(a)(b)'), substitution: fc.constantFrom('/\\2\\1', '', 'x\\\\') }
+const rewritePath = fc.oneof(
+  fc.record({ kind: fc.constant('prefix' as const), prefix: path }),
+  fc.record({ kind: fc.constant('regex' as const), ...substitute }),
+)
+const rewriteHost = fc.oneof(
+  fc.record({ kind: fc.constant('literal' as const), host: word }),
+  fc.record({ kind: fc.constant('header' as const), name: word }),
+  fc.record({ kind: fc.constant('path' as const), ...substitute }),
+)
+const weighted = fc.array(
+  fc.record({ name: word, weight: fc.integer({ min: 1, max: 100 }), headers }, { requiredKeys: ['name', 'weight'] }),
+  {
+    minLength: 1,
+    maxLength: 3,
+  },
+)
+const common = { name: word, match, headers }
+const redirect = fc.record(
+  {
+    status: fc.constantFrom(301 as const, 302 as const, 303 as const, 307 as const, 308 as const),
+    scheme: fc.constantFrom('http', 'https'),
+    host: word,
+    port: fc.integer({ min: 1, max: 65_535 }),
+    path: fc.oneof(fc.record({ kind: fc.constant('path' as const), path }), rewritePath),
+    stripQuery: yes,
+  },
+  { requiredKeys: ['status'] },
+)
+const route = fc.oneof(
+  fc.record(
+    {
+      ...common,
+      cluster: fc.oneof(word, weighted),
+      timeoutMs: fc.nat(100_000),
+      rewritePath,
+      rewriteHost,
+      forwardedHost: yes,
+    },
+    { requiredKeys: ['match', 'cluster', 'timeoutMs'] },
+  ),
+  fc.record({ ...common, redirect }, { requiredKeys: ['match', 'redirect'] }),
+  fc.record(
+    { ...common, direct: fc.record({ status: fc.constantFrom(200, 404, 599), body: fc.string({ maxLength: 20 }) }) },
+    { requiredKeys: ['match', 'direct'] },
+  ),
+)
 const domain = fc.oneof(
   word,
   word.map((text) => `*.${text}`),
@@ -71,11 +137,16 @@ const table: fc.Arbitrary<RouteTable> = fc.record(
       .chain((domains) =>
         fc.tuple(
           ...domains.map((one) =>
-            fc.record({ name: word, domains: fc.constant([one]), routes: fc.array(route, { maxLength: 3 }) }),
+            fc.record(
+              { name: word, domains: fc.constant([one]), routes: fc.array(route, { maxLength: 3 }), headers },
+              { requiredKeys: ['name', 'domains', 'routes'] },
+            ),
           ),
         ),
       ),
     ignorePort: yes,
+    mostSpecificHeadersWin: yes,
+    headers,
   },
   { requiredKeys: ['name', 'hosts'] },
 )
@@ -108,6 +179,10 @@ const withRoute = (init: RouteInit): Init => ({
       ],
     },
   ],
+})
+
+const forward = (value: object): object => ({
+  action: { case: 'route', value: { clusterSpecifier: { case: 'cluster', value: 'a' }, ...value } },
 })
 
 function pathOf(init: Init): string {
@@ -170,6 +245,37 @@ describe('the route codec', () => {
     [
       'match.headers[0].name',
       { match: { pathSpecifier: { case: 'prefix', value: '/' }, headers: [{ name: 'Transfer-Encoding' }] } },
+    ],
+    ['route.cluster', { action: { case: 'route', value: {} } }],
+    ['route.cluster_header', forward({ clusterSpecifier: { case: 'clusterHeader', value: 'x' } })],
+    [
+      'route.weighted_clusters',
+      forward({ clusterSpecifier: { case: 'weightedClusters', value: { clusters: [{ name: 'a' }] } } }),
+    ],
+    ['route.auto_host_rewrite', forward({ hostRewriteSpecifier: { case: 'autoHostRewrite', value: { value: true } } })],
+    ['route.regex_rewrite.substitution', forward({ regexRewrite: { pattern: { regex: 'a' }, substitution: '\\1' } })],
+    ['route.priority', forward({ priority: 1 })],
+    ['request_headers_to_add[0].header.key', { requestHeadersToAdd: [{ header: { key: 'Host', value: 'x' } }] }],
+    [
+      'request_headers_to_add[0].header.key',
+      { requestHeadersToAdd: [{ header: { key: 'isthmus-peer', value: 'x' } }] },
+    ],
+    ['response_headers_to_add[0].header.value', { responseHeadersToAdd: [{ header: { key: 'a', value: '%FOO%' } }] }],
+    ['response_headers_to_add[0].header.value', { responseHeadersToAdd: [{ header: { key: 'a', value: 'x\r\ny' } }] }],
+    ['request_headers_to_remove[0]', { requestHeadersToRemove: [':path'] }],
+    [
+      'redirect.path_redirect',
+      { action: { case: 'redirect', value: { pathRewriteSpecifier: { case: 'pathRedirect', value: 'x' } } } },
+    ],
+    ['direct_response.status', { action: { case: 'directResponse', value: { status: 100 } } }],
+    [
+      'direct_response.body.filename',
+      {
+        action: {
+          case: 'directResponse',
+          value: { status: 200, body: { specifier: { case: 'filename', value: '/etc/passwd' } } },
+        },
+      },
     ],
     ['decorator', { decorator: { operation: 'x' } }],
   ] as const)('refuses by path: %s', (at, init) => {
