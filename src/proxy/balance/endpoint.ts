@@ -25,6 +25,8 @@ export class EndpointState {
   ejected = false
   requests = 0
   errors = 0
+  /** Monotonic: since when it counts as usable, for slow start. */
+  usableSince: number
   readonly #timers: TimerWheel
   readonly #restore: WheelTimer
   /** Each ejection in a row is longer than the one before. */
@@ -42,6 +44,7 @@ export class EndpointState {
     this.endpoint = options.endpoint
     this.transport = options.transport
     this.#timers = options.timers
+    this.usableSince = options.timers.now()
     this.#restore = new WheelTimer(() => {
       this.ejected = false
       options.onRestored()

@@ -1,5 +1,5 @@
 /**
- * Cluster <-> envoy.config.cluster.v3.Cluster: least request, locality-weighted, EDS over ADS or endpoints inside. A
+ * Cluster <-> envoy.config.cluster.v3.Cluster: discovery (EDS over ADS, or endpoints inside), transport, outliers. A
  * meshed cluster has three transport sockets, of which an endpoint's metadata picks one (`mtls`, `tunnel`, `plain`);
  * a tunnel's inner handshake takes its names from the endpoint's metadata, since Envoy has no field for them.
  */
@@ -7,9 +7,7 @@ import { create, type JsonObject } from '@bufbuild/protobuf'
 import { type Any, anyPack } from '@bufbuild/protobuf/wkt'
 import {
   type Cluster as ClusterMessage,
-  Cluster_CommonLbConfig_LocalityWeightedLbConfigSchema as LocalityWeightedSchema,
   Cluster_DiscoveryType as DiscoveryType,
-  Cluster_LbPolicy as LbPolicy,
   type Cluster_TransportSocketMatch as SocketMatch,
   Cluster_TransportSocketMatchSchema as SocketMatchSchema,
   ClusterSchema,
@@ -22,6 +20,7 @@ import { type TransportSocket, TransportSocketSchema } from '#gen/envoy/config/c
 import { RawBufferSchema } from '#gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js'
 import { HttpProtocolOptionsSchema } from '#gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js'
 import type { Cluster, Endpoint, OutlierDetection, UpstreamTls } from '../../model/config.ts'
+import { BALANCING_SHAPE, decodeBalancing, encodeBalancing } from './cluster-balancing.ts'
 import { ADS_SHAPE, decodeDuration, encodeAds, encodeDuration, requireAds } from './common.ts'
 import { decodeEndpoints, encodeEndpoints, ENDPOINTS_SHAPE, TRANSPORT_KEY } from './endpoints.ts'
 import { present, refuse, require, type Shape, unpackShaped, within } from './shape.ts'
@@ -37,8 +36,7 @@ export const CLUSTER_SHAPE: Shape = {
   eds_cluster_config: { eds_config: ADS_SHAPE },
   load_assignment: ENDPOINTS_SHAPE,
   connect_timeout: true,
-  lb_policy: true,
-  common_lb_config: { locality_weighted_lb_config: {} },
+  ...BALANCING_SHAPE,
   transport_socket_matches: { name: true, match: true, transport_socket: { name: true, typed_config: true } },
   typed_extension_protocol_options: true,
   outlier_detection: {
@@ -65,10 +63,7 @@ export function encodeCluster(cluster: Cluster): ClusterMessage {
       ? { edsClusterConfig: { edsConfig: encodeAds() } }
       : { loadAssignment: encodeEndpoints(endpoints) }),
     connectTimeout: encodeDuration(cluster.connectTimeoutMs),
-    lbPolicy: LbPolicy.LEAST_REQUEST,
-    commonLbConfig: {
-      localityConfigSpecifier: { case: 'localityWeightedLbConfig', value: create(LocalityWeightedSchema) },
-    },
+    ...encodeBalancing(cluster),
     transportSocketMatches: tls === undefined ? [] : encodeMatches(tls),
     // Envoy speaks HTTP/1.1 to a cluster without this, whatever ALPN agreed on.
     typedExtensionProtocolOptions: isHttp2 ? { [HTTP_PROTOCOL_OPTIONS]: http2Options() } : {},
@@ -118,17 +113,13 @@ function encodeOutlier(outlier: OutlierDetection): OutlierMessage {
 }
 
 export function decodeCluster(path: string, message: ClusterMessage): Cluster {
-  const lb = message.commonLbConfig?.localityConfigSpecifier.case
-  require(within(path, 'lb_policy'), message.lbPolicy === LbPolicy.LEAST_REQUEST, 'only LEAST_REQUEST is supported')
-  require(within(path, 'common_lb_config'), lb ===
-    'localityWeightedLbConfig', 'locality_weighted_lb_config is required')
   const tls = decodeMatches(within(path, 'transport_socket_matches'), message.transportSocketMatches)
   requireProtocol(within(path, 'typed_extension_protocol_options'), message, tls)
   const outlierPath = within(path, 'outlier_detection')
   return {
     name: message.name,
     endpoints: decodeDiscovery(path, message),
-    lb: 'least-request',
+    ...decodeBalancing(path, message),
     connectTimeoutMs: decodeDuration(within(path, 'connect_timeout'), message.connectTimeout),
     ...(tls !== undefined && { tls }),
     ...(message.outlierDetection !== undefined && { outlier: decodeOutlier(outlierPath, message.outlierDetection) }),

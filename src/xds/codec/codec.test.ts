@@ -104,6 +104,10 @@ const tunnel = fc.record({
   identities: fc.array(spiffe, { maxLength: 3 }),
   endpoints: fc.nat(1000),
 })
+const metadata = fc.dictionary(word, fc.oneof(word, fc.nat(9), fc.boolean(), fc.array(word, { maxLength: 2 })), {
+  maxKeys: 2,
+  noNullPrototype: true,
+})
 const plainEndpoint = fc.record(
   {
     address: ip,
@@ -113,6 +117,7 @@ const plainEndpoint = fc.record(
     transport: fc.constantFrom('mtls' as const, 'plain' as const),
     workload: fc.record({ cluster: word, namespace: word, workload: word }),
     id: word,
+    metadata,
   },
   { requiredKeys: ['address', 'port', 'health', 'weight', 'transport', 'workload'] },
 )
@@ -122,24 +127,77 @@ const endpoint: fc.Arbitrary<Endpoint> = fc.oneof(
     .tuple(plainEndpoint, tunnel)
     .map(([base, inner]) => Object.assign({}, base, { transport: 'tunnel' as const, tunnel: inner })),
 )
-const assignment = fc.record({
-  cluster: word,
-  localities: fc.array(
-    fc.record({
-      locality: fc.record({ cloud: fc.oneof(word, fc.constant('')), region: word, zone: word }),
-      priority: fc.nat(128),
-      weight: fc.nat(1000),
-      endpoints: fc.array(endpoint, { maxLength: 3 }),
-    }),
-    { maxLength: 3 },
+const assignment = fc.record(
+  {
+    cluster: word,
+    overprovisioningPercent: fc.integer({ min: 1, max: 300 }),
+    localities: fc.array(
+      fc.record({
+        locality: fc.record({ cloud: fc.oneof(word, fc.constant('')), region: word, zone: word }),
+        priority: fc.nat(128),
+        weight: fc.nat(1000),
+        endpoints: fc.array(endpoint, { maxLength: 3 }),
+      }),
+      { maxLength: 3 },
+    ),
+  },
+  { requiredKeys: ['cluster', 'localities'] },
+)
+const slowStart = fc.record(
+  { windowMs: fc.nat(60_000), aggression: fc.constantFrom(0.5, 2), weightPercentMin: fc.nat(100) },
+  { requiredKeys: ['windowMs'] },
+)
+/** A policy with the settings that belong to it. */
+const policy = fc.oneof(
+  fc.constantFrom({ lb: 'least-request' as const }, { lb: 'random' as const }, { lb: 'maglev' as const }),
+  fc.record(
+    {
+      lb: fc.constant('least-request' as const),
+      leastRequest: fc.record({ choiceCount: fc.integer({ min: 2, max: 9 }), activeRequestBias: fc.constant(0.5) }),
+      slowStart,
+    },
+    { requiredKeys: ['lb'] },
   ),
-})
-const cluster: fc.Arbitrary<Cluster> = fc.record(
+  fc.record({ lb: fc.constant('round-robin' as const), slowStart }, { requiredKeys: ['lb'] }),
+  fc.record(
+    {
+      lb: fc.constant('ring-hash' as const),
+      ringHash: fc.record({ sizeMin: fc.nat(1_000), sizeMax: fc.integer({ min: 1_024, max: 8_388_608 }) }),
+    },
+    { requiredKeys: ['lb'] },
+  ),
+  fc.record({ lb: fc.constant('maglev' as const), maglev: fc.constant({ tableSize: 65_537 }) }),
+)
+const subsets = fc.record(
+  {
+    fallback: fc.constantFrom('none' as const, 'any' as const, 'default' as const),
+    selectors: fc.array(
+      fc.oneof(
+        fc.record(
+          {
+            keys: fc.uniqueArray(word, { minLength: 1, maxLength: 2 }),
+            fallback: fc.constantFrom('none' as const, 'any' as const, 'default' as const),
+          },
+          { requiredKeys: ['keys'] },
+        ),
+        fc.constant({ keys: ['a', 'b'], fallback: 'keys' as const, fallbackKeys: ['b'] }),
+      ),
+      { maxLength: 2 },
+    ),
+    defaultSubset: metadata,
+    localityWeightAware: fc.constant(true as const),
+    listAsAny: fc.constant(true as const),
+  },
+  { requiredKeys: ['fallback', 'selectors'] },
+)
+const clusterBase = fc.record(
   {
     name: word,
     endpoints: fc.oneof(fc.constant('eds' as const), assignment),
-    lb: fc.constant('least-request' as const),
     connectTimeoutMs: fc.nat(60_000),
+    panicPercent: fc.nat(100),
+    localityWeighted: fc.constant(false as const),
+    subsets,
     tls: fc.record({
       certificate: word,
       validation: word,
@@ -153,8 +211,9 @@ const cluster: fc.Arbitrary<Cluster> = fc.record(
       ejectionPercentMax: fc.nat(100),
     }),
   },
-  { requiredKeys: ['name', 'endpoints', 'lb', 'connectTimeoutMs'] },
+  { requiredKeys: ['name', 'endpoints', 'connectTimeoutMs'] },
 )
+const cluster: fc.Arbitrary<Cluster> = fc.tuple(clusterBase, policy).map(([base, lb]) => Object.assign({}, base, lb))
 const pem = fc
   .base64String({ minLength: 8, maxLength: 64 })
   .map((text) => `-----BEGIN CERTIFICATE-----\n${text}\n-----END CERTIFICATE-----\n`)
