@@ -3,6 +3,7 @@
  * outlive configurations. What this proxy cannot run is returned as rejections that name the resource and the field.
  */
 import {
+  type Capture,
   DEFAULT_PATHS,
   type FilterChain,
   type HttpFilterChain,
@@ -15,6 +16,7 @@ import {
   type RouteTable,
   TRUST_BUNDLE,
 } from '../model/config.ts'
+import { captureFault, type CapturedChains, capturedChains } from './capture/chains.ts'
 import type { ClusterState } from './balance/cluster.ts'
 import { type CompiledRoutes, compileRoutes } from './routes.ts'
 
@@ -45,6 +47,11 @@ export interface CompiledListener {
   readonly peeks: boolean
   readonly byName: ReadonlyMap<string, CompiledChain>
   readonly rest: CompiledChain | undefined
+  readonly capture: CompiledCapture | undefined
+}
+
+export interface CompiledCapture extends Capture {
+  readonly chains: CapturedChains
 }
 
 export interface CompileInput {
@@ -80,6 +87,8 @@ export function compile(input: CompileInput): CompileResult {
 }
 
 function findFault(listener: Listener, input: CompileInput): Pick<Rejection, 'path' | 'message'> | undefined {
+  const captured = captureFault(listener)
+  if (captured !== undefined) return captured
   for (const [index, chain] of listener.chains.entries()) {
     const message = chainFault(chain, input)
     if (message !== undefined) return { path: `filter_chains[${index}]`, message }
@@ -110,14 +119,18 @@ function compileListener(
   compiledOf: (table: RouteTable) => CompiledRoutes,
 ): CompiledListener {
   const byName = new Map<string, CompiledChain>()
+  const pairs: [FilterChain, CompiledChain][] = []
   let rest: CompiledChain | undefined
   for (const chain of listener.chains) {
     const compiled = compileChain(chain, input, compiledOf)
+    pairs.push([chain, compiled])
     for (const name of chain.serverNames) byName.set(name, compiled)
     if (chain.serverNames.length === 0) rest ??= compiled
   }
   const peeks = byName.size > 0 || rest?.tls !== undefined
-  return { name: listener.name, address: listener.address, port: listener.port, peeks, byName, rest }
+  const { name, address, port } = listener
+  const capture = listener.capture === undefined ? undefined : { ...listener.capture, chains: capturedChains(pairs) }
+  return { name, address, port, peeks, byName, rest, capture }
 }
 
 function compileChain(

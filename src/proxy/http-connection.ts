@@ -21,6 +21,8 @@ const INBOUND_RETRY: RetryRule = {
   retriesMax: 1,
 }
 
+const ANYONE: Party = { cluster: '', namespace: '', workload: '', version: '', principal: '' }
+
 export interface HttpConnectionOptions {
   readonly mode: 'forward' | 'inbound'
   readonly peer: Peer | undefined
@@ -72,8 +74,8 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
 
   source(): Party {
     if (this.#source !== undefined) return this.#source
-    // Only an application of this pod gets here without a certificate.
-    return this.#options.services.self()
+    // Outbound it is an application of this pod; inbound without a certificate it could be anyone.
+    return this.mode === 'forward' ? this.#options.services.self() : ANYONE
   }
 
   introduceSelf(): string | undefined {

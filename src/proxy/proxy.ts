@@ -30,7 +30,7 @@ export interface ProxyOptions {
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
-  /** Whole lines of access log, once per turn of the event loop at most. */
+  /** Whole lines of access log, many at a time. */
   readonly accessLog: (lines: string) => void
   readonly lookup: LookupFunction | undefined
   /** Reads where captured connections wanted to go. Absent: the kernel is asked. */
@@ -89,7 +89,7 @@ class RunningProxy implements Proxy {
     const { clock, random, identity, log, own } = options
     const timers = new TimerWheel(clock)
     const now = (): number => clock.now()
-    const recorder = new Recorder(options.accessLog)
+    const recorder = new Recorder(options.accessLog, timers)
     const modes = new Set<HttpMode>(options.tunnels === undefined ? POD_MODES : [...POD_MODES, 'tunnel'])
     const state = new ProxyState({ identity, modes, trustDomain: options.trustDomain, now })
     // Pods that share a network namespace are told apart by the address they speak from.
