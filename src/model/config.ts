@@ -15,12 +15,27 @@ export interface Listener {
   readonly port: number
   /** First match wins, most specific server name first; no match closes the connection with `unrecognized_name`. */
   readonly chains: readonly FilterChain[]
+  /** Connections come here redirected by the kernel; where they wanted to go chooses the chain. */
+  readonly capture?: Capture
 }
+
+export interface Capture {
+  readonly direction: 'outbound' | 'inbound'
+  /** How long the client may take to speak where the protocol is not declared; then it counts as not HTTP. */
+  readonly detectMs: number
+}
+
+/** Cluster of a TCP proxy on a captured listener: the connection's own destination. */
+export const PASSTHROUGH_CLUSTER = 'PassthroughCluster'
 
 export interface FilterChain {
   readonly name: string
   /** Exact lower-case server names; empty matches any. Needs TLS at the listener. */
   readonly serverNames: readonly string[]
+  /** Captured listeners only: original destinations of the chain; without addresses any at the port. Absent: the rest. */
+  readonly destinations?: { readonly addresses: readonly string[]; readonly port: number }
+  /** Captured listeners only: the chain is for what begins like HTTP. Absent: for anything, or for what does not. */
+  readonly protocol?: 'http'
   /** Absent: plaintext, or TLS passed through untouched when `filter` is `tcp`. */
   readonly tls?: DownstreamTls
   /** Who may use the chain at all, judged by the client's certificate. Absent: anyone the TLS context admits. */
