@@ -18,11 +18,7 @@ export function openOriginalDestination(): OriginalDestination {
   const getsockopt = koffi
     .load(null)
     .func('int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint32_t *length)') as (
-    fd: number,
-    level: number,
-    name: number,
-    value: Buffer,
-    length: number[],
+    ...of: readonly [fd: number, level: number, name: number, value: Buffer, length: number[]]
   ) => number
   return (socket) => {
     const fd = descriptorOf(socket)
