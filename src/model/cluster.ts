@@ -23,6 +23,42 @@ export interface Cluster {
   /** Envoy's transport socket matches: an endpoint's `transport` picks one. */
   readonly tls?: UpstreamTls
   readonly outlier?: OutlierDetection
+  readonly circuitBreakers?: CircuitBreakers
+  readonly connections?: ConnectionSettings
+}
+
+/** What one proxy may have under way to the cluster; what goes beyond is refused with flag UO. */
+export interface CircuitBreakers {
+  /** Absent: 10,000 requests, 1,024 waiting, and a fifth of the last ten seconds' requests as retries. */
+  readonly default?: Thresholds
+  /** For routes of high priority. */
+  readonly high?: Thresholds
+  /** Connections per endpoint. */
+  readonly hostConnectionsMax?: number
+}
+
+/** Absent fields are Envoy's defaults: 1,024, for retries 3. */
+export interface Thresholds {
+  /** An endpoint without any connection gets one all the same. */
+  readonly connectionsMax?: number
+  /** Requests that wait for a connection. */
+  readonly pendingMax?: number
+  readonly requestsMax?: number
+  /** At the same time; `retryBudget` replaces it. */
+  readonly retriesMax?: number
+  /** Of the requests under way; absent: 20 % and 3. */
+  readonly retryBudget?: { readonly percent?: number; readonly concurrencyMin?: number }
+}
+
+/** Absent fields: as suits the transport. */
+export interface ConnectionSettings {
+  /** Without a request for so long a connection closes; 0: never. */
+  readonly idleMs?: number
+  /** After this a connection takes nothing new. */
+  readonly durationMaxMs?: number
+  readonly requestsMax?: number
+  /** HTTP/2: PING after this long a silence, and how long its answer may take. */
+  readonly keepAlive?: { readonly intervalMs: number; readonly timeoutMs: number }
 }
 
 export type LbPolicy = 'least-request' | 'round-robin' | 'random' | 'ring-hash' | 'maglev'

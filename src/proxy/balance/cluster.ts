@@ -8,19 +8,26 @@ import type { ClientConnection } from '../stream.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
 import type { Transport } from '../upstream/transport.ts'
 import { EndpointState } from './endpoint.ts'
+import { ClusterLimits, type Priority } from './limits.ts'
 import { LOAD_RULE } from './load.ts'
-import { RetryBudget } from './retry-budget.ts'
 import { chooseSubset, type Subset } from './subsets.ts'
 import { BalanceTable, type LocalityGroup, type PriorityGroup } from './table.ts'
 
-/** Requests under way to one service from one proxy; beyond it they are refused. Envoy 1,024; we multiplex. */
-const REQUESTS_MAX = 10_000
 const PICKS = 3
 /** Subsets are few, but a route may compute their names. */
 const TABLES_MAX = 1_000
 
 /** Makes the way to an endpoint; injected, so that balancing is tested without sockets. */
-export type TransportFactory = (cluster: Cluster, endpoint: () => Endpoint, onUsable: () => void) => Transport
+export type TransportFactory = (options: TransportOptions) => Transport
+
+export interface TransportOptions {
+  readonly cluster: Cluster
+  /** Read at every use: weights and the like change while connections live on. */
+  readonly endpoint: () => Endpoint
+  readonly limits: ClusterLimits
+  /** `usable` may have changed. */
+  readonly onUsable: () => void
+}
 
 export interface ClusterDependencies {
   readonly timers: TimerWheel
@@ -45,13 +52,13 @@ export class ClusterState {
   #endpoints = new Map<string, EndpointState>()
   /** Made when asked for, dropped when anything changed; by subset, '' for all endpoints. */
   readonly #tables = new Map<string, BalanceTable>()
-  #active = 0
-  readonly #budget = new RetryBudget()
+  readonly limits: ClusterLimits
 
   constructor(config: Cluster, assignment: LoadAssignment, dependencies: ClusterDependencies) {
     this.#dependencies = dependencies
     this.#config = config
     this.#assignment = assignment
+    this.limits = new ClusterLimits(config, dependencies.timers)
     this.#reconcile()
   }
 
@@ -64,7 +71,7 @@ export class ClusterState {
   }
 
   get active(): number {
-    return this.#active
+    return this.limits.of('default').active + this.limits.of('high').active
   }
 
   get endpoints(): ReadonlyMap<string, EndpointState> {
@@ -75,6 +82,7 @@ export class ClusterState {
   apply(config: Cluster, assignment: LoadAssignment): void {
     this.#config = config
     this.#assignment = assignment
+    this.limits.apply(config)
     this.#reconcile()
   }
 
@@ -84,21 +92,19 @@ export class ClusterState {
     this.#tables.clear()
   }
 
-  /** False: a limit is reached. Give it back with `leave`. */
-  enter(): boolean {
-    if (this.#active >= REQUESTS_MAX) return false
-    this.#active++
-    this.#budget.request(this.#dependencies.timers.now())
-    return true
+  /** Give it back with `leave`. Limits are judged where they are met: see Pool. */
+  enter(priority?: Priority): void {
+    this.limits.of(priority).enter()
   }
 
-  leave(): void {
-    this.#active--
+  /** `retried`: a retry was granted by `mayRetry`. */
+  leave(retried = false, priority?: Priority): void {
+    this.limits.of(priority).leave(retried)
   }
 
-  /** False: more retries would feed a failure. */
-  mayRetry(): boolean {
-    return this.#budget.retry(this.#dependencies.timers.now())
+  /** False: more retries would feed a failure. `again`: it is not the first of the request. */
+  mayRetry(again = false, priority?: Priority): boolean {
+    return this.limits.of(priority).mayRetry(again)
   }
 
   /**
@@ -200,9 +206,14 @@ export class ClusterState {
       this.#tables.clear()
     }
     const current = (): Endpoint => this.#endpoints.get(key)?.endpoint ?? endpoint
-    const transport = this.#dependencies.createTransport(this.#config, current, () => {
-      this.#endpoints.get(key)?.transportChanged()
-      changed()
+    const transport = this.#dependencies.createTransport({
+      cluster: this.#config,
+      endpoint: current,
+      limits: this.limits,
+      onUsable: () => {
+        this.#endpoints.get(key)?.transportChanged()
+        changed()
+      },
     })
     return new EndpointState({ key, endpoint, transport, timers: this.#dependencies.timers, onRestored: changed })
   }

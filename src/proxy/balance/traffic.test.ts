@@ -1,7 +1,9 @@
 /** What balancing does to requests over real sockets; the rules themselves are the tables beside each file. */
 import { afterEach, describe, expect, it } from 'vitest'
-import { ask, listening, plainEndpoint, type Pod, World } from '../../../gateways/testing/world.ts'
+import type { Socket } from 'node:net'
+import { type Answer, ask, listening, plainEndpoint, type Pod, until, World } from '../../../gateways/testing/world.ts'
 import type { Cluster, Endpoint, LbPolicy } from '../../model/config.ts'
+import type { ClusterLimits } from './limits.ts'
 
 const URL_OF_SERVICE = 'http://checkout.shop.svc.cluster.local/'
 
@@ -14,14 +16,23 @@ async function service(count: number, over: Partial<Cluster>, endpointOf = plain
   const caller = world.pod('east', 'storefront')
   const pods = Array.from({ length: count }, () => world.pod('east', 'checkout'))
   for (const pod of pods) await world.app(pod.ip, (_request, response) => response.end(pod.ip))
-  const endpoints = [pods.map((pod, index) => endpointOf(pod, index))]
-  const config = world.sidecarConfig(caller, { services: [{ name: 'checkout', endpoints, identities: [] }] })
+  await configure(
+    caller,
+    pods.map((pod, index) => endpointOf(pod, index)),
+    over,
+  )
+  return caller
+}
+
+async function configure(caller: Pod, endpoints: readonly Endpoint[], over: Partial<Cluster>): Promise<void> {
+  const config = world.sidecarConfig(caller, {
+    services: [{ name: 'checkout', endpoints: [endpoints], identities: [] }],
+  })
   const clusters = [...config.clusters].map(
     ([name, cluster]) => [name, name.startsWith('outbound') ? { ...cluster, ...over } : cluster] as const,
   )
   expect(caller.proxy.apply({ ...config, clusters: new Map(clusters) }).rejected).toEqual([])
   await listening(caller)
-  return caller
 }
 
 const plainOf = (pod: Pod, _index: number): Endpoint => plainEndpoint(pod)
@@ -76,3 +87,82 @@ describe('panic', () => {
     expect([refused.status, refused.headers['isthmus-flags']]).toEqual([503, 'UH'])
   })
 })
+
+describe('circuit breakers', () => {
+  /** A pod that answers when told to, and the sockets it saw. */
+  async function held(
+    over: Partial<Cluster>,
+  ): Promise<{ caller: Pod; release: () => void; waiting: () => number; sockets: Set<unknown> }> {
+    world = new World()
+    const caller = world.pod('east', 'storefront')
+    const pod = world.pod('east', 'checkout')
+    const open: (() => void)[] = []
+    const sockets = new Set<unknown>()
+    const server = await world.app(pod.ip, (_request, response) => void open.push(() => response.end('ok')))
+    server.on('connection', (socket: Socket) => {
+      sockets.add(socket)
+      socket.on('close', () => sockets.delete(socket))
+    })
+    await configure(caller, [plainEndpoint(pod)], over)
+    return { caller, release: () => open.splice(0).forEach((run) => run()), waiting: () => open.length, sockets }
+  }
+  const flagsOf = (answer: Answer): unknown => [answer.status, answer.headers['isthmus-flags']]
+
+  it('queue up to max_pending_requests behind max_connections, and refuse with UO', async () => {
+    const breakers = { default: { connectionsMax: 1, pendingMax: 1 } }
+    const { caller, release, waiting, sockets } = await held({ circuitBreakers: breakers })
+    const first = ask(caller, URL_OF_SERVICE)
+    await until(() => waiting() === 1)
+    const second = ask(caller, URL_OF_SERVICE)
+    await until(() => limitsOf(caller).of('default').pending === 1)
+    expect(flagsOf(await ask(caller, URL_OF_SERVICE))).toEqual([503, 'UO'])
+    expect(sockets.size).toBe(1)
+    release()
+    expect((await first).status).toBe(200)
+    await until(() => waiting() === 1)
+    release()
+    expect((await second).status).toBe(200)
+    expect(sockets.size).toBe(1)
+    const limits = limitsOf(caller)
+    expect([limits.of('default').active, limits.of('default').pending, limits.connections]).toEqual([0, 0, 1])
+    expect(limits.of('default').pendingRefused).toBe(1)
+  })
+
+  it('refuse beyond max_requests, and take more when some are done', async () => {
+    const { caller, release, waiting } = await held({ circuitBreakers: { default: { requestsMax: 2 } } })
+    const two = [ask(caller, URL_OF_SERVICE), ask(caller, URL_OF_SERVICE)]
+    await until(() => waiting() === 2)
+    expect(flagsOf(await ask(caller, URL_OF_SERVICE))).toEqual([503, 'UO'])
+    release()
+    expect((await Promise.all(two)).map((answer) => answer.status)).toEqual([200, 200])
+    const third = ask(caller, URL_OF_SERVICE)
+    await until(() => waiting() === 1)
+    release()
+    expect((await third).status).toBe(200)
+    await until(() => caller.records.length === 4)
+    expect(caller.records.filter((record) => record['flags'] === 'UO')).toHaveLength(1)
+  })
+
+  it('close an idle connection after its time, and one that has served its requests', async () => {
+    const { caller, release, waiting, sockets } = await held({ connections: { idleMs: 100, requestsMax: 2 } })
+    const once = async (): Promise<unknown> => {
+      const answer = ask(caller, URL_OF_SERVICE)
+      await until(() => waiting() === 1)
+      release()
+      await answer
+      return [...sockets][0]
+    }
+    const [first, second] = [await once(), await once()]
+    expect(second ?? first).toBe(first)
+    expect(await once()).not.toBe(first)
+    await until(() => sockets.size === 0, 2_000)
+    expect(limitsOf(caller).connections).toBe(0)
+  })
+})
+
+function limitsOf(caller: Pod): ClusterLimits {
+  const clusters = [...caller.proxy.state.snapshot.clusters.values()]
+  const found = clusters.find((cluster) => cluster.config.name.startsWith('outbound'))
+  if (found === undefined) throw new Error('no cluster')
+  return found.limits
+}

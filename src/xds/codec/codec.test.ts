@@ -190,6 +190,31 @@ const subsets = fc.record(
   },
   { requiredKeys: ['fallback', 'selectors'] },
 )
+const limit = fc.nat(10_000)
+const thresholds = fc.record(
+  {
+    connectionsMax: limit,
+    pendingMax: limit,
+    requestsMax: limit,
+    retriesMax: limit,
+    retryBudget: fc.record({ percent: fc.nat(100), concurrencyMin: limit }, { requiredKeys: [] }),
+  },
+  { requiredKeys: [] },
+)
+const circuitBreakers = fc.record(
+  { default: thresholds, high: thresholds, hostConnectionsMax: limit },
+  { requiredKeys: [] },
+)
+const connections = fc
+  .record(
+    {
+      idleMs: fc.nat(100_000),
+      durationMaxMs: fc.integer({ min: 1, max: 100_000 }),
+      requestsMax: fc.integer({ min: 1, max: 1_000 }),
+    },
+    { requiredKeys: [] },
+  )
+  .filter((settings) => Object.keys(settings).length > 0)
 const clusterBase = fc.record(
   {
     name: word,
@@ -198,6 +223,8 @@ const clusterBase = fc.record(
     panicPercent: fc.nat(100),
     localityWeighted: fc.constant(false as const),
     subsets,
+    circuitBreakers,
+    connections,
     tls: fc.record({
       certificate: word,
       validation: word,

@@ -77,10 +77,10 @@ export function world(initial: LoadAssignment, config: Partial<Cluster> = {}, se
   const cluster = new ClusterState({ ...CLUSTER, ...config }, initial, {
     timers,
     random: seededRandom(seed),
-    createTransport: (_cluster, of, changed) => {
+    createTransport: (options) => {
       const transport = new FakeTransport()
-      transport.changed = changed
-      transports.set(of().address, transport)
+      transport.changed = options.onUsable
+      transports.set(options.endpoint().address, transport)
       return transport
     },
   })
