@@ -27,18 +27,22 @@ export interface ProxyFile {
 type Built = typeof import('../../src/proxy/proxy.ts') &
   typeof import('../../gateways/east-west.ts') &
   typeof import('../../src/runtime/clock.ts') &
+  typeof import('../../src/runtime/heap.ts') &
   typeof import('../../src/runtime/random.ts')
 
 async function built(): Promise<Built> {
   const root = join(repositoryRoot, process.env['BENCH_DIST'] ?? 'dist')
   const load = (file: string): Promise<object> => import(pathToFileURL(join(root, file)).href) as Promise<object>
-  const files = ['src/proxy/proxy.js', 'gateways/east-west.js', 'src/runtime/clock.js', 'src/runtime/random.js']
+  const runtime = ['clock', 'heap', 'random'].map((name) => `src/runtime/${name}.js`)
+  const files = ['src/proxy/proxy.js', 'gateways/east-west.js', ...runtime]
   return Object.assign({}, ...(await Promise.all(files.map(load)))) as Built
 }
 
 async function serve(path: string): Promise<void> {
   const file = JSON.parse(await readFile(path, 'utf8')) as ProxyFile
-  const { startProxy, eastWest, systemClock, systemRandom } = await built()
+  const { startProxy, eastWest, systemClock, systemRandom, keepYoungGenerationSmall } = await built()
+  // As src/main.ts does for every daemon.
+  keepYoungGenerationSmall()
   const { podIp, own, trustDomain, certificate, config } = file
   const proxy = startProxy({
     podIp,
