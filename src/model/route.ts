@@ -39,8 +39,12 @@ export interface RouteCommon {
 export interface ForwardAction {
   /** One, or several with the total of their weights above 0. */
   readonly cluster: string | readonly WeightedCluster[]
-  /** For the whole answer; 0: no limit. */
+  /** From the complete request to the complete answer; 0: no limit. */
   readonly timeoutMs: number
+  /** Neither side sent a byte; 0: no limit. Absent: five minutes, Envoy's. */
+  readonly idleTimeoutMs?: number
+  /** From the request's first byte to the answer's last; 0: no limit. */
+  readonly durationMaxMs?: number
   readonly retry?: RetryPolicy
   readonly rewritePath?: PathRewrite
   readonly rewriteHost?: HostRewrite
@@ -161,9 +165,35 @@ export interface PrincipalRule {
   readonly ids: readonly string[]
 }
 
+/**
+ * Envoy's words. `5xx`, `gateway-error` and `reset` retry whatever the method: who writes them says that it is safe.
+ * `reset-before-request` is ours to judge: only requests that may be sent twice (RFC 9110 9.2.2).
+ */
+export const RETRY_CONDITIONS = [
+  '5xx',
+  'gateway-error',
+  'reset',
+  'reset-before-request',
+  'connect-failure',
+  'retriable-4xx',
+  'refused-stream',
+  'retriable-status-codes',
+  'retriable-headers',
+] as const
+
 export interface RetryPolicy {
-  readonly on: readonly ('connect-failure' | 'refused-stream' | 'reset-before-request' | 'gateway-error')[]
+  readonly on: readonly (typeof RETRY_CONDITIONS)[number][]
   readonly retriesMax: number
+  /** From the complete request to the answer's head, for each attempt. */
+  readonly perTryTimeoutMs?: number
+  /** For `retriable-status-codes`. */
+  readonly statusCodes?: readonly number[]
+  /** For `retriable-headers`: one of them in the answer is enough. */
+  readonly responseHeaders?: readonly HeaderMatch[]
+  /** Only requests with one of them are retried. */
+  readonly requestHeaders?: readonly HeaderMatch[]
+  /** Before the n-th retry a random wait below base × 2ⁿ⁻¹, at most the maximum. Absent: elsewhere at once. */
+  readonly backOff?: { readonly baseMs: number; readonly maxMs: number }
 }
 
 /**

@@ -7,7 +7,7 @@ import type { EndpointState } from './balance/endpoint.ts'
 import type { CompiledHttp } from './compile.ts'
 import type { Peer } from './identity.ts'
 import type { Party, Recorder } from './record.ts'
-import type { RetryRule } from './routes.ts'
+import type { RetryRule } from './retry.ts'
 import type { ClientConnection } from './stream.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 import type { Dialed } from './upstream/transport.ts'
@@ -75,12 +75,3 @@ export function targetOf(state: EndpointState | undefined, dialed: Dialed | unde
     party: { cluster, namespace, workload, version: '', principal: dialed?.peer?.uri ?? '' },
   }
 }
-
-/** Answers of a peer's proxy that say: the application has not seen the request. */
-export const SAFE_REMOTE_ERRORS: ReadonlySet<string> = new Set([
-  'CLUSTER_UNKNOWN',
-  'ROUTE_UNKNOWN',
-  'UPSTREAM_CONNECT',
-  'UPSTREAM_NONE',
-  'UPSTREAM_OVERFLOW',
-])

@@ -9,17 +9,11 @@ import type { Peer } from './identity.ts'
 import { headerOf } from './message.ts'
 import { formatPeerFacts, PEER_HEADER, type PeerFacts, readPeerFacts } from './peer-facts.ts'
 import { type Party, partyOf } from './record.ts'
-import type { RetryRule } from './routes.ts'
+import { compileRetry, type RetryRule } from './retry.ts'
 import type { CloseReason, ServerConnectionHandler, ServerStream } from './stream.ts'
 
 /** A kept-alive connection of the application may close just as we use it; a request that is safe goes again. */
-const INBOUND_RETRY: RetryRule = {
-  connectFailure: false,
-  refusedStream: false,
-  reset: true,
-  gatewayError: false,
-  retriesMax: 1,
-}
+const INBOUND_RETRY = compileRetry({ on: ['reset-before-request'], retriesMax: 1 })
 
 const ANYONE: Party = { cluster: '', namespace: '', workload: '', version: '', principal: '' }
 

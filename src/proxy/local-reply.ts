@@ -26,6 +26,10 @@ export const REFUSALS = {
   connectFailed: { status: 503, code: 'UPSTREAM_CONNECT', flag: 'UF' },
   lost: { status: 503, code: 'UPSTREAM_LOST', flag: 'UC' },
   protocol: { status: 502, code: 'UPSTREAM_PROTOCOL', flag: 'UPE' },
+  idle: { status: 504, code: 'STREAM_IDLE', flag: 'SI' },
+  idleUpload: { status: 408, code: 'STREAM_IDLE', flag: 'SI' },
+  duration: { status: 504, code: 'STREAM_DURATION', flag: 'DT' },
+  durationUpload: { status: 408, code: 'STREAM_DURATION', flag: 'DT' },
   timeout: { status: 504, code: 'UPSTREAM_TIMEOUT', flag: 'UT' },
 } as const satisfies Record<string, Refusal>
 

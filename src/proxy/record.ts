@@ -8,7 +8,25 @@ import { type Labels, RequestMetrics, type RequestSeries } from './series.ts'
 import { type TimerWheel, WheelTimer } from './timer-wheel.ts'
 
 /** Envoy's response flags, those that can occur here. */
-export type ResponseFlag = '-' | 'NR' | 'NC' | 'UH' | 'UF' | 'UO' | 'UC' | 'UR' | 'UT' | 'DC' | 'RBAC' | 'LR' | 'UPE'
+export type ResponseFlag =
+  | '-'
+  | 'NR'
+  | 'NC'
+  | 'UH'
+  | 'UF'
+  | 'UO'
+  | 'UC'
+  | 'UR'
+  | 'UT'
+  | 'DC'
+  | 'RBAC'
+  | 'LR'
+  | 'UPE'
+  | 'SI'
+  | 'DT'
+  | 'DI'
+  | 'FI'
+  | 'RL'
 
 export interface Party {
   readonly cluster: string

@@ -2,15 +2,7 @@
  * Route tables compiled for lookup: a host is one map access, a route the first match. Immutable once built. What a
  * match leads to is already resolved, so that a request never looks a cluster up by name.
  */
-import type {
-  ForwardAction,
-  HeaderMutations,
-  PrincipalRule,
-  RetryPolicy,
-  Route,
-  RouteTable,
-  VirtualHost,
-} from '../model/config.ts'
+import type { ForwardAction, HeaderMutations, PrincipalRule, Route, RouteTable, VirtualHost } from '../model/config.ts'
 import type { Random } from '../runtime/random.ts'
 import type { ClusterState } from './balance/cluster.ts'
 import { compileHeaderSteps, type HeaderSteps } from './filters/header-steps.ts'
@@ -21,14 +13,10 @@ import { compileHosts, findByAuthority, type HostTable } from './match/hosts.ts'
 import { compilePath, type PathTest, withoutQuery } from './match/paths.ts'
 import { compileQuery, type QueryTest } from './match/query.ts'
 import type { RequestHead } from './message.ts'
+import { compileRetry, type RetryRule } from './retry.ts'
 
-export interface RetryRule {
-  readonly connectFailure: boolean
-  readonly refusedStream: boolean
-  readonly reset: boolean
-  readonly gatewayError: boolean
-  readonly retriesMax: number
-}
+/** Envoy's stream_idle_timeout. */
+const IDLE_TIMEOUT_MS = 300_000
 
 /** Where requests of a route go, with the header changes of all levels for this way. */
 export interface RouteTarget {
@@ -40,6 +28,7 @@ export interface RouteTarget {
 }
 
 export interface CompiledRoute {
+  readonly kind: 'route'
   readonly name: string
   readonly connect: boolean
   readonly path: PathTest
@@ -52,6 +41,8 @@ export interface CompiledRoute {
   readonly targets: readonly RouteTarget[]
   readonly weightTotal: number
   readonly timeoutMs: number
+  readonly idleTimeoutMs: number
+  readonly durationMaxMs: number
   readonly retry: RetryRule | undefined
   readonly rewrite: HeadChange | undefined
 }
@@ -121,6 +112,7 @@ function compileRoute(route: Route, levels: Levels): CompiledRoute {
   const forward = 'cluster' in route ? route : undefined
   const targets = targetsOf(route, forward, levels)
   return {
+    kind: 'route',
     name: route.name ?? '',
     connect: match.kind === 'connect',
     path: compilePath(match),
@@ -131,6 +123,8 @@ function compileRoute(route: Route, levels: Levels): CompiledRoute {
     targets,
     weightTotal: targets.reduce((sum, target) => sum + target.weight, 0),
     timeoutMs: forward?.timeoutMs ?? 0,
+    idleTimeoutMs: forward?.idleTimeoutMs ?? IDLE_TIMEOUT_MS,
+    durationMaxMs: forward?.durationMaxMs ?? 0,
     retry: forward?.retry === undefined ? undefined : compileRetry(forward.retry),
     rewrite: forward === undefined ? undefined : compileRewrite(match, forward),
   }
@@ -162,14 +156,4 @@ function compileAnswer(route: Route): CompiledRoute['answer'] {
   const { status } = route.direct
   const body = Buffer.from(route.direct.body)
   return () => configuredReply(status, body.length === 0 ? [] : ['content-type', 'text/plain'], body)
-}
-
-export function compileRetry(policy: RetryPolicy): RetryRule {
-  return {
-    connectFailure: policy.on.includes('connect-failure'),
-    refusedStream: policy.on.includes('refused-stream'),
-    reset: policy.on.includes('reset-before-request'),
-    gatewayError: policy.on.includes('gateway-error'),
-    retriesMax: policy.retriesMax,
-  }
 }

@@ -239,6 +239,14 @@ export const CATALOGUE = {
     title: 'The path of a request has an escaped slash or NUL, which two readers may take for different paths.',
     hint: 'Send the slash itself, or let the listener keep or resolve it (path_with_escaped_slashes_action).',
   },
+  STREAM_IDLE: {
+    title: 'Neither side of a request sent a byte for the time the route allows.',
+    hint: 'Look at what the service waits for, or raise idle_timeout of the route.',
+  },
+  STREAM_DURATION: {
+    title: 'A request took longer than the route allows any to take.',
+    hint: 'Raise max_stream_duration of the route, or let the client ask for less at once.',
+  },
   CALLER_DENIED: {
     title: 'A workload may not call the service.',
     hint: 'Its cluster is not among those the service is exported to; see `isthmus export list`.',

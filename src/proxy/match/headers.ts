@@ -8,19 +8,31 @@ import { compileString } from './strings.ts'
 
 export type HeadTest = (head: RequestHead) => boolean
 
+/** Of a response: there are no pseudo-headers. */
+export type FieldsTest = (headers: HeaderList) => boolean
+
 export function compileHeader(match: HeaderMatch): HeadTest {
-  const { name, is } = match
+  const test = compileValue(match)
+  const { name } = match
+  return (head) => test(fieldOf(head, name))
+}
+
+export function compileFields(match: HeaderMatch): FieldsTest {
+  const test = compileValue(match)
+  const { name } = match
+  return (headers) => test(joinedField(headers, name))
+}
+
+function compileValue(match: HeaderMatch): (value: string | undefined) => boolean {
+  const { is } = match
   const invert = match.invert === true
   if (is.kind === 'present') {
     const wanted = is.present !== invert
-    return (head) => (fieldOf(head, name) !== undefined) === wanted
+    return (value) => (value !== undefined) === wanted
   }
   const test = is.kind === 'range' ? rangeTest(is.from, is.to) : compileString(is)
   const missing = match.missingIsEmpty === true ? '' : undefined
-  return (head) => {
-    const value = fieldOf(head, name) ?? missing
-    return value !== undefined && test(value) !== invert
-  }
+  return (value = missing) => value !== undefined && test(value) !== invert
 }
 
 /** Undefined: no conditions, so that the common route costs nothing here. */

@@ -50,6 +50,8 @@ export const ACTION_SHAPES: Shape = {
     host_rewrite_header: true,
     host_rewrite_path_regex: SUBSTITUTE_SHAPE,
     append_x_forwarded_host: true,
+    idle_timeout: true,
+    max_stream_duration: { max_stream_duration: true },
   },
   redirect: {
     https_redirect: true,
@@ -99,6 +101,10 @@ function forwardOf(route: Route & ForwardAction): ForwardInit {
     ...(path?.kind === 'regex' && { regexRewrite: encodeSubstitute(path) }),
     ...(route.rewriteHost !== undefined && { hostRewriteSpecifier: hostRewriteOf(route.rewriteHost) }),
     appendXForwardedHost: route.forwardedHost === true,
+    ...(route.idleTimeoutMs !== undefined && { idleTimeout: encodeDuration(route.idleTimeoutMs) }),
+    ...(route.durationMaxMs !== undefined && {
+      maxStreamDuration: { maxStreamDuration: encodeDuration(route.durationMaxMs) },
+    }),
   }
 }
 
@@ -189,10 +195,24 @@ function decodeForward(path: string, action: RouteActionMessage, match: RouteMat
     cluster: decodeClusters(path, action.clusterSpecifier),
     timeoutMs:
       action.timeout === undefined ? DEFAULT_TIMEOUT_MS : decodeDuration(within(path, 'timeout'), action.timeout),
+    ...decodeLimits(path, action),
     ...(action.retryPolicy !== undefined && { retry: decodeRetry(within(path, 'retry_policy'), action.retryPolicy) }),
     ...(rewritePath !== undefined && { rewritePath }),
     ...(rewriteHost !== undefined && { rewriteHost }),
     ...(action.appendXForwardedHost && { forwardedHost: true }),
+  }
+}
+
+function decodeLimits(
+  path: string,
+  { idleTimeout, maxStreamDuration }: RouteActionMessage,
+): Pick<ForwardAction, 'idleTimeoutMs' | 'durationMaxMs'> {
+  const duration = maxStreamDuration?.maxStreamDuration
+  const at = within(path, 'max_stream_duration')
+  require(at, maxStreamDuration === undefined || duration !== undefined, 'needs max_stream_duration')
+  return {
+    ...(idleTimeout !== undefined && { idleTimeoutMs: decodeDuration(within(path, 'idle_timeout'), idleTimeout) }),
+    ...(duration !== undefined && { durationMaxMs: decodeDuration(within(at, 'max_stream_duration'), duration) }),
   }
 }
 
@@ -273,7 +293,7 @@ function decodeSubstitute(path: string, message: RegexMatchAndSubstitute): Omit<
 
 function decodeRedirect(path: string, message: RedirectMessage): RedirectAction['redirect'] {
   const scheme = decodeScheme(path, message.schemeRewriteSpecifier)
-  const status = REDIRECT_STATUSES.get(message.responseCode as never)
+  const status = REDIRECT_STATUSES.get(message.responseCode)
   if (status === undefined) return refuse(within(path, 'response_code'), 'is unknown')
   const to = decodeRedirectPath(path, message.pathRewriteSpecifier)
   const { hostRedirect: host, portRedirect: port } = message

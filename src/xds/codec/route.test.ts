@@ -4,7 +4,7 @@ import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { RouteConfigurationSchema } from '#gen/envoy/config/route/v3/route_pb.js'
 import { RouteSchema } from '#gen/envoy/config/route/v3/route_components_pb.js'
-import type { RouteTable } from '../../model/config.ts'
+import { RETRY_CONDITIONS, type RouteTable } from '../../model/config.ts'
 import { decodeResource, encodeResource, resourceFromBytes, resourceToBytes } from './codec.ts'
 
 const word = fc.stringMatching(/^[a-z][a-z0-9-]{0,8}$/)
@@ -86,6 +86,22 @@ const rewriteHost = fc.oneof(
   fc.record({ kind: fc.constant('header' as const), name: word }),
   fc.record({ kind: fc.constant('path' as const), ...substitute }),
 )
+const limited = fc.array(header, { minLength: 1, maxLength: 2 })
+const retry = fc.record(
+  {
+    on: fc.subarray([...RETRY_CONDITIONS]),
+    retriesMax: fc.nat(5),
+    perTryTimeoutMs: fc.nat(1000),
+    statusCodes: fc.array(fc.integer({ min: 100, max: 599 }), { minLength: 1, maxLength: 2 }),
+    responseHeaders: limited,
+    requestHeaders: limited,
+    backOff: fc
+      .tuple(fc.integer({ min: 1, max: 100 }), fc.nat(1000))
+      .map(([baseMs, more]) => ({ baseMs, maxMs: baseMs + more })),
+  },
+  { requiredKeys: ['on', 'retriesMax'] },
+)
+const times = { timeoutMs: fc.nat(100_000), idleTimeoutMs: fc.nat(1000), durationMaxMs: fc.nat(1000) }
 const weighted = fc.array(
   fc.record({ name: word, weight: fc.integer({ min: 1, max: 100 }), headers }, { requiredKeys: ['name', 'weight'] }),
   {
@@ -110,7 +126,8 @@ const route = fc.oneof(
     {
       ...common,
       cluster: fc.oneof(word, weighted),
-      timeoutMs: fc.nat(100_000),
+      ...times,
+      retry,
       rewritePath,
       rewriteHost,
       forwardedHost: yes,
@@ -254,6 +271,14 @@ describe('the route codec', () => {
     ],
     ['route.auto_host_rewrite', forward({ hostRewriteSpecifier: { case: 'autoHostRewrite', value: { value: true } } })],
     ['route.regex_rewrite.substitution', forward({ regexRewrite: { pattern: { regex: 'a' }, substitution: '\\1' } })],
+    ['route.retry_policy.retry_on', forward({ retryPolicy: { retryOn: 'cancelled' } })],
+    ['route.retry_policy.retry_priority', forward({ retryPolicy: { retryOn: '5xx', retryPriority: { name: 'x' } } })],
+    ['route.retry_policy.retry_host_predicate[0]', forward({ retryPolicy: { retryHostPredicate: [{ name: 'x' }] } })],
+    [
+      'route.retry_policy.retry_back_off.base_interval',
+      forward({ retryPolicy: { retryBackOff: { baseInterval: {} } } }),
+    ],
+    ['route.hedge_policy', forward({ hedgePolicy: {} })],
     ['route.priority', forward({ priority: 1 })],
     ['request_headers_to_add[0].header.key', { requestHeadersToAdd: [{ header: { key: 'Host', value: 'x' } }] }],
     [
