@@ -8,6 +8,8 @@ import { spawn } from 'node:child_process'
 
 /** Checks start ticks as `startTicks` does: a pid alone may be a stranger's by now. */
 const SCRIPT = `
+processes=$1
+network=$2
 while read -r line; do :; done
 while read -r pid ticks; do
   stat=
@@ -15,16 +17,16 @@ while read -r pid ticks; do
   rest=\${stat##*) }
   set -- $rest
   [ "\${20}" = "$ticks" ] && kill -9 "-$pid" 2>/dev/null
-done 2>/dev/null < "$1"
-[ -f "$2" ] || exit 0
+done 2>/dev/null < "$processes"
+[ -f "$network" ] || exit 0
 while read -r kind name; do
   case $kind in
     link) ip link del "$name" ;;
     route) ip route del local "$name" dev lo ;;
     netns) ip netns del "$name"; rm -rf "/etc/netns/$name" ;;
   esac
-done < "$2"
-rm -f "$2"
+done < "$network"
+rm -f "$network"
 exit 0
 `
 
