@@ -40,9 +40,11 @@ async function built(): Promise<Built> {
 
 async function serve(path: string): Promise<void> {
   const file = JSON.parse(await readFile(path, 'utf8')) as ProxyFile
-  const { startProxy, eastWest, systemClock, systemRandom, keepYoungGenerationSmall } = await built()
-  // As src/main.ts does for every daemon.
-  keepYoungGenerationSmall()
+  const product = await built()
+  const { startProxy, eastWest, systemClock, systemRandom } = product
+  // As src/main.ts and src/proxy/main.ts do; a build to compare with may be older than the second.
+  product.keepYoungGenerationSmall()
+  product.growYoungGenerationUnderLoad?.(systemClock)
   const { podIp, own, trustDomain, certificate, config } = file
   const proxy = startProxy({
     podIp,

@@ -21,7 +21,7 @@ import { compare, type Load, NOT_BUILT, type Sample, type Setup, SETUPS } from '
 import type { System } from './system.ts'
 import { cpuOfAllUs } from './usage.ts'
 
-const WARM_UP_SECONDS = 3
+const WARM_UP_SECONDS = 4
 
 interface Bench {
   readonly programs: Programs
