@@ -124,10 +124,54 @@ export interface UpstreamTls {
   readonly identities: readonly string[]
 }
 
+/** Endpoints that fail are left alone for a while. An attempt without an answer counts as 503, unless split off. */
 export interface OutlierDetection {
+  /** Gateway errors (502 to 504) in a row; 0: not watched. */
   readonly consecutiveErrors: number
+  /** Any 5xx in a row; absent: not watched. */
+  readonly consecutive5xx?: number
+  /** Attempts without an answer in a row, which then count nowhere else; absent: not split off. */
+  readonly consecutiveLocalOrigin?: number
+  /** Percent of the cases above in which an endpoint is ejected; absent: 100. */
+  readonly enforcing?: { readonly errors?: number; readonly fives?: number; readonly localOrigin?: number }
+  readonly successRate?: SuccessRate
+  readonly failurePercentage?: FailurePercentage
+  /** How often rates are judged and ejections end. Absent: 10 s. */
+  readonly intervalMs?: number
+  /** Times the number of ejections in a row. */
   readonly baseEjectionMs: number
+  /** Absent: 300 s, or the base if that is longer. */
+  readonly ejectionMsMax?: number
+  readonly ejectionJitterMs?: number
   readonly ejectionPercentMax: number
+  /** One endpoint may be ejected whatever the percentage. */
+  readonly alwaysEjectOne?: true
+}
+
+/** Ejects whose success rate is far below the others'. */
+export interface SuccessRate {
+  /** Endpoints with enough requests; absent: 5. */
+  readonly hostsMin?: number
+  /** Requests in an interval; absent: 100. */
+  readonly volumeMin?: number
+  /** Thousandths of a standard deviation; absent: 1,900. */
+  readonly stdevFactor?: number
+  /** Percent; absent: 100. */
+  readonly enforcing?: number
+  readonly enforcingLocalOrigin?: number
+}
+
+/** Ejects whose share of failures is at the threshold or above. */
+export interface FailurePercentage {
+  /** Absent: 85. */
+  readonly threshold?: number
+  /** Absent: 5. */
+  readonly hostsMin?: number
+  /** Absent: 50. */
+  readonly volumeMin?: number
+  /** Percent; absent: 0. */
+  readonly enforcing?: number
+  readonly enforcingLocalOrigin?: number
 }
 
 export interface LoadAssignment {

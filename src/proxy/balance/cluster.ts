@@ -10,6 +10,7 @@ import type { Transport } from '../upstream/transport.ts'
 import { EndpointState } from './endpoint.ts'
 import { ClusterLimits, type Priority } from './limits.ts'
 import { LOAD_RULE } from './load.ts'
+import { type Outcome, OutlierDetector } from './outlier.ts'
 import { chooseSubset, type Subset } from './subsets.ts'
 import { BalanceTable, type LocalityGroup, type PriorityGroup } from './table.ts'
 
@@ -53,12 +54,17 @@ export class ClusterState {
   /** Made when asked for, dropped when anything changed; by subset, '' for all endpoints. */
   readonly #tables = new Map<string, BalanceTable>()
   readonly limits: ClusterLimits
+  readonly #outlier: OutlierDetector
 
   constructor(config: Cluster, assignment: LoadAssignment, dependencies: ClusterDependencies) {
     this.#dependencies = dependencies
     this.#config = config
     this.#assignment = assignment
     this.limits = new ClusterLimits(config, dependencies.timers)
+    const { timers, random } = dependencies
+    const endpoints = (): Iterable<EndpointState> => this.#endpoints.values()
+    const onChange = (): void => this.#tables.clear()
+    this.#outlier = new OutlierDetector({ timers, random, endpoints, onChange }, config.outlier)
     this.#reconcile()
   }
 
@@ -83,10 +89,12 @@ export class ClusterState {
     this.#config = config
     this.#assignment = assignment
     this.limits.apply(config)
+    this.#outlier.apply(config.outlier)
     this.#reconcile()
   }
 
   close(): void {
+    this.#outlier.close()
     for (const state of this.#endpoints.values()) state.close()
     this.#endpoints.clear()
     this.#tables.clear()
@@ -128,15 +136,11 @@ export class ClusterState {
     return last
   }
 
-  report(state: EndpointState, connection: ClientConnection | undefined, ok: boolean): void {
+  report(state: EndpointState, connection: ClientConnection | undefined, outcome: Outcome): void {
+    const ok = outcome === true || (outcome !== false && outcome < 500)
     const answersFor = connection === undefined || state.transport.report(connection, ok)
-    const { outlier } = this.#config
-    if (!state.record(ok || !answersFor, outlier) || outlier === undefined) return
-    let ejected = 1
-    for (const other of this.#endpoints.values()) if (other.ejected) ejected++
-    if (100 * ejected > outlier.ejectionPercentMax * this.#endpoints.size) return
-    state.eject(outlier)
-    this.#tables.clear()
+    state.count(ok || !answersFor)
+    if (ok || answersFor) this.#outlier.record(state, outcome)
   }
 
   #tableOf(subset: Subset | undefined): BalanceTable {
@@ -202,9 +206,6 @@ export class ClusterState {
   }
 
   #createState(key: string, endpoint: Endpoint): EndpointState {
-    const changed = (): void => {
-      this.#tables.clear()
-    }
     const current = (): Endpoint => this.#endpoints.get(key)?.endpoint ?? endpoint
     const transport = this.#dependencies.createTransport({
       cluster: this.#config,
@@ -212,10 +213,10 @@ export class ClusterState {
       limits: this.limits,
       onUsable: () => {
         this.#endpoints.get(key)?.transportChanged()
-        changed()
+        this.#tables.clear()
       },
     })
-    return new EndpointState({ key, endpoint, transport, timers: this.#dependencies.timers, onRestored: changed })
+    return new EndpointState({ key, endpoint, transport, timers: this.#dependencies.timers })
   }
 }
 

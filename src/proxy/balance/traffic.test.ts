@@ -88,6 +88,33 @@ describe('panic', () => {
   })
 })
 
+describe('outlier detection', () => {
+  it.each([
+    { rule: { consecutive5xx: 3 }, status: 500, ejects: true },
+    { rule: { consecutiveErrors: 3 }, status: 503, ejects: true },
+    { rule: { consecutiveErrors: 3 }, status: 500, ejects: false },
+  ])('$rule with answers of $status: $ejects', async ({ rule, status, ejects }) => {
+    world = new World()
+    const caller = world.pod('east', 'storefront')
+    const pods = [world.pod('east', 'checkout'), world.pod('east', 'checkout')]
+    let bad = 0
+    for (const [index, pod] of pods.entries()) {
+      await world.app(pod.ip, (_request, response) => {
+        if (index === 0) bad++
+        response.writeHead(index === 0 ? status : 200).end()
+      })
+    }
+    const outlier = { consecutiveErrors: 0, baseEjectionMs: 30_000, ejectionPercentMax: 100, ...rule }
+    await configure(
+      caller,
+      pods.map((pod) => plainEndpoint(pod)),
+      { lb: 'round-robin', outlier },
+    )
+    for (let index = 0; index < 30; index++) await ask(caller, URL_OF_SERVICE)
+    expect(bad).toBe(ejects ? 3 : 15)
+  })
+})
+
 describe('circuit breakers', () => {
   /** A pod that answers when told to, and the sockets it saw. */
   async function held(

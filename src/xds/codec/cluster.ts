@@ -12,13 +12,9 @@ import {
   Cluster_TransportSocketMatchSchema as SocketMatchSchema,
   ClusterSchema,
 } from '#gen/envoy/config/cluster/v3/cluster_pb.js'
-import {
-  type OutlierDetection as OutlierMessage,
-  OutlierDetectionSchema,
-} from '#gen/envoy/config/cluster/v3/outlier_detection_pb.js'
 import { type TransportSocket, TransportSocketSchema } from '#gen/envoy/config/core/v3/base_pb.js'
 import { RawBufferSchema } from '#gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js'
-import type { Cluster, Endpoint, OutlierDetection, UpstreamTls } from '../../model/config.ts'
+import type { Cluster, Endpoint, UpstreamTls } from '../../model/config.ts'
 import { BALANCING_SHAPE, decodeBalancing, encodeBalancing } from './cluster-balancing.ts'
 import {
   CIRCUIT_BREAKERS_SHAPE,
@@ -28,6 +24,7 @@ import {
   encodeHttpOptions,
   type HttpOptions,
 } from './cluster-limits.ts'
+import { decodeOutlier, encodeOutlier, OUTLIER_SHAPE } from './cluster-outlier.ts'
 import { ADS_SHAPE, decodeDuration, encodeAds, encodeDuration, requireAds } from './common.ts'
 import { decodeEndpoints, encodeEndpoints, ENDPOINTS_SHAPE, TRANSPORT_KEY } from './endpoints.ts'
 import { present, refuse, require, type Shape, unpackShaped, within } from './shape.ts'
@@ -46,14 +43,7 @@ export const CLUSTER_SHAPE: Shape = {
   transport_socket_matches: { name: true, match: true, transport_socket: { name: true, typed_config: true } },
   typed_extension_protocol_options: true,
   circuit_breakers: CIRCUIT_BREAKERS_SHAPE,
-  outlier_detection: {
-    consecutive_gateway_failure: true,
-    enforcing_consecutive_gateway_failure: true,
-    enforcing_consecutive_5xx: true,
-    enforcing_success_rate: true,
-    base_ejection_time: true,
-    max_ejection_percent: true,
-  },
+  outlier_detection: OUTLIER_SHAPE,
 }
 
 /** In the order that the wire has them; a decoder accepts any. */
@@ -92,21 +82,6 @@ function encodeMatches(tls: UpstreamTls): SocketMatch[] {
 function rawBuffer(): TransportSocket {
   const value = anyPack(RawBufferSchema, create(RawBufferSchema))
   return create(TransportSocketSchema, { name: RAW_BUFFER_SOCKET, configType: { case: 'typedConfig', value } })
-}
-
-/**
- * Errors of the path (connect failures, resets, 502 to 504) eject; an application's own 500 does not. Envoy's defaults
- * for the other detectors are on, so they are switched off by name.
- */
-function encodeOutlier(outlier: OutlierDetection): OutlierMessage {
-  return create(OutlierDetectionSchema, {
-    consecutiveGatewayFailure: outlier.consecutiveErrors,
-    enforcingConsecutiveGatewayFailure: 100,
-    enforcingConsecutive5xx: 0,
-    enforcingSuccessRate: 0,
-    baseEjectionTime: encodeDuration(outlier.baseEjectionMs),
-    maxEjectionPercent: outlier.ejectionPercentMax,
-  })
 }
 
 export function decodeCluster(path: string, message: ClusterMessage): Cluster {
@@ -179,21 +154,4 @@ function decodeProtocol(path: string, message: ClusterMessage, tls: UpstreamTls 
   const isOffered = tls?.alpn.includes(ALPN_H2) ?? false
   require(path, options.isHttp2 === isOffered, 'HTTP/2 must be set exactly where ALPN offers h2')
   return options
-}
-
-function decodeOutlier(path: string, message: OutlierMessage): OutlierDetection {
-  const required = {
-    enforcing_consecutive_gateway_failure: message.enforcingConsecutiveGatewayFailure === 100,
-    enforcing_consecutive_5xx: message.enforcingConsecutive5xx === 0,
-    enforcing_success_rate: message.enforcingSuccessRate === 0,
-  }
-  for (const [field, holds] of Object.entries(required)) {
-    require(within(path, field), holds, `must be ${field === 'enforcing_consecutive_gateway_failure' ? 100 : 0}`)
-  }
-  return {
-    consecutiveErrors: present(within(path, 'consecutive_gateway_failure'), message.consecutiveGatewayFailure),
-    baseEjectionMs: decodeDuration(within(path, 'base_ejection_time'), message.baseEjectionTime),
-    // Envoy's default.
-    ejectionPercentMax: message.maxEjectionPercent ?? 10,
-  }
 }

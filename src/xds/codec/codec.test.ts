@@ -215,6 +215,40 @@ const connections = fc
     { requiredKeys: [] },
   )
   .filter((settings) => Object.keys(settings).length > 0)
+const share = fc.integer({ min: 1, max: 99 })
+const count = fc.integer({ min: 1, max: 100 })
+const outlier = fc
+  .record(
+    {
+      consecutiveErrors: fc.nat(100),
+      consecutive5xx: count,
+      consecutiveLocalOrigin: count,
+      share,
+      successRate: fc.record(
+        { hostsMin: count, volumeMin: count, stdevFactor: count, enforcing: share },
+        { requiredKeys: [] },
+      ),
+      failurePercentage: fc.record(
+        { threshold: fc.nat(100), hostsMin: count, volumeMin: count, enforcing: share },
+        { requiredKeys: ['enforcing'] },
+      ),
+      intervalMs: fc.integer({ min: 50, max: 100_000 }),
+      baseEjectionMs: fc.integer({ min: 1, max: 100_000 }),
+      ejectionMsMax: fc.integer({ min: 100_000, max: 900_000 }),
+      ejectionJitterMs: fc.nat(1_000),
+      ejectionPercentMax: fc.nat(100),
+      alwaysEjectOne: fc.constant(true as const),
+    },
+    { requiredKeys: ['consecutiveErrors', 'baseEjectionMs', 'ejectionPercentMax'] },
+  )
+  // A share stands only beside the detector it belongs to.
+  .map(({ share, ...rest }) => {
+    const enforcing = {
+      ...(share !== undefined && rest.consecutiveErrors > 0 && { errors: share }),
+      ...(share !== undefined && rest.consecutive5xx !== undefined && { fives: share }),
+    }
+    return Object.keys(enforcing).length === 0 ? rest : Object.assign({}, rest, { enforcing })
+  })
 const clusterBase = fc.record(
   {
     name: word,
@@ -232,11 +266,7 @@ const clusterBase = fc.record(
       alpn: fc.subarray(['h2', 'isthmus-tcp']),
       identities: fc.array(spiffe, { maxLength: 3 }),
     }),
-    outlier: fc.record({
-      consecutiveErrors: fc.integer({ min: 1, max: 100 }),
-      baseEjectionMs: fc.integer({ min: 1, max: 100_000 }),
-      ejectionPercentMax: fc.nat(100),
-    }),
+    outlier,
   },
   { requiredKeys: ['name', 'endpoints', 'connectTimeoutMs'] },
 )
