@@ -62,7 +62,9 @@ export class Namespaces implements PodNetwork {
     if (this.#attached.has(podIp)) await this.detach(podIp)
     const name = namespaceOf(podIp)
     const veth = vethOf(podIp)
+    // The pair by its own name too: a deleted namespace takes it along only when the kernel gets to it.
     this.#note(`netns ${name}`)
+    this.#note(`link ${veth}`)
     this.#attached.add(podIp)
     mkdirSync(`${ETC_NETNS}/${name}`, { recursive: true })
     const search = [`${namespace}.svc.${this.#domain}`, `svc.${this.#domain}`, this.#domain].join(' ')
@@ -93,8 +95,8 @@ export class Namespaces implements PodNetwork {
   async detach(podIp: string): Promise<void> {
     if (!this.#attached.delete(podIp)) return
     const name = namespaceOf(podIp)
-    // The pair goes with either end; the namespace itself may live on while a socket in it closes.
-    await ip([`link del ${vethOf(podIp)}`, `netns del ${name}`])
+    // What is not there, because an attempt to attach failed half-way, is no reason to leave the rest.
+    await ip([`link del ${vethOf(podIp)}`, `netns del ${name}`], ['-force']).catch(() => {})
     rmSync(`${ETC_NETNS}/${name}`, { recursive: true, force: true })
   }
 
