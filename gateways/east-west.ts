@@ -11,7 +11,7 @@ import type { EndpointState } from '../src/proxy/balance/endpoint.ts'
 import { splice } from '../src/proxy/h2/splice.ts'
 import { allows, type Peer } from '../src/proxy/identity.ts'
 import type { ProxyOptions, TunnelParts } from '../src/proxy/proxy.ts'
-import { type CompiledRoute, findRoute } from '../src/proxy/routes.ts'
+import { type CompiledRoute, findConnectRoute, findHost } from '../src/proxy/routes.ts'
 import type { CloseReason, RequestSink, ServerConnectionHandler, ServerStream } from '../src/proxy/stream.ts'
 import { WheelTimer } from '../src/proxy/timer-wheel.ts'
 import { LiveTunnels } from './live-tunnels.ts'
@@ -106,18 +106,19 @@ class TunnelStream implements RequestSink {
     if (!read.ok) return this.#refuse(read.refusal)
     this.#authority = read.request.authority
     const route = this.#allowedRoute()
-    if (route?.cluster === undefined) return this.#refuse(TUNNEL_REFUSALS.unknown)
+    const cluster = route?.targets[0]?.cluster
+    if (cluster === undefined) return this.#refuse(TUNNEL_REFUSALS.unknown)
     if (live.size >= TUNNELS_MAX) return this.#refuse(TUNNEL_REFUSALS.limit)
-    this.#cluster = route.cluster
-    return this.#attempt(read.request, route.cluster)
+    this.#cluster = cluster
+    return this.#attempt(read.request, cluster)
   }
 
   /** What is not exported to this caller does not exist for it. */
   #allowedRoute(): CompiledRoute | undefined {
     const filter = this.#options.chain()?.filter
     if (filter?.kind !== 'http' || filter.mode !== 'tunnel') return undefined
-    const host = filter.routes?.hosts.get(this.#authority)
-    const route = host === undefined ? undefined : findRoute(host, 'CONNECT', '')
+    const host = filter.routes === undefined ? undefined : findHost(filter.routes, this.#authority)
+    const route = host === undefined ? undefined : findConnectRoute(host)
     // Closed by default: a route without a rule admits no one through a gateway.
     return route?.allow !== undefined && allows(route.allow, this.#options.peer) ? route : undefined
   }

@@ -8,6 +8,7 @@ import {
   parseClusterFlag,
   type ClusterSpec,
 } from '../local/cluster/cluster-spec.ts'
+import { requireNamespaces } from '../local/cluster/namespaces.ts'
 import { clusterPaths, defaultStateDirectory, readSpec } from '../local/cluster/state-directory.ts'
 import { knownClusters, startClusters } from '../local/cluster/supervisor.ts'
 import { MeshError } from '../runtime/errors.ts'
@@ -20,7 +21,7 @@ export async function up(flags: UpFlags): Promise<void> {
     throw new MeshError('NOT_BUILT', `local clusters on ${process.platform} are not built: they need Linux`)
   }
   const stateDir = flags.state ?? defaultStateDirectory()
-  const clusters = await clusterSpecs(flags, stateDir)
+  const clusters = planned(await clusterSpecs(flags, stateDir), flags.plan)
   const local = await startClusters({
     stateDir,
     clusters,
@@ -34,6 +35,16 @@ export async function up(flags: UpFlags): Promise<void> {
   for (const { name, url } of local.clusters) writeLine(`${name.padEnd(12)} ${url}`)
   writeLine(`export KUBECONFIG=${local.kubeconfigPath}`)
   local.release()
+}
+
+/** Known clusters keep the plan they have, unless another is asked for: then the supervisor says why it cannot be. */
+function planned(specs: readonly ClusterSpec[], plan: UpFlags['plan']): readonly ClusterSpec[] {
+  if (plan === undefined) return specs
+  if (plan === 'namespaced') requireNamespaces()
+  return specs.map(({ name, cloud, region, zones }) => {
+    const spec = { name, cloud, region, zones }
+    return plan === 'namespaced' ? { ...spec, plan } : spec
+  })
 }
 
 async function clusterSpecs(flags: UpFlags, stateDir: string): Promise<readonly ClusterSpec[]> {

@@ -2,7 +2,7 @@
  * `isthmus local …`: clusters on this machine. The verbs stand here with their flags; what they do stands in
  * local-up.ts, local-down.ts, local-status.ts and local-fault.ts, loaded when they run.
  */
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 
 const STATE = [
   '--state <dir>',
@@ -24,6 +24,7 @@ function registerClusters(local: Command): void {
     .description('start clusters and wait until they are ready')
     .option('--config <file>', 'YAML file: clusters: [{name, cloud, region, zones}]')
     .option('--cluster <spec>', 'NAME=CLOUD/REGION or NAME=CLOUD/REGION:ZONE,ZONE; repeatable', collect, [] as string[])
+    .addOption(new Option('--plan <plan>', PLAN_HELP).choices(['plain', 'namespaced']))
     .option(...STATE)
     .addHelpText('after', UP_HELP)
     .action(async (flags: UpFlags) => (await import('./local-up.ts')).up(flags))
@@ -104,6 +105,7 @@ export interface StateFlags {
 export interface UpFlags extends StateFlags {
   readonly config?: string
   readonly cluster: readonly string[]
+  readonly plan?: 'plain' | 'namespaced'
 }
 
 export interface DownFlags extends StateFlags {
@@ -124,6 +126,9 @@ export interface KillPodsFlags extends ClusterFlag {
   readonly selector: string
   readonly hold?: boolean
 }
+
+const PLAN_HELP =
+  'plain: pods on 127 addresses, no rights needed (default). namespaced: a network namespace each, real ports, DNS, capture; needs root'
 
 const UP_HELP = `
 Without --config and --cluster: what the state directory knows, or else

@@ -1,6 +1,7 @@
 /** The command line: one file per verb, each loaded only when it runs. Talks to admin and Kubernetes APIs only. */
 import { Command, CommanderError } from 'commander'
 import { VERSION } from '../runtime/version.ts'
+import { registerCapture } from './capture.ts'
 import { registerDemo } from './demo.ts'
 import { registerInstall } from './install.ts'
 import { registerLocal } from './local.ts'
@@ -25,6 +26,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     registerPeers,
     registerStatus,
     registerProxyConfig,
+    registerCapture,
   ]) {
     register(program)
   }

@@ -1,9 +1,11 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
+  CAPTURE_CONTAINER,
   hasSidecar,
   identitiesOf,
   injectSidecar,
+  isCaptured,
   SIDECAR_CONTAINER,
   type Injectable,
   type InjectOptions,
@@ -139,5 +141,38 @@ describe('identitiesOf', () => {
       'spiffe://east.demo.mesh/ns/shop/sa/b',
       'spiffe://east.demo.mesh/ns/shop/sa/default',
     ])
+  })
+})
+
+describe('injectSidecar with capture', () => {
+  const captured = { ...options, capture: true }
+
+  it('writes the rules last before the applications start, and tells those nothing', () => {
+    const before = pod({}, { initContainers: [{ name: 'migrate', image: 'x' }] })
+    const injected = injectSidecar(before, captured)
+    expect(injected?.spec.initContainers?.map(({ name }) => name)).toEqual(['migrate', CAPTURE_CONTAINER])
+    expect(injected?.spec.containers[0]).toEqual(before.spec.containers[0])
+    expect(injected && isCaptured(injected)).toBe(true)
+    const [, init] = injected?.spec.initContainers ?? []
+    expect(init?.args?.slice(0, 2)).toEqual(['capture', 'apply'])
+    expect(init?.securityContext?.capabilities).toEqual({ add: ['NET_ADMIN', 'NET_RAW'], drop: ['ALL'] })
+  })
+
+  it('leaves alone what annotations exclude, one word each', () => {
+    const annotations = {
+      'isthmus.dev/capture-exclude-outbound-ports': '25 --ip-family=ipv6',
+      'isthmus.dev/capture-exclude-outbound-ranges': '10.0.0.0/8',
+    }
+    const args = injectSidecar(pod({ annotations }), captured)?.spec.initContainers?.[0]?.args ?? []
+    expect(args.slice(-2)).toEqual([
+      '--exclude-outbound-ports=25 --ip-family=ipv6',
+      '--exclude-outbound-ranges=10.0.0.0/8',
+    ])
+  })
+
+  it('lets a pod keep the explicit proxy', () => {
+    const injected = injectSidecar(pod({ annotations: { 'isthmus.dev/capture': 'false' } }), captured)
+    expect(injected).toEqual(injectSidecar(pod({ annotations: { 'isthmus.dev/capture': 'false' } }), options))
+    expect(injected && isCaptured(injected)).toBe(false)
   })
 })

@@ -4,6 +4,7 @@
  */
 import { formatSpiffeId } from '../model/identity.ts'
 import {
+  ANNOTATIONS,
   CA_AUDIENCE,
   DAEMON_ENVIRONMENT,
   LABELS,
@@ -36,14 +37,20 @@ export interface InjectOptions {
    * namespace (Kubernetes expands it from the variable set before).
    */
   readonly explicitProxyHost: string
+  /**
+   * The kernel leads the pod's connections through its sidecar, and applications need not know: an init container
+   * writes the rules. Not where pods share a network namespace.
+   */
+  readonly capture?: boolean
   readonly logLevel?: string
 }
 
 export const SIDECAR_CONTAINER = 'isthmus-proxy'
+export const CAPTURE_CONTAINER = 'isthmus-init'
 
 /** Istio's list: what keeps the cluster itself alive never depends on the mesh. */
 const NEVER_NAMESPACES = new Set([SYSTEM_NAMESPACE, 'kube-system', 'kube-public', 'kube-node-lease'])
-/** Istio's proxy user; capture rules will tell the proxy's own traffic by it. */
+/** Istio's proxy user; capture rules tell the proxy's own traffic by it. */
 const PROXY_USER = 1337
 /** The kubelet renews at 80 %; a stolen one ends within the hour. */
 const TOKEN_TTL_SECONDS = 3600
@@ -51,9 +58,13 @@ const TOKEN_TTL_SECONDS = 3600
 /** The pod with a sidecar, or undefined when none is wanted or one is there already. Never changes its argument. */
 export function injectSidecar<P extends Injectable>(pod: P, options: InjectOptions): P | undefined {
   if (!wantsSidecar(pod, options) || hasSidecar(pod)) return undefined
+  const captured = options.capture === true && pod.metadata?.annotations?.[ANNOTATIONS.capture] !== 'false'
+  const applications = captured ? pod.spec.containers : pod.spec.containers.map((each) => forApplication(each, options))
   const spec: PodSpec = {
     ...pod.spec,
-    containers: [...pod.spec.containers.map((container) => forApplication(container, options)), sidecar(options)],
+    // Last: the pod's own init containers run while there is no proxy yet.
+    ...(captured && { initContainers: [...(pod.spec.initContainers ?? []), captureContainer(pod, options)] }),
+    containers: [...applications, sidecar(options)],
     volumes: [...(pod.spec.volumes ?? []), ...VOLUMES],
   }
   return { ...pod, spec }
@@ -71,6 +82,11 @@ export function wantsSidecar(pod: Injectable, options: Pick<InjectOptions, 'name
 export function hasSidecar(pod: Injectable): boolean {
   const { containers, initContainers = [] } = pod.spec
   return [...containers, ...initContainers].some((container) => container.name === SIDECAR_CONTAINER)
+}
+
+/** Whether the kernel leads the pod's connections through its sidecar. */
+export function isCaptured({ spec }: Injectable): boolean {
+  return (spec.initContainers ?? []).some((container) => container.name === CAPTURE_CONTAINER)
 }
 
 /** The ServiceAccount a pod runs as; admission fills it in, templates may leave it out. */
@@ -108,6 +124,34 @@ function forApplication(container: Container, options: InjectOptions): Container
   return {
     ...container,
     env: [...before.filter(({ name }) => !has(name)), ...own, ...after.filter(({ name }) => !has(name))],
+  }
+}
+
+const EXCLUSIONS = [
+  ['--exclude-outbound-ports', ANNOTATIONS.captureExcludeOutboundPorts],
+  ['--exclude-inbound-ports', ANNOTATIONS.captureExcludeInboundPorts],
+  ['--exclude-outbound-ranges', ANNOTATIONS.captureExcludeOutboundRanges],
+] as const
+
+function captureContainer(pod: Injectable, options: InjectOptions): Container {
+  const annotations = pod.metadata?.annotations ?? {}
+  const exclusions = EXCLUSIONS.flatMap(([flag, annotation]) => {
+    const value = annotations[annotation]
+    // One word, so that no value can be a flag.
+    return value === undefined ? [] : [`${flag}=${value}`]
+  })
+  return {
+    name: CAPTURE_CONTAINER,
+    image: options.image,
+    args: ['capture', 'apply', `--proxy-uid=${PROXY_USER}`, `--proxy-gid=${PROXY_USER}`, ...exclusions],
+    resources: { requests: { cpu: '10m', memory: '64Mi' } },
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      capabilities: { add: ['NET_ADMIN', 'NET_RAW'], drop: ['ALL'] },
+      runAsGroup: 0,
+      runAsNonRoot: false,
+      runAsUser: 0,
+    },
   }
 }
 

@@ -3,7 +3,11 @@
  * Envoy v3 protos, and `proxy/` compiles. Shaped after Envoy's resources, so that the codec stays a mapping; every
  * field here has an effect in the proxy, and what is not here is refused by the codec (NACK), never ignored.
  */
-import type { Locality } from './locality.ts'
+import type { Cluster, LoadAssignment } from './cluster.ts'
+import type { PathPolicy, PrincipalRule, RouteTable } from './route.ts'
+
+export * from './cluster.ts'
+export * from './route.ts'
 
 export interface Listener {
   readonly name: string
@@ -11,12 +15,27 @@ export interface Listener {
   readonly port: number
   /** First match wins, most specific server name first; no match closes the connection with `unrecognized_name`. */
   readonly chains: readonly FilterChain[]
+  /** Connections come here redirected by the kernel; where they wanted to go chooses the chain. */
+  readonly capture?: Capture
 }
+
+export interface Capture {
+  readonly direction: 'outbound' | 'inbound'
+  /** How long the client may take to speak where the protocol is not declared; then it counts as not HTTP. */
+  readonly detectMs: number
+}
+
+/** Cluster of a TCP proxy on a captured listener: the connection's own destination. */
+export const PASSTHROUGH_CLUSTER = 'PassthroughCluster'
 
 export interface FilterChain {
   readonly name: string
   /** Exact lower-case server names; empty matches any. Needs TLS at the listener. */
   readonly serverNames: readonly string[]
+  /** Captured listeners only: original destinations of the chain; without addresses any at the port. Absent: the rest. */
+  readonly destinations?: { readonly addresses: readonly string[]; readonly port: number }
+  /** Captured listeners only: the chain is for what begins like HTTP. Absent: for anything, or for what does not. */
+  readonly protocol?: 'http'
   /** Absent: plaintext, or TLS passed through untouched when `filter` is `tcp`. */
   readonly tls?: DownstreamTls
   /** Who may use the chain at all, judged by the client's certificate. Absent: anyone the TLS context admits. */
@@ -37,122 +56,14 @@ export interface HttpFilterChain {
   /** `forward`: absolute-form requests of local apps. `inbound`: to the local app. `tunnel`: CONNECT streams are spliced. */
   readonly mode: 'forward' | 'inbound' | 'tunnel'
   readonly routes: { readonly rds: string } | RouteTable
+  /** Absent: DEFAULT_PATHS. */
+  readonly paths?: PathPolicy
 }
 
 export interface TcpProxy {
   readonly kind: 'tcp'
   readonly statPrefix: string
   readonly cluster: string
-}
-
-/** An empty list admits no one. */
-export interface PrincipalRule {
-  /** Trust domains of which any workload is admitted. */
-  readonly trustDomains: readonly string[]
-  /** Exact SPIFFE ids. */
-  readonly ids: readonly string[]
-}
-
-export interface RouteTable {
-  readonly name: string
-  readonly hosts: readonly VirtualHost[]
-}
-
-export interface VirtualHost {
-  readonly name: string
-  /** Lower-case `host` or `host:port`, exact; `*` for the rest. */
-  readonly domains: readonly string[]
-  readonly routes: readonly Route[]
-}
-
-export interface Route {
-  /** `connect` matches CONNECT requests only; a prefix matches every other method. */
-  readonly match: { readonly kind: 'prefix'; readonly prefix: string } | { readonly kind: 'connect' }
-  readonly cluster: string
-  /** 0: no limit. */
-  readonly timeoutMs: number
-  readonly retry?: RetryPolicy
-  /** Judged by the caller's certificate; a refusal of a `connect` route answers 404, so that nothing is disclosed. */
-  readonly allow?: PrincipalRule
-}
-
-export interface RetryPolicy {
-  readonly on: readonly ('connect-failure' | 'refused-stream' | 'reset-before-request' | 'gateway-error')[]
-  readonly retriesMax: number
-}
-
-export interface Cluster {
-  readonly name: string
-  /** Inline endpoints, or `eds`: a LoadAssignment of the same name. */
-  readonly endpoints: 'eds' | LoadAssignment
-  readonly lb: 'least-request'
-  readonly connectTimeoutMs: number
-  /** Envoy's transport socket matches: an endpoint's `transport` picks one. */
-  readonly tls?: UpstreamTls
-  readonly outlier?: OutlierDetection
-}
-
-export interface UpstreamTls {
-  readonly certificate: string
-  readonly validation: string
-  readonly sni: string
-  readonly alpn: readonly string[]
-  /** Exact SPIFFE ids the service's own cluster published; tunnels carry their own list. */
-  readonly identities: readonly string[]
-}
-
-export interface OutlierDetection {
-  readonly consecutiveErrors: number
-  readonly baseEjectionMs: number
-  readonly ejectionPercentMax: number
-}
-
-export interface LoadAssignment {
-  readonly cluster: string
-  readonly localities: readonly LocalityEndpoints[]
-}
-
-export interface LocalityEndpoints {
-  readonly locality: Locality
-  /** 0 is tried first; spill follows Envoy's overprovisioning of 1.4. */
-  readonly priority: number
-  readonly weight: number
-  readonly endpoints: readonly Endpoint[]
-}
-
-export interface Endpoint {
-  readonly address: string
-  readonly port: number
-  readonly health: 'healthy' | 'unhealthy' | 'draining'
-  readonly weight: number
-  /** `mtls`: direct to the pod's 15008. `tunnel`: nested through a gateway. `plain`: no sidecar there. */
-  readonly transport: 'mtls' | 'tunnel' | 'plain'
-  readonly workload: WorkloadFacts
-  /** Opaque id for `isthmus-endpoint` and `isthmus-avoid`; set where a gateway picks. */
-  readonly id?: string
-  readonly tunnel?: Tunnel
-}
-
-export interface WorkloadFacts {
-  readonly cluster: string
-  readonly namespace: string
-  readonly workload: string
-}
-
-export interface Tunnel {
-  /** CONNECT `:authority`, and the server name's service part. */
-  readonly authority: string
-  readonly cluster: string
-  readonly trustDomain: string
-  /** Server name of the gateway (outer handshake). */
-  readonly gatewaySni: string
-  /** The one identity the gateway may have. */
-  readonly gatewayIdentity: string
-  /** Inner handshake: server name and the identities the exporting cluster published. */
-  readonly innerSni: string
-  readonly identities: readonly string[]
-  /** Ready endpoints behind the gateway: the caller keeps at most this many tunnels. */
-  readonly endpoints: number
 }
 
 /** SDS: trust anchors. Certificates and keys never travel; a proxy makes its own and knows it as `default`. */

@@ -54,6 +54,11 @@ export const ANNOTATIONS = {
   exportTo: 'isthmus.dev/export-to',
   /** On a Service: "false" keeps the local name from spilling to peers. */
   localFailover: 'isthmus.dev/local-failover',
+  /** On pods: `false` keeps the explicit proxy where pods are captured. */
+  capture: 'isthmus.dev/capture',
+  captureExcludeOutboundPorts: 'isthmus.dev/capture-exclude-outbound-ports',
+  captureExcludeInboundPorts: 'isthmus.dev/capture-exclude-inbound-ports',
+  captureExcludeOutboundRanges: 'isthmus.dev/capture-exclude-outbound-ranges',
   /** On the gateway's Service, when the load balancer's address is not the reachable one. */
   gatewayAddress: 'isthmus.dev/gateway-address',
 } as const

@@ -98,6 +98,10 @@ function endpointsOf(cluster: ClusterState): readonly EndpointPage[] {
 
 function exposition(options: AdminOptions): string {
   const { proxy } = options
+  const captured = [...proxy.acceptor.captured.served].map(([key, count]) => {
+    const [direction = '', as = ''] = key.split('|')
+    return `isthmus_captured_connections_total{${formatLabels({ direction, as })}} ${count}`
+  })
   const refused = [...proxy.acceptor.refused].map(
     ([reason, count]) => `isthmus_connections_refused_total{${formatLabels({ reason })}} ${count}`,
   )
@@ -112,6 +116,7 @@ function exposition(options: AdminOptions): string {
     ...family('isthmus_connections', 'gauge', 'Downstream connections open.', [
       `isthmus_connections ${proxy.activeConnections}`,
     ]),
+    ...family('isthmus_captured_connections_total', 'counter', 'Captured connections, by what they spoke.', captured),
     ...family('isthmus_connections_refused_total', 'counter', 'Connections refused, by reason.', refused),
     ...family('isthmus_gateway_link_up', 'gauge', 'Whether a gateway of a peer answers.', links),
     ...family('isthmus_config_version', 'gauge', 'Configurations taken since the start.', [

@@ -3,20 +3,31 @@
  * outlive configurations. What this proxy cannot run is returned as rejections that name the resource and the field.
  */
 import {
+  type Capture,
+  DEFAULT_PATHS,
   type FilterChain,
   type HttpFilterChain,
   type Listener,
   OWN_CERTIFICATE,
+  type PathPolicy,
   type PrincipalRule,
   type ProxyConfig,
   type Rejection,
   type RouteTable,
   TRUST_BUNDLE,
 } from '../model/config.ts'
+import { captureFault, type CapturedChains, capturedChains } from './capture/chains.ts'
 import type { ClusterState } from './balance/cluster.ts'
 import { type CompiledRoutes, compileRoutes } from './routes.ts'
 
 export type HttpMode = HttpFilterChain['mode']
+
+export interface CompiledHttp {
+  readonly kind: 'http'
+  readonly mode: HttpMode
+  readonly paths: PathPolicy
+  readonly routes: CompiledRoutes | undefined
+}
 
 export interface CompiledChain {
   readonly name: string
@@ -24,7 +35,7 @@ export interface CompiledChain {
   readonly tls: { readonly alpn: readonly string[] } | undefined
   readonly allow: PrincipalRule | undefined
   readonly filter:
-    | { readonly kind: 'http'; readonly mode: HttpMode; readonly routes: CompiledRoutes | undefined }
+    | CompiledHttp
     | { readonly kind: 'tcp'; readonly clusterName: string; readonly cluster: ClusterState | undefined }
 }
 
@@ -36,6 +47,11 @@ export interface CompiledListener {
   readonly peeks: boolean
   readonly byName: ReadonlyMap<string, CompiledChain>
   readonly rest: CompiledChain | undefined
+  readonly capture: CompiledCapture | undefined
+}
+
+export interface CompiledCapture extends Capture {
+  readonly chains: CapturedChains
 }
 
 export interface CompileInput {
@@ -71,6 +87,8 @@ export function compile(input: CompileInput): CompileResult {
 }
 
 function findFault(listener: Listener, input: CompileInput): Pick<Rejection, 'path' | 'message'> | undefined {
+  const captured = captureFault(listener)
+  if (captured !== undefined) return captured
   for (const [index, chain] of listener.chains.entries()) {
     const message = chainFault(chain, input)
     if (message !== undefined) return { path: `filter_chains[${index}]`, message }
@@ -101,14 +119,18 @@ function compileListener(
   compiledOf: (table: RouteTable) => CompiledRoutes,
 ): CompiledListener {
   const byName = new Map<string, CompiledChain>()
+  const pairs: [FilterChain, CompiledChain][] = []
   let rest: CompiledChain | undefined
   for (const chain of listener.chains) {
     const compiled = compileChain(chain, input, compiledOf)
+    pairs.push([chain, compiled])
     for (const name of chain.serverNames) byName.set(name, compiled)
     if (chain.serverNames.length === 0) rest ??= compiled
   }
   const peeks = byName.size > 0 || rest?.tls !== undefined
-  return { name: listener.name, address: listener.address, port: listener.port, peeks, byName, rest }
+  const { name, address, port } = listener
+  const capture = listener.capture === undefined ? undefined : { ...listener.capture, chains: capturedChains(pairs) }
+  return { name, address, port, peeks, byName, rest, capture }
 }
 
 function compileChain(
@@ -128,5 +150,5 @@ function compileChain(
   }
   const table = 'rds' in filter.routes ? input.config.routes.get(filter.routes.rds) : filter.routes
   const routes = table === undefined ? undefined : compiledOf(table)
-  return { ...common, filter: { kind: 'http', mode: filter.mode, routes } }
+  return { ...common, filter: { kind: 'http', mode: filter.mode, paths: filter.paths ?? DEFAULT_PATHS, routes } }
 }

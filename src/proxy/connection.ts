@@ -7,6 +7,8 @@ import type { Socket } from 'node:net'
 import type { SecureContextOptions, TLSSocket } from 'node:tls'
 import { hostOf, parseInnerSni } from '../model/sni.ts'
 import type { Log } from '../runtime/log.ts'
+import { CaptureAcceptor, type CapturedHttp } from './capture/captured.ts'
+import type { OriginalDestination } from './capture/destination.ts'
 import { ALERT_UNRECOGNIZED_NAME } from './client-hello.ts'
 import type { CompiledChain, CompiledListener } from './compile.ts'
 import type { ExchangeServices } from './exchange-context.ts'
@@ -46,6 +48,8 @@ export interface AcceptorOptions {
   /** End of our own certificate, wall clock. */
   readonly ownNotAfterMs: () => number
   readonly localAddress: string | undefined
+  /** Reads where captured connections wanted to go; loaded by the first of them. */
+  readonly originalDestination: () => Promise<OriginalDestination>
 }
 
 export class Acceptor {
@@ -54,6 +58,7 @@ export class Acceptor {
   readonly refused = new Map<string, number>()
   readonly #options: AcceptorOptions
   readonly #terminators: TlsTerminators
+  readonly captured: CaptureAcceptor
 
   constructor(options: AcceptorOptions) {
     this.#options = options
@@ -61,6 +66,18 @@ export class Acceptor {
     this.#terminators = new TlsTerminators({
       secured: (socket, listener) => this.#secured(socket, listener),
       refused: (reason) => this.#count('handshake', reason),
+    })
+    const { timers, services, log, localAddress } = options
+    this.captured = new CaptureAcceptor({
+      timers,
+      recorder: services.recorder,
+      log,
+      localAddress,
+      now: () => services.now(),
+      load: options.originalDestination,
+      serveHttp: (socket, { speaks, chain }) => this.#servePlain(socket, speaks, chain),
+      present: (name) => this.#listener(name),
+      count: (reason, detail) => this.#count(reason, detail),
     })
   }
 
@@ -74,7 +91,8 @@ export class Acceptor {
       this.#count(listener === undefined ? 'no-listener' : 'limit', listenerName)
       return void socket.destroy()
     }
-    if (!listener.peeks) return this.#servePlain(socket, listener)
+    if (listener.capture !== undefined) return this.captured.accept(socket, listener)
+    if (!listener.peeks) return this.#servePlain(socket, 'http1', () => this.#listener(listenerName)?.rest)
     return peekClientHello(socket, this.#options.timers, {
       peeked: (hello) => this.#peeked(socket, listener, hello),
       refused: (reason) => this.#count('client-hello', reason),
@@ -153,29 +171,36 @@ export class Acceptor {
     forget = this.live.add({ peer, connection, chain: present }, endsAt - this.#options.services.now())
   }
 
-  #servePlain(socket: Socket, listener: CompiledListener): void {
-    const { rest } = listener
-    if (rest?.filter.kind !== 'http' || rest.filter.mode === 'tunnel') {
-      this.#count('mode', listener.name)
+  /** No certificate: an application of this pod, or anyone at all where inbound plaintext is captured. */
+  #servePlain(socket: Socket, speaks: CapturedHttp, present: () => CompiledChain | undefined): void {
+    const chain = present()
+    if (chain?.filter.kind !== 'http' || chain.filter.mode === 'tunnel') {
+      this.#count('mode', chain?.name ?? '')
       return void socket.destroy()
     }
+    const { mode } = chain.filter
     let forget = (): void => {}
     const handler = this.#httpConnection({
-      mode: rest.filter.mode,
+      mode,
       peer: undefined,
-      service: '',
-      chain: () => this.#listener(listener.name)?.rest,
+      // Captured inbound chains are named after their service: a stranger's Host is no label.
+      service: mode === 'inbound' ? chain.name : '',
+      chain: present,
       onClose: (reason, detail) => {
         forget()
-        this.#closed('an application of this pod', reason, detail)
+        this.#closed(mode === 'inbound' ? 'a client without mTLS' : 'an application of this pod', reason, detail)
       },
     })
     const { timers } = this.#options
-    const connection: ServerConnection = new H1ServerConnection(socket, handler, {
-      limits: H1_LIMITS,
-      timers,
-      scheme: 'http',
-    })
+    const connection: ServerConnection =
+      speaks === 'http1'
+        ? new H1ServerConnection(socket, handler, { limits: H1_LIMITS, timers, scheme: 'http' })
+        : new H2ServerConnection(socket, handler, {
+            limits: H2_LIMITS,
+            budgets: H2_BUDGETS,
+            timers,
+            extendedConnect: false,
+          })
     forget = this.live.addPlain(connection)
   }
 
@@ -193,9 +218,9 @@ export class Acceptor {
       service: to.service,
       own,
       services,
-      routes: () => {
+      http: () => {
         const filter = to.chain()?.filter
-        return filter?.kind === 'http' ? filter.routes : undefined
+        return filter?.kind === 'http' ? filter : undefined
       },
       onRefused: (status, detail) => this.#count(`http-${status}`, detail),
       onClose: to.onClose,

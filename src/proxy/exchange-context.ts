@@ -2,10 +2,12 @@
  * What an exchange is given: the connection it came over and the services of the process. Interfaces and small pure
  * helpers; state.ts and http-connection.ts make the objects.
  */
+import type { Random } from '../runtime/random.ts'
 import type { EndpointState } from './balance/endpoint.ts'
+import type { CompiledHttp } from './compile.ts'
 import type { Peer } from './identity.ts'
 import type { Party, Recorder } from './record.ts'
-import type { CompiledRoutes, RetryRule } from './routes.ts'
+import type { RetryRule } from './retry.ts'
 import type { ClientConnection } from './stream.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 import type { Dialed } from './upstream/transport.ts'
@@ -16,8 +18,8 @@ export interface DownstreamConnection {
   readonly peer: Peer | undefined
   /** Host of the service the connection's server name stands for; empty where each request names its own. */
   readonly service: string
-  /** The table of the present snapshot: an exchange asks once and keeps what it got. */
-  routes(): CompiledRoutes | undefined
+  /** Settings and table of the present snapshot: an exchange asks once and keeps what it got. */
+  http(): CompiledHttp | undefined
   /** For routes that bring no rule of their own. */
   readonly retry: RetryRule | undefined
   source(): Party
@@ -36,6 +38,7 @@ export interface MeshDirectory {
 
 export interface ExchangeServices {
   readonly timers: TimerWheel
+  readonly random: Random
   readonly recorder: Recorder
   readonly mesh: MeshDirectory
   /** Wall clock, for the log. */
@@ -72,12 +75,3 @@ export function targetOf(state: EndpointState | undefined, dialed: Dialed | unde
     party: { cluster, namespace, workload, version: '', principal: dialed?.peer?.uri ?? '' },
   }
 }
-
-/** Answers of a peer's proxy that say: the application has not seen the request. */
-export const SAFE_REMOTE_ERRORS: ReadonlySet<string> = new Set([
-  'CLUSTER_UNKNOWN',
-  'ROUTE_UNKNOWN',
-  'UPSTREAM_CONNECT',
-  'UPSTREAM_NONE',
-  'UPSTREAM_OVERFLOW',
-])

@@ -2,19 +2,21 @@
  * One request from its head to its record: the only place that decides about it. Steps are leaves in other files, in
  * the order a request meets them: admit, filter, pick, connect, send, retry, answer, record.
  */
+import { admit, isRoute } from './admission.ts'
 import type { EndpointState } from './balance/endpoint.ts'
 import type { ClusterState } from './balance/cluster.ts'
-import { type DownstreamConnection, type ExchangeServices, SAFE_REMOTE_ERRORS, targetOf } from './exchange-context.ts'
-import { filterRequest, filterResponse } from './filters/chain.ts'
-import { isForbiddenTarget } from './forbidden.ts'
+import { type DeadlineKind, type DeadlineOwner, Deadlines } from './deadlines.ts'
+import { type DownstreamConnection, type ExchangeServices, targetOf } from './exchange-context.ts'
+import { filterResponse } from './filters/chain.ts'
+import { changeHeaders, type ValueContext } from './filters/header-steps.ts'
 import { allows } from './identity.ts'
-import { localReply, type Refusal, REFUSALS } from './local-reply.ts'
+import { type LocalAnswer, localReply, type Refusal, REFUSALS } from './local-reply.ts'
 import { type HeaderList, headerOf, type RequestHead, type ResponseHead, setHeader } from './message.ts'
 import { PEER_HEADER } from './peer-facts.ts'
 import type { ResponseFlag } from './record.ts'
-import { type CompiledRoute, findHost, findRoute } from './routes.ts'
+import { type CompiledRoute, pickTarget, type RouteTarget } from './routes.ts'
+import { backOffMs, mayRetryAnswer, mayRetryReset, type RetryRule } from './retry.ts'
 import type { ClientConnection, ClientStream, RequestSink, ResetReason, ResponseSink, ServerStream } from './stream.ts'
-import { WheelTimer } from './timer-wheel.ts'
 import type { ConnectFailure, Waiter } from './upstream/transport.ts'
 
 /** A body longer than this is sent once only. */
@@ -22,17 +24,21 @@ const REPLAY_BYTES_MAX = 64 * 1024
 /** Silence is noticed after a second; requests that wait longer look now and then whether that is why. */
 const WATCH_AFTER_MS = 1_000
 const WATCH_EVERY_MS = 250
-const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']) // RFC 9110 9.2.2
 const NO_TRAILERS: HeaderList = []
 
-export class Exchange implements RequestSink, ResponseSink, Waiter {
+export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwner {
   readonly #stream: ServerStream
   readonly #downstream: DownstreamConnection
   readonly #services: ExchangeServices
   readonly #startedAt: number
-  readonly #timeout: WheelTimer
-  readonly #watch: WheelTimer
+  readonly #deadlines: Deadlines
+  /** When a byte last moved, by the coarse clock. */
+  #activeAt = 0
   #route: CompiledRoute | undefined = undefined
+  #target: RouteTarget | undefined = undefined
+  /** As the client asked, in normal form: rewrites come later. */
+  readonly #authority: string
+  #path: string
   #cluster: ClusterState | undefined = undefined
   #service = ''
   // The attempt under way.
@@ -41,6 +47,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
   #upstream: ClientStream | undefined = undefined
   #tried: EndpointState[] = []
   #attempts = 0
+  #retried = false
   /** The destination as last known; it outlives the attempt, for the record. */
   #destination = targetOf(undefined, undefined)
   // The request's body, kept while it may be sent again; undefined once it may not.
@@ -59,49 +66,60 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
     this.#stream = stream
     this.#downstream = downstream
     this.#services = services
+    this.#authority = stream.head.authority
+    this.#path = stream.head.path
+    this.#service = downstream.service === '' ? this.#authority : downstream.service
     this.#startedAt = services.timers.now()
     this.#requestEnded = stream.headOnly
-    this.#timeout = new WheelTimer(() => this.#timedOut())
-    this.#watch = new WheelTimer(() => this.#lookAtConnection())
+    this.#deadlines = new Deadlines(services.timers, this)
     stream.sink = this
   }
 
   /** To be called once, inside the codec's `onRequest`. */
   start(): void {
-    const refusal = this.#admit(this.#stream.head)
-    if (refusal !== undefined) return this.#reply(refusal, '')
-    const { mode, peer } = this.#downstream
-    filterRequest(this.#stream.head, { mode, peer, ownUri: this.#services.ownUri() })
-    const timeoutMs = this.#route?.timeoutMs ?? 0
-    if (timeoutMs > 0) this.#services.timers.schedule(this.#timeout, timeoutMs)
+    const { head } = this.#stream
+    const admitted = admit(head, this.#downstream, this.#services)
+    this.#path = head.path
+    const refusal = isRoute(admitted) ? this.#enter(admitted, head) : admitted
+    if (refusal !== undefined) return 'kind' in refusal ? this.#answer(refusal) : this.#reply(refusal, '')
+    const { requestHeaders } = this.#target ?? {}
+    if (requestHeaders !== undefined) changeHeaders(head.headers, requestHeaders, this.#valueContext())
+    this.#route?.rewrite?.(head)
+    this.#startDeadlines()
     // Body bytes wait with the client until there is somewhere to send them; so does `100 Continue`.
     if (!this.#stream.headOnly) this.#stream.pause()
     this.#attempt()
   }
 
-  /** Undefined: go on, `#route` and `#cluster` are set. */
-  #admit(head: RequestHead): Refusal | undefined {
-    const { mode, service } = this.#downstream
-    this.#service = service === '' ? head.authority : service
-    if (head.method === 'CONNECT') return REFUSALS.connect
-    if (head.protocol !== '') return REFUSALS.upgrade
-    if (mode === 'forward' && isForbiddenTarget(head.authority)) return REFUSALS.forbidden
-    const routes = this.#downstream.routes()
-    const host = routes === undefined ? undefined : findHost(routes, head.authority)
-    if (host === undefined) return mode === 'forward' ? REFUSALS.host : REFUSALS.route
-    const route = findRoute(host, head.method, head.path)
-    return route === undefined ? REFUSALS.route : this.#enter(route)
+  /** The whole answer is timed from the complete request: an upload may take as long as it moves. */
+  #startDeadlines(): void {
+    const { timeoutMs = 0, idleTimeoutMs = 0, durationMaxMs = 0 } = this.#route ?? {}
+    if (this.#requestEnded) this.#deadlines.start('timeout', timeoutMs)
+    this.#deadlines.start('duration', durationMaxMs)
+    this.#activeAt = this.#services.timers.coarseNow
+    // A request that is timed anyway, and earlier, needs no second clock.
+    const covered = this.#requestEnded && timeoutMs > 0 && timeoutMs <= idleTimeoutMs
+    if (!covered) this.#deadlines.start('idle', idleTimeoutMs)
   }
 
-  #enter(route: CompiledRoute): Refusal | undefined {
+  /** Undefined: go on, `#cluster` is set. */
+  #enter(route: CompiledRoute, head: RequestHead): Refusal | LocalAnswer | undefined {
     const { peer, service } = this.#downstream
-    if (service === '') this.#service = serviceOf(route.clusterName, this.#service)
-    if (route.allow !== undefined && (peer === undefined || !allows(route.allow, peer))) return REFUSALS.denied
     this.#route = route
-    if (route.cluster === undefined) return REFUSALS.cluster
-    if (!route.cluster.enter()) return REFUSALS.overflow
-    this.#cluster = route.cluster
+    this.#target = pickTarget(route, this.#services.random)
+    if (service === '') this.#service = serviceOf(this.#target?.clusterName ?? '', this.#service)
+    if (route.allow !== undefined && (peer === undefined || !allows(route.allow, peer))) return REFUSALS.denied
+    if (route.answer !== undefined) return route.answer(head)
+    const cluster = this.#target?.cluster
+    if (cluster === undefined) return REFUSALS.cluster
+    cluster.enter()
+    this.#cluster = cluster
     return undefined
+  }
+
+  #valueContext(): ValueContext {
+    const { head, version } = this.#stream
+    return { headers: head.headers, protocol: version, peerUri: this.#downstream.peer?.uri ?? '' }
   }
 
   // Upstream: pick, connect, send
@@ -114,6 +132,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
     this.#tried.push(endpoint)
     endpoint.active++
     this.#destination = targetOf(endpoint, undefined)
+    if (this.#requestEnded) this.#deadlines.start('try', this.#retryRule()?.perTryTimeoutMs ?? 0)
     endpoint.transport.acquire(this)
   }
 
@@ -126,7 +145,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
     const end = this.#requestEnded && replay.length === 0 && this.#trailers.length === 0
     const upstream = connection.request(this.#headFor(connection), end, this)
     this.#upstream = upstream
-    if (this.#destination.mutualTls) this.#services.timers.schedule(this.#watch, WATCH_AFTER_MS)
+    if (this.#destination.mutualTls) this.#deadlines.start('watch', WATCH_AFTER_MS)
     if (end) return
     for (const chunk of replay) upstream.write(chunk)
     if (this.#requestEnded) upstream.end(this.#trailers)
@@ -160,18 +179,25 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
    * however much it is.
    */
   #reserveRetry(last: 'nowhere' | 'lost' | 'answered'): boolean {
-    const retriesMax = this.#retryRule()?.retriesMax ?? 0
-    if (this.#replay === undefined || this.#attempts > retriesMax) return false
+    const rule = this.#retryRule()
+    if (rule === undefined || this.#replay === undefined || this.#attempts > rule.retriesMax) return false
+    if (rule.requests?.some((test) => test(this.#stream.head)) === false) return false
     if (last === 'nowhere' || (last === 'lost' && this.#attempts === 1)) return true
-    return this.#cluster?.mayRetry() === true
+    if (this.#cluster?.mayRetry(this.#retried) !== true) return false
+    this.#retried = true
+    return true
   }
 
   #tryAgain(): void {
     if (!this.#requestEnded) this.#stream.pause()
-    this.#attempt()
+    const rule = this.#retryRule()
+    const waitMs = rule === undefined ? 0 : backOffMs(rule, this.#attempts, this.#services.random)
+    if (waitMs >= 1) this.#deadlines.start('wait', waitMs)
+    else this.#attempt()
   }
 
-  #retryRule(): CompiledRoute['retry'] {
+  /** Undefined: this request is sent once, whatever becomes of it. */
+  #retryRule(): RetryRule | undefined {
     return this.#route?.retry ?? this.#downstream.retry
   }
 
@@ -183,7 +209,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
     const connection = this.#connection
     if (this.#finished || this.#responded || connection === undefined) return
     if (this.#endpoint?.transport.suspects(connection) !== true) {
-      return this.#services.timers.schedule(this.#watch, WATCH_EVERY_MS)
+      return this.#deadlines.start('watch', WATCH_EVERY_MS)
     }
     if (!this.#mayRetryReset('lost') || !this.#reserveRetry('lost')) return
     const upstream = this.#upstream
@@ -199,6 +225,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
     if (endpoint === undefined) return
     endpoint.active--
     if (outcome !== 'unjudged') this.#cluster?.report(endpoint, this.#connection, outcome === 'ok')
+    this.#deadlines.cancel('try')
     this.#endpoint = undefined
     this.#connection = undefined
     this.#upstream = undefined
@@ -208,6 +235,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
 
   onRequestData(chunk: Buffer): void {
     if (this.#finished) return
+    this.#activeAt = this.#services.timers.coarseNow
     if (this.#replay !== undefined) this.#remember(chunk)
     if (this.#upstream !== undefined && !this.#upstream.write(chunk)) this.#stream.pause()
   }
@@ -223,6 +251,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
     if (this.#finished) return
     this.#requestEnded = true
     this.#trailers = trailers
+    this.#deadlines.start('timeout', this.#route?.timeoutMs ?? 0)
+    if (this.#endpoint !== undefined) this.#deadlines.start('try', this.#retryRule()?.perTryTimeoutMs ?? 0)
     this.#upstream?.end(trailers)
   }
 
@@ -248,7 +278,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
     if (this.#finished || this.#endpoint === undefined) return
     const fromMesh = this.#destination.mutualTls
     const remoteError = fromMesh ? headerOf(head.headers, 'isthmus-error') : undefined
-    if (this.#retryResponse(head.status, remoteError, end)) return
+    this.#activeAt = this.#services.timers.coarseNow
+    if (this.#retryResponse(head, remoteError, end)) return
     if (fromMesh && this.#connection !== undefined) {
       const facts = headerOf(head.headers, PEER_HEADER)
       this.#destination = this.#services.mesh.learn(this.#connection, this.#destination, facts)
@@ -258,35 +289,35 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
     this.#status = head.status
     if (remoteError !== undefined) this.#detail = `${this.#destination.address} answered ${remoteError}`
     filterResponse(head, fromMesh)
+    this.#changeResponse(head)
     const facts = this.#downstream.introduceSelf()
     if (facts !== undefined) setHeader(head.headers, PEER_HEADER, facts)
     this.#stream.respond(head, end)
     if (end) this.#complete()
   }
 
+  #changeResponse(head: ResponseHead): void {
+    const { responseHeaders } = this.#target ?? {}
+    if (responseHeaders !== undefined) changeHeaders(head.headers, responseHeaders, this.#valueContext())
+  }
+
   /** True: another attempt is under way, and this answer is dropped. */
-  #retryResponse(status: number, remoteError: string | undefined, end: boolean): boolean {
-    if (status < 500 || !this.#mayRetryAnswer(status, remoteError)) return false
-    if (!this.#reserveRetry('answered')) return false
+  #retryResponse({ status, headers }: ResponseHead, remoteError: string | undefined, end: boolean): boolean {
+    const rule = this.#retryRule()
+    if (rule === undefined || (status < 300 && rule.answers.length === 0)) return false
+    const { method } = this.#stream.head
+    if (!mayRetryAnswer(rule, { status, headers, remoteError, method }) || !this.#reserveRetry('answered')) return false
     const upstream = this.#upstream
-    this.#endAttempt('error')
+    this.#endAttempt(status >= 500 ? 'error' : 'ok')
     if (!end) upstream?.reset('cancel')
     this.#tryAgain()
     return true
   }
 
-  /** A peer's proxy says what became of the request; of an application's own 5xx only idempotent ones go again. */
-  #mayRetryAnswer(status: number, remoteError: string | undefined): boolean {
-    const rule = this.#retryRule()
-    if (rule === undefined) return false
-    if (remoteError !== undefined && SAFE_REMOTE_ERRORS.has(remoteError)) return rule.connectFailure
-    if (!IDEMPOTENT.has(this.#stream.head.method)) return false
-    if (remoteError === 'UPSTREAM_LOST') return rule.reset
-    return rule.gatewayError && status >= 502 && status <= 504
-  }
-
   onResponseData(chunk: Buffer): void {
-    if (!this.#finished && !this.#stream.write(chunk)) this.#upstream?.pause()
+    if (this.#finished) return
+    this.#activeAt = this.#services.timers.coarseNow
+    if (!this.#stream.write(chunk)) this.#upstream?.pause()
   }
 
   onResponseEnd(trailers: HeaderList): void {
@@ -312,16 +343,60 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
     this.#reply(reason === 'protocol' || reason === 'limit' ? REFUSALS.protocol : REFUSALS.lost, this.#detail)
   }
 
-  /** Without an answer nobody knows whether the endpoint acted, except where it said that it did not. */
   #mayRetryReset(reason: ResetReason): boolean {
     const rule = this.#retryRule()
-    if (rule === undefined) return false
-    if (reason === 'refused') return rule.refusedStream || rule.reset
-    const dead = reason === 'lost' || reason === 'timeout' || reason === 'reset' || reason === 'local'
-    return rule.reset && dead && IDEMPOTENT.has(this.#stream.head.method)
+    return rule !== undefined && mayRetryReset(rule, reason, this.#stream.head.method)
   }
 
   // Ends
+
+  onDeadline(kind: DeadlineKind): void {
+    if (this.#finished) return
+    switch (kind) {
+      case 'timeout':
+        return this.#timedOut()
+      case 'try':
+        return this.#tryTimedOut()
+      case 'watch':
+        return this.#lookAtConnection()
+      case 'wait':
+        return this.#attempt()
+      case 'idle':
+        return this.#lookForActivity()
+      case 'duration':
+        return this.#cutOff(this.#requestEnded ? REFUSALS.duration : REFUSALS.durationUpload)
+      default:
+        return kind satisfies never
+    }
+  }
+
+  /** Once the answer has begun it may take the time the whole route has. */
+  #tryTimedOut(): void {
+    if (this.#responded || this.#endpoint === undefined) return
+    if (!this.#mayRetryReset('timeout') || !this.#reserveRetry('answered')) return this.#timedOut()
+    const endpoint = this.#endpoint
+    const upstream = this.#upstream
+    if (upstream === undefined) endpoint.transport.abandon(this)
+    this.#endAttempt('error')
+    upstream?.reset('cancel')
+    this.#tryAgain()
+  }
+
+  #lookForActivity(): void {
+    const limitMs = this.#route?.idleTimeoutMs ?? 0
+    const leftMs = limitMs - (this.#services.timers.coarseNow - this.#activeAt)
+    if (leftMs >= 1) return this.#deadlines.start('idle', leftMs)
+    this.#cutOff(this.#requestEnded ? REFUSALS.idle : REFUSALS.idleUpload)
+  }
+
+  /** A limit of the stream, and nobody's fault in particular. */
+  #cutOff(refusal: Refusal): void {
+    this.#abandonAttempt()
+    if (!this.#responded) return this.#reply(refusal, '')
+    this.#flag = refusal.flag
+    this.#stream.reset('internal')
+    this.#finish()
+  }
 
   #timedOut(): void {
     if (this.#finished) return
@@ -342,16 +417,21 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
     this.#endAttempt('unjudged')
   }
 
-  /** An answer of our own, in clear text. */
+  /** A refusal of our own, in clear text. */
   #reply(refusal: Refusal, detail: string): void {
-    const body = localReply(refusal, this.#stream.head.authority, detail)
-    this.#status = refusal.status
-    this.#flag = refusal.flag
-    if (this.#detail === '') this.#detail = body.detail
+    this.#answer(localReply(refusal, this.#authority, detail))
+  }
+
+  #answer({ head, body, flag, detail }: LocalAnswer): void {
+    this.#changeResponse(head)
+    this.#status = head.status
+    this.#flag = flag
+    if (this.#detail === '') this.#detail = detail
     this.#responded = true
-    this.#stream.respond(body.head, this.#stream.head.method === 'HEAD')
-    if (this.#stream.head.method !== 'HEAD') {
-      this.#stream.write(body.body)
+    const headOnly = body.length === 0 || this.#stream.head.method === 'HEAD'
+    this.#stream.respond(head, headOnly)
+    if (!headOnly) {
+      this.#stream.write(body)
       this.#stream.end()
     }
     this.#finish()
@@ -369,9 +449,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
     if (this.#finished) return
     this.#finished = true
     this.#replay = undefined
-    this.#services.timers.cancel(this.#timeout)
-    this.#services.timers.cancel(this.#watch)
-    this.#cluster?.leave()
+    this.#deadlines.cancelAll()
+    this.#cluster?.leave(this.#retried)
     // What is left of the request is read and dropped, so that the connection can serve the next one.
     if (!this.#requestEnded) this.#stream.resume()
     this.#record()
@@ -387,8 +466,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter {
       startedAt: this.#services.now() - durationMs,
       durationMs,
       method: head.method,
-      authority: head.authority,
-      path: head.path,
+      authority: this.#authority,
+      path: this.#path,
       protocol: this.#stream.version,
       status: this.#status,
       flag: this.#flag,

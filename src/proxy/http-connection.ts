@@ -2,29 +2,26 @@
  * One downstream HTTP connection: what its requests have in common, whoever is at the other end. The codec parses,
  * exchange.ts decides about each request; this carries the peer's identity and facts from one to the other.
  */
+import type { CompiledHttp } from './compile.ts'
 import { Exchange } from './exchange.ts'
 import type { DownstreamConnection, ExchangeServices } from './exchange-context.ts'
 import type { Peer } from './identity.ts'
 import { headerOf } from './message.ts'
 import { formatPeerFacts, PEER_HEADER, type PeerFacts, readPeerFacts } from './peer-facts.ts'
 import { type Party, partyOf } from './record.ts'
-import type { CompiledRoutes, RetryRule } from './routes.ts'
+import { compileRetry, type RetryRule } from './retry.ts'
 import type { CloseReason, ServerConnectionHandler, ServerStream } from './stream.ts'
 
 /** A kept-alive connection of the application may close just as we use it; a request that is safe goes again. */
-const INBOUND_RETRY: RetryRule = {
-  connectFailure: false,
-  refusedStream: false,
-  reset: true,
-  gatewayError: false,
-  retriesMax: 1,
-}
+const INBOUND_RETRY = compileRetry({ on: ['reset-before-request'], retriesMax: 1 })
+
+const ANYONE: Party = { cluster: '', namespace: '', workload: '', version: '', principal: '' }
 
 export interface HttpConnectionOptions {
   readonly mode: 'forward' | 'inbound'
   readonly peer: Peer | undefined
   readonly service: string
-  readonly routes: () => CompiledRoutes | undefined
+  readonly http: () => CompiledHttp | undefined
   readonly own: PeerFacts
   readonly services: ExchangeServices
   readonly onRefused: (status: number, detail: string) => void
@@ -65,14 +62,14 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
     this.#options.onClose(reason, detail)
   }
 
-  routes(): CompiledRoutes | undefined {
-    return this.#options.routes()
+  http(): CompiledHttp | undefined {
+    return this.#options.http()
   }
 
   source(): Party {
     if (this.#source !== undefined) return this.#source
-    // Only an application of this pod gets here without a certificate.
-    return this.#options.services.self()
+    // Outbound it is an application of this pod; inbound without a certificate it could be anyone.
+    return this.mode === 'forward' ? this.#options.services.self() : ANYONE
   }
 
   introduceSelf(): string | undefined {

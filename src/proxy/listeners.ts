@@ -66,7 +66,7 @@ export class ListenerSet {
   }
 
   #listen(listener: CompiledListener): void {
-    const { name, address, port, peeks } = listener
+    const { name, address, port, peeks, capture } = listener
     const { clock, random, log, accept } = this.#options
     const sockets = new Set<Socket>()
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
@@ -74,7 +74,14 @@ export class ListenerSet {
       socket.once('close', () => sockets.delete(socket))
       accept(socket, name)
     })
-    const open: Open = { address, port, forPeers: peeks, server, sockets, retry: undefined }
+    const open: Open = {
+      address,
+      port,
+      forPeers: peeks || capture?.direction === 'inbound',
+      server,
+      sockets,
+      retry: undefined,
+    }
     this.#open.set(name, open)
     const backoff = new Backoff({ initialMs: 250, maxMs: 5_000, random })
     server.on('error', (error) => {

@@ -3,7 +3,7 @@
  * in `isthmus-error`, and Envoy's response flag for logs and metrics.
  */
 import { CATALOGUE, type ErrorCode } from '../runtime/catalogue.ts'
-import type { ResponseHead } from './message.ts'
+import type { HeaderList, ResponseHead } from './message.ts'
 import type { ResponseFlag } from './record.ts'
 
 export interface Refusal {
@@ -16,6 +16,7 @@ export const REFUSALS = {
   connect: { status: 405, code: 'CONNECT_UNSUPPORTED', flag: 'LR' },
   upgrade: { status: 501, code: 'UPGRADE_UNSUPPORTED', flag: 'LR' },
   forbidden: { status: 403, code: 'TARGET_FORBIDDEN', flag: 'RBAC' },
+  path: { status: 400, code: 'PATH_REFUSED', flag: 'LR' },
   host: { status: 502, code: 'ROUTE_UNKNOWN', flag: 'NR' },
   route: { status: 404, code: 'ROUTE_UNKNOWN', flag: 'NR' },
   denied: { status: 403, code: 'CALLER_DENIED', flag: 'RBAC' },
@@ -25,36 +26,49 @@ export const REFUSALS = {
   connectFailed: { status: 503, code: 'UPSTREAM_CONNECT', flag: 'UF' },
   lost: { status: 503, code: 'UPSTREAM_LOST', flag: 'UC' },
   protocol: { status: 502, code: 'UPSTREAM_PROTOCOL', flag: 'UPE' },
+  idle: { status: 504, code: 'STREAM_IDLE', flag: 'SI' },
+  idleUpload: { status: 408, code: 'STREAM_IDLE', flag: 'SI' },
+  duration: { status: 504, code: 'STREAM_DURATION', flag: 'DT' },
+  durationUpload: { status: 408, code: 'STREAM_DURATION', flag: 'DT' },
   timeout: { status: 504, code: 'UPSTREAM_TIMEOUT', flag: 'UT' },
 } as const satisfies Record<string, Refusal>
 
-export interface LocalReply {
+/** An answer this proxy gives itself, complete. `flag` is for log and metrics. */
+export interface LocalAnswer {
+  readonly kind: 'answer'
   readonly head: ResponseHead
   readonly body: Buffer
+  readonly flag: ResponseFlag
   readonly detail: string
 }
 
-export function localReply(refusal: Refusal, authority: string, detail: string): LocalReply {
+const NO_BODY = Buffer.alloc(0)
+
+export function localReply(refusal: Refusal, authority: string, detail: string): LocalAnswer {
   const { title, hint } = CATALOGUE[refusal.code]
   // `authority` is what the client wrote; anything but printable ASCII stays out of our text.
   const host = authority.replaceAll(/[^\x21-\x7e]/g, '?').slice(0, 300)
   const summary = detail === '' ? title : `${title.replace(/\.$/, '')}: ${detail}`
   const body = Buffer.from(`isthmus: ${host}: ${summary}\n${hint}\n`)
+  const headers = [
+    'content-type',
+    'text/plain; charset=utf-8',
+    'isthmus-error',
+    refusal.code,
+    'isthmus-flags',
+    refusal.flag,
+  ]
+  if (refusal.status === 405) headers.push('allow', 'GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH, TRACE')
   return {
-    head: {
-      status: refusal.status,
-      headers: [
-        'content-type',
-        'text/plain; charset=utf-8',
-        'isthmus-error',
-        refusal.code,
-        'isthmus-flags',
-        refusal.flag,
-        ...(refusal.status === 405 ? ['allow', 'GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH, TRACE'] : []),
-      ],
-      bodyLength: body.length,
-    },
+    kind: 'answer',
+    head: { status: refusal.status, headers, bodyLength: body.length },
     body,
+    flag: refusal.flag,
     detail: summary,
   }
+}
+
+/** A redirect or a configured answer: nobody failed, so it carries no error. */
+export function configuredReply(status: number, headers: HeaderList, body: Buffer = NO_BODY): LocalAnswer {
+  return { kind: 'answer', head: { status, headers, bodyLength: body.length }, body, flag: '-', detail: '' }
 }

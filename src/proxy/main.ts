@@ -16,7 +16,7 @@ import { Backoff } from '../runtime/backoff.ts'
 import { delay, systemClock } from '../runtime/clock.ts'
 import { numberSetting, readSettings } from '../runtime/config.ts'
 import { MeshError } from '../runtime/errors.ts'
-import { releaseStartupMemory } from '../runtime/heap.ts'
+import { growYoungGenerationUnderLoad, releaseStartupMemory } from '../runtime/heap.ts'
 import { createLog, type Log } from '../runtime/log.ts'
 import { lookupVia, loopbackOf } from '../runtime/network.ts'
 import { readinessPages, servePages } from '../runtime/pages.ts'
@@ -86,6 +86,7 @@ export async function runDataPlane(role: DataPlaneRole): Promise<void> {
     logLevel: () => log.level,
     ...(role.metrics === undefined ? {} : { metrics: role.metrics }),
   }
+  growYoungGenerationUnderLoad(systemClock)
   const local = loopbackOf(values.podIp)
   await servePages(local, PORTS.admin, adminPages(admin))
   await servePages(values.podIp, PORTS.metrics, metricsPages(admin))

@@ -8,6 +8,7 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import { Acceptor, type TunnelServer } from './connection.ts'
+import type { OriginalDestination } from './capture/destination.ts'
 import type { HttpMode } from './compile.ts'
 import type { IdentitySource, Peer } from './identity.ts'
 import { ListenerSet } from './listeners.ts'
@@ -29,9 +30,11 @@ export interface ProxyOptions {
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
-  /** Whole lines of access log, once per turn of the event loop at most. */
+  /** Whole lines of access log, many at a time. */
   readonly accessLog: (lines: string) => void
   readonly lookup: LookupFunction | undefined
+  /** Reads where captured connections wanted to go. Absent: the kernel is asked. */
+  readonly originalDestination?: OriginalDestination
   /** Serves `tunnel` chains: the east-west role. A sidecar has none and refuses such chains. */
   readonly tunnels?: (parts: TunnelParts) => TunnelServer
 }
@@ -61,6 +64,11 @@ export interface Proxy {
   close(): void
 }
 
+/** Cold: only a proxy with a captured listener pays for koffi. */
+async function openOriginalDestination(): Promise<OriginalDestination> {
+  return (await import('./capture/original-destination.ts')).openOriginalDestination()
+}
+
 const POD_MODES: readonly HttpMode[] = ['forward', 'inbound']
 
 export function startProxy(options: ProxyOptions): Proxy {
@@ -81,7 +89,7 @@ class RunningProxy implements Proxy {
     const { clock, random, identity, log, own } = options
     const timers = new TimerWheel(clock)
     const now = (): number => clock.now()
-    const recorder = new Recorder(options.accessLog)
+    const recorder = new Recorder(options.accessLog, timers)
     const modes = new Set<HttpMode>(options.tunnels === undefined ? POD_MODES : [...POD_MODES, 'tunnel'])
     const state = new ProxyState({ identity, modes, trustDomain: options.trustDomain, now })
     // Pods that share a network namespace are told apart by the address they speak from.
@@ -95,6 +103,7 @@ class RunningProxy implements Proxy {
       timers,
       services: {
         timers,
+        random,
         recorder,
         mesh: new MeshConnections(own),
         now,
@@ -106,6 +115,7 @@ class RunningProxy implements Proxy {
       tunnels: options.tunnels?.({ timers, recorder, state, now, localAddress }),
       ownNotAfterMs: () => state.certificate?.notAfterMs ?? 0,
       localAddress,
+      originalDestination: async () => options.originalDestination ?? (await openOriginalDestination()),
     })
     const accept = (socket: Socket, listener: string): void => acceptor.accept(socket, listener)
     this.state = state

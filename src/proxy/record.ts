@@ -1,12 +1,32 @@
 /**
  * What is written down about every request: one JSON line of access log and Istio's standard metrics. The two ends of
- * a mesh connection both report; `reporter` tells them apart. Lines are gathered and written once per event-loop turn.
+ * a mesh connection both report; `reporter` tells them apart. Lines are gathered and written many at a time.
  */
+import { hundredths, IsoTime, quoted } from './log-line.ts'
 import type { PeerFacts } from './peer-facts.ts'
-import { type Labels, RequestMetrics } from './series.ts'
+import { type Labels, RequestMetrics, type RequestSeries } from './series.ts'
+import { type TimerWheel, WheelTimer } from './timer-wheel.ts'
 
 /** Envoy's response flags, those that can occur here. */
-export type ResponseFlag = '-' | 'NR' | 'NC' | 'UH' | 'UF' | 'UO' | 'UC' | 'UR' | 'UT' | 'DC' | 'RBAC' | 'LR' | 'UPE'
+export type ResponseFlag =
+  | '-'
+  | 'NR'
+  | 'NC'
+  | 'UH'
+  | 'UF'
+  | 'UO'
+  | 'UC'
+  | 'UR'
+  | 'UT'
+  | 'DC'
+  | 'RBAC'
+  | 'LR'
+  | 'UPE'
+  | 'SI'
+  | 'DT'
+  | 'DI'
+  | 'FI'
+  | 'RL'
 
 export interface Party {
   readonly cluster: string
@@ -42,60 +62,130 @@ export interface FinishedRequest {
   readonly mutualTls: boolean
 }
 
+/** Envoy writes at 64 KiB too; its other limit is 10 s, longer than anyone wants to wait for a line. */
+const WRITE_BYTES = 64 * 1024
+const WRITE_AFTER_MS = 100
+/** Requests come in few kinds; the last ones are found without building a key. */
+const KINDS_KEPT = 16
+
+/** What requests that differ in nothing but time, target and size have in common. */
+interface Kind {
+  readonly of: FinishedRequest
+  readonly series: RequestSeries
+  /** Parts of the line, each with its commas. */
+  readonly reporter: string
+  readonly outcome: string
+  readonly parties: string
+}
+
 export class Recorder {
   readonly metrics = new RequestMetrics()
   readonly #write: (lines: string) => void
+  readonly #timers: TimerWheel
+  readonly #timer: WheelTimer
+  readonly #time = new IsoTime()
+  readonly #kinds: Kind[] = []
   #lines = ''
-  #scheduled = false
+  #full = false
 
-  /** `write` takes whole lines; once per turn at most. */
-  constructor(write: (lines: string) => void) {
+  /** `write` takes whole lines, many at a time: at 64 KiB or after a tenth of a second. */
+  constructor(write: (lines: string) => void, timers: TimerWheel) {
     this.#write = write
+    this.#timers = timers
+    this.#timer = new WheelTimer(() => this.flush())
   }
 
   request(finished: FinishedRequest): void {
-    const { source, destination } = finished
-    const key = `${finished.reporter}|${source.cluster}|${source.namespace}|${source.workload}|${source.principal}|${destination.cluster}|${destination.namespace}|${destination.workload}|${destination.principal}|${finished.service}|${finished.status}|${finished.flag}|${finished.protocol}`
-    const series = this.metrics.at(key, () => labelsOf(finished))
-    series.add(finished.durationMs, finished.bytesReceived, finished.bytesSent)
-    this.line({
-      time: new Date(finished.startedAt).toISOString(),
-      reporter: finished.reporter,
-      method: finished.method,
-      authority: finished.authority,
-      path: finished.path,
-      protocol: finished.protocol,
-      status: finished.status,
-      flags: finished.flag,
-      ...(finished.detail === '' ? {} : { detail: finished.detail }),
-      durationMs: Math.round(finished.durationMs * 100) / 100,
-      bytesReceived: finished.bytesReceived,
-      bytesSent: finished.bytesSent,
-      service: finished.service,
-      source: partyFields(source),
-      destination: partyFields(destination),
-      upstream: finished.upstream,
-      transport: finished.transport,
-      attempts: finished.attempts,
-      requestId: finished.requestId,
-    })
+    const kind = this.#kindOf(finished)
+    kind.series.add(finished.durationMs, finished.bytesReceived, finished.bytesSent)
+    const detail = finished.detail === '' ? '' : `,"detail":${quoted(finished.detail)}`
+    this.#append(
+      `{"time":"${this.#time.text(finished.startedAt)}"${kind.reporter},"method":${quoted(finished.method)},"authority":${quoted(finished.authority)},"path":${quoted(finished.path)}${kind.outcome}${detail},"durationMs":${hundredths(finished.durationMs)},"bytesReceived":${finished.bytesReceived},"bytesSent":${finished.bytesSent}${kind.parties},"upstream":${quoted(finished.upstream)},"transport":${quoted(finished.transport)},"attempts":${finished.attempts},"requestId":${quoted(finished.requestId)}}\n`,
+    )
   }
 
   /** One line of access log; for roles that carry connections instead of requests too. */
   line(fields: Readonly<Record<string, unknown>>): void {
-    this.#lines += `${JSON.stringify(fields)}\n`
-    if (this.#scheduled) return
-    this.#scheduled = true
-    setImmediate(() => this.flush())
+    this.#append(`${JSON.stringify(fields)}\n`)
   }
 
   flush(): void {
-    this.#scheduled = false
+    this.#timers.cancel(this.#timer)
+    this.#full = false
     if (this.#lines === '') return
     const lines = this.#lines
     this.#lines = ''
     this.#write(lines)
   }
+
+  #append(line: string): void {
+    if (this.#lines === '') this.#timers.schedule(this.#timer, WRITE_AFTER_MS)
+    this.#lines += line
+    if (this.#full || this.#lines.length < WRITE_BYTES) return
+    // After the requests of this turn, which wait for their bytes.
+    this.#full = true
+    setImmediate(() => this.flush())
+  }
+
+  #kindOf(finished: FinishedRequest): Kind {
+    const kinds = this.#kinds
+    for (let index = 0; index < kinds.length; index++) {
+      const kind = kinds[index]
+      if (kind === undefined || !isSameKind(kind.of, finished)) continue
+      const before = kinds[index - 1]
+      // What comes often moves to the front.
+      if (before !== undefined) [kinds[index - 1], kinds[index]] = [kind, before]
+      return kind
+    }
+    const kind = this.#createKind(finished)
+    if (kinds.length === KINDS_KEPT) kinds.pop()
+    kinds.push(kind)
+    return kind
+  }
+
+  #createKind(finished: FinishedRequest): Kind {
+    const { reporter, source, destination, service, status, flag, protocol } = finished
+    // Exactly what the labels show: two series of the same labels would be an error to whoever scrapes them.
+    const key = `${reporter}|${partyKey(source)}|${partyKey(destination)}|${service}|${status}|${flag}|${finished.mutualTls}`
+    const parties = { service, source: partyFields(source), destination: partyFields(destination) }
+    return {
+      of: finished,
+      series: this.metrics.at(key, () => labelsOf(finished)),
+      reporter: within({ reporter }),
+      outcome: within({ protocol, status, flags: flag }),
+      parties: within(parties),
+    }
+  }
+}
+
+/** The members of an object as they stand in a longer one. */
+const within = (fields: Readonly<Record<string, unknown>>): string => `,${JSON.stringify(fields).slice(1, -1)}`
+
+const partyKey = (party: Party): string =>
+  `${party.cluster}|${party.namespace}|${party.workload}|${party.version}|${party.principal}`
+
+function isSameKind(one: FinishedRequest, other: FinishedRequest): boolean {
+  return (
+    one.status === other.status &&
+    one.flag === other.flag &&
+    one.reporter === other.reporter &&
+    one.protocol === other.protocol &&
+    one.service === other.service &&
+    one.mutualTls === other.mutualTls &&
+    isSameParty(one.source, other.source) &&
+    isSameParty(one.destination, other.destination)
+  )
+}
+
+function isSameParty(one: Party, other: Party): boolean {
+  return (
+    one === other ||
+    (one.workload === other.workload &&
+      one.principal === other.principal &&
+      one.version === other.version &&
+      one.cluster === other.cluster &&
+      one.namespace === other.namespace)
+  )
 }
 
 const partyFields = (party: Party): Record<string, string> => ({

@@ -2,25 +2,49 @@
  * Route tables compiled for lookup: a host is one map access, a route the first match. Immutable once built. What a
  * match leads to is already resolved, so that a request never looks a cluster up by name.
  */
-import type { PrincipalRule, RetryPolicy, Route, RouteTable, VirtualHost } from '../model/config.ts'
+import type { ForwardAction, HeaderMutations, PrincipalRule, Route, RouteTable, VirtualHost } from '../model/config.ts'
+import type { Random } from '../runtime/random.ts'
 import type { ClusterState } from './balance/cluster.ts'
+import { compileHeaderSteps, type HeaderSteps } from './filters/header-steps.ts'
+import { compileRedirect, compileRewrite, type HeadChange } from './filters/rewrite.ts'
+import { configuredReply, type LocalAnswer } from './local-reply.ts'
+import { type HeadTest, compileHeaders } from './match/headers.ts'
+import { compileHosts, findByAuthority, type HostTable } from './match/hosts.ts'
+import { compilePath, type PathTest, withoutQuery } from './match/paths.ts'
+import { compileQuery, type QueryTest } from './match/query.ts'
+import type { RequestHead } from './message.ts'
+import { compileRetry, type RetryRule } from './retry.ts'
 
-export interface RetryRule {
-  readonly connectFailure: boolean
-  readonly refusedStream: boolean
-  readonly reset: boolean
-  readonly gatewayError: boolean
-  readonly retriesMax: number
+/** Envoy's stream_idle_timeout. */
+const IDLE_TIMEOUT_MS = 300_000
+
+/** Where requests of a route go, with the header changes of all levels for this way. */
+export interface RouteTarget {
+  readonly weight: number
+  readonly clusterName: string
+  readonly cluster: ClusterState | undefined
+  readonly requestHeaders: HeaderSteps | undefined
+  readonly responseHeaders: HeaderSteps | undefined
 }
 
 export interface CompiledRoute {
-  /** undefined: CONNECT. */
-  readonly prefix: string | undefined
-  readonly clusterName: string
-  readonly cluster: ClusterState | undefined
-  readonly timeoutMs: number
-  readonly retry: RetryRule | undefined
+  readonly kind: 'route'
+  readonly name: string
+  readonly connect: boolean
+  readonly path: PathTest
+  readonly headers: HeadTest | undefined
+  readonly query: QueryTest | undefined
   readonly allow: PrincipalRule | undefined
+  /** Redirect or direct response: nothing is forwarded. */
+  readonly answer: ((head: RequestHead) => LocalAnswer) | undefined
+  /** At least one; of an answering route only its header changes count. */
+  readonly targets: readonly RouteTarget[]
+  readonly weightTotal: number
+  readonly timeoutMs: number
+  readonly idleTimeoutMs: number
+  readonly durationMaxMs: number
+  readonly retry: RetryRule | undefined
+  readonly rewrite: HeadChange | undefined
 }
 
 export interface CompiledHost {
@@ -30,54 +54,106 @@ export interface CompiledHost {
 
 export interface CompiledRoutes {
   readonly name: string
-  readonly hosts: ReadonlyMap<string, CompiledHost>
-  readonly rest: CompiledHost | undefined
+  readonly hosts: HostTable<CompiledHost>
 }
 
-export function compileRoutes(
-  table: RouteTable,
-  clusterOf: (name: string) => ClusterState | undefined,
-): CompiledRoutes {
-  const hosts = new Map<string, CompiledHost>()
+type ClusterOf = (name: string) => ClusterState | undefined
+
+export function compileRoutes(table: RouteTable, clusterOf: ClusterOf): CompiledRoutes {
+  const domains: (readonly [string, CompiledHost])[] = []
   for (const host of table.hosts) {
-    const compiled = compileHost(host, clusterOf)
-    // As in Envoy a domain belongs to one virtual host; the first keeps it.
-    for (const domain of host.domains) if (!hosts.has(domain)) hosts.set(domain, compiled)
+    const routes = host.routes.map((route) => compileRoute(route, { table, host, clusterOf }))
+    const compiled = { name: host.name, routes }
+    for (const domain of host.domains) domains.push([domain, compiled])
   }
-  return { name: table.name, hosts, rest: hosts.get('*') }
+  return { name: table.name, hosts: compileHosts(domains, table.ignorePort === true) }
 }
 
 /** `authority` as the codec gives it: lower case, with the port if the client wrote one. */
 export function findHost(routes: CompiledRoutes, authority: string): CompiledHost | undefined {
-  return routes.hosts.get(authority) ?? routes.rest
+  return findByAuthority(routes.hosts, authority)
 }
 
-export function findRoute(host: CompiledHost, method: string, path: string): CompiledRoute | undefined {
-  if (method === 'CONNECT') return host.routes.find((route) => route.prefix === undefined)
-  return host.routes.find((route) => route.prefix !== undefined && path.startsWith(route.prefix))
+/** For requests other than CONNECT; the path is normal already. */
+export function findRoute(host: CompiledHost, head: RequestHead): CompiledRoute | undefined {
+  const path = withoutQuery(head.path)
+  for (const route of host.routes) {
+    if (route.connect || !route.path(path)) continue
+    if (route.headers !== undefined && !route.headers(head)) continue
+    if (route.query === undefined || route.query(head.path)) return route
+  }
+  return undefined
 }
 
-function compileHost(host: VirtualHost, clusterOf: (name: string) => ClusterState | undefined): CompiledHost {
-  return { name: host.name, routes: host.routes.map((route) => compileRoute(route, clusterOf)) }
+export function findConnectRoute(host: CompiledHost): CompiledRoute | undefined {
+  return host.routes.find((route) => route.connect)
 }
 
-function compileRoute(route: Route, clusterOf: (name: string) => ClusterState | undefined): CompiledRoute {
+/** One draw per request: its retries stay with the cluster. */
+export function pickTarget(route: CompiledRoute, random: Random): RouteTarget | undefined {
+  const { targets } = route
+  if (targets.length <= 1) return targets[0]
+  let left = Math.floor(random.next() * route.weightTotal)
+  for (const target of targets) {
+    left -= target.weight
+    if (left < 0) return target
+  }
+  return undefined
+}
+
+interface Levels {
+  readonly table: RouteTable
+  readonly host: VirtualHost
+  readonly clusterOf: ClusterOf
+}
+
+function compileRoute(route: Route, levels: Levels): CompiledRoute {
+  const { match } = route
+  const forward = 'cluster' in route ? route : undefined
+  const targets = targetsOf(route, forward, levels)
   return {
-    prefix: route.match.kind === 'connect' ? undefined : route.match.prefix,
-    clusterName: route.cluster,
-    cluster: clusterOf(route.cluster),
-    timeoutMs: route.timeoutMs,
-    retry: route.retry === undefined ? undefined : compileRetry(route.retry),
+    kind: 'route',
+    name: route.name ?? '',
+    connect: match.kind === 'connect',
+    path: compilePath(match),
+    headers: compileHeaders(match.headers),
+    query: compileQuery(match.query),
     allow: route.allow,
+    answer: compileAnswer(route),
+    targets,
+    weightTotal: targets.reduce((sum, target) => sum + target.weight, 0),
+    timeoutMs: forward?.timeoutMs ?? 0,
+    idleTimeoutMs: forward?.idleTimeoutMs ?? IDLE_TIMEOUT_MS,
+    durationMaxMs: forward?.durationMaxMs ?? 0,
+    retry: forward?.retry === undefined ? undefined : compileRetry(forward.retry),
+    rewrite: forward === undefined ? undefined : compileRewrite(match, forward),
   }
 }
 
-export function compileRetry(policy: RetryPolicy): RetryRule {
-  return {
-    connectFailure: policy.on.includes('connect-failure'),
-    refusedStream: policy.on.includes('refused-stream'),
-    reset: policy.on.includes('reset-before-request'),
-    gatewayError: policy.on.includes('gateway-error'),
-    retriesMax: policy.retriesMax,
+function targetsOf(route: Route, forward: ForwardAction | undefined, levels: Levels): RouteTarget[] {
+  const { cluster = '' } = forward ?? {}
+  const choices = typeof cluster === 'string' ? [{ name: cluster, weight: 1, headers: undefined }] : cluster
+  return choices.map(({ name, weight, headers }) => {
+    const changes: (HeaderMutations | undefined)[] = [headers, route.headers, levels.host.headers, levels.table.headers]
+    if (levels.table.mostSpecificHeadersWin === true) changes.reverse()
+    return {
+      weight,
+      clusterName: name,
+      cluster: levels.clusterOf(name),
+      requestHeaders: compileHeaderSteps(changes, 'request'),
+      responseHeaders: compileHeaderSteps(changes, 'response'),
+    }
+  })
+}
+
+function compileAnswer(route: Route): CompiledRoute['answer'] {
+  if ('redirect' in route) {
+    const { status } = route.redirect
+    const location = compileRedirect(route.match, route.redirect)
+    return (head) => configuredReply(status, ['location', location(head)])
   }
+  if (!('direct' in route)) return undefined
+  const { status } = route.direct
+  const body = Buffer.from(route.direct.body)
+  return () => configuredReply(status, body.length === 0 ? [] : ['content-type', 'text/plain'], body)
 }

@@ -175,7 +175,7 @@ function assignmentOf(cluster: Cluster, config: ProxyConfig, kept: ClusterState 
 
 /** Connections are made by these; a change means new ones. */
 function wayOf(cluster: Cluster): string {
-  return JSON.stringify([cluster.tls, cluster.connectTimeoutMs])
+  return JSON.stringify([cluster.tls, cluster.connectTimeoutMs, cluster.connections])
 }
 
 function sameClusters(one: ReadonlyMap<string, ClusterState>, other: ReadonlyMap<string, ClusterState>): boolean {

@@ -79,6 +79,30 @@ export const CATALOGUE = {
     title: 'A key or certificate file of a local cluster cannot be used.',
     hint: 'Remove the file and start the cluster again: it makes a new one, and tokens and kubeconfigs made from the old one end.',
   },
+  LOCAL_NOT_ROOT: {
+    title: 'Namespaced local clusters need root.',
+    hint: 'Run as root, or leave out `--plan namespaced`: the plain plan needs no rights.',
+  },
+  LOCAL_NAMESPACE: {
+    title: 'The kernel or iproute2 refused a network namespace, bridge or route of a local cluster.',
+    hint: 'The message has the words of `ip`; network namespaces, veth and bridge must be available.',
+  },
+  CAPTURE_TOOL_MISSING: {
+    title: 'A program that writes capture rules is not installed.',
+    hint: 'Install iptables or nftables in the image, or choose the one that is there with --backend.',
+  },
+  CAPTURE_DENIED: {
+    title: 'Capture rules may not be written.',
+    hint: 'It needs root with NET_ADMIN and NET_RAW in the network namespace of the pod.',
+  },
+  CAPTURE_REFUSED: {
+    title: 'The kernel or its tool refused the capture rules.',
+    hint: 'The message has its words; try the other --backend, or leave out a family with --ip-family.',
+  },
+  CAPTURE_UNAVAILABLE: {
+    title: 'The original destination of captured connections cannot be read.',
+    hint: 'koffi must be installed with its binary for this platform; until then captured connections are refused.',
+  },
   JOIN_TOKEN_MALFORMED: {
     title: 'A join token cannot be read.',
     hint: 'Copy the whole line again, or make a new one with `isthmus peers token CLUSTER` in the signer cluster.',
@@ -214,6 +238,18 @@ export const CATALOGUE = {
   UPGRADE_UNSUPPORTED: {
     title: 'A request asks to upgrade to another protocol.',
     hint: 'Upgrades across the mesh are not built yet (docs/roadmap.md); send the request without Upgrade.',
+  },
+  PATH_REFUSED: {
+    title: 'The path of a request has an escaped slash or NUL, which two readers may take for different paths.',
+    hint: 'Send the slash itself, or let the listener keep or resolve it (path_with_escaped_slashes_action).',
+  },
+  STREAM_IDLE: {
+    title: 'Neither side of a request sent a byte for the time the route allows.',
+    hint: 'Look at what the service waits for, or raise idle_timeout of the route.',
+  },
+  STREAM_DURATION: {
+    title: 'A request took longer than the route allows any to take.',
+    hint: 'Raise max_stream_duration of the route, or let the client ask for less at once.',
   },
   CALLER_DENIED: {
     title: 'A workload may not call the service.',

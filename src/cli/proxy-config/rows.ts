@@ -4,6 +4,8 @@ import type {
   FilterChain,
   Listener,
   LoadAssignment,
+  Route,
+  RouteMatch,
   RouteTable,
   ValidationContext,
 } from '../../model/config.ts'
@@ -45,13 +47,39 @@ export function routeRows({ routes }: ConfigDump): Rows {
       host.routes.map((route) => [
         table.name,
         host.name,
-        route.match.kind === 'connect' ? 'CONNECT' : `${route.match.prefix}*`,
-        route.cluster,
-        route.retry === undefined ? '-' : `${route.retry.retriesMax} on ${route.retry.on.join(',')}`,
+        matchText(route.match),
+        actionText(route),
+        'cluster' in route && route.retry !== undefined
+          ? `${route.retry.retriesMax} on ${route.retry.on.join(',')}`
+          : '-',
       ]),
     ),
   )
   return [['TABLE', 'HOST', 'MATCH', 'CLUSTER', 'RETRY'], ...rows]
+}
+
+function matchText(match: RouteMatch): string {
+  switch (match.kind) {
+    case 'connect':
+      return 'CONNECT'
+    case 'prefix':
+      return `${match.prefix}*`
+    case 'separated-prefix':
+      return `${match.prefix}/*`
+    case 'path':
+      return match.path
+    case 'regex':
+      return `~ ${match.regex}`
+    default:
+      return match satisfies never
+  }
+}
+
+function actionText(route: Route): string {
+  if ('redirect' in route) return `redirect ${route.redirect.status}`
+  if ('direct' in route) return `answer ${route.direct.status}`
+  if (typeof route.cluster === 'string') return route.cluster
+  return route.cluster.map(({ name, weight }) => `${weight}:${name}`).join(' ')
 }
 
 export function clusterRows({ clusters }: ConfigDump): Rows {

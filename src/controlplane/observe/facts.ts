@@ -19,6 +19,8 @@ export interface PortFacts {
   readonly port: number
   /** A number, or the name of a container port. Imports have none. */
   readonly targetPort?: number | string
+  /** Declared by `appProtocol` or the port's name. Absent: nobody said. */
+  readonly protocol?: 'http' | 'tcp'
 }
 
 export interface ServiceFacts {
@@ -30,6 +32,8 @@ export interface ServiceFacts {
   readonly selector?: Readonly<Record<string, string>>
   /** False: the local name never spills to peers. */
   readonly localFailover: boolean
+  /** Empty for headless services. */
+  readonly addresses: readonly string[]
 }
 
 export interface PodFacts {
@@ -42,6 +46,8 @@ export interface PodFacts {
   readonly node: string
   readonly workload: string
   readonly hasSidecar: boolean
+  /** The kernel leads its connections through the sidecar. */
+  readonly captured: boolean
   readonly ready: boolean
   readonly labels: Readonly<Record<string, string>>
   /** Named container ports. */

@@ -2,7 +2,8 @@
  * Kubernetes objects to facts, one pure function per kind. Undefined means that the object says nothing to the mesh.
  * Objects come from an API server that validated them, annotations from anyone: those are parsed strictly.
  */
-import { hasSidecar, serviceAccountOf } from '../../kube/inject.ts'
+import { isIP } from 'node:net'
+import { hasSidecar, isCaptured, serviceAccountOf } from '../../kube/inject.ts'
 import type {
   ClusterPeer,
   EndpointSlice,
@@ -12,6 +13,7 @@ import type {
   Service,
   ServiceExport,
   ServiceImport,
+  ServicePort,
   SliceEndpoint,
 } from '../../kube/kinds.ts'
 import type { KubeObject } from '../../kube/object.ts'
@@ -26,6 +28,7 @@ import type {
   NamespaceFacts,
   PeerFacts,
   PodFacts,
+  PortFacts,
   ServiceFacts,
   SliceEndpointFacts,
   SliceFacts,
@@ -34,18 +37,32 @@ import type {
 export function readService(service: Service): ServiceFacts | undefined {
   const { spec } = service
   if (spec.type === 'ExternalName') return undefined
-  const ports = (spec.ports ?? []).filter(isTcp).map(({ name = '', port, targetPort = port }) => ({
-    name,
-    port,
-    targetPort,
-  }))
+  const ports = (spec.ports ?? []).filter(isTcp).map(readPort)
   const hasSelector = spec.selector !== undefined && Object.keys(spec.selector).length > 0
   return {
     ...identityOf(service),
     ports,
     ...(hasSelector && { selector: spec.selector }),
     localFailover: service.metadata.annotations?.[ANNOTATIONS.localFailover] !== 'false',
+    addresses: [...new Set([spec.clusterIP ?? '', ...(spec.clusterIPs ?? [])])].filter((ip) => isIP(ip) !== 0),
   }
+}
+
+function readPort({ name = '', port, targetPort = port, appProtocol }: ServicePort): PortFacts {
+  const protocol = protocolOf(appProtocol, name)
+  return { name, port, targetPort, ...(protocol !== undefined && { protocol }) }
+}
+
+const HTTP_PROTOCOLS = new Set(['http', 'http2', 'grpc', 'grpc-web', 'h2c', 'ws'])
+const TCP_PROTOCOLS = new Set(['tcp', 'tls', 'https', 'wss', 'mysql', 'mongo', 'redis', 'postgres', 'postgresql'])
+
+/** Istio's rules: `appProtocol` (with or without a domain before it), or the port's name up to its first hyphen. */
+function protocolOf(appProtocol: string | undefined, name: string): 'http' | 'tcp' | undefined {
+  const said = appProtocol?.toLowerCase() ?? name
+  const word = said.slice(said.lastIndexOf('/') + 1)
+  const found = [word, word.split('-')[0] ?? '']
+  if (found.some((each) => HTTP_PROTOCOLS.has(each))) return 'http'
+  return found.some((each) => TCP_PROTOCOLS.has(each)) ? 'tcp' : undefined
 }
 
 export function readPod(pod: Pod): PodFacts | undefined {
@@ -64,6 +81,7 @@ export function readPod(pod: Pod): PodFacts | undefined {
     node: spec.nodeName ?? '',
     workload: workloadOf(pod),
     hasSidecar: hasSidecar(pod),
+    captured: isCaptured(pod),
     ready: isReady(pod),
     labels: pod.metadata.labels ?? {},
     ports,

@@ -5,6 +5,7 @@
 import {
   type Cluster,
   type FilterChain,
+  type HttpFilterChain,
   type Listener,
   OWN_CERTIFICATE,
   type PrincipalRule,
@@ -68,7 +69,7 @@ export function inboundOf(input: InboundInput): Inbound {
   return { listener: chains.length === 0 ? undefined : listener, clusters: [...clusters.values()] }
 }
 
-function targetPortOf(port: PortFacts, pod: PodFacts): number | undefined {
+export function targetPortOf(port: PortFacts, pod: PodFacts): number | undefined {
   const { targetPort = port.port } = port
   return typeof targetPort === 'number' ? targetPort : pod.ports[targetPort]
 }
@@ -79,26 +80,37 @@ function inboundChain(sni: string, cluster: string, allow: PrincipalRule): Filte
     serverNames: [sni],
     tls: { certificate: OWN_CERTIFICATE, validation: TRUST_BUNDLE, alpn: [ALPN_H2] },
     allow,
-    filter: {
-      kind: 'http',
-      statPrefix: cluster,
-      mode: 'inbound',
-      routes: {
-        name: cluster,
-        hosts: [
-          {
-            name: 'inbound',
-            domains: ['*'],
-            routes: [{ match: { kind: 'prefix', prefix: '/' }, cluster, timeoutMs: 0 }],
-          },
-        ],
-      },
+    filter: inboundHttpTo(cluster),
+  }
+}
+
+/** To the pod's own port, whoever asks; the cluster is one of `inboundOf`'s. */
+export function inboundHttp(port: number): HttpFilterChain {
+  return inboundHttpTo(inboundName(port))
+}
+
+const inboundName = (port: number): string => `inbound|${port}||`
+
+function inboundHttpTo(cluster: string): HttpFilterChain {
+  return {
+    kind: 'http',
+    statPrefix: cluster,
+    mode: 'inbound',
+    routes: {
+      name: cluster,
+      hosts: [
+        {
+          name: 'inbound',
+          domains: ['*'],
+          routes: [{ match: { kind: 'prefix', prefix: '/' }, cluster, timeoutMs: 0 }],
+        },
+      ],
     },
   }
 }
 
 function inboundCluster(pod: PodFacts, port: number, cluster: string): Cluster {
-  const name = `inbound|${port}||`
+  const name = inboundName(port)
   const { namespace, workload } = pod
   return {
     name,

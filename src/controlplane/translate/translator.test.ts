@@ -16,6 +16,7 @@ const pod = (name: string, ip: string, extra: Partial<PodFacts> = {}): PodFacts 
   node: 'n1',
   workload: 'checkout',
   hasSidecar: true,
+  captured: false,
   ready: true,
   labels: { app: 'checkout' },
   ports: {},
@@ -27,6 +28,7 @@ const service: ServiceFacts = {
   ports: [{ name: 'http', port: 80, targetPort: 8080 }],
   selector: { app: 'checkout' },
   localFailover: true,
+  addresses: [],
 }
 const slice = (state: 'ready' | 'not-ready'): SliceFacts => ({
   namespace: 'shop',

@@ -14,7 +14,8 @@ import type { Locality } from '../../model/locality.ts'
 import { PORTS } from '../../model/ports.ts'
 import { clusterName } from '../../model/sni.ts'
 import { loopbackOf } from '../../runtime/network.ts'
-import { type PodFacts, type SliceFacts, type Snapshot } from '../observe/facts.ts'
+import { type PodFacts, type ServiceFacts, type SliceFacts, type Snapshot } from '../observe/facts.ts'
+import { captureInbound, captureOutbound } from './capture.ts'
 import { identitiesOf, outboundCluster } from './clusters.ts'
 import {
   eastWestCluster,
@@ -86,7 +87,8 @@ export class Translator {
       outboundRoutes(hosts, pod.namespace),
     )
     const proxyListener = this.#listeners.get(`${HTTP_PROXY_LISTENER}|${key}`, [pod.ip], () => forwardListener(pod.ip))
-    const listeners = inbound.listener === undefined ? [proxyListener] : [proxyListener, inbound.listener]
+    const listeners = [proxyListener, ...this.#captureListeners(snapshot, pod)]
+    if (inbound.listener !== undefined) listeners.push(inbound.listener)
     return {
       listeners: this.#keep(`listeners|${key}`, named(listeners)),
       routes: this.#keep(`routes|${pod.namespace}`, named([routes])),
@@ -149,13 +151,30 @@ export class Translator {
 
   #inboundOf(snapshot: Snapshot, pod: PodFacts): Inbound {
     const key = `${pod.namespace}/${pod.name}`
-    const selecting = servicesSelecting(pod, snapshot.services)
-    const services = this.#lists.get(`selecting|${key}`, selecting, () => selecting) as typeof selecting
+    const services = this.#selecting(pod, snapshot.services)
     const exports = this.#exports(snapshot)
     const { trustDomain, domain, cluster } = snapshot.mesh
     // Readiness is no input: a pod that becomes ready must not restart its listener.
     const inputs = [services, exports, pod.ip, pod.workload, JSON.stringify(pod.ports), snapshot.mesh]
     return this.#inbound.get(key, inputs, () => inboundOf({ pod, services, exports, trustDomain, domain, cluster }))
+  }
+
+  #captureListeners(snapshot: Snapshot, pod: PodFacts): readonly Listener[] {
+    if (!pod.captured) return []
+    const { services, mesh } = snapshot
+    const key = `${pod.namespace}/${pod.name}`
+    const selecting = this.#selecting(pod, services)
+    const inputs = [selecting, pod.ip, JSON.stringify(pod.ports), mesh]
+    return [
+      this.#listeners.get(`capture-outbound|${pod.ip}`, [services], () => captureOutbound(pod, services)),
+      this.#listeners.get(`capture-inbound|${key}`, inputs, () => captureInbound(pod, selecting, mesh.domain)),
+    ]
+  }
+
+  #selecting(pod: PodFacts, services: Snapshot['services']): readonly ServiceFacts[] {
+    const selecting = servicesSelecting(pod, services)
+    const key = `selecting|${pod.namespace}/${pod.name}`
+    return this.#lists.get(key, selecting, () => selecting) as typeof selecting
   }
 
   #outboundClusters(snapshot: Snapshot, hosts: readonly Host[]): readonly Cluster[] {

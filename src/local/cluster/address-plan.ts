@@ -1,9 +1,10 @@
 /**
- * The plain address plan: each cluster owns one 127.<n>.0.0/16, so that no rights are needed and nothing leaves the
- * machine. `<n>` is taken by binding a sentinel listener, which the kernel gives back when the process dies, so two
- * runs never collide and nothing has to be cleaned up. The namespaced plan (10.x.y.z) is not here.
+ * The address plans. Plain: each cluster owns one 127.<n>.0.0/16, so that no rights are needed and nothing leaves the
+ * machine. Namespaced: the same within 10.<n>.0.0/16, each pod in a network namespace (namespaces.ts). `<n>` is taken by
+ * binding a sentinel listener at 127.<n>.0.1 for both, which the kernel gives back when the process dies, so two runs
+ * never collide.
  *
- *   127.n.0.1            API server, DNS, sentinel
+ *   127.n.0.1            API server, DNS
  *   127.n.1–31.0/24      one per zone: .1 is the node, .2–.254 its pods
  *   127.n.64.0/18        ClusterIPs
  *   127.n.128.0/24       LoadBalancer addresses
@@ -24,7 +25,13 @@ const NETWORK_MAX = 250
 export const POD_HOST_MIN = 2
 export const POD_HOST_MAX = 254
 
+export type PlanKind = 'plain' | 'namespaced'
+
 export interface AddressPlan {
+  readonly kind: PlanKind
+  /** First number of every address. */
+  readonly prefix: 127 | 10
+  readonly dnsPort: number
   readonly network: number
   /** API server and DNS. */
   readonly host: string
@@ -33,23 +40,28 @@ export interface AddressPlan {
   readonly clustersetCidr: string
 }
 
-export function addressPlan(network: number): AddressPlan {
+export function addressPlan(network: number, kind: PlanKind = 'plain'): AddressPlan {
+  const prefix = kind === 'plain' ? 127 : 10
   return {
+    kind,
+    prefix,
+    // Real resolvers ask port 53 and no other; binding it needs the rights that only the namespaced plan has.
+    dnsPort: kind === 'plain' ? PORTS.dns : 53,
     network,
-    host: `127.${network}.0.1`,
-    serviceCidr: `127.${network}.64.0/18`,
-    loadBalancerCidr: `127.${network}.128.0/24`,
-    clustersetCidr: `127.${network}.192.0/18`,
+    host: `${prefix}.${network}.0.1`,
+    serviceCidr: `${prefix}.${network}.64.0/18`,
+    loadBalancerCidr: `${prefix}.${network}.128.0/24`,
+    clustersetCidr: `${prefix}.${network}.192.0/18`,
   }
 }
 
 /** `zone` counts from 0. */
 export function nodeAddress(plan: AddressPlan, zone: number): string {
-  return `127.${plan.network}.${zone + 1}.1`
+  return `${plan.prefix}.${plan.network}.${zone + 1}.1`
 }
 
 export function podAddress(plan: AddressPlan, zone: number, host: number): string {
-  return `127.${plan.network}.${zone + 1}.${host}`
+  return `${plan.prefix}.${plan.network}.${zone + 1}.${host}`
 }
 
 export interface TakenNetwork {
@@ -58,12 +70,18 @@ export interface TakenNetwork {
 }
 
 /** Takes the preferred network (the one of the last run) when it is free, else any other. */
-export async function takeNetwork(options: { preferred?: number; random: Random }): Promise<TakenNetwork> {
+export async function takeNetwork(options: {
+  readonly preferred?: number
+  readonly random: Random
+  /** Not these: someone else's addresses. */
+  readonly taken?: ReadonlySet<number>
+}): Promise<TakenNetwork> {
   const count = NETWORK_MAX - NETWORK_MIN + 1
   const start = Math.floor(options.random.next() * count)
   const candidates = options.preferred === undefined ? [] : [options.preferred]
   for (let step = 0; step < count; step++) candidates.push(NETWORK_MIN + ((start + step) % count))
   for (const network of candidates) {
+    if (options.taken?.has(network) === true) continue
     const sentinel = await bind(addressPlan(network).host)
     if (sentinel !== undefined) {
       return { network, release: () => new Promise((resolve) => void sentinel.close(() => resolve())) }

@@ -12,6 +12,8 @@ export interface ClusterSpec {
   readonly region: string
   /** At least one; each has one node. */
   readonly zones: readonly string[]
+  /** Absent: plain. */
+  readonly plan?: 'namespaced'
 }
 
 /** The three of the demo, so that `isthmus local up` without flags is worth something. */

@@ -21,7 +21,7 @@ import { NamespaceController } from '../controllers/namespace.ts'
 import { nodeNames, writeNodes } from '../controllers/nodes.ts'
 import { isReady, ReplicaSetController } from '../controllers/replica-set.ts'
 import { startDnsServer } from '../dns/server.ts'
-import { resolve } from '../dns/zone.ts'
+import { CLUSTER_DOMAIN, resolve } from '../dns/zone.ts'
 import { Forwarder } from '../forward/forwarder.ts'
 import { NodeAgent } from '../node/agent.ts'
 import { Images } from '../node/images.ts'
@@ -32,6 +32,7 @@ import { addressPlan, nodeAddress, PORTS, takeNetwork, type AddressPlan } from '
 import { adminConnection } from './admin-connection.ts'
 import { admitPod } from './admission.ts'
 import { Caches } from './caches.ts'
+import { Namespaces, networksInUse, type PodNetwork, removeNetwork, requireNamespaces } from './namespaces.ts'
 import { takeLock } from './cluster-lock.ts'
 import type { ClusterSpec } from './cluster-spec.ts'
 import type { ClusterStatus } from './control-api.ts'
@@ -85,11 +86,9 @@ async function start(options: ClusterOptions, undo: Undo): Promise<string> {
   if (lock === undefined) throw runsAlready(spec.name, paths)
   undo(() => lock.release())
   const ended = endLeftovers(paths.journal)
+  removeNetwork(paths.network)
   if (ended > 0) log.info({ ended }, 'ended processes that an earlier run had left')
-  const preferred = readRun(paths)?.network
-  const taken = await takeNetwork({ random, ...(preferred === undefined ? {} : { preferred }) })
-  undo(() => taken.release())
-  const plan = addressPlan(taken.network)
+  const { plan, network } = await takePlan(options, paths, undo)
 
   const caches: { present?: Caches } = {}
   const api = await startServer({ ...options, paths, plan, caches: () => caches.present })
@@ -107,14 +106,14 @@ async function start(options: ClusterOptions, undo: Undo): Promise<string> {
   const events = new EventRecorder({ client, clock, component: 'isthmus-local' })
   const context: ControllerContext = { client, caches: shared, events, clock, random, log }
 
-  const { agent, faults, images, processes } = await startPods({ options, paths, plan, context, api }, undo)
+  const { agent, faults, images, processes } = await startPods({ options, paths, plan, network, context, api }, undo)
   for (const controller of controllersOf(context, plan, api.caPem)) {
     controller.start()
     undo(() => controller.stop())
   }
   const importsKnown = (): boolean => shared.serviceImports.synced || !shared.servesImports
   const zone = { ...pick(shared), importsKnown }
-  const dns = await startDnsServer({ host: plan.host, port: PORTS.dns }, (name, type) => resolve(name, type, zone))
+  const dns = await startDnsServer({ host: plan.host, port: plan.dnsPort }, (name, type) => resolve(name, type, zone))
   undo(() => dns.close())
   const nodeAddresses = spec.zones.map((_, index) => nodeAddress(plan, index))
   const forwarder = new Forwarder({ ...pick(shared), nodeAddresses, random, events, log })
@@ -144,6 +143,29 @@ async function start(options: ClusterOptions, undo: Undo): Promise<string> {
   return api.url
 }
 
+/** Addresses of its own, and with the namespaced plan what makes them reachable. */
+async function takePlan(
+  { spec, random }: ClusterOptions,
+  paths: ClusterPaths,
+  undo: Undo,
+): Promise<{ plan: AddressPlan; network: PodNetwork | undefined }> {
+  const preferred = readRun(paths)?.network
+  const isNamespaced = spec.plan === 'namespaced'
+  if (isNamespaced) requireNamespaces()
+  const taken = await takeNetwork({
+    random,
+    ...(preferred === undefined ? {} : { preferred }),
+    ...(isNamespaced && { taken: networksInUse() }),
+  })
+  undo(() => taken.release())
+  const plan = addressPlan(taken.network, spec.plan)
+  if (!isNamespaced) return { plan, network: undefined }
+  // Before the first of it exists: a start that fails half-way leaves nothing either.
+  undo(() => removeNetwork(paths.network))
+  const facts = { plan, zones: spec.zones.length, journal: paths.network, domain: CLUSTER_DOMAIN }
+  return { plan, network: await Namespaces.open(facts) }
+}
+
 function runsAlready(name: string, paths: ClusterPaths): MeshError {
   const run = readRun(paths)
   const where = run === undefined ? '' : ` (process ${run.pid}, ${run.url})`
@@ -168,7 +190,10 @@ async function startServer(
       const caches = options.caches()
       if (caches === undefined) return undefined
       // The server's objects are plain JSON; the pod's shape is checked by its schema before it is stored.
-      return admitPod(pod as unknown as Pod, namespace, caches.configMaps) as typeof pod | undefined
+      return admitPod(pod as unknown as Pod, namespace, {
+        configMaps: caches.configMaps,
+        plan: plan.kind,
+      }) as typeof pod | undefined
     },
   })
 }
@@ -177,6 +202,7 @@ interface PodsOptions {
   readonly options: ClusterOptions
   readonly paths: ClusterPaths
   readonly plan: AddressPlan
+  readonly network: PodNetwork | undefined
   readonly context: ControllerContext
   readonly api: ApiServer
 }
@@ -188,15 +214,19 @@ interface RunningPods {
   readonly processes: ProcessTable
 }
 
-async function startPods({ options, paths, plan, context, api }: PodsOptions, undo: Undo): Promise<RunningPods> {
+async function startPods(
+  { options, paths, plan, network, context, api }: PodsOptions,
+  undo: Undo,
+): Promise<RunningPods> {
   const processes = new ProcessTable(paths.journal)
-  const reaper = startReaper(paths.journal)
+  const reaper = startReaper(paths.journal, paths.network)
   const images = new Images(paths.images)
   const faults = new Faults()
   const agent = new NodeAgent({
     ...context,
     directory: paths.pods,
     plan,
+    network,
     nodeNames: nodeNames(options.spec),
     images,
     processes,
@@ -236,7 +266,8 @@ function podEnvironment(facts: { api: ApiServer; plan: AddressPlan; compileCache
     KUBERNETES_SERVICE_PORT: port,
     KUBERNETES_SERVICE_PORT_HTTPS: port,
     KUBERNETES_PORT: `tcp://${plan.host}:${port}`,
-    ISTHMUS_RESOLVER: `${plan.host}:${PORTS.dns}`,
+    // In a namespace the machine's own way of resolving is the cluster's.
+    ...(plan.kind === 'plain' && { ISTHMUS_RESOLVER: `${plan.host}:${plan.dnsPort}` }),
     ISTHMUS_CLUSTERSET_CIDR: plan.clustersetCidr,
     NODE_COMPILE_CACHE: facts.compileCache,
   }
@@ -262,8 +293,8 @@ function describe(
   spec: ClusterSpec,
   plan: AddressPlan,
 ): Omit<ClusterStatus, 'url' | 'uptimeMs' | 'rssBytes' | 'pods' | 'faults' | 'forbiddenRequests'> {
-  const { serviceCidr, loadBalancerCidr, clustersetCidr, host } = plan
-  const resolver = `${host}:${PORTS.dns}`
+  const { serviceCidr, loadBalancerCidr, clustersetCidr, host, dnsPort } = plan
+  const resolver = `${host}:${dnsPort}`
   return {
     name: spec.name,
     spec,

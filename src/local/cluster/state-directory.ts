@@ -27,6 +27,8 @@ export interface ClusterPaths {
   readonly api: string
   readonly pods: string
   readonly journal: string
+  /** Network namespaces, links and routes of a namespaced cluster. */
+  readonly network: string
   readonly log: string
   /** Shared by all clusters of the state directory. */
   readonly images: string
@@ -50,6 +52,7 @@ export function clusterPaths(stateDir: string, name: string): ClusterPaths {
     api: join(directory, 'api'),
     pods: join(directory, 'pods'),
     journal: join(directory, 'processes'),
+    network: join(directory, 'network'),
     log: join(directory, 'cluster.log'),
     images: join(root, 'images.json'),
     compileCache: join(root, 'compile-cache'),

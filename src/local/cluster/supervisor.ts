@@ -17,6 +17,7 @@ import { checkDistinct, type ClusterSpec } from './cluster-spec.ts'
 import type { ClusterStatus, ControlFailure } from './control-api.ts'
 import { connectControl, failure, type Control } from './control-client.ts'
 import { writeKubeconfig } from './kubeconfig-file.ts'
+import { removeNetwork } from './namespaces.ts'
 import { parseServeMessage, type ServeMessage } from './serve-message.ts'
 import {
   clusterPaths,
@@ -132,6 +133,7 @@ async function cleanUp(stateDir: string, name: string, isNew: boolean): Promise<
   const lock = await takeLock(paths.directory)
   if (lock === undefined) return
   endLeftovers(paths.journal)
+  removeNetwork(paths.network)
   // What stood there before keeps its state; what is new goes without a trace.
   if (isNew) rmSync(paths.directory, { recursive: true, force: true })
   await lock.release()
@@ -289,6 +291,7 @@ export async function stopCluster(stateDir: string, name: string): Promise<boole
     }
   }
   const left = endLeftovers(paths.journal)
+  removeNetwork(paths.network)
   rmSync(paths.socket, { force: true })
   return wasRunning || left > 0
 }

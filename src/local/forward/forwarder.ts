@@ -4,7 +4,7 @@
  * that a laptop user rarely has: then an Event on the Service says so, and callers by name still get there through
  * their sidecar's HTTP proxy.
  */
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { connect, createServer, isIP, type Server, type Socket } from 'node:net'
 import type { EndpointSlice, Service, ServicePort } from '../../kube/kinds.ts'
 import { LABELS } from '../../model/names.ts'
 import { messageOf } from '../../runtime/errors.ts'
@@ -83,7 +83,7 @@ export class Forwarder {
   #addresses(service: Service): { host: string; port: { number: number; spec: ServicePort } }[] {
     const { clusterIP = '', ports = [] } = service.spec
     const hosts = (service.status?.loadBalancer?.ingress ?? []).flatMap((ingress) => ingress.ip ?? [])
-    if (clusterIP.startsWith('127.')) hosts.push(clusterIP)
+    if (isIP(clusterIP) === 4) hosts.push(clusterIP)
     const tcp = ports.filter((port) => (port.protocol ?? 'TCP') === 'TCP')
     const direct = hosts.flatMap((host) => tcp.map((spec) => ({ host, port: { number: spec.port, spec } })))
     const onNodes = this.#options.nodeAddresses.flatMap((host) =>

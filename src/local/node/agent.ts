@@ -12,6 +12,7 @@ import type { Log } from '../../runtime/log.ts'
 import type { Random } from '../../runtime/random.ts'
 import { nodeAddress, type AddressPlan } from '../cluster/address-plan.ts'
 import { keyOf, type ReadCache } from '../cluster/cache.ts'
+import type { PodNetwork } from '../cluster/namespaces.ts'
 import { matchesPod, type Faults, type Hold } from '../cluster/faults.ts'
 import { parseSelector } from '../cluster/label-selector.ts'
 import type { EventRecorder } from '../controllers/events.ts'
@@ -27,6 +28,8 @@ export interface NodeAgentOptions {
   /** Pods' directories lie here; those of pods that no longer exist are removed at the start. */
   readonly directory: string
   readonly plan: AddressPlan
+  /** Namespaced plan only. */
+  readonly network: PodNetwork | undefined
   /** In the order of the cluster's zones. */
   readonly nodeNames: readonly string[]
   readonly client: KubeClient
@@ -247,6 +250,9 @@ export class NodeAgent {
     if (worker === undefined) return
     await worker.terminate(graceMs)
     worker.remove()
+    await this.#context.network?.detach(worker.address.podIp).catch((error: unknown) => {
+      this.#options.log.warn({ err: error }, "a pod's network namespace could not be removed")
+    })
     this.#workers.delete(uid)
     this.#addresses.release(worker.address.podIp)
   }

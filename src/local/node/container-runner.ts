@@ -16,6 +16,8 @@ import { Signal } from './signal.ts'
 export type Launch =
   | {
       readonly kind: 'run'
+      /** Before every command of the pod: the way into its network namespace, if it has one. */
+      readonly enter: readonly string[]
       readonly command: readonly string[]
       readonly cwd: string
       readonly env: Record<string, string>
@@ -182,6 +184,7 @@ export class ContainerRunner {
       this.#launch = launch
       this.#child = processes.spawn({
         ...launch,
+        command: [...launch.enter, ...launch.command],
         onOutput: (stream, chunk) => log.write(stream, chunk),
         onExit: resolve,
       })
@@ -259,6 +262,7 @@ export class ContainerRunner {
     const target = {
       podIp,
       ports: container.ports,
+      enter: this.#launch?.enter ?? [],
       cwd: this.#launch?.cwd ?? '/',
       env: this.#launch?.env ?? {},
     }

@@ -4,6 +4,7 @@ import type { Pod } from '../../kube/kinds.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { Random } from '../../runtime/random.ts'
+import type { PodNetwork } from '../cluster/namespaces.ts'
 import type { EventRecorder } from '../controllers/events.ts'
 import type { Sources } from './environment.ts'
 import type { Images } from './images.ts'
@@ -17,6 +18,8 @@ export interface NodeContext {
   readonly images: Images
   readonly processes: ProcessTable
   readonly events: EventRecorder
+  /** Namespaced plan only. */
+  readonly network: PodNetwork | undefined
   /** What every container gets before its own variables. */
   readonly environment: Readonly<Record<string, string>>
   podDirectory(pod: Pod): string

@@ -6,6 +6,7 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Container, ContainerStatus, Pod, PodSpec } from '../../kube/kinds.ts'
+import { delay } from '../../runtime/clock.ts'
 import { ContainerLog } from './container-log.ts'
 import { ContainerRunner, rfc3339, type Launch } from './container-runner.ts'
 import { expand, resolveEnvironment, type Sources } from './environment.ts'
@@ -125,6 +126,7 @@ export class PodWorker {
   async #run(): Promise<void> {
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 })
     if (this.#restarts.size > 0) this.#report()
+    if (!(await this.#attach())) return
     if (!(await this.#mount())) return
     for (const container of this.#spec.initContainers ?? []) {
       if (!(await this.#init(container))) return
@@ -143,6 +145,23 @@ export class PodWorker {
 
   get #restartPolicy(): 'Always' | 'OnFailure' | 'Never' {
     return this.#pod.spec.restartPolicy ?? 'Always'
+  }
+
+  /** Gives the pod its network namespace, where the plan has them; false when the pod is being stopped. */
+  async #attach(): Promise<boolean> {
+    const { signal } = this.#stopping
+    const { network, clock } = this.#context
+    if (network === undefined) return true
+    while (!signal.aborted) {
+      try {
+        await network.attach(this.address.podIp, this.#namespace)
+        break
+      } catch (error) {
+        this.#event('Warning', 'FailedCreatePodSandBox', error instanceof Error ? error.message : String(error))
+        await delay(clock, ATTACH_RETRY_MS, signal)
+      }
+    }
+    return !signal.aborted
   }
 
   /** Waits until every volume is in place; false when the pod is being stopped. */
@@ -242,7 +261,9 @@ export class PodWorker {
     const { values } = environment
     const entry = container.command ?? found.command
     const command = [...entry, ...(container.args ?? [])].map((word) => expand(word, values))
-    return { kind: 'run', command, cwd: found.cwd ?? root, env: values }
+    const group = container.securityContext?.runAsGroup ?? this.#spec.securityContext?.runAsGroup
+    const enter = this.#context.network?.enter(this.address.podIp, group) ?? []
+    return { kind: 'run', enter, command, cwd: found.cwd ?? root, env: values }
   }
 
   #report(): void {
@@ -312,6 +333,8 @@ export class PodWorker {
     return this.#context.sources(this.#namespace)
   }
 }
+
+const ATTACH_RETRY_MS = 2_000
 
 /** For sidecars of a pod whose containers are complete. */
 const SIDECAR_GRACE_MS = 5_000

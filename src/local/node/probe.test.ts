@@ -56,7 +56,7 @@ describe('ProbeLoop', () => {
 })
 
 describe('runProbe', () => {
-  const target = { podIp: '127.0.0.1', ports: [], cwd: '/', env: { PATH: process.env['PATH'] ?? '' } }
+  const target = { podIp: '127.0.0.1', ports: [], enter: [], cwd: '/', env: { PATH: process.env['PATH'] ?? '' } }
 
   it('asks over HTTP, TCP and by command', async () => {
     const server = createServer((request, response) => response.writeHead(request.url === '/ok' ? 204 : 503).end())

@@ -13,6 +13,7 @@ import type { Cancel, Clock } from '../../runtime/clock.ts'
 export interface ProbeTarget {
   readonly podIp: string
   readonly ports: Container['ports']
+  readonly enter: readonly string[]
   readonly cwd: string
   readonly env: Readonly<Record<string, string>>
 }
@@ -82,11 +83,11 @@ function probeTcp(host: string, port: number, timeoutMs: number): Promise<ProbeR
 /** Also runs preStop hooks: the same command in the same environment. */
 export function probeExec(
   command: readonly string[],
-  target: { readonly cwd: string; readonly env: Readonly<Record<string, string>> },
+  target: Pick<ProbeTarget, 'enter' | 'cwd' | 'env'>,
   timeoutMs: number,
 ): Promise<ProbeResult> {
   return new Promise((resolve) => {
-    const [file = '', ...args] = command
+    const [file = '', ...args] = [...target.enter, ...command]
     const child = spawn(file, args, {
       cwd: target.cwd,
       env: target.env,

@@ -1,22 +1,34 @@
 /**
- * Chooses an endpoint: priority, then locality, then the less busy of two picked by weight. Holds a cluster's
- * endpoints across snapshots and its limits on concurrency and retries. The arithmetic is load.ts.
+ * A cluster across snapshots: its endpoints with their records, its limits on concurrency and retries. Choosing an
+ * endpoint is table.ts (priority, locality) and picker.ts (policy), made anew here when health changes.
  */
-import type { Cluster, Endpoint, LoadAssignment } from '../../model/config.ts'
+import type { Cluster, Endpoint, LoadAssignment, Metadata } from '../../model/config.ts'
 import type { Random } from '../../runtime/random.ts'
 import type { ClientConnection } from '../stream.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
 import type { Transport } from '../upstream/transport.ts'
 import { EndpointState } from './endpoint.ts'
-import { localityWeight, priorityLoads } from './load.ts'
-import { RetryBudget } from './retry-budget.ts'
+import { ClusterLimits, type Priority } from './limits.ts'
+import { LOAD_RULE } from './load.ts'
+import { type Outcome, OutlierDetector } from './outlier.ts'
+import { chooseSubset, type Subset } from './subsets.ts'
+import { BalanceTable, type LocalityGroup, type PriorityGroup } from './table.ts'
 
-/** Requests under way to one service from one proxy; beyond it they are refused. Envoy 1,024; we multiplex. */
-const REQUESTS_MAX = 10_000
-const RANDOM_PICKS = 3
+const PICKS = 3
+/** Subsets are few, but a route may compute their names. */
+const TABLES_MAX = 1_000
 
 /** Makes the way to an endpoint; injected, so that balancing is tested without sockets. */
-export type TransportFactory = (cluster: Cluster, endpoint: () => Endpoint, onUsable: () => void) => Transport
+export type TransportFactory = (options: TransportOptions) => Transport
+
+export interface TransportOptions {
+  readonly cluster: Cluster
+  /** Read at every use: weights and the like change while connections live on. */
+  readonly endpoint: () => Endpoint
+  readonly limits: ClusterLimits
+  /** `usable` may have changed. */
+  readonly onUsable: () => void
+}
 
 export interface ClusterDependencies {
   readonly timers: TimerWheel
@@ -24,33 +36,35 @@ export interface ClusterDependencies {
   readonly createTransport: TransportFactory
 }
 
-interface LocalityTable {
-  weight: number
-  readonly states: readonly EndpointState[]
-  readonly weightTotal: number
-  /** All weights are equal: no need to walk them. */
-  readonly even: boolean
+/** What a request brings to the choice of its endpoint. */
+export interface PickRequest {
+  /** By the route's hash policy; what ring hash and maglev go by. */
+  readonly hash?: bigint
+  /** By the route's metadata match; what subsets go by. */
+  readonly subset?: Metadata
 }
 
-interface PriorityTable {
-  readonly percent: number
-  readonly localities: readonly LocalityTable[]
-  readonly weightTotal: number
-}
+const ANY_REQUEST: PickRequest = {}
 
 export class ClusterState {
   readonly #dependencies: ClusterDependencies
   #config: Cluster
   #assignment: LoadAssignment
   #endpoints = new Map<string, EndpointState>()
-  #table: readonly PriorityTable[] | undefined
-  #active = 0
-  readonly #budget = new RetryBudget()
+  /** Made when asked for, dropped when anything changed; by subset, '' for all endpoints. */
+  readonly #tables = new Map<string, BalanceTable>()
+  readonly limits: ClusterLimits
+  readonly #outlier: OutlierDetector
 
   constructor(config: Cluster, assignment: LoadAssignment, dependencies: ClusterDependencies) {
     this.#dependencies = dependencies
     this.#config = config
     this.#assignment = assignment
+    this.limits = new ClusterLimits(config, dependencies.timers)
+    const { timers, random } = dependencies
+    const endpoints = (): Iterable<EndpointState> => this.#endpoints.values()
+    const onChange = (): void => this.#tables.clear()
+    this.#outlier = new OutlierDetector({ timers, random, endpoints, onChange }, config.outlier)
     this.#reconcile()
   }
 
@@ -63,7 +77,7 @@ export class ClusterState {
   }
 
   get active(): number {
-    return this.#active
+    return this.limits.of('default').active + this.limits.of('high').active
   }
 
   get endpoints(): ReadonlyMap<string, EndpointState> {
@@ -74,105 +88,106 @@ export class ClusterState {
   apply(config: Cluster, assignment: LoadAssignment): void {
     this.#config = config
     this.#assignment = assignment
+    this.limits.apply(config)
+    this.#outlier.apply(config.outlier)
     this.#reconcile()
   }
 
   close(): void {
+    this.#outlier.close()
     for (const state of this.#endpoints.values()) state.close()
     this.#endpoints.clear()
-    this.#table = undefined
+    this.#tables.clear()
   }
 
-  /** False: a limit is reached. Give it back with `leave`. */
-  enter(): boolean {
-    if (this.#active >= REQUESTS_MAX) return false
-    this.#active++
-    this.#budget.request(this.#dependencies.timers.now())
-    return true
+  /** Give it back with `leave`. Limits are judged where they are met: see Pool. */
+  enter(priority?: Priority): void {
+    this.limits.of(priority).enter()
   }
 
-  leave(): void {
-    this.#active--
+  /** `retried`: a retry was granted by `mayRetry`. */
+  leave(retried = false, priority?: Priority): void {
+    this.limits.of(priority).leave(retried)
   }
 
-  /** False: more retries would feed a failure. */
-  mayRetry(): boolean {
-    return this.#budget.retry(this.#dependencies.timers.now())
+  /** False: more retries would feed a failure. `again`: it is not the first of the request. */
+  mayRetry(again = false, priority?: Priority): boolean {
+    return this.limits.of(priority).mayRetry(again)
   }
 
-  /** Undefined only when there is no endpoint. Endpoints in `tried` are avoided as long as there is another. */
-  pick(tried: readonly EndpointState[]): EndpointState | undefined {
-    const table = (this.#table ??= this.#compile())
+  /**
+   * Undefined when no endpoint may be used: there is none, or panic is switched off, or no subset fits. Endpoints in
+   * `tried` are avoided as long as there is another.
+   */
+  pick(tried: readonly EndpointState[], request = ANY_REQUEST): EndpointState | undefined {
+    const { subsets } = this.#config
+    const subset = subsets && chooseSubset(subsets, request.subset, (candidate) => this.#isEmpty(candidate))
+    if (subsets !== undefined && subset === undefined) return undefined
+    const table = this.#tableOf(subset)
     let last: EndpointState | undefined
-    for (let attempt = 0; attempt < RANDOM_PICKS; attempt++) {
-      const state = this.#pickOnce(table)
+    for (let attempt = 0; attempt < PICKS; attempt++) {
+      const state = table.pick(request.hash, attempt)
       if (state === undefined || !tried.includes(state)) return state
       last = state
     }
-    for (const state of this.#endpoints.values()) if (state.usable && !tried.includes(state)) return state
+    for (const state of this.#endpoints.values()) {
+      if (state.usable && !tried.includes(state) && subset?.contains(state.endpoint) !== false) return state
+    }
     return last
   }
 
-  report(state: EndpointState, connection: ClientConnection | undefined, ok: boolean): void {
+  report(state: EndpointState, connection: ClientConnection | undefined, outcome: Outcome): void {
+    const ok = outcome === true || (outcome !== false && outcome < 500)
     const answersFor = connection === undefined || state.transport.report(connection, ok)
-    const { outlier } = this.#config
-    if (!state.record(ok || !answersFor, outlier) || outlier === undefined) return
-    let ejected = 1
-    for (const other of this.#endpoints.values()) if (other.ejected) ejected++
-    if (100 * ejected > outlier.ejectionPercentMax * this.#endpoints.size) return
-    state.eject(outlier)
-    this.#table = undefined
+    state.count(ok || !answersFor)
+    if (ok || answersFor) this.#outlier.record(state, outcome)
   }
 
-  #pickOnce(table: readonly PriorityTable[]): EndpointState | undefined {
-    const { random } = this.#dependencies
-    let percent = random.next() * 100
-    let level = table.find((candidate) => (percent -= candidate.percent) < 0)
-    // Rounding in the walk above cannot leave the last level that has a share.
-    level ??= table.findLast((candidate) => candidate.percent > 0)
-    if (level === undefined) return undefined
-    let weight = random.next() * level.weightTotal
-    const locality =
-      level.localities.length === 1
-        ? level.localities[0]
-        : (level.localities.find((candidate) => (weight -= candidate.weight) < 0) ?? level.localities.at(-1))
-    if (locality === undefined) return undefined
-    if (locality.states.length === 1) return locality.states[0]
-    return lessBusy(pickWeighted(locality, random), pickWeighted(locality, random))
-  }
-
-  #compile(): readonly PriorityTable[] {
-    const groups = this.#groups()
-    const health = groups.map((group) => ({
-      healthy: group.localities.reduce((sum, locality) => sum + locality.states.filter(isUsable).length, 0),
-      total: group.localities.reduce((sum, locality) => sum + locality.states.length, 0),
-    }))
-    const loads = priorityLoads(health)
-    return groups.map((group, index) => {
-      const panic = loads.panic[index] === true
-      const localities = group.localities
-        .map((locality) => compileLocality(locality, panic))
-        .filter((locality) => locality.states.length > 0)
-      // Without weights every locality counts by its endpoints, as if there were no localities.
-      if (!localities.some((locality) => locality.weight > 0)) {
-        for (const locality of localities) locality.weight = locality.weightTotal
-      }
-      const weightTotal = localities.reduce((sum, locality) => sum + locality.weight, 0)
-      return { percent: loads.percent[index] ?? 0, localities, weightTotal }
+  #tableOf(subset: Subset | undefined): BalanceTable {
+    const key = subset?.key ?? ''
+    const known = this.#tables.get(key)
+    if (known !== undefined && (known.slowUntil === 0 || this.#dependencies.timers.now() < known.slowUntil)) {
+      return known
+    }
+    const { random, timers } = this.#dependencies
+    const config = this.#config
+    const table = new BalanceTable(this.#groups(subset), {
+      config,
+      random,
+      timers,
+      rule: {
+        overprovisioningPercent: this.#assignment.overprovisioningPercent ?? LOAD_RULE.overprovisioningPercent,
+        panicPercent: config.panicPercent ?? LOAD_RULE.panicPercent,
+      },
+      localityWeighted:
+        config.localityWeighted !== false && (subset === undefined || config.subsets?.localityWeightAware === true),
     })
+    if (this.#tables.size >= TABLES_MAX) this.#tables.clear()
+    this.#tables.set(key, table)
+    return table
   }
 
-  #groups(): { localities: { weight: number; states: EndpointState[] }[] }[] {
-    const byPriority = new Map<number, { weight: number; states: EndpointState[] }[]>()
+  #isEmpty(subset: Subset): boolean {
+    const known = this.#tables.get(subset.key)
+    if (known !== undefined) return known.empty
+    for (const { endpoint } of this.#endpoints.values()) if (subset.contains(endpoint)) return false
+    return true
+  }
+
+  /** By priority; every priority up to the last has its place, filled or not. */
+  #groups(subset: Subset | undefined): PriorityGroup[] {
+    const groups = new Map<number, LocalityGroup[]>()
     for (const { priority, weight, endpoints, locality } of this.#assignment.localities) {
       const states: EndpointState[] = []
       for (const endpoint of endpoints) {
         const state = this.#endpoints.get(endpointKey(endpoint, `${locality.region}/${locality.zone}`))
-        if (state !== undefined) states.push(state)
+        if (state !== undefined && subset?.contains(endpoint) !== false) states.push(state)
       }
-      byPriority.set(priority, [...(byPriority.get(priority) ?? []), { weight, states }])
+      const group = groups.get(priority) ?? []
+      group.push({ weight, states })
+      groups.set(priority, group)
     }
-    return [...byPriority].sort(([a], [b]) => a - b).map(([, localities]) => ({ localities }))
+    return [...groups].sort(([a], [b]) => a - b).map(([, localities]) => localities)
   }
 
   #reconcile(): void {
@@ -187,19 +202,21 @@ export class ClusterState {
     }
     for (const [key, state] of this.#endpoints) if (!next.has(key)) state.close()
     this.#endpoints = next
-    this.#table = undefined
+    this.#tables.clear()
   }
 
   #createState(key: string, endpoint: Endpoint): EndpointState {
-    const changed = (): void => {
-      this.#table = undefined
-    }
     const current = (): Endpoint => this.#endpoints.get(key)?.endpoint ?? endpoint
-    const transport = this.#dependencies.createTransport(this.#config, current, () => {
-      this.#endpoints.get(key)?.transportChanged()
-      changed()
+    const transport = this.#dependencies.createTransport({
+      cluster: this.#config,
+      endpoint: current,
+      limits: this.limits,
+      onUsable: () => {
+        this.#endpoints.get(key)?.transportChanged()
+        this.#tables.clear()
+      },
     })
-    return new EndpointState({ key, endpoint, transport, timers: this.#dependencies.timers, onRestored: changed })
+    return new EndpointState({ key, endpoint, transport, timers: this.#dependencies.timers })
   }
 }
 
@@ -211,38 +228,4 @@ function endpointKey(endpoint: Endpoint, locality: string): string {
       ? ''
       : [tunnel.authority, tunnel.gatewaySni, tunnel.gatewayIdentity, tunnel.innerSni, ...tunnel.identities].join('|')
   return `${endpoint.transport}|${endpoint.address}:${endpoint.port}|${endpoint.id ?? ''}|${locality}|${way}`
-}
-
-const isUsable = (state: EndpointState): boolean => state.usable
-
-function compileLocality(
-  locality: { weight: number; states: readonly EndpointState[] },
-  panic: boolean,
-): LocalityTable {
-  const usable = panic ? locality.states : locality.states.filter(isUsable)
-  const health = { healthy: usable.length, total: locality.states.length }
-  const weights = usable.map((state) => Math.max(1, state.endpoint.weight))
-  return {
-    weight: localityWeight(locality.weight, health, panic),
-    states: usable,
-    weightTotal: weights.reduce((sum, weight) => sum + weight, 0),
-    even: weights.every((weight) => weight === weights[0]),
-  }
-}
-
-function pickWeighted(locality: LocalityTable, random: Random): EndpointState | undefined {
-  if (locality.even) return locality.states[Math.floor(random.next() * locality.states.length)]
-  let left = random.next() * locality.weightTotal
-  for (const state of locality.states) {
-    left -= Math.max(1, state.endpoint.weight)
-    if (left < 0) return state
-  }
-  return locality.states.at(-1)
-}
-
-function lessBusy(one: EndpointState | undefined, other: EndpointState | undefined): EndpointState | undefined {
-  if (one === undefined || other === undefined) return one ?? other
-  const loadOne = (one.active + 1) / Math.max(1, one.endpoint.weight)
-  const loadOther = (other.active + 1) / Math.max(1, other.endpoint.weight)
-  return loadOther < loadOne ? other : one
 }

@@ -4,16 +4,8 @@
  */
 import type { Endpoint } from '../../model/config.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
-import { WheelTimer } from '../timer-wheel.ts'
 import type { Transport } from '../upstream/transport.ts'
-
-/** Envoy's outlier detection, consecutive errors only: gateway errors and what never got an answer count alike. */
-export interface OutlierRule {
-  readonly consecutiveErrors: number
-  readonly baseEjectionMs: number
-}
-
-const EJECTION_MULTIPLIER_MAX = 10 // Envoy: 300 s over a base of 30 s
+import { OutlierRecord } from './outlier.ts'
 
 export class EndpointState {
   readonly key: string
@@ -21,31 +13,19 @@ export class EndpointState {
   readonly transport: Transport
   /** Requests under way. */
   active = 0
-  errorsInRow = 0
+  readonly outlier = new OutlierRecord()
   ejected = false
   requests = 0
   errors = 0
-  readonly #timers: TimerWheel
-  readonly #restore: WheelTimer
-  /** Each ejection in a row is longer than the one before. */
-  #ejections = 0
+  /** Monotonic: since when it counts as usable, for slow start. */
+  usableSince: number
   #wasUsable = true
 
-  constructor(options: {
-    key: string
-    endpoint: Endpoint
-    transport: Transport
-    timers: TimerWheel
-    onRestored: () => void
-  }) {
+  constructor(options: { key: string; endpoint: Endpoint; transport: Transport; timers: TimerWheel }) {
     this.key = options.key
     this.endpoint = options.endpoint
     this.transport = options.transport
-    this.#timers = options.timers
-    this.#restore = new WheelTimer(() => {
-      this.ejected = false
-      options.onRestored()
-    })
+    this.usableSince = options.timers.now()
   }
 
   /** May take new requests, unless everything is in panic. */
@@ -53,24 +33,16 @@ export class EndpointState {
     return this.endpoint.health === 'healthy' && !this.ejected && this.transport.usable
   }
 
-  /** True: the endpoint has had enough errors in a row to be ejected. */
-  record(ok: boolean, rule: OutlierRule | undefined): boolean {
+  count(ok: boolean): void {
     this.requests++
-    if (ok) {
-      this.errorsInRow = 0
-      if (!this.ejected) this.#ejections = 0
-      return false
-    }
-    this.errors++
-    this.errorsInRow++
-    return rule !== undefined && !this.ejected && this.errorsInRow >= rule.consecutiveErrors
+    if (!ok) this.errors++
   }
 
-  eject(rule: OutlierRule): void {
-    this.ejected = true
-    this.errorsInRow = 0
-    this.#ejections = Math.min(this.#ejections + 1, EJECTION_MULTIPLIER_MAX)
-    this.#timers.schedule(this.#restore, rule.baseEjectionMs * this.#ejections)
+  /** Ends an ejection, and forgives what led to it. */
+  restore(): void {
+    this.ejected = false
+    this.outlier.forgetRows()
+    this.outlier.multiplier = 0
   }
 
   /**
@@ -82,14 +54,10 @@ export class EndpointState {
     const found = this.transport.usable && !this.#wasUsable
     this.#wasUsable = this.transport.usable
     if (!found) return
-    this.#timers.cancel(this.#restore)
-    this.ejected = false
-    this.errorsInRow = 0
-    this.#ejections = 0
+    this.restore()
   }
 
   close(): void {
-    this.#timers.cancel(this.#restore)
     this.transport.close()
   }
 }

@@ -42,11 +42,42 @@ describe('priorityLoads', () => {
   })
 })
 
+describe('priorityLoads with other figures', () => {
+  it('spills by the factor of the assignment', () => {
+    const rule = { overprovisioningPercent: 100, panicPercent: 50 }
+    expect(
+      priorityLoads(
+        [
+          { healthy: 72, total: 100 },
+          { healthy: 100, total: 100 },
+        ],
+        rule,
+      ).percent,
+    ).toEqual([72, 28])
+  })
+
+  it('never panics at threshold 0, and then sends nothing where nothing is healthy', () => {
+    const rule = { overprovisioningPercent: 140, panicPercent: 0 }
+    expect(priorityLoads([{ healthy: 1, total: 10 }], rule)).toEqual({ percent: [100], panic: [false] })
+    expect(priorityLoads([{ healthy: 0, total: 3 }], rule)).toEqual({ percent: [0], panic: [false] })
+  })
+
+  it('panics below the threshold asked for', () => {
+    const rule = { overprovisioningPercent: 140, panicPercent: 20 }
+    expect(priorityLoads([{ healthy: 2, total: 10 }], rule).panic).toEqual([false])
+    expect(priorityLoads([{ healthy: 1, total: 10 }], rule).panic).toEqual([true])
+  })
+})
+
 describe('localityWeight', () => {
-  it('shrinks with health only below 1/1.4 and not at all in panic', () => {
-    expect(localityWeight(10, { healthy: 3, total: 4 }, false)).toBe(10)
-    expect(localityWeight(10, { healthy: 1, total: 2 }, false)).toBeCloseTo(7)
-    expect(localityWeight(10, { healthy: 1, total: 2 }, true)).toBe(10)
-    expect(localityWeight(10, { healthy: 0, total: 0 }, true)).toBe(0)
+  // Envoy's documentation, locality weighted load balancing: X of weight 1, Y of weight 2, Y at 100, 69 and 71 %.
+  it('shrinks with health only below 1/1.4', () => {
+    expect(localityWeight(10, { healthy: 3, total: 4 })).toBe(10)
+    expect(localityWeight(10, { healthy: 1, total: 2 })).toBeCloseTo(7)
+    expect(localityWeight(2, { healthy: 100, total: 100 })).toBe(2)
+    expect(localityWeight(2, { healthy: 50, total: 100 })).toBeCloseTo(1.4)
+    expect(localityWeight(2, { healthy: 25, total: 100 })).toBeCloseTo(0.7)
+    expect(localityWeight(10, { healthy: 0, total: 2 })).toBe(0)
+    expect(localityWeight(10, { healthy: 0, total: 0 })).toBe(0)
   })
 })

@@ -1,40 +1,49 @@
 /**
  * How much traffic each priority and each locality gets: Envoy's arithmetic, integer rounding included, so that a
  * mixed mesh and the simulator agree with it (load_balancer_impl: priority levels, overprovisioning, panic). Pure;
- * choosing an endpoint is pick.ts.
+ * choosing an endpoint is picker.ts.
  */
 export interface LevelHealth {
   readonly healthy: number
   readonly total: number
 }
 
+export interface LoadRule {
+  /** A level is whole as long as 100 / this of it is healthy. */
+  readonly overprovisioningPercent: number
+  /** Below this share of healthy endpoints a level panics, unless others make up for it; 0: never. */
+  readonly panicPercent: number
+}
+
+export const LOAD_RULE: LoadRule = {
+  overprovisioningPercent: 140, // Envoy's default factor of 1.4
+  panicPercent: 50, // Envoy's default healthy_panic_threshold
+}
+
 export interface PriorityLoads {
-  /** Percent per priority; the sum is 100, or 0 when there is no endpoint at all. */
+  /** Percent per priority; the sum is 100, or 0 when there is no endpoint to use. */
   readonly percent: readonly number[]
   /** In panic every endpoint of the priority is used, healthy or not. */
   readonly panic: readonly boolean[]
 }
 
-const OVERPROVISIONING_PERCENT = 140 // Envoy's default factor of 1.4
-const PANIC_THRESHOLD_PERCENT = 50 // Envoy's default healthy_panic_threshold
-
-export function priorityLoads(levels: readonly LevelHealth[]): PriorityLoads {
-  const health = levels.map((level) => availability(level))
+export function priorityLoads(levels: readonly LevelHealth[], rule = LOAD_RULE): PriorityLoads {
+  const health = levels.map((level) => availability(level, rule))
   const normalized = Math.min(
     100,
     health.reduce((sum, percent) => sum + percent, 0),
   )
   const panic = levels.map(
-    (level) => normalized < 100 && 100 * level.healthy < PANIC_THRESHOLD_PERCENT * Math.max(1, level.total),
+    (level) => normalized < 100 && 100 * level.healthy < rule.panicPercent * Math.max(1, level.total),
   )
   if (panic.length > 0 && panic.every(Boolean)) return { percent: totalPanicLoads(levels), panic }
   return { percent: spread(health, normalized), panic }
 }
 
-/** 0–100: a level is whole as long as 1/1.4 of it is healthy. */
-function availability(level: LevelHealth): number {
+/** 0–100. */
+function availability(level: LevelHealth, { overprovisioningPercent }: LoadRule): number {
   if (level.total === 0) return 0
-  return Math.min(100, Math.trunc((OVERPROVISIONING_PERCENT * level.healthy) / level.total))
+  return Math.min(100, Math.trunc((overprovisioningPercent * level.healthy) / level.total))
 }
 
 /** Each level takes its share in order; what rounding leaves goes to the first level that has anything. */
@@ -66,9 +75,8 @@ function totalPanicLoads(levels: readonly LevelHealth[]): number[] {
   return percent
 }
 
-/** A locality's weight shrinks once less than 1/1.4 of it is available; in panic it counts in full. */
-export function localityWeight(weight: number, health: LevelHealth, panic: boolean): number {
-  if (health.total === 0) return 0
-  if (panic) return weight
-  return weight * Math.min(1, ((OVERPROVISIONING_PERCENT / 100) * health.healthy) / health.total)
+/** A locality's weight shrinks once less than its overprovisioned part is healthy. */
+export function localityWeight(weight: number, health: LevelHealth, rule = LOAD_RULE): number {
+  if (health.total === 0 || health.healthy === 0) return 0
+  return weight * Math.min(1, ((rule.overprovisioningPercent / 100) * health.healthy) / health.total)
 }

@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest'
+import type { Thresholds } from '../../model/config.ts'
 import { ManualClock } from '../../runtime/clock.ts'
 import { seededRandom } from '../../runtime/random.ts'
+import { ClusterLimits } from '../balance/limits.ts'
+import { CLUSTER } from '../balance/testing/world.ts'
 import type { H2Client } from '../h2/types.ts'
 import type { ClientConnectionHandler, ClientStream, CloseReason } from '../stream.ts'
 import { TimerWheel } from '../timer-wheel.ts'
@@ -328,5 +331,88 @@ describe('Pool.report', () => {
     const only = dials[0]?.()
     if (only === undefined) throw new Error('not dialled')
     expect(pool.report(only, false)).toBe(true)
+  })
+})
+
+describe('Pool within the limits of its cluster', () => {
+  const limited = (thresholds: Thresholds): { limits: ClusterLimits; over: Partial<PoolOptions> } => {
+    const limits = new ClusterLimits(
+      { ...CLUSTER, circuitBreakers: { default: thresholds } },
+      new TimerWheel(new ManualClock()),
+    )
+    return { limits, over: { limits, keepAlive: false, streamsExpected: 1, wanted: () => 0 } }
+  }
+
+  it('dials its first connection whatever others hold, and no second above the limit', () => {
+    const { limits, over } = limited({ connectionsMax: 1 })
+    const one = world(over)
+    const other = world(over)
+    one.ask()
+    other.ask()
+    one.ask()
+    expect([one.dials.length, other.dials.length, limits.connections]).toEqual([1, 1, 2])
+    expect(limits.connectionsRefused).toBe(1)
+  })
+
+  it('gives places back when dials fail, waiters leave and the pool closes', () => {
+    const { limits, over } = limited({})
+    const { pool, dials, ask } = world(over)
+    ask()
+    dials[0]?.(FAILED)
+    expect([limits.connections, limits.of('default').pending]).toEqual([0, 0])
+    const waiter = ask()
+    pool.abandon(waiter)
+    expect(limits.of('default').pending).toBe(0)
+    ask()
+    pool.close()
+    expect([limits.connections, limits.of('default').pending]).toEqual([0, 0])
+  })
+
+  it('refuses what waited when too much is under way by then', () => {
+    const { limits, over } = limited({ requestsMax: 1 })
+    const { dials, ask } = world({ ...over, streamsExpected: 100 })
+    for (let count = 0; count < 2; count++) limits.of('default').enter()
+    const callers = [ask(), ask()]
+    dials[0]?.()
+    expect(callers.map((caller) => caller.failure?.kind)).toEqual([undefined, 'overflow'])
+  })
+})
+
+describe('Pool with settings of its cluster', () => {
+  it('retires a connection by its age and by its requests', () => {
+    const { clock, dials, ask } = world({ settings: { durationMaxMs: 5_000, requestsMax: 3 } })
+    ask()
+    const first = dials[0]?.()
+    clock.advance(6_000)
+    expect(first?.capacity).toBe(0)
+    ask()
+    const second = dials[1]?.()
+    ask()
+    expect(second?.capacity).toBe(100)
+    ask()
+    expect(second?.capacity).toBe(0)
+  })
+
+  it('sends PING as often as asked and gives up after the time asked', () => {
+    const { clock, dials, ask } = world({ settings: { keepAlive: { intervalMs: 5_000, timeoutMs: 10_000 } } })
+    ask()
+    const connection = dials[0]?.()
+    if (connection === undefined) throw new Error('no dial')
+    clock.advance(4_900)
+    expect(connection.pings).toBe(0)
+    connection.answersPings = false
+    clock.advance(10_000)
+    expect([connection.pings, connection.ended]).toEqual([1, undefined])
+    clock.advance(5_500)
+    expect(connection.ended).toBe('timeout')
+  })
+
+  it('keeps an idle connection for ever at 0', () => {
+    const { clock, dials, ask } = world({ keepAlive: false, settings: { idleMs: 0 } })
+    ask()
+    const connection = dials[0]?.()
+    connection?.idle()
+    clock.advance(3_600_000)
+    expect(connection?.ended).toBeUndefined()
   })
 })

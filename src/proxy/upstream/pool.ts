@@ -3,14 +3,16 @@
  * leads nowhere, replaced before they end. The same for plain HTTP/1.1, mTLS and tunnels; what differs is how a
  * connection is dialled and how many are wanted. Knows nothing of requests.
  */
+import type { ConnectionSettings } from '../../model/config.ts'
 import { Backoff } from '../../runtime/backoff.ts'
 import type { Cancel } from '../../runtime/clock.ts'
 import type { Random } from '../../runtime/random.ts'
+import type { ClusterLimits } from '../balance/limits.ts'
 import type { H2Client } from '../h2/types.ts'
 import type { Peer } from '../identity.ts'
 import type { ClientConnection, ClientConnectionHandler, CloseReason } from '../stream.ts'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
-import { KeepAlive } from './keep-alive.ts'
+import { KeepAlive, keepAliveTimes } from './keep-alive.ts'
 import type { ConnectFailure, Dial, Dialed, DialOutcome, Transport, Waiter } from './transport.ts'
 
 const PROBE_INITIAL_MS = 250
@@ -41,6 +43,10 @@ export interface PoolOptions {
   readonly idleMs: number
   /** Judges each connection's own errors instead of the endpoint's (tunnels lead to different pods). */
   readonly judgesConnections: boolean
+  /** The cluster's limits, above those of the pool. */
+  readonly limits?: ClusterLimits
+  /** What the cluster asks for instead of the pool's own figures. */
+  readonly settings?: ConnectionSettings | undefined
   /** `usable` may have changed. */
   readonly onUsable: () => void
   /** A connection is gone; those that travelled in it are too. */
@@ -55,6 +61,8 @@ interface Member {
   readonly keepAlive: KeepAlive | undefined
   readonly endTimer: WheelTimer
   readonly idleTimer: WheelTimer
+  readonly ageTimer: WheelTimer
+  requests: number
   suspect: boolean
   /** Takes nothing new; its replacement is on the way. */
   retiring: boolean
@@ -113,16 +121,20 @@ export class Pool implements Transport, ClientConnectionHandler {
       this.#use(member, waiter)
       return this.#fill()
     }
-    if (this.#waiters.length >= this.#options.waitersMax) {
-      return waiter.onConnectFailed({ kind: 'overflow', detail: `${this.#options.waitersMax} requests wait already` })
+    const pending = this.#options.limits?.of(waiter.priority)
+    if (this.#waiters.length >= this.#options.waitersMax || pending?.mayWait() === false) {
+      return waiter.onConnectFailed({ kind: 'overflow', detail: 'too many requests wait for a connection' })
     }
     this.#waiters.push(waiter)
+    if (pending !== undefined) pending.pending++
     this.#fill()
   }
 
   abandon(waiter: Waiter): void {
     const index = this.#waiters.indexOf(waiter)
-    if (index >= 0) this.#waiters.splice(index, 1)
+    if (index < 0) return
+    this.#waiters.splice(index, 1)
+    this.#waitsNoMore(waiter)
   }
 
   report(connection: ClientConnection, ok: boolean): boolean {
@@ -162,6 +174,7 @@ export class Pool implements Transport, ClientConnectionHandler {
     this.#options.timers.cancel(this.#probeTimer)
     this.#options.timers.cancel(this.#idleTimer)
     for (const dial of this.#dials) dial.cancel()
+    this.#release(this.#dials.size)
     this.#dials.clear()
     this.#failWaiters({ kind: 'closed', detail: `${this.#options.name} was removed` })
     for (const member of this.#members.slice()) member.connection.drain()
@@ -181,9 +194,11 @@ export class Pool implements Transport, ClientConnectionHandler {
   onIdle(connection: ClientConnection): void {
     this.#serve()
     if (this.#closed || this.#waiters.length > 0 || connection.activeStreams > 0) return
-    const { timers, idleMs, keepAlive } = this.#options
+    const { timers, keepAlive, settings } = this.#options
     const member = this.#memberOf(connection)
     if (member?.retiring === true) return timers.schedule(member.idleTimer, RETIRING_IDLE_MS)
+    const idleMs = settings?.idleMs ?? this.#options.idleMs
+    if (idleMs === 0) return undefined
     if (!keepAlive) return member === undefined ? undefined : timers.schedule(member.idleTimer, idleMs)
     if (!this.#members.some((member) => member.connection.activeStreams > 0)) timers.schedule(this.#idleTimer, idleMs)
   }
@@ -203,6 +218,8 @@ export class Pool implements Transport, ClientConnectionHandler {
     const [member] = index < 0 ? [] : this.#members.splice(index, 1)
     if (member === undefined) return
     member.keepAlive?.stop()
+    this.#release(1)
+    this.#options.timers.cancel(member.ageTimer)
     this.#options.timers.cancel(member.endTimer)
     this.#options.timers.cancel(member.idleTimer)
     this.#options.onGone?.(connection)
@@ -283,13 +300,20 @@ export class Pool implements Transport, ClientConnectionHandler {
     const forWaiters = Math.ceil(this.#waiters.length / this.#options.streamsExpected) - this.#dials.size
     const held = this.#options.timers.now() < this.#fillAfter
     const forWanted = held ? 0 : this.#wanted() - open
-    const missing = Math.min(Math.max(forWaiters, forWanted), this.#options.connectionsMax - open)
-    for (let count = 0; count < missing; count++) this.#dial()
+    const { connectionsMax, limits } = this.#options
+    const most = Math.min(connectionsMax, limits?.hostConnectionsMax ?? connectionsMax)
+    const missing = Math.min(Math.max(forWaiters, forWanted), most - open)
+    for (let count = 0; count < missing; count++) {
+      if (open + count > 0 && limits?.mayConnect() === false) return
+      this.#dial()
+    }
   }
 
   #dial(): void {
     const dial = { cancel: (): void => {} }
     this.#dials.add(dial)
+    const { limits } = this.#options
+    if (limits !== undefined) limits.connections++
     dial.cancel = this.#options.dial(this, (outcome) => {
       this.#dials.delete(dial)
       this.#dialled(outcome)
@@ -297,13 +321,20 @@ export class Pool implements Transport, ClientConnectionHandler {
   }
 
   #dialled(outcome: DialOutcome): void {
-    if (outcome.kind === 'failed') return this.#dialFailed(outcome.failure)
+    if (outcome.kind === 'failed') {
+      this.#release(1)
+      return this.#dialFailed(outcome.failure)
+    }
     const { dialed } = outcome
-    if (this.#closed) return dialed.connection.destroy('local')
+    if (this.#closed) {
+      this.#release(1)
+      return dialed.connection.destroy('local')
+    }
     this.#options.timers.cancel(this.#probeTimer)
     // The gateway had nothing else to offer: better the tunnels there are.
     if (this.#members.length > 0 && this.#shunned.has(dialed.endpointId)) {
       this.#fillAfter = this.#options.timers.now() + this.#backoff.next()
+      this.#release(1)
       return dialed.connection.drain()
     }
     this.#backoff.reset()
@@ -324,15 +355,15 @@ export class Pool implements Transport, ClientConnectionHandler {
       connection: dialed.connection,
       dialed,
       keepAlive: this.#options.keepAlive
-        ? new KeepAlive(dialed.connection as H2Client, timers, {
-            onSuspect: (suspect) => {
-              member.suspect = suspect
-              this.#options.onUsable()
-            },
+        ? this.#keepAlive(dialed.connection as H2Client, (suspect) => {
+            member.suspect = suspect
+            this.#options.onUsable()
           })
         : undefined,
       endTimer: new WheelTimer(() => this.#nearEnd(member)),
       idleTimer: new WheelTimer(() => dialed.connection.drain()),
+      ageTimer: new WheelTimer(() => this.#wornOut(member)),
+      requests: 0,
       suspect: false,
       retiring: false,
       errors: 0,
@@ -340,7 +371,20 @@ export class Pool implements Transport, ClientConnectionHandler {
     if (Number.isFinite(dialed.lifetimeMs)) {
       timers.schedule(member.endTimer, Math.max(0, dialed.lifetimeMs - lastPart(dialed.lifetimeMs)))
     }
+    const { durationMaxMs } = this.#options.settings ?? {}
+    if (durationMaxMs !== undefined) timers.schedule(member.ageTimer, durationMaxMs)
     return member
+  }
+
+  #keepAlive(connection: H2Client, onSuspect: (suspect: boolean) => void): KeepAlive {
+    const { timers, settings } = this.#options
+    return new KeepAlive(connection, timers, { onSuspect }, keepAliveTimes(settings?.keepAlive))
+  }
+
+  /** Has served as long, or as often, as it may. */
+  #wornOut(member: Member): void {
+    member.retiring = true
+    member.connection.drain()
   }
 
   /** First call: replace and drain. Second call: a certificate ended, and the connection with it. */
@@ -383,18 +427,39 @@ export class Pool implements Transport, ClientConnectionHandler {
       const member = this.#pick()
       if (member === undefined) break
       const waiter = this.#waiters.shift()
-      if (waiter !== undefined) this.#use(member, waiter)
+      if (waiter === undefined) break
+      this.#waitsNoMore(waiter)
+      this.#use(member, waiter)
     }
     if (this.#waiters.length > 0) this.#fill()
   }
 
   #use(member: Member, waiter: Waiter): void {
-    if (member.idleTimer.scheduled) this.#options.timers.cancel(member.idleTimer)
+    const { limits, settings, timers } = this.#options
+    if (limits?.of(waiter.priority).maySend() === false) {
+      return waiter.onConnectFailed({ kind: 'overflow', detail: 'too many requests are under way' })
+    }
+    if (member.idleTimer.scheduled) timers.cancel(member.idleTimer)
+    member.requests++
     waiter.onConnected(member.connection)
+    if (member.requests === settings?.requestsMax) this.#wornOut(member)
+  }
+
+  #waitsNoMore(waiter: Waiter): void {
+    const { limits } = this.#options
+    if (limits !== undefined) limits.of(waiter.priority).pending--
+  }
+
+  #release(connections: number): void {
+    const { limits } = this.#options
+    if (limits !== undefined) limits.connections -= connections
   }
 
   #failWaiters(failure: ConnectFailure): void {
-    for (const waiter of this.#waiters.splice(0)) waiter.onConnectFailed(failure)
+    for (const waiter of this.#waiters.splice(0)) {
+      this.#waitsNoMore(waiter)
+      waiter.onConnectFailed(failure)
+    }
   }
 
   #closeIdle(): void {

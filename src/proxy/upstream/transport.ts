@@ -3,6 +3,7 @@
  * (a plain socket, mTLS, or tunnels through a gateway). Types only.
  */
 import type { Cancel } from '../../runtime/clock.ts'
+import type { Priority } from '../balance/limits.ts'
 import type { Peer } from '../identity.ts'
 import type { ClientConnection, ClientConnectionHandler } from '../stream.ts'
 
@@ -17,6 +18,8 @@ export interface ConnectFailure {
 
 /** Who waits for a connection; exactly one of the two is called, perhaps before `acquire` returns. */
 export interface Waiter {
+  /** Whose limits count; absent: `default`. */
+  readonly priority?: Priority
   /** `connection.capacity` is above 0 for the length of this call only. */
   onConnected(connection: ClientConnection): void
   onConnectFailed(failure: ConnectFailure): void

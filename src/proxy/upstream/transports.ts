@@ -19,7 +19,7 @@ const MESH_IDLE_MS = 300_000
 const WAITERS_MAX = 1_024 // Envoy's max_pending_requests
 
 export function transportFactory(context: DialContext, random: Random, links: GatewayLinks): TransportFactory {
-  return (cluster, endpoint, onUsable) => {
+  return ({ cluster, endpoint, limits, onUsable }) => {
     const { address, port, transport, tunnel } = endpoint()
     const target = { address, port, timeoutMs: cluster.connectTimeoutMs }
     if (transport === 'tunnel' && tunnel !== undefined) {
@@ -29,11 +29,22 @@ export function transportFactory(context: DialContext, random: Random, links: Ga
         links,
         target,
         tunnel: () => endpoint().tunnel ?? tunnel,
+        settings: cluster.connections,
+        limits,
         onUsable,
       })
     }
     const name = `${address}:${port}`
-    const common = { name, timers: context.timers, random, waitersMax: WAITERS_MAX, judgesConnections: false, onUsable }
+    const common = {
+      name,
+      timers: context.timers,
+      random,
+      limits,
+      waitersMax: WAITERS_MAX,
+      judgesConnections: false,
+      settings: cluster.connections,
+      onUsable,
+    }
     if (transport === 'plain') {
       return new Pool({
         ...common,

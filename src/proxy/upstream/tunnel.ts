@@ -5,7 +5,8 @@
  */
 import type { Duplex } from 'node:stream'
 import type { Random } from '../../runtime/random.ts'
-import type { Tunnel } from '../../model/config.ts'
+import type { ConnectionSettings, Tunnel } from '../../model/config.ts'
+import type { ClusterLimits } from '../balance/limits.ts'
 import { openTunnel } from '../h2/tunnel.ts'
 import { H2_LIMITS, H2_TUNNEL_LIMITS } from '../h2/types.ts'
 import type { Peer } from '../identity.ts'
@@ -119,6 +120,8 @@ export interface TunnelOptions {
   readonly target: Target
   /** Read at every use: the number of endpoints behind the gateway changes while tunnels live on. */
   readonly tunnel: () => Tunnel
+  readonly settings: ConnectionSettings | undefined
+  readonly limits: ClusterLimits
   readonly onUsable: () => void
 }
 
@@ -145,6 +148,8 @@ export class TunnelTransport implements Transport, LinkWatcher {
       keepAlive: true,
       idleMs: TUNNEL_IDLE_MS,
       judgesConnections: true,
+      settings: options.settings,
+      limits: options.limits,
       onUsable: options.onUsable,
     })
   }

@@ -1,34 +1,36 @@
 /**
- * Cluster <-> envoy.config.cluster.v3.Cluster: least request, locality-weighted, EDS over ADS or endpoints inside. A
+ * Cluster <-> envoy.config.cluster.v3.Cluster: discovery (EDS over ADS, or endpoints inside), transport, outliers. A
  * meshed cluster has three transport sockets, of which an endpoint's metadata picks one (`mtls`, `tunnel`, `plain`);
  * a tunnel's inner handshake takes its names from the endpoint's metadata, since Envoy has no field for them.
  */
 import { create, type JsonObject } from '@bufbuild/protobuf'
-import { type Any, anyPack } from '@bufbuild/protobuf/wkt'
+import { anyPack } from '@bufbuild/protobuf/wkt'
 import {
   type Cluster as ClusterMessage,
-  Cluster_CommonLbConfig_LocalityWeightedLbConfigSchema as LocalityWeightedSchema,
   Cluster_DiscoveryType as DiscoveryType,
-  Cluster_LbPolicy as LbPolicy,
   type Cluster_TransportSocketMatch as SocketMatch,
   Cluster_TransportSocketMatchSchema as SocketMatchSchema,
   ClusterSchema,
 } from '#gen/envoy/config/cluster/v3/cluster_pb.js'
-import {
-  type OutlierDetection as OutlierMessage,
-  OutlierDetectionSchema,
-} from '#gen/envoy/config/cluster/v3/outlier_detection_pb.js'
 import { type TransportSocket, TransportSocketSchema } from '#gen/envoy/config/core/v3/base_pb.js'
 import { RawBufferSchema } from '#gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js'
-import { HttpProtocolOptionsSchema } from '#gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js'
-import type { Cluster, Endpoint, OutlierDetection, UpstreamTls } from '../../model/config.ts'
+import type { Cluster, Endpoint, UpstreamTls } from '../../model/config.ts'
+import { BALANCING_SHAPE, decodeBalancing, encodeBalancing } from './cluster-balancing.ts'
+import {
+  CIRCUIT_BREAKERS_SHAPE,
+  decodeCircuitBreakers,
+  decodeHttpOptions,
+  encodeCircuitBreakers,
+  encodeHttpOptions,
+  type HttpOptions,
+} from './cluster-limits.ts'
+import { decodeOutlier, encodeOutlier, OUTLIER_SHAPE } from './cluster-outlier.ts'
 import { ADS_SHAPE, decodeDuration, encodeAds, encodeDuration, requireAds } from './common.ts'
 import { decodeEndpoints, encodeEndpoints, ENDPOINTS_SHAPE, TRANSPORT_KEY } from './endpoints.ts'
 import { present, refuse, require, type Shape, unpackShaped, within } from './shape.ts'
 import { configOf, decodeUpstreamTls, encodeUpstreamTls } from './tls.ts'
 
 const RAW_BUFFER_SOCKET = 'envoy.transport_sockets.raw_buffer'
-const HTTP_PROTOCOL_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions'
 const ALPN_H2 = 'h2'
 
 export const CLUSTER_SHAPE: Shape = {
@@ -37,20 +39,12 @@ export const CLUSTER_SHAPE: Shape = {
   eds_cluster_config: { eds_config: ADS_SHAPE },
   load_assignment: ENDPOINTS_SHAPE,
   connect_timeout: true,
-  lb_policy: true,
-  common_lb_config: { locality_weighted_lb_config: {} },
+  ...BALANCING_SHAPE,
   transport_socket_matches: { name: true, match: true, transport_socket: { name: true, typed_config: true } },
   typed_extension_protocol_options: true,
-  outlier_detection: {
-    consecutive_gateway_failure: true,
-    enforcing_consecutive_gateway_failure: true,
-    enforcing_consecutive_5xx: true,
-    enforcing_success_rate: true,
-    base_ejection_time: true,
-    max_ejection_percent: true,
-  },
+  circuit_breakers: CIRCUIT_BREAKERS_SHAPE,
+  outlier_detection: OUTLIER_SHAPE,
 }
-const HTTP_OPTIONS_SHAPE: Shape = { explicit_http_config: { http2_protocol_options: {} } }
 
 /** In the order that the wire has them; a decoder accepts any. */
 const TRANSPORTS = ['mtls', 'tunnel', 'plain'] as const satisfies Endpoint['transport'][]
@@ -65,13 +59,11 @@ export function encodeCluster(cluster: Cluster): ClusterMessage {
       ? { edsClusterConfig: { edsConfig: encodeAds() } }
       : { loadAssignment: encodeEndpoints(endpoints) }),
     connectTimeout: encodeDuration(cluster.connectTimeoutMs),
-    lbPolicy: LbPolicy.LEAST_REQUEST,
-    commonLbConfig: {
-      localityConfigSpecifier: { case: 'localityWeightedLbConfig', value: create(LocalityWeightedSchema) },
-    },
+    ...encodeBalancing(cluster),
     transportSocketMatches: tls === undefined ? [] : encodeMatches(tls),
     // Envoy speaks HTTP/1.1 to a cluster without this, whatever ALPN agreed on.
-    typedExtensionProtocolOptions: isHttp2 ? { [HTTP_PROTOCOL_OPTIONS]: http2Options() } : {},
+    typedExtensionProtocolOptions: encodeHttpOptions(isHttp2, cluster.connections),
+    ...(cluster.circuitBreakers !== undefined && { circuitBreakers: encodeCircuitBreakers(cluster.circuitBreakers) }),
     ...(cluster.outlier !== undefined && { outlierDetection: encodeOutlier(cluster.outlier) }),
   })
 }
@@ -92,46 +84,22 @@ function rawBuffer(): TransportSocket {
   return create(TransportSocketSchema, { name: RAW_BUFFER_SOCKET, configType: { case: 'typedConfig', value } })
 }
 
-function http2Options(): Any {
-  const options = create(HttpProtocolOptionsSchema, {
-    upstreamProtocolOptions: {
-      case: 'explicitHttpConfig',
-      value: { protocolConfig: { case: 'http2ProtocolOptions', value: {} } },
-    },
-  })
-  return anyPack(HttpProtocolOptionsSchema, options)
-}
-
-/**
- * Errors of the path (connect failures, resets, 502 to 504) eject; an application's own 500 does not. Envoy's defaults
- * for the other detectors are on, so they are switched off by name.
- */
-function encodeOutlier(outlier: OutlierDetection): OutlierMessage {
-  return create(OutlierDetectionSchema, {
-    consecutiveGatewayFailure: outlier.consecutiveErrors,
-    enforcingConsecutiveGatewayFailure: 100,
-    enforcingConsecutive5xx: 0,
-    enforcingSuccessRate: 0,
-    baseEjectionTime: encodeDuration(outlier.baseEjectionMs),
-    maxEjectionPercent: outlier.ejectionPercentMax,
-  })
-}
-
 export function decodeCluster(path: string, message: ClusterMessage): Cluster {
-  const lb = message.commonLbConfig?.localityConfigSpecifier.case
-  require(within(path, 'lb_policy'), message.lbPolicy === LbPolicy.LEAST_REQUEST, 'only LEAST_REQUEST is supported')
-  require(within(path, 'common_lb_config'), lb ===
-    'localityWeightedLbConfig', 'locality_weighted_lb_config is required')
   const tls = decodeMatches(within(path, 'transport_socket_matches'), message.transportSocketMatches)
-  requireProtocol(within(path, 'typed_extension_protocol_options'), message, tls)
+  const { settings } = decodeProtocol(within(path, 'typed_extension_protocol_options'), message, tls)
+  const breakersPath = within(path, 'circuit_breakers')
   const outlierPath = within(path, 'outlier_detection')
   return {
     name: message.name,
     endpoints: decodeDiscovery(path, message),
-    lb: 'least-request',
+    ...decodeBalancing(path, message),
     connectTimeoutMs: decodeDuration(within(path, 'connect_timeout'), message.connectTimeout),
     ...(tls !== undefined && { tls }),
     ...(message.outlierDetection !== undefined && { outlier: decodeOutlier(outlierPath, message.outlierDetection) }),
+    ...(message.circuitBreakers !== undefined && {
+      circuitBreakers: decodeCircuitBreakers(breakersPath, message.circuitBreakers),
+    }),
+    ...(settings !== undefined && { connections: settings }),
   }
 }
 
@@ -181,35 +149,9 @@ function transportOf(path: string, match: JsonObject | undefined): Endpoint['tra
 }
 
 /** What Envoy would speak must be what ALPN offers. */
-function requireProtocol(path: string, message: ClusterMessage, tls: UpstreamTls | undefined): void {
-  const options = message.typedExtensionProtocolOptions
-  for (const name of Object.keys(options)) {
-    require(`${path}["${name}"]`, name === HTTP_PROTOCOL_OPTIONS, 'is not supported')
-  }
-  const isHttp2 = Object.hasOwn(options, HTTP_PROTOCOL_OPTIONS)
-  if (isHttp2) {
-    const at = `${path}["${HTTP_PROTOCOL_OPTIONS}"]`
-    const config = unpackShaped(HttpProtocolOptionsSchema, options[HTTP_PROTOCOL_OPTIONS], HTTP_OPTIONS_SHAPE, at)
-    const upstream = config.upstreamProtocolOptions
-    const protocol = upstream.case === 'explicitHttpConfig' ? upstream.value.protocolConfig.case : undefined
-    require(within(at, 'explicit_http_config'), protocol === 'http2ProtocolOptions', 'must be http2_protocol_options')
-  }
-  require(path, isHttp2 === (tls?.alpn.includes(ALPN_H2) ?? false), 'HTTP/2 must be set exactly where ALPN offers h2')
-}
-
-function decodeOutlier(path: string, message: OutlierMessage): OutlierDetection {
-  const required = {
-    enforcing_consecutive_gateway_failure: message.enforcingConsecutiveGatewayFailure === 100,
-    enforcing_consecutive_5xx: message.enforcingConsecutive5xx === 0,
-    enforcing_success_rate: message.enforcingSuccessRate === 0,
-  }
-  for (const [field, holds] of Object.entries(required)) {
-    require(within(path, field), holds, `must be ${field === 'enforcing_consecutive_gateway_failure' ? 100 : 0}`)
-  }
-  return {
-    consecutiveErrors: present(within(path, 'consecutive_gateway_failure'), message.consecutiveGatewayFailure),
-    baseEjectionMs: decodeDuration(within(path, 'base_ejection_time'), message.baseEjectionTime),
-    // Envoy's default.
-    ejectionPercentMax: message.maxEjectionPercent ?? 10,
-  }
+function decodeProtocol(path: string, message: ClusterMessage, tls: UpstreamTls | undefined): HttpOptions {
+  const options = decodeHttpOptions(path, message.typedExtensionProtocolOptions)
+  const isOffered = tls?.alpn.includes(ALPN_H2) ?? false
+  require(path, options.isHttp2 === isOffered, 'HTTP/2 must be set exactly where ALPN offers h2')
+  return options
 }

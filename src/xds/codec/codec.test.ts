@@ -104,6 +104,10 @@ const tunnel = fc.record({
   identities: fc.array(spiffe, { maxLength: 3 }),
   endpoints: fc.nat(1000),
 })
+const metadata = fc.dictionary(word, fc.oneof(word, fc.nat(9), fc.boolean(), fc.array(word, { maxLength: 2 })), {
+  maxKeys: 2,
+  noNullPrototype: true,
+})
 const plainEndpoint = fc.record(
   {
     address: ip,
@@ -113,6 +117,7 @@ const plainEndpoint = fc.record(
     transport: fc.constantFrom('mtls' as const, 'plain' as const),
     workload: fc.record({ cluster: word, namespace: word, workload: word }),
     id: word,
+    metadata,
   },
   { requiredKeys: ['address', 'port', 'health', 'weight', 'transport', 'workload'] },
 )
@@ -122,24 +127,138 @@ const endpoint: fc.Arbitrary<Endpoint> = fc.oneof(
     .tuple(plainEndpoint, tunnel)
     .map(([base, inner]) => Object.assign({}, base, { transport: 'tunnel' as const, tunnel: inner })),
 )
-const assignment = fc.record({
-  cluster: word,
-  localities: fc.array(
-    fc.record({
-      locality: fc.record({ cloud: fc.oneof(word, fc.constant('')), region: word, zone: word }),
-      priority: fc.nat(128),
-      weight: fc.nat(1000),
-      endpoints: fc.array(endpoint, { maxLength: 3 }),
-    }),
-    { maxLength: 3 },
+const assignment = fc.record(
+  {
+    cluster: word,
+    overprovisioningPercent: fc.integer({ min: 1, max: 300 }),
+    localities: fc.array(
+      fc.record({
+        locality: fc.record({ cloud: fc.oneof(word, fc.constant('')), region: word, zone: word }),
+        priority: fc.nat(128),
+        weight: fc.nat(1000),
+        endpoints: fc.array(endpoint, { maxLength: 3 }),
+      }),
+      { maxLength: 3 },
+    ),
+  },
+  { requiredKeys: ['cluster', 'localities'] },
+)
+const slowStart = fc.record(
+  { windowMs: fc.nat(60_000), aggression: fc.constantFrom(0.5, 2), weightPercentMin: fc.nat(100) },
+  { requiredKeys: ['windowMs'] },
+)
+/** A policy with the settings that belong to it. */
+const policy = fc.oneof(
+  fc.constantFrom({ lb: 'least-request' as const }, { lb: 'random' as const }, { lb: 'maglev' as const }),
+  fc.record(
+    {
+      lb: fc.constant('least-request' as const),
+      leastRequest: fc.record({ choiceCount: fc.integer({ min: 2, max: 9 }), activeRequestBias: fc.constant(0.5) }),
+      slowStart,
+    },
+    { requiredKeys: ['lb'] },
   ),
-})
-const cluster: fc.Arbitrary<Cluster> = fc.record(
+  fc.record({ lb: fc.constant('round-robin' as const), slowStart }, { requiredKeys: ['lb'] }),
+  fc.record(
+    {
+      lb: fc.constant('ring-hash' as const),
+      ringHash: fc.record({ sizeMin: fc.nat(1_000), sizeMax: fc.integer({ min: 1_024, max: 8_388_608 }) }),
+    },
+    { requiredKeys: ['lb'] },
+  ),
+  fc.record({ lb: fc.constant('maglev' as const), maglev: fc.constant({ tableSize: 65_537 }) }),
+)
+const subsets = fc.record(
+  {
+    fallback: fc.constantFrom('none' as const, 'any' as const, 'default' as const),
+    selectors: fc.array(
+      fc.oneof(
+        fc.record(
+          {
+            keys: fc.uniqueArray(word, { minLength: 1, maxLength: 2 }),
+            fallback: fc.constantFrom('none' as const, 'any' as const, 'default' as const),
+          },
+          { requiredKeys: ['keys'] },
+        ),
+        fc.constant({ keys: ['a', 'b'], fallback: 'keys' as const, fallbackKeys: ['b'] }),
+      ),
+      { maxLength: 2 },
+    ),
+    defaultSubset: metadata,
+    localityWeightAware: fc.constant(true as const),
+    listAsAny: fc.constant(true as const),
+  },
+  { requiredKeys: ['fallback', 'selectors'] },
+)
+const limit = fc.nat(10_000)
+const thresholds = fc.record(
+  {
+    connectionsMax: limit,
+    pendingMax: limit,
+    requestsMax: limit,
+    retriesMax: limit,
+    retryBudget: fc.record({ percent: fc.nat(100), concurrencyMin: limit }, { requiredKeys: [] }),
+  },
+  { requiredKeys: [] },
+)
+const circuitBreakers = fc.record(
+  { default: thresholds, high: thresholds, hostConnectionsMax: limit },
+  { requiredKeys: [] },
+)
+const connections = fc
+  .record(
+    {
+      idleMs: fc.nat(100_000),
+      durationMaxMs: fc.integer({ min: 1, max: 100_000 }),
+      requestsMax: fc.integer({ min: 1, max: 1_000 }),
+    },
+    { requiredKeys: [] },
+  )
+  .filter((settings) => Object.keys(settings).length > 0)
+const share = fc.integer({ min: 1, max: 99 })
+const count = fc.integer({ min: 1, max: 100 })
+const outlier = fc
+  .record(
+    {
+      consecutiveErrors: fc.nat(100),
+      consecutive5xx: count,
+      consecutiveLocalOrigin: count,
+      share,
+      successRate: fc.record(
+        { hostsMin: count, volumeMin: count, stdevFactor: count, enforcing: share },
+        { requiredKeys: [] },
+      ),
+      failurePercentage: fc.record(
+        { threshold: fc.nat(100), hostsMin: count, volumeMin: count, enforcing: share },
+        { requiredKeys: ['enforcing'] },
+      ),
+      intervalMs: fc.integer({ min: 50, max: 100_000 }),
+      baseEjectionMs: fc.integer({ min: 1, max: 100_000 }),
+      ejectionMsMax: fc.integer({ min: 100_000, max: 900_000 }),
+      ejectionJitterMs: fc.nat(1_000),
+      ejectionPercentMax: fc.nat(100),
+      alwaysEjectOne: fc.constant(true as const),
+    },
+    { requiredKeys: ['consecutiveErrors', 'baseEjectionMs', 'ejectionPercentMax'] },
+  )
+  // A share stands only beside the detector it belongs to.
+  .map(({ share, ...rest }) => {
+    const enforcing = {
+      ...(share !== undefined && rest.consecutiveErrors > 0 && { errors: share }),
+      ...(share !== undefined && rest.consecutive5xx !== undefined && { fives: share }),
+    }
+    return Object.keys(enforcing).length === 0 ? rest : Object.assign({}, rest, { enforcing })
+  })
+const clusterBase = fc.record(
   {
     name: word,
     endpoints: fc.oneof(fc.constant('eds' as const), assignment),
-    lb: fc.constant('least-request' as const),
     connectTimeoutMs: fc.nat(60_000),
+    panicPercent: fc.nat(100),
+    localityWeighted: fc.constant(false as const),
+    subsets,
+    circuitBreakers,
+    connections,
     tls: fc.record({
       certificate: word,
       validation: word,
@@ -147,14 +266,11 @@ const cluster: fc.Arbitrary<Cluster> = fc.record(
       alpn: fc.subarray(['h2', 'isthmus-tcp']),
       identities: fc.array(spiffe, { maxLength: 3 }),
     }),
-    outlier: fc.record({
-      consecutiveErrors: fc.integer({ min: 1, max: 100 }),
-      baseEjectionMs: fc.integer({ min: 1, max: 100_000 }),
-      ejectionPercentMax: fc.nat(100),
-    }),
+    outlier,
   },
-  { requiredKeys: ['name', 'endpoints', 'lb', 'connectTimeoutMs'] },
+  { requiredKeys: ['name', 'endpoints', 'connectTimeoutMs'] },
 )
+const cluster: fc.Arbitrary<Cluster> = fc.tuple(clusterBase, policy).map(([base, lb]) => Object.assign({}, base, lb))
 const pem = fc
   .base64String({ minLength: 8, maxLength: 64 })
   .map((text) => `-----BEGIN CERTIFICATE-----\n${text}\n-----END CERTIFICATE-----\n`)

@@ -19,6 +19,8 @@ import { refuse, require, type Shape, within } from './shape.ts'
 export const TRANSPORT_KEY = 'isthmus'
 const TRANSPORT_METADATA = 'envoy.transport_socket_match'
 const ENDPOINT_METADATA = 'isthmus.endpoint'
+/** What Envoy's subsets and hash keys go by. */
+const BALANCING_METADATA = 'envoy.lb'
 const TUNNEL_METADATA = 'isthmus.tunnel'
 const LOCALITY_METADATA = 'isthmus.locality'
 /** Envoy's own limits (endpoint_components.proto). */
@@ -38,6 +40,7 @@ export const ENDPOINTS_SHAPE: Shape = {
     load_balancing_weight: true,
     priority: true,
   },
+  policy: { overprovisioning_factor: true },
 }
 
 const HEALTH = {
@@ -50,6 +53,9 @@ export function encodeEndpoints(assignment: LoadAssignment): ClusterLoadAssignme
   return create(ClusterLoadAssignmentSchema, {
     clusterName: assignment.cluster,
     endpoints: assignment.localities.map(encodeLocality),
+    ...(assignment.overprovisioningPercent !== undefined && {
+      policy: { overprovisioningFactor: assignment.overprovisioningPercent },
+    }),
   })
 }
 
@@ -71,6 +77,7 @@ function encodeEndpoint(endpoint: Endpoint): LbEndpoint {
     [TRANSPORT_METADATA]: { [TRANSPORT_KEY]: endpoint.transport },
     [ENDPOINT_METADATA]: { ...workload, ...(id !== undefined && { id }) },
   }
+  if (endpoint.metadata !== undefined) metadata[BALANCING_METADATA] = endpoint.metadata as JsonObject
   if (tunnel !== undefined) metadata[TUNNEL_METADATA] = encodeTunnel(tunnel)
   return create(LbEndpointSchema, {
     hostIdentifier: { case: 'endpoint', value: { address: encodeAddress(endpoint.address, endpoint.port) } },
@@ -95,8 +102,11 @@ function encodeTunnel(tunnel: Tunnel): JsonObject {
 
 export function decodeEndpoints(path: string, message: ClusterLoadAssignment): LoadAssignment {
   const at = within(path, 'endpoints')
+  const overprovisioningPercent = message.policy?.overprovisioningFactor
+  require(within(path, 'policy.overprovisioning_factor'), overprovisioningPercent !== 0, 'must be above 0')
   return {
     cluster: message.clusterName,
+    ...(overprovisioningPercent !== undefined && { overprovisioningPercent }),
     localities: message.endpoints.map((entry, index) => decodeLocality(`${at}[${index}]`, entry)),
   }
 }
@@ -123,7 +133,7 @@ function decodeEndpoint(path: string, message: LbEndpoint): Endpoint {
   const host = message.hostIdentifier
   if (host.case !== 'endpoint') return refuse(within(path, 'endpoint'), 'is required')
   const metadataPath = within(path, 'metadata')
-  const namespaces = [TRANSPORT_METADATA, ENDPOINT_METADATA, TUNNEL_METADATA]
+  const namespaces = [TRANSPORT_METADATA, ENDPOINT_METADATA, BALANCING_METADATA, TUNNEL_METADATA]
   const metadata = decodeMetadata(metadataPath, message.metadata, namespaces)
   const readerOf = (name: string): FieldReader =>
     new FieldReader(within(metadataPath, `filter_metadata["${name}"]`), metadata[name])
@@ -136,6 +146,7 @@ function decodeEndpoint(path: string, message: LbEndpoint): Endpoint {
   const id = facts.optionalString('id')
   facts.end()
   const transport = decodeTransport(readerOf(TRANSPORT_METADATA), metadataPath)
+  const balancing = metadata[BALANCING_METADATA]
   const hasTunnel = metadata[TUNNEL_METADATA] !== undefined
   require(metadataPath, hasTunnel === (transport === 'tunnel'), 'a tunnel needs its metadata, and only a tunnel')
   return {
@@ -144,6 +155,7 @@ function decodeEndpoint(path: string, message: LbEndpoint): Endpoint {
     weight: decodeWeight(within(path, 'load_balancing_weight'), message.loadBalancingWeight),
     transport,
     workload,
+    ...(balancing !== undefined && { metadata: balancing }),
     ...(id !== undefined && { id }),
     ...(hasTunnel && { tunnel: decodeTunnel(readerOf(TUNNEL_METADATA)) }),
   }

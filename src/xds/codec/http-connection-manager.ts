@@ -9,12 +9,13 @@ import { RouterSchema } from '#gen/envoy/extensions/filters/http/router/v3/route
 import {
   type HttpConnectionManager,
   HttpConnectionManager_CodecType as CodecType,
+  HttpConnectionManager_PathWithEscapedSlashesAction as Escaped,
   HttpConnectionManagerSchema,
   type HttpFilter,
   HttpFilterSchema,
   RdsSchema,
 } from '#gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
-import type { HttpFilterChain } from '../../model/config.ts'
+import { DEFAULT_PATHS, type HttpFilterChain, type PathPolicy } from '../../model/config.ts'
 import { ADS_SHAPE, encodeAds, requireAds } from './common.ts'
 import { CONNECT, decodeRoute, encodeRoute, HTTP_RBAC_FILTER, ROUTE_SHAPE } from './route.ts'
 import { refuse, require, type Shape, unpackShaped, within } from './shape.ts'
@@ -31,7 +32,20 @@ export const HTTP_CONNECTION_MANAGER_SHAPE: Shape = {
   http_protocol_options: { allow_absolute_url: true },
   http2_protocol_options: { allow_connect: true },
   upgrade_configs: { upgrade_type: true },
+  normalize_path: true,
+  merge_slashes: true,
+  path_with_escaped_slashes_action: true,
 }
+
+const ESCAPED_SLASHES: Readonly<Record<PathPolicy['escapedSlashes'], Escaped>> = {
+  reject: Escaped.REJECT_REQUEST,
+  keep: Escaped.KEEP_UNCHANGED,
+  unescape: Escaped.UNESCAPE_AND_FORWARD,
+  redirect: Escaped.UNESCAPE_AND_REDIRECT,
+}
+const ACTIONS = new Map(
+  Object.entries(ESCAPED_SLASHES).map(([name, action]) => [action, name as PathPolicy['escapedSlashes']]),
+)
 
 type Init = MessageInitShape<typeof HttpConnectionManagerSchema>
 
@@ -46,11 +60,15 @@ const MODE_SETTINGS: Readonly<Record<HttpFilterChain['mode'], Init>> = {
 }
 
 export function encodeHttp(chain: HttpFilterChain): Any {
+  const paths = chain.paths ?? DEFAULT_PATHS
   const manager = create(HttpConnectionManagerSchema, {
     ...MODE_SETTINGS[chain.mode],
     codecType: CodecType.AUTO,
     statPrefix: chain.statPrefix,
     routeSpecifier: encodeRoutes(chain.routes),
+    normalizePath: true,
+    mergeSlashes: paths.mergeSlashes,
+    pathWithEscapedSlashesAction: ESCAPED_SLASHES[paths.escapedSlashes],
     httpFilters: [
       filterOf(HTTP_RBAC_FILTER, anyPack(HttpRbacSchema, create(HttpRbacSchema))),
       filterOf(ROUTER_FILTER, anyPack(RouterSchema, create(RouterSchema))),
@@ -77,7 +95,18 @@ export function decodeHttp(path: string, config: Any | undefined): HttpFilterCha
     statPrefix: manager.statPrefix,
     mode: decodeMode(path, manager),
     routes: decodeRoutes(path, manager),
+    ...decodePaths(path, manager),
   }
+}
+
+/** Unset is our own default, where Envoy's would leave paths as they came; see docs/reference/paths.md. */
+function decodePaths(path: string, manager: HttpConnectionManager): Pick<HttpFilterChain, 'paths'> {
+  require(within(path, 'normalize_path'), manager.normalizePath !== false, 'must not be false: policies need one path')
+  const { mergeSlashes, pathWithEscapedSlashesAction: action } = manager
+  const escapedSlashes = action === Escaped.IMPLEMENTATION_SPECIFIC_DEFAULT ? 'reject' : ACTIONS.get(action)
+  if (escapedSlashes === undefined) return refuse(within(path, 'path_with_escaped_slashes_action'), 'is unknown')
+  const isDefault = mergeSlashes === DEFAULT_PATHS.mergeSlashes && escapedSlashes === DEFAULT_PATHS.escapedSlashes
+  return isDefault ? {} : { paths: { mergeSlashes, escapedSlashes } }
 }
 
 function decodeRoutes(path: string, { routeSpecifier }: HttpConnectionManager): HttpFilterChain['routes'] {

@@ -9,20 +9,26 @@ import {
   type FilterChain as FilterChainMessage,
   FilterChainSchema,
   FilterSchema,
-  type ListenerFilter,
 } from '#gen/envoy/config/listener/v3/listener_components_pb.js'
 import { type Listener as ListenerMessage, ListenerSchema } from '#gen/envoy/config/listener/v3/listener_pb.js'
-import { TlsInspectorSchema } from '#gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js'
 import { RBACSchema as NetworkRbacSchema } from '#gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.js'
 import { TcpProxySchema } from '#gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
 import type { FilterChain, Listener, PrincipalRule, TcpProxy } from '../../model/config.ts'
+import {
+  CHAIN_MATCH_SHAPE,
+  decodeChainMatch,
+  decodeListenerFilters,
+  encodeCapture,
+  encodeChainMatch,
+  encodeListenerFilters,
+  matchKeys,
+} from './capture.ts'
 import { ADDRESS_SHAPE, decodeAddress, encodeAddress } from './common.ts'
 import { decodeHttp, encodeHttp, HTTP_CONNECTION_MANAGER } from './http-connection-manager.ts'
 import { decodeRules, encodeRules, RULES_SHAPE } from './principals.ts'
 import { present, refuse, require, type Shape, unpackShaped, within } from './shape.ts'
 import { decodeDownstreamTls, encodeDownstreamTls } from './tls.ts'
 
-const TLS_INSPECTOR = 'envoy.filters.listener.tls_inspector'
 const NETWORK_RBAC = 'envoy.filters.network.rbac'
 const TCP_PROXY = 'envoy.filters.network.tcp_proxy'
 const RBAC_STAT_PREFIX = 'allow'
@@ -31,9 +37,12 @@ export const LISTENER_SHAPE: Shape = {
   name: true,
   address: ADDRESS_SHAPE,
   listener_filters: { name: true, typed_config: true },
+  listener_filters_timeout: true,
+  continue_on_listener_filters_timeout: true,
+  traffic_direction: true,
   filter_chains: {
     name: true,
-    filter_chain_match: { server_names: true },
+    filter_chain_match: CHAIN_MATCH_SHAPE,
     transport_socket: { name: true, typed_config: true },
     filters: { name: true, typed_config: true },
   },
@@ -42,19 +51,18 @@ const NETWORK_RBAC_SHAPE: Shape = { rules: RULES_SHAPE, stat_prefix: true }
 const TCP_PROXY_SHAPE: Shape = { stat_prefix: true, cluster: true }
 
 export function encodeListener(listener: Listener): ListenerMessage {
-  const needsInspector = listener.chains.some((chain) => chain.serverNames.length > 0)
   return create(ListenerSchema, {
     name: listener.name,
     address: encodeAddress(listener.address, listener.port),
-    listenerFilters: needsInspector
-      ? [{ name: TLS_INSPECTOR, configType: typed(anyPack(TlsInspectorSchema, create(TlsInspectorSchema))) }]
-      : [],
+    listenerFilters: encodeListenerFilters(listener),
+    ...encodeCapture(listener),
     filterChains: listener.chains.map(encodeChain),
   })
 }
 
 function encodeChain(chain: FilterChain): FilterChainMessage {
   const filters: Filter[] = []
+  const match = encodeChainMatch(chain)
   // Before anything that reads the application's bytes.
   if (chain.allow !== undefined) filters.push(encodeAllow(chain.allow))
   filters.push(
@@ -64,7 +72,7 @@ function encodeChain(chain: FilterChain): FilterChainMessage {
   )
   return create(FilterChainSchema, {
     name: chain.name,
-    ...(chain.serverNames.length > 0 && { filterChainMatch: { serverNames: [...chain.serverNames] } }),
+    ...(match !== undefined && { filterChainMatch: match }),
     ...(chain.tls !== undefined && { transportSocket: encodeDownstreamTls(chain.tls) }),
     filters,
   })
@@ -90,34 +98,22 @@ function typed(value: Any): { case: 'typedConfig'; value: Any } {
 export function decodeListener(path: string, message: ListenerMessage): Listener {
   const chainsPath = within(path, 'filter_chains')
   require(chainsPath, message.filterChains.length > 0, 'is required')
-  for (const [index, filter] of message.listenerFilters.entries()) {
-    requireInspector(`${within(path, 'listener_filters')}[${index}]`, filter)
-  }
+  const { capture, inspectsTls } = decodeListenerFilters(path, message)
   const chains = message.filterChains.map((chain, index) => decodeChain(`${chainsPath}[${index}]`, chain))
   const seen = new Set<string>()
   for (const [index, chain] of chains.entries()) {
-    for (const name of chain.serverNames.length === 0 ? ['*'] : chain.serverNames) {
+    for (const name of matchKeys(chain)) {
       require(`${chainsPath}[${index}].filter_chain_match`, !seen.has(name), `${name} is matched by two chains`)
       seen.add(name)
     }
   }
   const needsInspector = chains.some((chain) => chain.serverNames.length > 0)
-  const hasInspector = message.listenerFilters.length > 0
-  require(within(path, 'listener_filters'), !needsInspector || hasInspector, 'server names need the TLS inspector')
-  return { name: message.name, ...decodeAddress(within(path, 'address'), message.address), chains }
-}
-
-function requireInspector(path: string, filter: ListenerFilter): void {
-  const config = filter.configType.case === 'typedConfig' ? filter.configType.value : undefined
-  unpackShaped(TlsInspectorSchema, config, {}, within(path, 'typed_config'))
+  require(within(path, 'listener_filters'), !needsInspector || inspectsTls, 'server names need the TLS inspector')
+  const address = decodeAddress(within(path, 'address'), message.address)
+  return { name: message.name, ...address, chains, ...(capture !== undefined && { capture }) }
 }
 
 function decodeChain(path: string, chain: FilterChainMessage): FilterChain {
-  const serverNames = chain.filterChainMatch?.serverNames ?? []
-  for (const name of serverNames) {
-    const isExact = name !== '' && !name.includes('*') && name === name.toLowerCase()
-    require(within(path, 'filter_chain_match.server_names'), isExact, `${name} is not an exact lower-case name`)
-  }
   const filters = chain.filters.map((filter, index) => decodeFilter(`${path}.filters[${index}]`, filter))
   const last = filters.pop()
   if (last === undefined || 'allow' in last) return refuse(within(path, 'filters'), 'must end in a terminal filter')
@@ -127,7 +123,7 @@ function decodeChain(path: string, chain: FilterChainMessage): FilterChain {
   const socketPath = within(path, 'transport_socket')
   return {
     name: chain.name,
-    serverNames,
+    ...decodeChainMatch(within(path, 'filter_chain_match'), chain.filterChainMatch),
     ...(chain.transportSocket !== undefined && { tls: decodeDownstreamTls(socketPath, chain.transportSocket) }),
     ...(first !== undefined && 'allow' in first && { allow: first.allow }),
     filter: last,

@@ -6,52 +6,50 @@ import { create } from '@bufbuild/protobuf'
 import { anyPack, type Any } from '@bufbuild/protobuf/wkt'
 import { type RouteConfiguration, RouteConfigurationSchema } from '#gen/envoy/config/route/v3/route_pb.js'
 import {
-  type RetryPolicy as RetryPolicyMessage,
   type Route as RouteMessage,
-  type RouteAction,
-  type RouteAction_UpgradeConfig as UpgradeConfig,
-  type RouteMatch,
   RouteSchema,
   type VirtualHost as VirtualHostMessage,
   VirtualHostSchema,
 } from '#gen/envoy/config/route/v3/route_components_pb.js'
 import { RBACPerRouteSchema } from '#gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
-import type { PrincipalRule, RetryPolicy, Route, RouteTable, VirtualHost } from '../../model/config.ts'
-import { decodeDuration, encodeDuration } from './common.ts'
+import type { PrincipalRule, Route, RouteTable, VirtualHost } from '../../model/config.ts'
+import { decodeMutations, encodeMutations, MUTATIONS_SHAPE } from './header-mutations.ts'
 import { decodeRules, encodeRules, RULES_SHAPE } from './principals.ts'
-import { present, refuse, require, type Shape, unpackShaped, within } from './shape.ts'
+import { ACTION_SHAPES, decodeAction, encodeAction } from './route-action.ts'
+import { decodeMatch, encodeMatch, MATCH_SHAPE } from './route-match.ts'
+import { present, require, type Shape, unpackShaped, within } from './shape.ts'
 
 export const HTTP_RBAC_FILTER = 'envoy.filters.http.rbac'
 export const CONNECT = 'CONNECT'
 
 export const ROUTE_SHAPE: Shape = {
   name: true,
+  ignore_port_in_host_matching: true,
+  most_specific_header_mutations_wins: true,
+  ...MUTATIONS_SHAPE,
   virtual_hosts: {
     name: true,
     domains: true,
+    ...MUTATIONS_SHAPE,
     routes: {
-      match: { prefix: true, connect_matcher: {} },
-      route: {
-        cluster: true,
-        timeout: true,
-        retry_policy: { retry_on: true, num_retries: true },
-        upgrade_configs: { upgrade_type: true, connect_config: {} },
-      },
+      match: MATCH_SHAPE,
+      ...ACTION_SHAPES,
+      ...MUTATIONS_SHAPE,
+      name: true,
       typed_per_filter_config: true,
     },
   },
 }
 const PER_ROUTE_RBAC_SHAPE: Shape = { rbac: { rules: RULES_SHAPE } }
 
-const RETRY_CONDITIONS: readonly string[] = [
-  'connect-failure',
-  'refused-stream',
-  'reset-before-request',
-  'gateway-error',
-] satisfies RetryPolicy['on'][number][]
-
 export function encodeRoute(table: RouteTable): RouteConfiguration {
-  return create(RouteConfigurationSchema, { name: table.name, virtualHosts: table.hosts.map(encodeHost) })
+  return create(RouteConfigurationSchema, {
+    name: table.name,
+    virtualHosts: table.hosts.map(encodeHost),
+    ignorePortInHostMatching: table.ignorePort === true,
+    mostSpecificHeaderMutationsWins: table.mostSpecificHeadersWin === true,
+    ...encodeMutations(table.headers),
+  })
 }
 
 function encodeHost(host: VirtualHost): VirtualHostMessage {
@@ -59,30 +57,16 @@ function encodeHost(host: VirtualHost): VirtualHostMessage {
     name: host.name,
     domains: [...host.domains],
     routes: host.routes.map(encodeEntry),
+    ...encodeMutations(host.headers),
   })
 }
 
 function encodeEntry(route: Route): RouteMessage {
-  const isConnect = route.match.kind === 'connect'
   return create(RouteSchema, {
-    match: {
-      pathSpecifier:
-        route.match.kind === 'connect'
-          ? { case: 'connectMatcher', value: {} }
-          : { case: 'prefix', value: route.match.prefix },
-    },
-    action: {
-      case: 'route',
-      value: {
-        clusterSpecifier: { case: 'cluster', value: route.cluster },
-        timeout: encodeDuration(route.timeoutMs),
-        ...(route.retry !== undefined && {
-          retryPolicy: { retryOn: route.retry.on.join(','), numRetries: route.retry.retriesMax },
-        }),
-        // Without it Envoy would forward the CONNECT instead of ending it and splicing.
-        upgradeConfigs: isConnect ? [{ upgradeType: CONNECT, connectConfig: {} }] : [],
-      },
-    },
+    name: route.name ?? '',
+    match: encodeMatch(route.match),
+    action: encodeAction(route),
+    ...encodeMutations(route.headers),
     ...(route.allow !== undefined && { typedPerFilterConfig: { [HTTP_RBAC_FILTER]: encodeAllow(route.allow) } }),
   })
 }
@@ -96,7 +80,13 @@ export function decodeRoute(path: string, message: RouteConfiguration): RouteTab
   const at = within(path, 'virtual_hosts')
   const hosts = message.virtualHosts.map((host, index) => decodeHost(`${at}[${index}]`, host))
   requireDistinctDomains(at, hosts)
-  return { name: message.name, hosts }
+  return {
+    name: message.name,
+    hosts,
+    ...(message.ignorePortInHostMatching && { ignorePort: true }),
+    ...(message.mostSpecificHeaderMutationsWins && { mostSpecificHeadersWin: true }),
+    ...decodeMutations(path, message),
+  }
 }
 
 /** Two hosts with one domain have no order; Envoy refuses them too. */
@@ -112,57 +102,31 @@ function requireDistinctDomains(path: string, hosts: readonly VirtualHost[]): vo
 
 function decodeHost(path: string, host: VirtualHostMessage): VirtualHost {
   require(within(path, 'domains'), host.domains.length > 0, 'is required')
-  for (const domain of host.domains) {
-    const isSupported = domain === '*' || (!domain.includes('*') && domain === domain.toLowerCase())
-    require(within(path, 'domains'), isSupported, `${domain} is neither an exact lower-case name nor *`)
+  const domains = host.domains.map((domain) => domain.toLowerCase())
+  for (const domain of domains) {
+    const star = domain.indexOf('*')
+    const isAtEdge = star === -1 || star === 0 || star === domain.length - 1
+    const isSupported = domain !== '' && isAtEdge && star === domain.lastIndexOf('*')
+    require(within(path, 'domains'), isSupported, `${domain} is neither a name nor one with * at one end`)
   }
   return {
     name: host.name,
-    domains: host.domains,
+    domains,
     routes: host.routes.map((route, index) => decodeEntry(`${path}.routes[${index}]`, route)),
+    ...decodeMutations(path, host),
   }
 }
 
 function decodeEntry(path: string, route: RouteMessage): Route {
   const match = decodeMatch(within(path, 'match'), route.match)
-  if (route.action.case !== 'route') return refuse(within(path, 'route'), 'is required')
-  const action = route.action.value
-  const at = within(path, 'route')
-  if (action.clusterSpecifier.case !== 'cluster') return refuse(within(at, 'cluster'), 'is required')
-  requireConnectConfig(within(at, 'upgrade_configs'), action, match)
   const allow = decodeAllow(within(path, 'typed_per_filter_config'), route.typedPerFilterConfig)
   return {
+    ...(route.name !== '' && { name: route.name }),
     match,
-    cluster: action.clusterSpecifier.value,
-    timeoutMs: decodeDuration(within(at, 'timeout'), action.timeout),
-    ...(action.retryPolicy !== undefined && { retry: decodeRetry(within(at, 'retry_policy'), action.retryPolicy) }),
+    ...decodeAction(path, route.action, match),
     ...(allow !== undefined && { allow }),
+    ...decodeMutations(path, route),
   }
-}
-
-function decodeMatch(path: string, match: RouteMatch | undefined): Route['match'] {
-  const specifier = present(path, match).pathSpecifier
-  if (specifier.case === 'connectMatcher') return { kind: 'connect' }
-  if (specifier.case !== 'prefix') return refuse(path, 'must be prefix or connect_matcher')
-  require(within(path, 'prefix'), specifier.value.startsWith('/'), 'must start with /')
-  return { kind: 'prefix', prefix: specifier.value }
-}
-
-function requireConnectConfig(path: string, action: RouteAction, match: Route['match']): void {
-  const isEnding = (config: UpgradeConfig): boolean =>
-    config.upgradeType.toUpperCase() === CONNECT && config.connectConfig !== undefined
-  const [first, ...rest] = action.upgradeConfigs
-  if (match.kind === 'prefix') return require(path, first === undefined, 'is supported on CONNECT routes only')
-  require(path, first !== undefined && rest.length === 0 && isEnding(first), 'a CONNECT route must end the CONNECT')
-}
-
-function decodeRetry(path: string, policy: RetryPolicyMessage): RetryPolicy {
-  const on = policy.retryOn.split(',').filter((condition) => condition !== '')
-  for (const condition of on) {
-    require(within(path, 'retry_on'), RETRY_CONDITIONS.includes(condition), `${condition} is not supported`)
-  }
-  // Envoy's own default of one retry.
-  return { on: on as RetryPolicy['on'], retriesMax: policy.numRetries ?? 1 }
 }
 
 function decodeAllow(path: string, configs: Readonly<Record<string, Any>>): PrincipalRule | undefined {

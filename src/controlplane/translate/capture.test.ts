@@ -1,0 +1,99 @@
+import { describe, expect, it } from 'vitest'
+import type { FilterChain } from '../../model/config.ts'
+import type { PodFacts, ServiceFacts } from '../observe/facts.ts'
+import { readService } from '../observe/read.ts'
+import { captureInbound, captureOutbound } from './capture.ts'
+
+const pod: PodFacts = {
+  namespace: 'shop',
+  name: 'front',
+  uid: 'u',
+  ip: '10.12.1.2',
+  serviceAccount: 'front',
+  node: 'n1',
+  workload: 'front',
+  hasSidecar: true,
+  captured: true,
+  ready: true,
+  labels: {},
+  ports: { web: 8080 },
+}
+const service = (name: string, ip: string, ports: ServiceFacts['ports']): ServiceFacts => ({
+  namespace: 'shop',
+  name,
+  ports,
+  localFailover: true,
+  addresses: ip === '' ? [] : [ip],
+})
+const tableOf = (...services: ServiceFacts[]): ReadonlyMap<string, ServiceFacts> =>
+  new Map(services.map((each) => [`shop/${each.name}`, each]))
+const summaryOf = ({ name, destinations, protocol, filter }: FilterChain): string =>
+  [name, JSON.stringify(destinations?.addresses ?? []), destinations?.port ?? '', protocol ?? '', filter.kind].join(' ')
+
+describe('captureOutbound', () => {
+  it('groups destinations by port and declared protocol, and detects only what nobody declared', () => {
+    const listener = captureOutbound(
+      pod,
+      tableOf(
+        service('b', '10.12.64.2', [{ name: 'http', port: 80, protocol: 'http' }]),
+        service('a', '10.12.64.1', [{ name: 'http', port: 80, protocol: 'http' }]),
+        service('db', '10.12.64.3', [{ name: 'mysql', port: 3306, protocol: 'tcp' }]),
+        service('any', '10.12.64.4', [{ name: '', port: 7000 }]),
+        service('headless', '', [{ name: '', port: 9000 }]),
+      ),
+    )
+    expect(listener).toMatchObject({ address: '127.0.0.1', port: 15001, capture: { direction: 'outbound' } })
+    expect(listener.chains.map(summaryOf)).toEqual([
+      'http:80 ["10.12.64.1","10.12.64.2"] 80  http',
+      'tcp:3306 ["10.12.64.3"] 3306  tcp',
+      'undeclared:7000 ["10.12.64.4"] 7000 http http',
+      'undeclared:7000 ["10.12.64.4"] 7000  tcp',
+      'http []  http http',
+      'passthrough []   tcp',
+    ])
+  })
+})
+
+describe('captureInbound', () => {
+  it('serves the ports of the services that select the pod and passes the rest', () => {
+    const services = [
+      service('front', '10.12.64.1', [
+        { name: 'http', port: 80, targetPort: 'web', protocol: 'http' },
+        { name: 'x', port: 81, targetPort: 9000 },
+      ]),
+      service('other', '10.12.64.2', [{ name: '', port: 80, targetPort: 8080 }]),
+    ]
+    const listener = captureInbound(pod, services, 'cluster.local')
+    expect(listener).toMatchObject({ address: pod.ip, port: 15006, capture: { direction: 'inbound' } })
+    expect(listener.chains.map(summaryOf)).toEqual([
+      'front.shop.svc.cluster.local ["10.12.1.2"] 8080  http',
+      'front.shop.svc.cluster.local ["10.12.1.2"] 9000 http http',
+      'front.shop.svc.cluster.local ["10.12.1.2"] 9000  tcp',
+      'passthrough []   tcp',
+    ])
+  })
+})
+
+describe('readService', () => {
+  it.each([
+    [{ name: 'http' }, 'http'],
+    [{ name: 'grpc-web' }, 'http'],
+    [{ name: 'http-admin' }, 'http'],
+    [{ name: 'tcp-queue' }, 'tcp'],
+    [{ name: 'mysql' }, 'tcp'],
+    [{ name: 'https' }, 'tcp'],
+    [{ name: 'web' }, undefined],
+    [{ name: 'httpish' }, undefined],
+    [{ name: 'tcp', appProtocol: 'kubernetes.io/h2c' }, 'http'],
+    [{ name: 'http', appProtocol: 'redis' }, 'tcp'],
+  ] as const)('%o declares %s', (port, protocol) => {
+    const facts = readService({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'a', namespace: 'shop' },
+      spec: { clusterIP: 'None', ports: [{ port: 80, ...port }] },
+    })
+    expect(facts?.ports[0]?.protocol).toBe(protocol)
+    expect(facts?.addresses).toEqual([])
+  })
+})

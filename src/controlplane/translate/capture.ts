@@ -1,0 +1,108 @@
+/**
+ * Listeners of a pod whose connections the kernel leads through its sidecar: outbound by the addresses of services and
+ * what their ports declare, inbound by the ports of the services that select the pod. Pure.
+ */
+import { type FilterChain, type HttpFilterChain, type Listener, PASSTHROUGH_CLUSTER } from '../../model/config.ts'
+import { PORTS } from '../../model/ports.ts'
+import { hostOf } from '../../model/sni.ts'
+import { loopbackOf } from '../../runtime/network.ts'
+import type { PodFacts, PortFacts, ServiceFacts, Snapshot } from '../observe/facts.ts'
+import { inboundHttp, targetPortOf } from './inbound.ts'
+import { OUTBOUND_ROUTES } from './routes.ts'
+
+export const CAPTURE_OUTBOUND = 'capture-outbound'
+export const CAPTURE_INBOUND = 'capture-inbound'
+/** What a client that speaks first needs, even on a busy machine; a server that speaks first is late by as much. */
+const DETECT_MS = 100
+
+type Protocol = NonNullable<PortFacts['protocol']> | 'undeclared'
+
+const PASSTHROUGH: FilterChain = {
+  name: 'passthrough',
+  serverNames: [],
+  filter: { kind: 'tcp', statPrefix: 'passthrough', cluster: PASSTHROUGH_CLUSTER },
+}
+const FORWARD: HttpFilterChain = {
+  kind: 'http',
+  statPrefix: OUTBOUND_ROUTES,
+  mode: 'forward',
+  routes: { rds: OUTBOUND_ROUTES },
+}
+
+/** The kernel leads what a process of the pod sends to the loopback address of the namespace. */
+export function captureOutbound(pod: PodFacts, services: Snapshot['services']): Listener {
+  const chains = destinationsOf(services).flatMap(({ protocol, port, addresses }) =>
+    chainsFor(protocol, {
+      name: `${protocol}:${port}`,
+      destinations: { addresses, port },
+      http: FORWARD,
+    }),
+  )
+  const rest: FilterChain = { name: 'http', serverNames: [], protocol: 'http', filter: FORWARD }
+  return {
+    name: CAPTURE_OUTBOUND,
+    address: loopbackOf(pod.ip),
+    port: PORTS.outbound,
+    chains: [...chains, rest, PASSTHROUGH],
+    capture: { direction: 'outbound', detectMs: DETECT_MS },
+  }
+}
+
+/** What comes from elsewhere is led to the pod's own address. Ports without a service pass untouched, unread. */
+export function captureInbound(pod: PodFacts, services: readonly ServiceFacts[], domain: string): Listener {
+  const chains = new Map<number, readonly FilterChain[]>()
+  for (const service of services) {
+    for (const port of service.ports) {
+      const target = targetPortOf(port, pod)
+      // Two services may share a port; whose name the plaintext gets is then the first's.
+      if (target === undefined || chains.has(target)) continue
+      const name = hostOf({ service: service.name, namespace: service.namespace, domain })
+      const destinations = { addresses: [pod.ip], port: target }
+      chains.set(target, chainsFor(port.protocol ?? 'undeclared', { name, destinations, http: inboundHttp(target) }))
+    }
+  }
+  return {
+    name: CAPTURE_INBOUND,
+    address: pod.ip,
+    port: PORTS.inbound,
+    chains: [...[...chains.values()].flat(), PASSTHROUGH],
+    capture: { direction: 'inbound', detectMs: DETECT_MS },
+  }
+}
+
+interface Target {
+  readonly name: string
+  readonly destinations: NonNullable<FilterChain['destinations']>
+  readonly http: HttpFilterChain
+}
+
+function chainsFor(protocol: Protocol, { name, destinations, http }: Target): readonly FilterChain[] {
+  const chain = { name, serverNames: [], destinations }
+  const tcp = { ...chain, filter: PASSTHROUGH.filter }
+  if (protocol === 'tcp') return [tcp]
+  if (protocol === 'http') return [{ ...chain, filter: http }]
+  return [{ ...chain, protocol: 'http', filter: http }, tcp]
+}
+
+interface Destinations {
+  readonly protocol: Protocol
+  readonly port: number
+  readonly addresses: readonly string[]
+}
+
+/** Grouped as chains match them, in an order that does not depend on when a service was seen. */
+function destinationsOf(services: Snapshot['services']): readonly Destinations[] {
+  const groups = new Map<string, { protocol: Protocol; port: number; addresses: string[] }>()
+  for (const { addresses, ports } of services.values()) {
+    for (const { port, protocol = 'undeclared' } of ports) {
+      const key = `${String(port).padStart(5, '0')} ${protocol}`
+      const group = groups.get(key) ?? { protocol, port, addresses: [] }
+      group.addresses.push(...addresses)
+      groups.set(key, group)
+    }
+  }
+  return [...groups]
+    .filter(([, { addresses }]) => addresses.length > 0)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, { protocol, port, addresses }]) => ({ protocol, port, addresses: addresses.sort() }))
+}

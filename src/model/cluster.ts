@@ -1,0 +1,227 @@
+/**
+ * Clusters and endpoints: where requests go, how one of many endpoints is chosen, and when one is left alone. Part of
+ * config.ts, which says what holds for all of it.
+ */
+import type { Locality } from './locality.ts'
+
+export interface Cluster {
+  readonly name: string
+  /** Inline endpoints, or `eds`: a LoadAssignment of the same name. */
+  readonly endpoints: 'eds' | LoadAssignment
+  readonly lb: LbPolicy
+  readonly leastRequest?: LeastRequest
+  readonly ringHash?: RingHash
+  readonly maglev?: Maglev
+  /** With round robin and least request. */
+  readonly slowStart?: SlowStart
+  /** Below this share of healthy endpoints all are used; 0 never. Absent: 50. */
+  readonly panicPercent?: number
+  /** `false`: weights of localities count nothing. */
+  readonly localityWeighted?: false
+  readonly subsets?: Subsets
+  readonly connectTimeoutMs: number
+  /** Envoy's transport socket matches: an endpoint's `transport` picks one. */
+  readonly tls?: UpstreamTls
+  readonly outlier?: OutlierDetection
+  readonly circuitBreakers?: CircuitBreakers
+  readonly connections?: ConnectionSettings
+}
+
+/** What one proxy may have under way to the cluster; what goes beyond is refused with flag UO. */
+export interface CircuitBreakers {
+  /** Absent: 10,000 requests, 1,024 waiting, and a fifth of the last ten seconds' requests as retries. */
+  readonly default?: Thresholds
+  /** For routes of high priority. */
+  readonly high?: Thresholds
+  /** Connections per endpoint. */
+  readonly hostConnectionsMax?: number
+}
+
+/** Absent fields are Envoy's defaults: 1,024, for retries 3. */
+export interface Thresholds {
+  /** An endpoint without any connection gets one all the same. */
+  readonly connectionsMax?: number
+  /** Requests that wait for a connection. */
+  readonly pendingMax?: number
+  readonly requestsMax?: number
+  /** At the same time; `retryBudget` replaces it. */
+  readonly retriesMax?: number
+  /** Of the requests under way; absent: 20 % and 3. */
+  readonly retryBudget?: { readonly percent?: number; readonly concurrencyMin?: number }
+}
+
+/** Absent fields: as suits the transport. */
+export interface ConnectionSettings {
+  /** Without a request for so long a connection closes; 0: never. */
+  readonly idleMs?: number
+  /** After this a connection takes nothing new. */
+  readonly durationMaxMs?: number
+  readonly requestsMax?: number
+  /** HTTP/2: PING after this long a silence, and how long its answer may take. */
+  readonly keepAlive?: { readonly intervalMs: number; readonly timeoutMs: number }
+}
+
+export type LbPolicy = 'least-request' | 'round-robin' | 'random' | 'ring-hash' | 'maglev'
+
+export interface LeastRequest {
+  /** At least 2. */
+  readonly choiceCount?: number
+  /** How much requests under way weigh where weights differ; absent: 1. */
+  readonly activeRequestBias?: number
+}
+
+export interface RingHash {
+  readonly sizeMin?: number
+  readonly sizeMax?: number
+}
+
+export interface Maglev {
+  /** A prime. */
+  readonly tableSize: number
+}
+
+/** An endpoint that is new, or healthy again, begins with a part of its weight. */
+export interface SlowStart {
+  readonly windowMs: number
+  /** Above 1: quicker at first. Absent: 1, a straight line. */
+  readonly aggression?: number
+  /** Absent: 10. */
+  readonly weightPercentMin?: number
+}
+
+/** What metadata may hold, as JSON. */
+export type MetadataValue = string | number | boolean | null | readonly MetadataValue[] | Metadata
+export interface Metadata {
+  readonly [key: string]: MetadataValue
+}
+
+/** Endpoints grouped by their metadata; a request names the values that its endpoint must have. */
+export interface Subsets {
+  readonly selectors: readonly SubsetSelector[]
+  /** Where nothing matches, or the request names nothing. */
+  readonly fallback: 'none' | 'any' | 'default'
+  /** The values that an endpoint of the default subset has. */
+  readonly defaultSubset?: Metadata
+  /** Localities' weights count within a subset too. */
+  readonly localityWeightAware?: true
+  /** Of a list in an endpoint's metadata any item may match. */
+  readonly listAsAny?: true
+}
+
+export interface SubsetSelector {
+  readonly keys: readonly string[]
+  /** Absent: the one of all subsets. `keys`: look again with `fallbackKeys` only. */
+  readonly fallback?: 'none' | 'any' | 'default' | 'keys'
+  readonly fallbackKeys?: readonly string[]
+}
+
+export interface UpstreamTls {
+  readonly certificate: string
+  readonly validation: string
+  readonly sni: string
+  readonly alpn: readonly string[]
+  /** Exact SPIFFE ids the service's own cluster published; tunnels carry their own list. */
+  readonly identities: readonly string[]
+}
+
+/** Endpoints that fail are left alone for a while. An attempt without an answer counts as 503, unless split off. */
+export interface OutlierDetection {
+  /** Gateway errors (502 to 504) in a row; 0: not watched. */
+  readonly consecutiveErrors: number
+  /** Any 5xx in a row; absent: not watched. */
+  readonly consecutive5xx?: number
+  /** Attempts without an answer in a row, which then count nowhere else; absent: not split off. */
+  readonly consecutiveLocalOrigin?: number
+  /** Percent of the cases above in which an endpoint is ejected; absent: 100. */
+  readonly enforcing?: { readonly errors?: number; readonly fives?: number; readonly localOrigin?: number }
+  readonly successRate?: SuccessRate
+  readonly failurePercentage?: FailurePercentage
+  /** How often rates are judged and ejections end. Absent: 10 s. */
+  readonly intervalMs?: number
+  /** Times the number of ejections in a row. */
+  readonly baseEjectionMs: number
+  /** Absent: 300 s, or the base if that is longer. */
+  readonly ejectionMsMax?: number
+  readonly ejectionJitterMs?: number
+  readonly ejectionPercentMax: number
+  /** One endpoint may be ejected whatever the percentage. */
+  readonly alwaysEjectOne?: true
+}
+
+/** Ejects whose success rate is far below the others'. */
+export interface SuccessRate {
+  /** Endpoints with enough requests; absent: 5. */
+  readonly hostsMin?: number
+  /** Requests in an interval; absent: 100. */
+  readonly volumeMin?: number
+  /** Thousandths of a standard deviation; absent: 1,900. */
+  readonly stdevFactor?: number
+  /** Percent; absent: 100. */
+  readonly enforcing?: number
+  readonly enforcingLocalOrigin?: number
+}
+
+/** Ejects whose share of failures is at the threshold or above. */
+export interface FailurePercentage {
+  /** Absent: 85. */
+  readonly threshold?: number
+  /** Absent: 5. */
+  readonly hostsMin?: number
+  /** Absent: 50. */
+  readonly volumeMin?: number
+  /** Percent; absent: 0. */
+  readonly enforcing?: number
+  readonly enforcingLocalOrigin?: number
+}
+
+export interface LoadAssignment {
+  readonly cluster: string
+  /** A priority is whole as long as 100 / this of it is healthy. Absent: 140. */
+  readonly overprovisioningPercent?: number
+  readonly localities: readonly LocalityEndpoints[]
+}
+
+export interface LocalityEndpoints {
+  readonly locality: Locality
+  /** 0 is tried first; spill follows Envoy's overprovisioning of 1.4. */
+  readonly priority: number
+  readonly weight: number
+  readonly endpoints: readonly Endpoint[]
+}
+
+export interface Endpoint {
+  readonly address: string
+  readonly port: number
+  readonly health: 'healthy' | 'unhealthy' | 'draining'
+  readonly weight: number
+  /** `mtls`: direct to the pod's 15008. `tunnel`: nested through a gateway. `plain`: no sidecar there. */
+  readonly transport: 'mtls' | 'tunnel' | 'plain'
+  readonly workload: WorkloadFacts
+  /** What subsets go by (`envoy.lb`); `hash_key` stands for the address where requests are placed by hash. */
+  readonly metadata?: Metadata
+  /** Opaque id for `isthmus-endpoint` and `isthmus-avoid`; set where a gateway picks. */
+  readonly id?: string
+  readonly tunnel?: Tunnel
+}
+
+export interface WorkloadFacts {
+  readonly cluster: string
+  readonly namespace: string
+  readonly workload: string
+}
+
+export interface Tunnel {
+  /** CONNECT `:authority`, and the server name's service part. */
+  readonly authority: string
+  readonly cluster: string
+  readonly trustDomain: string
+  /** Server name of the gateway (outer handshake). */
+  readonly gatewaySni: string
+  /** The one identity the gateway may have. */
+  readonly gatewayIdentity: string
+  /** Inner handshake: server name and the identities the exporting cluster published. */
+  readonly innerSni: string
+  readonly identities: readonly string[]
+  /** Ready endpoints behind the gateway: the caller keeps at most this many tunnels. */
+  readonly endpoints: number
+}

@@ -1,0 +1,62 @@
+/**
+ * The timers of one exchange, made when first needed: most requests end before any but the first was asked for. All
+ * run on the proxy's wheel, so cancelling what a request had costs a few pointer writes.
+ */
+import { type TimerWheel, WheelTimer } from './timer-wheel.ts'
+
+/**
+ * `timeout`: the route's, for the whole answer. `try`: of one attempt. `idle`, `duration`: of the stream. `watch`: look
+ * whether the connection still answers. `wait`: until the next attempt, or until a fault's delay has passed.
+ */
+export type DeadlineKind = 'timeout' | 'try' | 'idle' | 'duration' | 'watch' | 'wait'
+
+export interface DeadlineOwner {
+  onDeadline(kind: DeadlineKind): void
+}
+
+class Deadline extends WheelTimer {
+  readonly kind: DeadlineKind
+  readonly sibling: Deadline | undefined
+
+  constructor(owner: DeadlineOwner, kind: DeadlineKind, sibling: Deadline | undefined) {
+    super(() => owner.onDeadline(kind))
+    this.kind = kind
+    this.sibling = sibling
+  }
+}
+
+export class Deadlines {
+  readonly #wheel: TimerWheel
+  readonly #owner: DeadlineOwner
+  #first: Deadline | undefined = undefined
+
+  constructor(wheel: TimerWheel, owner: DeadlineOwner) {
+    this.#wheel = wheel
+    this.#owner = owner
+  }
+
+  /** Moves the deadline if it runs already; 0 starts none. */
+  start(kind: DeadlineKind, delayMs: number): void {
+    if (delayMs <= 0) return
+    this.#wheel.schedule(this.#find(kind) ?? this.#make(kind), delayMs)
+  }
+
+  cancel(kind: DeadlineKind): void {
+    const deadline = this.#find(kind)
+    if (deadline !== undefined) this.#wheel.cancel(deadline)
+  }
+
+  cancelAll(): void {
+    for (let one = this.#first; one !== undefined; one = one.sibling) this.#wheel.cancel(one)
+  }
+
+  #find(kind: DeadlineKind): Deadline | undefined {
+    for (let one = this.#first; one !== undefined; one = one.sibling) if (one.kind === kind) return one
+    return undefined
+  }
+
+  #make(kind: DeadlineKind): Deadline {
+    this.#first = new Deadline(this.#owner, kind, this.#first)
+    return this.#first
+  }
+}

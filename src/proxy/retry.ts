@@ -1,0 +1,105 @@
+/**
+ * Whether a request goes again: Envoy's conditions compiled into flags, and the questions an exchange asks of them.
+ * Pure; budgets and the choice of another endpoint are the cluster's (balance/).
+ */
+import type { RetryPolicy } from '../model/config.ts'
+import type { Random } from '../runtime/random.ts'
+import { compileFields, compileHeader, type FieldsTest, type HeadTest } from './match/headers.ts'
+import type { HeaderList } from './message.ts'
+import type { ResetReason } from './stream.ts'
+
+export interface RetryRule {
+  readonly retriesMax: number
+  readonly perTryTimeoutMs: number
+  /** 0: at once. */
+  readonly backOffBaseMs: number
+  readonly backOffMaxMs: number
+  readonly connectFailure: boolean
+  readonly refusedStream: boolean
+  /** Any end without an answer. */
+  readonly reset: boolean
+  /** The same, for requests that may be sent twice. */
+  readonly safeReset: boolean
+  readonly serverError: boolean
+  readonly gatewayError: boolean
+  readonly conflict: boolean
+  readonly statusCodes: ReadonlySet<number>
+  readonly answers: readonly FieldsTest[]
+  readonly requests: readonly HeadTest[] | undefined
+}
+
+export const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']) // RFC 9110 9.2.2
+
+/** Answers of a peer's proxy that say: the application has not seen the request. */
+const SAFE_REMOTE_ERRORS: ReadonlySet<string> = new Set([
+  'CLUSTER_UNKNOWN',
+  'ROUTE_UNKNOWN',
+  'UPSTREAM_CONNECT',
+  'UPSTREAM_NONE',
+  'UPSTREAM_OVERFLOW',
+])
+
+export function compileRetry(policy: RetryPolicy): RetryRule {
+  const on = new Set<string>(policy.on)
+  const anyError = on.has('5xx') || on.has('gateway-error')
+  return {
+    ...compileTimes(policy),
+    // As in Envoy, whoever retries errors also retries where there was no answer at all.
+    connectFailure: on.has('connect-failure') || on.has('reset') || anyError,
+    refusedStream: on.has('refused-stream') || on.has('reset') || on.has('reset-before-request') || anyError,
+    reset: on.has('reset') || anyError,
+    safeReset: on.has('reset-before-request'),
+    serverError: on.has('5xx'),
+    gatewayError: on.has('gateway-error'),
+    conflict: on.has('retriable-4xx'),
+    statusCodes: new Set(on.has('retriable-status-codes') ? policy.statusCodes : []),
+    answers: on.has('retriable-headers') ? (policy.responseHeaders ?? []).map(compileFields) : [],
+    requests: policy.requestHeaders?.map(compileHeader),
+  }
+}
+
+function compileTimes({
+  retriesMax,
+  perTryTimeoutMs = 0,
+  backOff = { baseMs: 0, maxMs: 0 },
+}: RetryPolicy): Pick<RetryRule, 'retriesMax' | 'perTryTimeoutMs' | 'backOffBaseMs' | 'backOffMaxMs'> {
+  return { retriesMax, perTryTimeoutMs, backOffBaseMs: backOff.baseMs, backOffMaxMs: backOff.maxMs }
+}
+
+export interface RetriedAnswer {
+  readonly status: number
+  readonly headers: HeaderList
+  /** What a peer's proxy says became of the request; undefined when its application answered. */
+  readonly remoteError: string | undefined
+  /** Of the request. */
+  readonly method: string
+}
+
+export function mayRetryAnswer(rule: RetryRule, answer: RetriedAnswer): boolean {
+  const { status, remoteError } = answer
+  if (remoteError !== undefined) {
+    if (SAFE_REMOTE_ERRORS.has(remoteError) && rule.connectFailure) return true
+    if (remoteError === 'UPSTREAM_LOST' && rule.safeReset && IDEMPOTENT.has(answer.method)) return true
+  }
+  if (status >= 500) {
+    if (rule.serverError) return true
+    if (rule.gatewayError && status >= 502 && status <= 504) return true
+  }
+  if (rule.conflict && status === 409) return true
+  return rule.statusCodes.has(status) || rule.answers.some((test) => test(answer.headers))
+}
+
+/** Without an answer nobody knows whether the endpoint acted, except where it said that it did not. */
+export function mayRetryReset(rule: RetryRule, reason: ResetReason, method: string): boolean {
+  if (reason === 'refused') return rule.refusedStream
+  if (reason === 'limit' || reason === 'http1-required') return false
+  if (rule.reset) return true
+  const dead = reason === 'lost' || reason === 'timeout' || reason === 'reset' || reason === 'local'
+  return rule.safeReset && dead && IDEMPOTENT.has(method)
+}
+
+/** Full jitter: a random share of what doubles with each retry. */
+export function backOffMs(rule: RetryRule, retry: number, random: Random): number {
+  if (rule.backOffBaseMs === 0) return 0
+  return random.next() * Math.min(rule.backOffMaxMs, rule.backOffBaseMs * 2 ** (retry - 1))
+}

@@ -1,0 +1,345 @@
+/**
+ * What a route does <-> RouteAction, RedirectAction, DirectResponseAction. Rewrites are shared by the first two.
+ */
+import { create, type MessageInitShape } from '@bufbuild/protobuf'
+import {
+  RedirectAction_RedirectResponseCode as RedirectCode,
+  type RedirectAction as RedirectMessage,
+  type Route as RouteMessage,
+  type RouteAction as RouteActionMessage,
+  type RouteAction_UpgradeConfig as UpgradeConfig,
+  RouteSchema,
+  type WeightedCluster as WeightedMessage,
+  WeightedCluster_ClusterWeightSchema,
+} from '#gen/envoy/config/route/v3/route_components_pb.js'
+import { type RegexMatchAndSubstitute, RegexMatchAndSubstituteSchema } from '#gen/envoy/type/matcher/v3/regex_pb.js'
+import type {
+  DirectAction,
+  ForwardAction,
+  HostRewrite,
+  PathRewrite,
+  RedirectAction,
+  RegexRewrite,
+  Route,
+  RouteMatch,
+  WeightedCluster,
+} from '../../model/config.ts'
+import { compileRegex } from '../../runtime/regex.ts'
+import { decodeDuration, encodeDuration } from './common.ts'
+import { decodeMutations, decodeName, encodeMutations, MUTATIONS_SHAPE } from './header-mutations.ts'
+import { decodeRegex, encodeRegex, REGEX_SHAPE } from './matchers.ts'
+import { decodeRetry, encodeRetry, RETRY_SHAPE } from './retry.ts'
+import { refuse, require, type Shape, within } from './shape.ts'
+
+const CONNECT = 'CONNECT'
+/** Envoy's, for a route that says nothing. */
+const DEFAULT_TIMEOUT_MS = 15_000
+const BODY_BYTES_MAX = 4_096 // Envoy's max_direct_response_body_size_bytes
+const SUBSTITUTE_SHAPE: Shape = { pattern: REGEX_SHAPE, substitution: true }
+
+export const ACTION_SHAPES: Shape = {
+  route: {
+    cluster: true,
+    weighted_clusters: { clusters: { name: true, weight: true, ...MUTATIONS_SHAPE } },
+    timeout: true,
+    retry_policy: RETRY_SHAPE,
+    upgrade_configs: { upgrade_type: true, connect_config: {} },
+    prefix_rewrite: true,
+    regex_rewrite: SUBSTITUTE_SHAPE,
+    host_rewrite_literal: true,
+    host_rewrite_header: true,
+    host_rewrite_path_regex: SUBSTITUTE_SHAPE,
+    append_x_forwarded_host: true,
+    idle_timeout: true,
+    max_stream_duration: { max_stream_duration: true },
+  },
+  redirect: {
+    https_redirect: true,
+    scheme_redirect: true,
+    host_redirect: true,
+    port_redirect: true,
+    path_redirect: true,
+    prefix_rewrite: true,
+    regex_rewrite: SUBSTITUTE_SHAPE,
+    response_code: true,
+    strip_query: true,
+  },
+  direct_response: { status: true, body: { inline_string: true } },
+}
+
+type Action = RouteMessage['action']
+type ActionInit = NonNullable<MessageInitShape<typeof RouteSchema>['action']>
+
+export function encodeAction(route: Route): Action {
+  return create(RouteSchema, { action: actionOf(route) }).action
+}
+
+function actionOf(route: Route): ActionInit {
+  if ('redirect' in route) return { case: 'redirect', value: redirectOf(route.redirect) }
+  if ('direct' in route) {
+    const { status, body } = route.direct
+    const specifier = { case: 'inlineString' as const, value: body }
+    return { case: 'directResponse', value: { status, ...(body !== '' && { body: { specifier } }) } }
+  }
+  return { case: 'route', value: forwardOf(route) }
+}
+
+type ForwardInit = Extract<ActionInit, { case: 'route' }>['value']
+
+function forwardOf(route: Route & ForwardAction): ForwardInit {
+  const { cluster, rewritePath: path } = route
+  return {
+    clusterSpecifier:
+      typeof cluster === 'string'
+        ? { case: 'cluster', value: cluster }
+        : { case: 'weightedClusters', value: { clusters: cluster.map(weightedOf) } },
+    timeout: encodeDuration(route.timeoutMs),
+    ...(route.retry !== undefined && { retryPolicy: encodeRetry(route.retry) }),
+    // Without it Envoy would forward the CONNECT instead of ending it and splicing.
+    upgradeConfigs: route.match.kind === 'connect' ? [{ upgradeType: CONNECT, connectConfig: {} }] : [],
+    ...(path?.kind === 'prefix' && { prefixRewrite: path.prefix }),
+    ...(path?.kind === 'regex' && { regexRewrite: encodeSubstitute(path) }),
+    ...(route.rewriteHost !== undefined && { hostRewriteSpecifier: hostRewriteOf(route.rewriteHost) }),
+    appendXForwardedHost: route.forwardedHost === true,
+    ...(route.idleTimeoutMs !== undefined && { idleTimeout: encodeDuration(route.idleTimeoutMs) }),
+    ...(route.durationMaxMs !== undefined && {
+      maxStreamDuration: { maxStreamDuration: encodeDuration(route.durationMaxMs) },
+    }),
+  }
+}
+
+function weightedOf(choice: WeightedCluster): MessageInitShape<typeof WeightedCluster_ClusterWeightSchema> {
+  return { name: choice.name, weight: choice.weight, ...encodeMutations(choice.headers) }
+}
+
+function hostRewriteOf(rewrite: HostRewrite): RouteActionMessage['hostRewriteSpecifier'] {
+  if (rewrite.kind === 'literal') return { case: 'hostRewriteLiteral', value: rewrite.host }
+  if (rewrite.kind === 'header') return { case: 'hostRewriteHeader', value: rewrite.name }
+  return { case: 'hostRewritePathRegex', value: encodeSubstitute(rewrite) }
+}
+
+function encodeSubstitute(rewrite: { regex: string; substitution: string }): RegexMatchAndSubstitute {
+  const { regex, substitution } = rewrite
+  return create(RegexMatchAndSubstituteSchema, { pattern: encodeRegex(regex), substitution })
+}
+
+const REDIRECT_CODES = {
+  301: RedirectCode.MOVED_PERMANENTLY,
+  302: RedirectCode.FOUND,
+  303: RedirectCode.SEE_OTHER,
+  307: RedirectCode.TEMPORARY_REDIRECT,
+  308: RedirectCode.PERMANENT_REDIRECT,
+} as const
+const REDIRECT_STATUSES = new Map(
+  Object.entries(REDIRECT_CODES).map(([status, code]) => [code, Number(status) as keyof typeof REDIRECT_CODES]),
+)
+
+type RedirectInit = Extract<ActionInit, { case: 'redirect' }>['value']
+
+function redirectOf(redirect: RedirectAction['redirect']): RedirectInit {
+  const { path } = redirect
+  return {
+    responseCode: REDIRECT_CODES[redirect.status],
+    ...(redirect.scheme !== undefined && {
+      schemeRewriteSpecifier: { case: 'schemeRedirect', value: redirect.scheme },
+    }),
+    hostRedirect: redirect.host ?? '',
+    portRedirect: redirect.port ?? 0,
+    ...(path !== undefined && { pathRewriteSpecifier: redirectPathOf(path) }),
+    stripQuery: redirect.stripQuery === true,
+  }
+}
+
+function redirectPathOf(
+  path: NonNullable<RedirectAction['redirect']['path']>,
+): RedirectMessage['pathRewriteSpecifier'] {
+  if (path.kind === 'path') return { case: 'pathRedirect', value: path.path }
+  if (path.kind === 'prefix') return { case: 'prefixRewrite', value: path.prefix }
+  return { case: 'regexRewrite', value: encodeSubstitute(path) }
+}
+
+/** `path` is the route's. */
+export function decodeAction(
+  path: string,
+  action: Action,
+  match: RouteMatch,
+): ForwardAction | RedirectAction | DirectAction {
+  require(path, match.kind !== 'connect' || action.case === 'route', 'a CONNECT route needs a cluster')
+  switch (action.case) {
+    case 'route':
+      return decodeForward(within(path, 'route'), action.value, match)
+    case 'redirect':
+      return { redirect: decodeRedirect(within(path, 'redirect'), action.value) }
+    case 'directResponse': {
+      const { status, body } = action.value
+      const at = within(path, 'direct_response')
+      require(within(at, 'status'), status >= 200 && status < 600, 'must be from 200 to 599')
+      const text = body?.specifier.case === 'inlineString' ? body.specifier.value : ''
+      require(within(at, 'body'), Buffer.byteLength(text) <= BODY_BYTES_MAX, `is over ${BODY_BYTES_MAX} bytes`)
+      const bodiless = status === 204 || status === 205 || status === 304
+      require(within(at, 'body'), !bodiless || text === '', `has no place in a ${status}`)
+      return { direct: { status, body: text } }
+    }
+    default:
+      return refuse(within(path, 'route'), 'is required')
+  }
+}
+
+function decodeForward(path: string, action: RouteActionMessage, match: RouteMatch): ForwardAction {
+  requireConnectConfig(within(path, 'upgrade_configs'), action, match)
+  const rewritePath = decodePathRewrite(path, action)
+  const rewriteHost = decodeHostRewrite(path, action.hostRewriteSpecifier)
+  const rewrites = rewritePath !== undefined || rewriteHost !== undefined
+  require(path, match.kind !== 'connect' || !rewrites, 'a CONNECT route rewrites nothing')
+  return {
+    cluster: decodeClusters(path, action.clusterSpecifier),
+    timeoutMs:
+      action.timeout === undefined ? DEFAULT_TIMEOUT_MS : decodeDuration(within(path, 'timeout'), action.timeout),
+    ...decodeLimits(path, action),
+    ...(action.retryPolicy !== undefined && { retry: decodeRetry(within(path, 'retry_policy'), action.retryPolicy) }),
+    ...(rewritePath !== undefined && { rewritePath }),
+    ...(rewriteHost !== undefined && { rewriteHost }),
+    ...(action.appendXForwardedHost && { forwardedHost: true }),
+  }
+}
+
+function decodeLimits(
+  path: string,
+  { idleTimeout, maxStreamDuration }: RouteActionMessage,
+): Pick<ForwardAction, 'idleTimeoutMs' | 'durationMaxMs'> {
+  const duration = maxStreamDuration?.maxStreamDuration
+  const at = within(path, 'max_stream_duration')
+  require(at, maxStreamDuration === undefined || duration !== undefined, 'needs max_stream_duration')
+  return {
+    ...(idleTimeout !== undefined && { idleTimeoutMs: decodeDuration(within(path, 'idle_timeout'), idleTimeout) }),
+    ...(duration !== undefined && { durationMaxMs: decodeDuration(within(at, 'max_stream_duration'), duration) }),
+  }
+}
+
+function decodeClusters(path: string, specifier: RouteActionMessage['clusterSpecifier']): ForwardAction['cluster'] {
+  if (specifier.case === 'cluster') {
+    require(within(path, 'cluster'), specifier.value !== '', 'is required')
+    return specifier.value
+  }
+  if (specifier.case !== 'weightedClusters') return refuse(within(path, 'cluster'), 'is required')
+  return decodeWeighted(within(path, 'weighted_clusters'), specifier.value)
+}
+
+function decodeWeighted(path: string, { clusters }: WeightedMessage): WeightedCluster[] {
+  const choices = clusters.map((cluster, index) => {
+    const at = `${path}.clusters[${index}]`
+    require(within(at, 'name'), cluster.name !== '', 'is required')
+    return { name: cluster.name, weight: cluster.weight ?? 0, ...decodeMutations(at, cluster) }
+  })
+  const total = choices.reduce((sum, { weight }) => sum + weight, 0)
+  require(path, total > 0 && total <= 0xffff_ffff, 'needs a total weight from 1 to 4294967295')
+  return choices
+}
+
+/** Written as Envoy reads it: an empty prefix_rewrite is none. */
+function decodePathRewrite(path: string, action: RouteActionMessage): PathRewrite | undefined {
+  const { prefixRewrite, regexRewrite } = action
+  require(within(path, 'regex_rewrite'), prefixRewrite === '' ||
+    regexRewrite === undefined, 'and prefix_rewrite exclude each other')
+  if (regexRewrite !== undefined)
+    return { kind: 'regex', ...decodeSubstitute(within(path, 'regex_rewrite'), regexRewrite) }
+  return prefixRewrite === ''
+    ? undefined
+    : { kind: 'prefix', prefix: pathText(within(path, 'prefix_rewrite'), prefixRewrite) }
+}
+
+/** A literal that goes into a target or a header of ours. */
+function pathText(path: string, text: string): string {
+  require(path, /^[\x21\x22\x24-\x7e]*$/.test(text), 'has a byte that has no place in a path')
+  return text
+}
+
+function decodeHostRewrite(
+  path: string,
+  specifier: RouteActionMessage['hostRewriteSpecifier'],
+): HostRewrite | undefined {
+  switch (specifier.case) {
+    case undefined:
+      return undefined
+    case 'hostRewriteLiteral':
+      return { kind: 'literal', host: hostText(within(path, 'host_rewrite_literal'), specifier.value) }
+    case 'hostRewriteHeader':
+      return { kind: 'header', name: decodeName(within(path, 'host_rewrite_header'), specifier.value) }
+    case 'hostRewritePathRegex': {
+      const at = within(path, 'host_rewrite_path_regex')
+      return { kind: 'path', ...decodeSubstitute(at, specifier.value) }
+    }
+    default:
+      return refuse(within(path, 'auto_host_rewrite'), 'is not supported')
+  }
+}
+
+function hostText(path: string, text: string): string {
+  require(path, /^[A-Za-z0-9._~:[\]-]+$/.test(text), 'is no host')
+  return text
+}
+
+function decodeSubstitute(path: string, message: RegexMatchAndSubstitute): Omit<RegexRewrite, 'kind'> {
+  const regex = decodeRegex(within(path, 'pattern'), message.pattern)
+  const { substitution } = message
+  const at = within(path, 'substitution')
+  require(at, /^([^\\]|\\[0-9\\])*$/.test(substitution), 'has a backslash that is no group')
+  const groups = compileRegex(regex).groupCount()
+  for (const [, group] of substitution.matchAll(/\\(?:\\|([0-9]))/g)) {
+    require(at, Number(group ?? 0) <= groups, `has no group ${group ?? ''}`)
+  }
+  return { regex, substitution: pathText(at, substitution) }
+}
+
+function decodeRedirect(path: string, message: RedirectMessage): RedirectAction['redirect'] {
+  const scheme = decodeScheme(path, message.schemeRewriteSpecifier)
+  const status = REDIRECT_STATUSES.get(message.responseCode)
+  if (status === undefined) return refuse(within(path, 'response_code'), 'is unknown')
+  const to = decodeRedirectPath(path, message.pathRewriteSpecifier)
+  const { hostRedirect: host, portRedirect: port } = message
+  require(within(path, 'port_redirect'), port <= 65_535, 'is no port')
+  return {
+    status,
+    ...(scheme !== undefined && { scheme }),
+    ...(host !== '' && { host: hostText(within(path, 'host_redirect'), host) }),
+    ...(port !== 0 && { port }),
+    ...(to !== undefined && { path: to }),
+    ...(message.stripQuery && { stripQuery: true }),
+  }
+}
+
+function decodeScheme(path: string, specifier: RedirectMessage['schemeRewriteSpecifier']): string | undefined {
+  if (specifier.case === 'httpsRedirect') return specifier.value ? 'https' : undefined
+  if (specifier.case === undefined || specifier.value === '') return undefined
+  require(within(path, 'scheme_redirect'), /^[a-z][a-z0-9+.-]*$/.test(specifier.value), 'is no scheme')
+  return specifier.value
+}
+
+function decodeRedirectPath(
+  path: string,
+  specifier: RedirectMessage['pathRewriteSpecifier'],
+): RedirectAction['redirect']['path'] {
+  switch (specifier.case) {
+    case undefined:
+      return undefined
+    case 'regexRewrite':
+      return { kind: 'regex', ...decodeSubstitute(within(path, 'regex_rewrite'), specifier.value) }
+    case 'prefixRewrite':
+      return { kind: 'prefix', prefix: pathText(within(path, 'prefix_rewrite'), specifier.value) }
+    case 'pathRedirect': {
+      const at = within(path, 'path_redirect')
+      require(at, specifier.value.startsWith('/'), 'must start with /')
+      return { kind: 'path', path: pathText(at, specifier.value) }
+    }
+    default:
+      return specifier satisfies never
+  }
+}
+
+function requireConnectConfig(path: string, action: RouteActionMessage, match: RouteMatch): void {
+  const isEnding = (config: UpgradeConfig): boolean =>
+    config.upgradeType.toUpperCase() === CONNECT && config.connectConfig !== undefined
+  const [first, ...rest] = action.upgradeConfigs
+  if (match.kind !== 'connect') return require(path, first === undefined, 'is supported on CONNECT routes only')
+  require(path, first !== undefined && rest.length === 0 && isEnding(first), 'a CONNECT route must end the CONNECT')
+}

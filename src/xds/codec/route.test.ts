@@ -1,0 +1,328 @@
+import { create, fromBinary, type MessageInitShape } from '@bufbuild/protobuf'
+import { anyPack } from '@bufbuild/protobuf/wkt'
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { RouteConfigurationSchema } from '#gen/envoy/config/route/v3/route_pb.js'
+import { RouteSchema } from '#gen/envoy/config/route/v3/route_components_pb.js'
+import { RETRY_CONDITIONS, type RouteTable } from '../../model/config.ts'
+import { decodeResource, encodeResource, resourceFromBytes, resourceToBytes } from './codec.ts'
+
+const word = fc.stringMatching(/^[a-z][a-z0-9-]{0,8}$/)
+const path = word.map((text) => `/${text}`)
+const yes = fc.constant(true as const)
+const string = fc.oneof(
+  fc.record(
+    {
+      kind: fc.constantFrom('exact' as const, 'prefix' as const, 'suffix' as const, 'contains' as const),
+      value: word,
+      ignoreCase: yes,
+    },
+    { requiredKeys: ['kind', 'value'] },
+  ),
+  fc.record({ kind: fc.constant('regex' as const), value: fc.constantFrom('[a-z]+', 'v[0-9]{1,3}|x') }),
+)
+const presence = fc.record({ kind: fc.constant('present' as const), present: fc.boolean() })
+const range = fc
+  .tuple(fc.integer(), fc.nat(1000))
+  .map(([from, size]) => ({ kind: 'range' as const, from, to: from + size + 1 }))
+const header = fc.oneof(
+  fc.record(
+    { name: fc.oneof(word, fc.constant(':method')), is: fc.oneof(string, range), invert: yes, missingIsEmpty: yes },
+    { requiredKeys: ['name', 'is'] },
+  ),
+  fc.record({ name: word, is: presence, invert: yes }, { requiredKeys: ['name', 'is'] }),
+)
+const query = fc.record({ name: word, is: fc.oneof(string, presence) })
+const conditions = {
+  headers: fc.array(header, { minLength: 1, maxLength: 3 }),
+  query: fc.array(query, { minLength: 1, maxLength: 2 }),
+}
+const match = fc.oneof(
+  fc.record(
+    {
+      kind: fc.constantFrom('prefix' as const, 'separated-prefix' as const),
+      prefix: path,
+      ignoreCase: yes,
+      ...conditions,
+    },
+    { requiredKeys: ['kind', 'prefix'] },
+  ),
+  fc.record(
+    { kind: fc.constant('path' as const), path, ignoreCase: yes, ...conditions },
+    { requiredKeys: ['kind', 'path'] },
+  ),
+  fc.record(
+    { kind: fc.constant('regex' as const), regex: fc.constant('/v[0-9]+'), ...conditions },
+    { requiredKeys: ['kind', 'regex'] },
+  ),
+)
+const change = fc.record(
+  {
+    name: word.map((text) => `x-${text}`),
+    value: fc.constantFrom('', 'v', '100%%', '%REQ(x-a)%/%PROTOCOL%'),
+    action: fc.constantFrom(
+      'append' as const,
+      'add-if-absent' as const,
+      'overwrite' as const,
+      'overwrite-if-exists' as const,
+    ),
+    keepEmpty: yes,
+  },
+  { requiredKeys: ['name', 'value', 'action'] },
+)
+const changes = fc.array(change, { minLength: 1, maxLength: 2 })
+const names = fc.array(word, { minLength: 1, maxLength: 2 })
+const headers = fc.oneof(
+  fc.record({ addRequest: changes, removeResponse: names }),
+  fc.record({ removeRequest: names, addResponse: changes }),
+)
+const substitute = { regex: fc.constant('/(a)(b)'), substitution: fc.constantFrom('/\\2\\1', '', 'x\\\\') }
+const rewritePath = fc.oneof(
+  fc.record({ kind: fc.constant('prefix' as const), prefix: path }),
+  fc.record({ kind: fc.constant('regex' as const), ...substitute }),
+)
+const rewriteHost = fc.oneof(
+  fc.record({ kind: fc.constant('literal' as const), host: word }),
+  fc.record({ kind: fc.constant('header' as const), name: word }),
+  fc.record({ kind: fc.constant('path' as const), ...substitute }),
+)
+const limited = fc.array(header, { minLength: 1, maxLength: 2 })
+const retry = fc.record(
+  {
+    on: fc.subarray([...RETRY_CONDITIONS]),
+    retriesMax: fc.nat(5),
+    perTryTimeoutMs: fc.nat(1000),
+    statusCodes: fc.array(fc.integer({ min: 100, max: 599 }), { minLength: 1, maxLength: 2 }),
+    responseHeaders: limited,
+    requestHeaders: limited,
+    backOff: fc
+      .tuple(fc.integer({ min: 1, max: 100 }), fc.nat(1000))
+      .map(([baseMs, more]) => ({ baseMs, maxMs: baseMs + more })),
+  },
+  { requiredKeys: ['on', 'retriesMax'] },
+)
+const times = { timeoutMs: fc.nat(100_000), idleTimeoutMs: fc.nat(1000), durationMaxMs: fc.nat(1000) }
+const weighted = fc.array(
+  fc.record({ name: word, weight: fc.integer({ min: 1, max: 100 }), headers }, { requiredKeys: ['name', 'weight'] }),
+  {
+    minLength: 1,
+    maxLength: 3,
+  },
+)
+const common = { name: word, match, headers }
+const redirect = fc.record(
+  {
+    status: fc.constantFrom(301 as const, 302 as const, 303 as const, 307 as const, 308 as const),
+    scheme: fc.constantFrom('http', 'https'),
+    host: word,
+    port: fc.integer({ min: 1, max: 65_535 }),
+    path: fc.oneof(fc.record({ kind: fc.constant('path' as const), path }), rewritePath),
+    stripQuery: yes,
+  },
+  { requiredKeys: ['status'] },
+)
+const route = fc.oneof(
+  fc.record(
+    {
+      ...common,
+      cluster: fc.oneof(word, weighted),
+      ...times,
+      retry,
+      rewritePath,
+      rewriteHost,
+      forwardedHost: yes,
+    },
+    { requiredKeys: ['match', 'cluster', 'timeoutMs'] },
+  ),
+  fc.record({ ...common, redirect }, { requiredKeys: ['match', 'redirect'] }),
+  fc.record(
+    { ...common, direct: fc.record({ status: fc.constantFrom(200, 404, 599), body: fc.string({ maxLength: 20 }) }) },
+    { requiredKeys: ['match', 'direct'] },
+  ),
+)
+const domain = fc.oneof(
+  word,
+  word.map((text) => `*.${text}`),
+  word.map((text) => `${text}.*`),
+  fc.constant('*'),
+)
+const table: fc.Arbitrary<RouteTable> = fc.record(
+  {
+    name: word,
+    hosts: fc
+      .uniqueArray(domain, { minLength: 1, maxLength: 4 })
+      .chain((domains) =>
+        fc.tuple(
+          ...domains.map((one) =>
+            fc.record(
+              { name: word, domains: fc.constant([one]), routes: fc.array(route, { maxLength: 3 }), headers },
+              { requiredKeys: ['name', 'domains', 'routes'] },
+            ),
+          ),
+        ),
+      ),
+    ignorePort: yes,
+    mostSpecificHeadersWin: yes,
+    headers,
+  },
+  { requiredKeys: ['name', 'hosts'] },
+)
+
+type Init = MessageInitShape<typeof RouteConfigurationSchema>
+
+function decoded(init: Init): ReturnType<typeof decodeResource> {
+  const envelope = encodeResource({ kind: 'route', value: { name: 't', hosts: [] } })
+  envelope.resource = anyPack(RouteConfigurationSchema, create(RouteConfigurationSchema, { name: 't', ...init }))
+  return decodeResource('route', envelope)
+}
+
+type RouteInit = MessageInitShape<typeof RouteSchema>
+
+/** One virtual host with one route to cluster `a`, changed. */
+const withRoute = (init: RouteInit): Init => ({
+  virtualHosts: [
+    {
+      name: 'h',
+      domains: ['*'],
+      routes: [
+        create(RouteSchema, {
+          match: { pathSpecifier: { case: 'prefix', value: '/' } },
+          action: {
+            case: 'route',
+            value: { clusterSpecifier: { case: 'cluster', value: 'a' }, timeout: { seconds: 1n } },
+          },
+          ...init,
+        } as RouteInit),
+      ],
+    },
+  ],
+})
+
+const forward = (value: object): object => ({
+  action: { case: 'route', value: { clusterSpecifier: { case: 'cluster', value: 'a' }, ...value } },
+})
+
+function pathOf(init: Init): string {
+  const result = decoded(init)
+  if (!('rejection' in result)) throw new Error('the table was accepted')
+  return result.rejection.path
+}
+
+describe('the route codec', () => {
+  it('returns every table as it was, through bytes', () => {
+    fc.assert(
+      fc.property(table, (original) => {
+        const bytes = resourceToBytes(encodeResource({ kind: 'route', value: original }))
+        expect(decodeResource('route', resourceFromBytes(bytes))).toEqual({ kind: 'route', value: original })
+      }),
+    )
+  })
+
+  it('never throws on mutated bytes', () => {
+    fc.assert(
+      fc.property(table, fc.nat(), fc.nat(255), (original, at, value) => {
+        const envelope = encodeResource({ kind: 'route', value: original })
+        const any = envelope.resource
+        if (any === undefined) throw new Error('empty')
+        any.value[at % any.value.length] = value
+        decodeResource('route', envelope)
+      }),
+    )
+  })
+
+  it('reads domains without case, as Envoy does, and refuses a star within one', () => {
+    const result = decoded({ virtualHosts: [{ name: 'h', domains: ['API.Test'] }] })
+    expect(result).toMatchObject({ value: { hosts: [{ domains: ['api.test'] }] } })
+    expect(pathOf({ virtualHosts: [{ name: 'h', domains: ['a.*.b'] }] })).toBe('virtual_hosts[0].domains')
+    expect(pathOf({ virtualHosts: [{ name: 'h', domains: ['A', 'a'] }] })).toBe('virtual_hosts[0].domains')
+  })
+
+  it('reads the deprecated spellings of header matchers', () => {
+    const headers = [
+      { name: 'X-A', headerMatchSpecifier: { case: 'exactMatch' as const, value: '1' } },
+      { name: 'x-b', headerMatchSpecifier: { case: 'safeRegexMatch' as const, value: { regex: 'a+' } } },
+      { name: 'x-c' },
+    ]
+    const result = decoded(withRoute({ match: { pathSpecifier: { case: 'prefix', value: '/' }, headers } }))
+    const again =
+      'rejection' in result || result.kind !== 'route' ? [] : result.value.hosts[0]?.routes[0]?.match.headers
+    expect(again).toEqual([
+      { name: 'x-a', is: { kind: 'exact', value: '1' } },
+      { name: 'x-b', is: { kind: 'regex', value: 'a+' } },
+      { name: 'x-c', is: { kind: 'present', present: true } },
+    ])
+  })
+
+  it.each([
+    ['match.safe_regex.regex', { match: { pathSpecifier: { case: 'safeRegex', value: { regex: '(a' } } } }],
+    ['match.safe_regex.regex', { match: { pathSpecifier: { case: 'safeRegex', value: { regex: '(?=a)' } } } }],
+    ['match.prefix', { match: { pathSpecifier: { case: 'prefix', value: 'a' } } }],
+    ['match.path_separated_prefix', { match: { pathSpecifier: { case: 'pathSeparatedPrefix', value: '/a/' } } }],
+    ['match.runtime_fraction', { match: { pathSpecifier: { case: 'prefix', value: '/' }, runtimeFraction: {} } }],
+    [
+      'match.headers[0].name',
+      { match: { pathSpecifier: { case: 'prefix', value: '/' }, headers: [{ name: 'Transfer-Encoding' }] } },
+    ],
+    ['route.cluster', { action: { case: 'route', value: {} } }],
+    ['route.cluster_header', forward({ clusterSpecifier: { case: 'clusterHeader', value: 'x' } })],
+    [
+      'route.weighted_clusters',
+      forward({ clusterSpecifier: { case: 'weightedClusters', value: { clusters: [{ name: 'a' }] } } }),
+    ],
+    ['route.auto_host_rewrite', forward({ hostRewriteSpecifier: { case: 'autoHostRewrite', value: { value: true } } })],
+    ['route.regex_rewrite.substitution', forward({ regexRewrite: { pattern: { regex: 'a' }, substitution: '\\1' } })],
+    ['route.retry_policy.retry_on', forward({ retryPolicy: { retryOn: 'cancelled' } })],
+    ['route.retry_policy.retry_priority', forward({ retryPolicy: { retryOn: '5xx', retryPriority: { name: 'x' } } })],
+    ['route.retry_policy.retry_host_predicate[0]', forward({ retryPolicy: { retryHostPredicate: [{ name: 'x' }] } })],
+    [
+      'route.retry_policy.retry_back_off.base_interval',
+      forward({ retryPolicy: { retryBackOff: { baseInterval: {} } } }),
+    ],
+    ['route.hedge_policy', forward({ hedgePolicy: {} })],
+    ['route.priority', forward({ priority: 1 })],
+    ['request_headers_to_add[0].header.key', { requestHeadersToAdd: [{ header: { key: 'Host', value: 'x' } }] }],
+    [
+      'request_headers_to_add[0].header.key',
+      { requestHeadersToAdd: [{ header: { key: 'isthmus-peer', value: 'x' } }] },
+    ],
+    ['response_headers_to_add[0].header.value', { responseHeadersToAdd: [{ header: { key: 'a', value: '%FOO%' } }] }],
+    ['response_headers_to_add[0].header.value', { responseHeadersToAdd: [{ header: { key: 'a', value: 'x\r\ny' } }] }],
+    ['request_headers_to_remove[0]', { requestHeadersToRemove: [':path'] }],
+    [
+      'redirect.path_redirect',
+      { action: { case: 'redirect', value: { pathRewriteSpecifier: { case: 'pathRedirect', value: 'x' } } } },
+    ],
+    ['direct_response.status', { action: { case: 'directResponse', value: { status: 100 } } }],
+    [
+      'direct_response.body.filename',
+      {
+        action: {
+          case: 'directResponse',
+          value: { status: 200, body: { specifier: { case: 'filename', value: '/etc/passwd' } } },
+        },
+      },
+    ],
+    ['decorator', { decorator: { operation: 'x' } }],
+  ] as const)('refuses by path: %s', (at, init) => {
+    expect(pathOf(withRoute(init as RouteInit))).toBe(`virtual_hosts[0].routes[0].${at}`)
+  })
+
+  it('writes what Envoy reads', () => {
+    const value: RouteTable = {
+      name: 't',
+      hosts: [
+        {
+          name: 'h',
+          domains: ['*'],
+          routes: [{ match: { kind: 'separated-prefix', prefix: '/a' }, cluster: 'a', timeoutMs: 0 }],
+        },
+      ],
+    }
+    const any = encodeResource({ kind: 'route', value }).resource
+    const message = fromBinary(RouteConfigurationSchema, any?.value ?? new Uint8Array())
+    expect(message.virtualHosts[0]?.routes[0]?.match?.pathSpecifier).toEqual({
+      case: 'pathSeparatedPrefix',
+      value: '/a',
+    })
+  })
+})

@@ -1,0 +1,335 @@
+/**
+ * Envoy's side of each path: static bootstraps with the features that ours have, and none besides. The pieces are
+ * plain objects in the form of Envoy's JSON; nothing here is read by our proxy.
+ */
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { ORIGIN_H2_PORT, ORIGIN_PORT } from './origin.ts'
+import {
+  CONNECT_TIMEOUT_MS,
+  LOCAL,
+  type Place,
+  type Places,
+  RETRIES_MAX,
+  type ServiceNames,
+  SHARED,
+  TIMEOUT_MS,
+} from './places.ts'
+import { type Running, startProgram, untilListening } from './programs.ts'
+import { type Path, type System, systemOf } from './system.ts'
+
+type Json = Readonly<Record<string, unknown>>
+export type MeshProtocol = 'h1' | 'h2'
+
+const FORWARD_PORT = 15003
+const MESH_PORT = 15008
+const GATEWAY_PORT = 15443
+const API = 'type.googleapis.com/envoy.extensions'
+
+export interface EnvoyOptions {
+  readonly places: Places
+  readonly directory: string
+  readonly origin: string
+  readonly program: string
+  /** Between the proxies of a mesh path. */
+  readonly protocol: MeshProtocol
+  /** HTTP/2 to the application, for rows whose client speaks it. */
+  readonly originH2: boolean
+}
+
+export async function startEnvoy(path: Path, options: EnvoyOptions): Promise<System> {
+  const starter = new Starter(options)
+  const { places, origin, originH2 } = options
+  const caller = places.address()
+  const application = clusterOf('application', origin, originH2 ? ORIGIN_H2_PORT : ORIGIN_PORT, { h2: originH2 })
+  if (path === 'one hop') {
+    const log = logged('source', places.caller, places.near, LOCAL, 'plain')
+    const http = (logs: readonly Json[]): Json => connectionManager('application', logs, { retries: true })
+    await starter.start(caller, FORWARD_PORT, { cluster: application, filter: http, log })
+    return starter.system({ address: caller, port: FORWARD_PORT, authority: LOCAL.host })
+  }
+  const target = path === 'two hops' ? places.near : places.far
+  const names = path === 'two hops' ? LOCAL : SHARED
+  const pod = places.address()
+  await starter.start(pod, MESH_PORT, {
+    cluster: application,
+    filter: (logs) => connectionManager('application', logs, { rbac: rbac(places) }),
+    log: logged('destination', places.caller, target, names, 'plain'),
+    tls: downstreamTls(target, options),
+  })
+  let next = { address: pod, port: MESH_PORT }
+  if (path === 'nested') {
+    const gateway = places.address()
+    await starter.start(gateway, GATEWAY_PORT, {
+      cluster: clusterOf('pod', pod, MESH_PORT, {}),
+      filter: (logs) => tcpProxy('pod', logs),
+      log: logged('destination', places.caller, target, names, 'tunnel'),
+      serverName: names.sni,
+    })
+    next = { address: gateway, port: GATEWAY_PORT }
+  }
+  await starter.start(caller, FORWARD_PORT, {
+    cluster: clusterOf('pod', next.address, next.port, {
+      h2: options.protocol === 'h2',
+      tls: upstreamTls(places, target, names, options.protocol),
+    }),
+    filter: (logs) => connectionManager('pod', logs, { retries: true }),
+    log: logged('source', places.caller, target, names, path === 'nested' ? 'tunnel' : 'mtls'),
+  })
+  return starter.system({ address: caller, port: FORWARD_PORT, authority: names.host })
+}
+
+interface ProxyParts {
+  readonly cluster: Json
+  readonly filter: (logs: readonly Json[]) => Json
+  readonly log: (path: string) => readonly Json[]
+  readonly tls?: Json
+  /** TLS passed through by this name. */
+  readonly serverName?: string
+}
+
+class Starter {
+  readonly #options: EnvoyOptions
+  readonly #running: Running[] = []
+  readonly #logs: string[] = []
+
+  constructor(options: EnvoyOptions) {
+    this.#options = options
+  }
+
+  async start(address: string, port: number, parts: ProxyParts): Promise<void> {
+    const { directory, program } = this.#options
+    const log = join(directory, `envoy-${address}.log`)
+    const file = join(directory, `envoy-${address}.json`)
+    const chain = {
+      filters: [parts.filter(parts.log(log))],
+      ...(parts.tls === undefined ? {} : { transport_socket: parts.tls }),
+      ...(parts.serverName === undefined ? {} : { filter_chain_match: { server_names: [parts.serverName] } }),
+    }
+    const inspector = {
+      name: 'tls_inspector',
+      typed_config: { '@type': `${API}.filters.listener.tls_inspector.v3.TlsInspector` },
+    }
+    const listener = {
+      name: 'main',
+      address: socketAddress(address, port),
+      ...(parts.serverName === undefined ? {} : { listener_filters: [inspector] }),
+      filter_chains: [chain],
+    }
+    await writeFile(
+      file,
+      JSON.stringify({
+        admin: { address: socketAddress(address, 15000) },
+        static_resources: { listeners: [listener], clusters: [parts.cluster] },
+      }),
+    )
+    this.#logs.push(log)
+    const args = ['-c', file, '--concurrency', '1', '--log-level', 'error', '--disable-hot-restart']
+    this.#running.push(startProgram({ name: `envoy ${address}`, program, args }))
+    await untilListening(address, port)
+  }
+
+  system(target: System['target']): System {
+    return systemOf({ target, running: this.#running, logs: this.#logs })
+  }
+}
+
+const socketAddress = (address: string, port: number): Json => ({ socket_address: { address, port_value: port } })
+
+/** The fields of src/proxy/record.ts, and its counters and durations by source and destination. */
+function logged(
+  reporter: 'source' | 'destination',
+  source: Place,
+  destination: Place,
+  ...[names, transport]: [ServiceNames, string]
+): (path: string) => readonly Json[] {
+  const party = ({ cluster, namespace, workload }: Place, principal: string): Json =>
+    principal === '' ? { cluster, namespace, workload } : { cluster, namespace, workload, principal }
+  const inbound = reporter === 'destination'
+  const json = {
+    time: '%START_TIME%',
+    reporter,
+    method: '%REQ(:METHOD)%',
+    authority: '%REQ(:AUTHORITY)%',
+    path: '%REQ(:PATH)%',
+    protocol: '%PROTOCOL%',
+    status: '%RESPONSE_CODE%',
+    flags: '%RESPONSE_FLAGS%',
+    durationMs: '%DURATION%',
+    bytesReceived: '%BYTES_RECEIVED%',
+    bytesSent: '%BYTES_SENT%',
+    service: names.host,
+    source: party(source, inbound ? '%DOWNSTREAM_PEER_URI_SAN%' : ''),
+    destination: party(destination, inbound ? '%DOWNSTREAM_LOCAL_URI_SAN%' : '%UPSTREAM_PEER_URI_SAN%'),
+    upstream: '%UPSTREAM_HOST%',
+    transport,
+    attempts: '%UPSTREAM_REQUEST_ATTEMPT_COUNT%',
+    requestId: '%REQ(X-REQUEST-ID)%',
+  }
+  return (path) => [fileLog(path, json), metrics(reporter, [source, destination], names)]
+}
+
+function fileLog(path: string, json: Json): Json {
+  const typed = { '@type': `${API}.access_loggers.file.v3.FileAccessLog`, path, log_format: { json_format: json } }
+  return { name: 'envoy.access_loggers.file', typed_config: typed }
+}
+
+function metrics(reporter: string, parties: readonly [Place, Place], names: ServiceNames): Json {
+  const inbound = reporter === 'destination'
+  const [source, destination] = parties
+  const labels: Readonly<Record<string, string>> = {
+    reporter,
+    source_cluster: source.cluster,
+    source_workload_namespace: source.namespace,
+    source_workload: source.workload,
+    source_principal: inbound ? '%DOWNSTREAM_PEER_URI_SAN%' : 'unknown',
+    destination_cluster: destination.cluster,
+    destination_workload_namespace: destination.namespace,
+    destination_workload: destination.workload,
+    destination_principal: inbound ? '%DOWNSTREAM_LOCAL_URI_SAN%' : '%UPSTREAM_PEER_URI_SAN%',
+    destination_service: names.host,
+    response_code: '%RESPONSE_CODE%',
+    response_flags: '%RESPONSE_FLAGS%',
+  }
+  const tags = Object.entries(labels).map(([name, value_format]) => ({ name, value_format }))
+  const stat = (name: string): Json => ({ name, tags })
+  return {
+    name: 'envoy.access_loggers.stats',
+    typed_config: {
+      '@type': `${API}.access_loggers.stats.v3.Config`,
+      stat_prefix: 'istio',
+      counters: [
+        { stat: stat('requests_total'), value_fixed: '1' },
+        { stat: stat('request_bytes'), value_format: '%BYTES_RECEIVED%' },
+        { stat: stat('response_bytes'), value_format: '%BYTES_SENT%' },
+      ],
+      histograms: [{ stat: stat('duration'), unit: 'Milliseconds', value_format: '%DURATION%' }],
+    },
+  }
+}
+
+function connectionManager(
+  cluster: string,
+  logs: readonly Json[],
+  given: { readonly retries?: boolean; readonly rbac?: Json },
+): Json {
+  const retries = {
+    timeout: `${TIMEOUT_MS / 1_000}s`,
+    retry_policy: { retry_on: 'connect-failure,refused-stream,reset', num_retries: RETRIES_MAX },
+  }
+  const route = {
+    match: { prefix: '/' },
+    route: { cluster, ...(given.retries === true ? retries : { timeout: '0s' }) },
+  }
+  const router = { name: 'router', typed_config: { '@type': `${API}.filters.http.router.v3.Router` } }
+  return {
+    name: 'http',
+    typed_config: {
+      '@type': `${API}.filters.network.http_connection_manager.v3.HttpConnectionManager`,
+      stat_prefix: 'http',
+      access_log: logs,
+      http_filters: [...(given.rbac === undefined ? [] : [given.rbac]), router],
+      ...(given.rbac === undefined
+        ? {}
+        : { forward_client_cert_details: 'SANITIZE_SET', set_current_client_cert_details: { uri: true } }),
+      route_config: { name: 'main', virtual_hosts: [{ name: 'all', domains: ['*'], routes: [route] }] },
+    },
+  }
+}
+
+/** One ALLOW policy: workloads of the mesh's two trust domains. */
+function rbac(places: Places): Json {
+  const principals = places.trustDomains.map((domain) => ({
+    authenticated: { principal_name: { prefix: `spiffe://${domain}/` } },
+  }))
+  const policies = { mesh: { permissions: [{ any: true }], principals } }
+  return {
+    name: 'rbac',
+    typed_config: { '@type': `${API}.filters.http.rbac.v3.RBAC`, rules: { action: 'ALLOW', policies } },
+  }
+}
+
+function tcpProxy(cluster: string, logs: readonly Json[]): Json {
+  return {
+    name: 'tcp',
+    typed_config: {
+      '@type': `${API}.filters.network.tcp_proxy.v3.TcpProxy`,
+      stat_prefix: 'tcp',
+      cluster,
+      access_log: logs,
+    },
+  }
+}
+
+function clusterOf(
+  name: string,
+  address: string,
+  ...[port, given]: [number, { readonly h2?: boolean; readonly tls?: Json }]
+): Json {
+  const explicit = {
+    '@type': `${API}.upstreams.http.v3.HttpProtocolOptions`,
+    explicit_http_config: { http2_protocol_options: {} },
+  }
+  const endpoint = { endpoint: { address: socketAddress(address, port) } }
+  return {
+    name,
+    type: 'STATIC',
+    lb_policy: 'LEAST_REQUEST',
+    connect_timeout: `${CONNECT_TIMEOUT_MS / 1_000}s`,
+    outlier_detection: { consecutive_5xx: 5, base_ejection_time: '30s', max_ejection_percent: 100 },
+    load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [endpoint] }] },
+    ...(given.tls === undefined ? {} : { transport_socket: given.tls }),
+    ...(given.h2 === true
+      ? { typed_extension_protocol_options: { 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': explicit } }
+      : {}),
+  }
+}
+
+/** TLS 1.3 and nothing older, without tickets, both sides judged by root and SPIFFE id: what ours do. */
+function commonTls(place: Place, rootPem: string, given: { sans: readonly Json[]; alpn: readonly string[] }): Json {
+  return {
+    tls_params: { tls_minimum_protocol_version: 'TLSv1_3', tls_maximum_protocol_version: 'TLSv1_3' },
+    tls_certificates: [
+      {
+        certificate_chain: { inline_string: place.certificate.chainPem },
+        private_key: { inline_string: place.certificate.keyPem },
+      },
+    ],
+    validation_context: {
+      trusted_ca: { inline_string: rootPem },
+      match_typed_subject_alt_names: given.sans.map((matcher) => ({ san_type: 'URI', matcher })),
+    },
+    alpn_protocols: given.alpn,
+  }
+}
+
+function downstreamTls(place: Place, options: EnvoyOptions): Json {
+  const { places, protocol } = options
+  const sans = places.trustDomains.map((domain) => ({ prefix: `spiffe://${domain}/` }))
+  return {
+    name: 'tls',
+    typed_config: {
+      '@type': `${API}.transport_sockets.tls.v3.DownstreamTlsContext`,
+      require_client_certificate: true,
+      disable_stateless_session_resumption: true,
+      common_tls_context: commonTls(place, places.rootPem, { sans, alpn: [alpnOf(protocol)] }),
+    },
+  }
+}
+
+function upstreamTls(places: Places, target: Place, ...[names, protocol]: [ServiceNames, MeshProtocol]): Json {
+  return {
+    name: 'tls',
+    typed_config: {
+      '@type': `${API}.transport_sockets.tls.v3.UpstreamTlsContext`,
+      sni: names.sni,
+      max_session_keys: 0,
+      common_tls_context: commonTls(places.caller, places.rootPem, {
+        sans: [{ exact: target.uri }],
+        alpn: [alpnOf(protocol)],
+      }),
+    },
+  }
+}
+
+const alpnOf = (protocol: MeshProtocol): string => (protocol === 'h2' ? 'h2' : 'http/1.1')

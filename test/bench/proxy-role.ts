@@ -1,0 +1,83 @@
+/**
+ * One proxy of ours as a process of its own, from a file instead of a control plane: what `isthmus proxy` and
+ * `isthmus gateway` start once certificate and configuration are in hand, and nothing else. The built product runs
+ * (`dist`, or another build by BENCH_DIST), so that what is measured is what ships.
+ */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import pino from 'pino'
+import type { ProxyConfig } from '../../src/model/config.ts'
+import type { OwnCertificate } from '../../src/proxy/identity.ts'
+import type { PeerFacts } from '../../src/proxy/peer-facts.ts'
+import { repositoryRoot } from '../harness/repository.ts'
+
+export interface ProxyFile {
+  readonly podIp: string
+  readonly own: PeerFacts
+  readonly trustDomain: string
+  readonly certificate: OwnCertificate
+  readonly gateway: boolean
+  /** Maps of the configuration as lists. */
+  readonly config: {
+    readonly [K in keyof ProxyConfig]: readonly (ProxyConfig[K] extends ReadonlyMap<string, infer V> ? V : never)[]
+  }
+}
+
+type Built = typeof import('../../src/proxy/proxy.ts') &
+  typeof import('../../gateways/east-west.ts') &
+  typeof import('../../src/runtime/clock.ts') &
+  typeof import('../../src/runtime/heap.ts') &
+  typeof import('../../src/runtime/random.ts')
+
+async function built(): Promise<Built> {
+  const root = join(repositoryRoot, process.env['BENCH_DIST'] ?? 'dist')
+  const load = (file: string): Promise<object> => import(pathToFileURL(join(root, file)).href) as Promise<object>
+  const runtime = ['clock', 'heap', 'random'].map((name) => `src/runtime/${name}.js`)
+  const files = ['src/proxy/proxy.js', 'gateways/east-west.js', ...runtime]
+  return Object.assign({}, ...(await Promise.all(files.map(load)))) as Built
+}
+
+async function serve(path: string): Promise<void> {
+  const file = JSON.parse(await readFile(path, 'utf8')) as ProxyFile
+  const product = await built()
+  const { startProxy, eastWest, systemClock, systemRandom } = product
+  // As src/main.ts and src/proxy/main.ts do; a build to compare with may be older than the second.
+  product.keepYoungGenerationSmall()
+  product.growYoungGenerationUnderLoad?.(systemClock)
+  const { podIp, own, trustDomain, certificate, config } = file
+  const proxy = startProxy({
+    podIp,
+    own,
+    trustDomain,
+    identity: { current: () => certificate, onChange: () => () => {} },
+    clock: systemClock,
+    random: systemRandom,
+    log: pino({ level: 'warn' }, pino.destination(2)),
+    accessLog: await accessLog(),
+    lookup: undefined,
+    ...(file.gateway ? { tunnels: eastWest().tunnels } : {}),
+  })
+  const byName = <T extends { readonly name: string }>(list: readonly T[]): Map<string, T> =>
+    new Map(list.map((item) => [item.name, item]))
+  const { rejected } = proxy.apply({
+    listeners: byName(config.listeners),
+    routes: byName(config.routes),
+    clusters: byName(config.clusters),
+    endpoints: new Map(config.endpoints.map((item) => [item.cluster, item])),
+    secrets: byName(config.secrets),
+  })
+  if (rejected.length > 0) throw new Error(`the proxy refused its configuration: ${JSON.stringify(rejected)}`)
+  // A profile is written only by a process that ends by itself.
+  process.on('SIGTERM', () => {
+    proxy.close()
+    process.exit(0)
+  })
+}
+
+/** As the product writes it: to standard output, which the bench points at a file. */
+async function accessLog(): Promise<(lines: string) => void> {
+  return (lines) => void process.stdout.write(lines)
+}
+
+await serve(process.argv[2] ?? '')

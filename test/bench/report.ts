@@ -1,0 +1,86 @@
+/** The bench's results as a table for people and report.json for programs. Pure. */
+import type { Footprint } from './footprint.ts'
+import type { Compared } from './rows.ts'
+
+export interface ReportRow {
+  readonly path: string
+  readonly peer: string
+  readonly mode: 'saturated' | 'fixed'
+  /** Ours when saturated, the given rate otherwise; null: not measured. */
+  readonly rps: number | null
+  readonly cpuRatio: number | null
+  readonly p50Ratio: number | null
+  readonly p99Ratio: number | null
+  readonly spread: number | null
+  readonly target?: number
+  readonly ours?: Compared['ours']
+  readonly theirs?: Compared['theirs']
+  readonly notMeasured?: string
+}
+
+export interface Report {
+  readonly at: string
+  readonly machine: string
+  readonly rows: readonly ReportRow[]
+  readonly footprint: readonly Footprint[]
+}
+
+export function notMeasured(path: string, mode: ReportRow['mode'], reason: string): ReportRow {
+  const nothing = { rps: null, cpuRatio: null, p50Ratio: null, p99Ratio: null, spread: null }
+  return { path, peer: 'Envoy', mode, ...nothing, notMeasured: reason }
+}
+
+export function measured(
+  compared: Compared,
+  of: { path: string; rate: number | undefined; target: number | undefined },
+): ReportRow {
+  const { peer, ours, theirs, cpuRatio, p50Ratio, p99Ratio, spread } = compared
+  return {
+    path: of.path,
+    peer,
+    mode: of.rate === undefined ? 'saturated' : 'fixed',
+    rps: of.rate ?? Math.round(ours.rps),
+    cpuRatio: round(cpuRatio),
+    p50Ratio: round(p50Ratio),
+    p99Ratio: round(p99Ratio),
+    spread: round(spread),
+    ...(of.target === undefined ? {} : { target: of.target }),
+    ours,
+    theirs,
+  }
+}
+
+const round = (value: number): number => Math.round(value * 1_000) / 1_000
+
+const HEAD = ['path', 'peer', 'rps', 'ours µs', 'theirs µs', 'CPU ratio', '± spread', 'target', 'p50', 'p99']
+
+export function formatReport(report: Report): string {
+  const lines = report.rows.map(rowCells)
+  const table = [HEAD, HEAD.map(() => '---'), ...lines].map((cells) => `| ${cells.join(' | ')} |`)
+  const footprint = report.footprint.map(({ name, unit, ours, theirs }) => {
+    const ratio = theirs === 0 ? '-' : (ours / theirs).toFixed(2)
+    return `| ${name} | ${ours.toFixed(1)} ${unit} | ${theirs.toFixed(1)} ${unit} | ${ratio} |`
+  })
+  const rest =
+    footprint.length === 0 ? [] : ['', '| at rest | ours | Envoy | ratio |', '| --- | --- | --- | --- |', ...footprint]
+  return [`${report.at}, ${report.machine}`, '', ...table, ...rest, ''].join('\n')
+}
+
+function rowCells(row: ReportRow): string[] {
+  if (row.notMeasured !== undefined) return [row.path, row.peer, `not measured: ${row.notMeasured}`]
+  const { cpuRatio, target } = row
+  const verdict = target === undefined ? '' : `≤ ${target}${(cpuRatio ?? Infinity) <= target ? '' : ' missed'}`
+  const number = (value: number | null | undefined, digits: number): string => value?.toFixed(digits) ?? '-'
+  return [
+    row.path,
+    row.peer,
+    `${row.mode === 'fixed' ? '= ' : ''}${number(row.rps, 0)}`,
+    number(row.ours?.cpuUs, 1),
+    number(row.theirs?.cpuUs, 1),
+    number(cpuRatio, 2),
+    number(row.spread, 2),
+    verdict,
+    number(row.p50Ratio, 2),
+    number(row.p99Ratio, 2),
+  ]
+}

@@ -1,0 +1,225 @@
+/**
+ * `npm run bench`: our proxies and Envoy side by side on this machine, in one run. Both get the same clients,
+ * applications, certificates and features; rounds are interleaved, and ratios are taken within a round, so that what
+ * else the machine does meets both. Method and results: docs/performance.md.
+ *
+ *     node test/bench/run.ts [--quick] [--only <text>] [--rounds n] [--seconds n] [--dist dist] [--against dist/other]
+ */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { cpus, loadavg, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { startEnvoy } from './envoy.ts'
+import { measureFootprint } from './footprint.ts'
+import { startIsthmus } from './isthmus.ts'
+import { type LoadOptions, runLoad } from './load.ts'
+import { pathOf, startOrigin } from './origin.ts'
+import { Places } from './places.ts'
+import { findPrograms, type Programs } from './programs.ts'
+import { formatReport, measured, notMeasured, type Report, type ReportRow } from './report.ts'
+import { compare, type Load, NOT_BUILT, type Sample, type Setup, SETUPS } from './rows.ts'
+import type { System } from './system.ts'
+import { cpuOfAllUs } from './usage.ts'
+
+const WARM_UP_SECONDS = 4
+
+interface Bench {
+  readonly programs: Programs
+  readonly places: Places
+  readonly directory: string
+  readonly origin: string
+  readonly dist: string
+  /** Another build of ours, measured beside this one. */
+  readonly against: string | undefined
+  readonly rounds: number
+  readonly seconds: number
+}
+
+const OURS = 'isthmus'
+
+/** Everything that carries one setup's path, by name. */
+async function startAll(bench: Bench, setup: Setup): Promise<Map<string, System>> {
+  const { places, directory, origin, dist, against, programs } = bench
+  const systems = new Map<string, System>()
+  try {
+    systems.set(OURS, await startIsthmus(setup.path, { places, directory, origin, dist }))
+    if (against !== undefined) {
+      systems.set(against, await startIsthmus(setup.path, { places, directory, origin, dist: against }))
+    }
+    const protocols = setup.path === 'one hop' ? (['h1'] as const) : (['h1', 'h2'] as const)
+    for (const protocol of programs.envoy === undefined ? [] : protocols) {
+      const options = { places, directory, origin, program: programs.envoy ?? '', protocol, originH2: setup.originH2 }
+      systems.set(setup.path === 'one hop' ? 'Envoy' : `Envoy, ${protocol}`, await startEnvoy(setup.path, options))
+    }
+    return systems
+  } catch (error) {
+    await stopAll(systems)
+    throw error
+  }
+}
+
+async function stopAll(systems: ReadonlyMap<string, System>): Promise<void> {
+  await Promise.all([...systems.values()].map((system) => system.stop()))
+}
+
+async function measureSetup(bench: Bench, setup: Setup, loads: readonly Load[]): Promise<ReportRow[]> {
+  const systems = await startAll(bench, setup)
+  try {
+    const broken = new Map<string, string>()
+    for (const [name, system] of systems)
+      await warmUp(bench, setup, system).catch((error: unknown) => broken.set(name, String(error)))
+    const fault = broken.get(OURS)
+    if (fault !== undefined) {
+      return loads.map((load) =>
+        notMeasured(pathName(setup, load), modeOf(load), `ours does not carry it yet (${firstLine(fault)})`),
+      )
+    }
+    for (const name of broken.keys()) progress(`${name} does not carry ${setup.name}: ${broken.get(name)}`)
+    const carrying = [...systems].filter(([name]) => !broken.has(name))
+    const samples = new Map(
+      loads.map((load) => [load, new Map<string, Sample[]>(carrying.map(([name]) => [name, []]))]),
+    )
+    for (let round = 0; round < bench.rounds; round++) {
+      // Every other round in the other order: drift meets both.
+      const order = round % 2 === 0 ? carrying : carrying.toReversed()
+      for (const [load, bySystem] of samples) {
+        for (const [name, system] of order) {
+          const sample = await measure(bench, system, load)
+          bySystem.get(name)?.push(sample)
+          progress(`${round + 1}: ${pathName(setup, load)} ${load.rate ?? ''} ${name}: ${sample.cpuUs.toFixed(1)} µs`)
+        }
+      }
+    }
+    return loads.flatMap((load) => rowsOf(bench, setup, { load, samples: samples.get(load) ?? new Map() }))
+  } finally {
+    await stopAll(systems)
+  }
+}
+
+const pathName = (setup: Setup, load: Load): string => `${setup.name}, ${load.name}`
+const modeOf = (load: Load): ReportRow['mode'] => (load.rate === undefined ? 'saturated' : 'fixed')
+const firstLine = (text: string): string => text.split('\n', 1)[0] ?? ''
+
+/** Compilers settle, pools fill, handshakes are made. */
+async function warmUp(bench: Bench, setup: Setup, system: System): Promise<void> {
+  const { programs, directory } = bench
+  const first = setup.loads[0]
+  const protocol = first?.protocol ?? 'h1'
+  const options = { programs, directory, target: system.target, protocol, connections: 32 }
+  await runLoad({ ...options, path: pathOf('100 B'), seconds: WARM_UP_SECONDS })
+  await runLoad({ ...options, path: pathOf('10 KiB'), seconds: 1 })
+  await system.emptyLogs()
+}
+
+async function measure(bench: Bench, system: System, load: Load): Promise<Sample> {
+  const { programs, directory, seconds } = bench
+  const options: LoadOptions = {
+    programs,
+    directory,
+    target: system.target,
+    path: load.path,
+    protocol: load.protocol,
+    connections: load.connections,
+    seconds,
+    ...(load.rate === undefined ? {} : { rate: load.rate }),
+  }
+  const before = await cpuOfAllUs(system.pids)
+  const result = await runLoad(options)
+  const used = (await cpuOfAllUs(system.pids)) - before
+  await system.emptyLogs()
+  const { requests, p50Us, p99Us } = result
+  return { cpuUs: used / requests, rps: requests / result.seconds, p50Us, p99Us }
+}
+
+function rowsOf(
+  bench: Bench,
+  setup: Setup,
+  of: { load: Load; samples: ReadonlyMap<string, readonly Sample[]> },
+): ReportRow[] {
+  const { load, samples } = of
+  const path = pathName(setup, load)
+  const ours = samples.get(OURS) ?? []
+  const envoys = new Map([...samples].filter(([name]) => name.startsWith('Envoy')))
+  const target = load.rate === undefined ? setup.targets.saturated : setup.targets.fixed
+  const compared = compare(ours, envoys)
+  const rows =
+    compared === undefined
+      ? [notMeasured(path, modeOf(load), 'no Envoy')]
+      : [measured(compared, { path, rate: load.rate, target })]
+  const other = bench.against === undefined ? undefined : samples.get(bench.against)
+  if (bench.against === undefined || other === undefined) return rows
+  const self = compare(ours, new Map([[bench.against, other]]))
+  return self === undefined ? rows : [...rows, measured(self, { path, rate: load.rate, target: undefined })]
+}
+
+const progress = (line: string): void => void process.stderr.write(`${line}\n`)
+
+async function runAll(bench: Bench, quick: boolean, only: string): Promise<Report> {
+  const rows: ReportRow[] = []
+  for (const setup of SETUPS) {
+    const loads = setup.loads.filter((load) => (!quick || load.quick) && pathName(setup, load).includes(only))
+    if (loads.length > 0) rows.push(...(await measureSetup(bench, setup, loads)))
+  }
+  for (const { path, reason } of NOT_BUILT) if (path.includes(only)) rows.push(notMeasured(path, 'saturated', reason))
+  const { places, directory, origin, dist, programs } = bench
+  const envoy = { places, directory, origin, program: programs.envoy ?? '', protocol: 'h2', originH2: false } as const
+  const footprint =
+    quick || programs.envoy === undefined || only !== ''
+      ? []
+      : await measureFootprint({
+          places,
+          ours: (path) => startIsthmus(path, { places, directory, origin, dist }),
+          theirs: (path) => startEnvoy(path, envoy),
+        })
+  return { at: new Date().toISOString(), machine: machine(), rows, footprint }
+}
+
+function machine(): string {
+  const load = loadavg()[0]?.toFixed(1) ?? '?'
+  return `${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, load ${load} at the end, node ${process.versions.node}`
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      quick: { type: 'boolean', default: false },
+      only: { type: 'string', default: '' },
+      rounds: { type: 'string' },
+      seconds: { type: 'string' },
+      dist: { type: 'string', default: 'dist' },
+      against: { type: 'string' },
+    },
+  })
+  const programs = findPrograms()
+  for (const line of programs.missing) progress(line)
+  const directory = await mkdtemp(join(tmpdir(), 'isthmus-bench-'))
+  const places = new Places()
+  const address = places.address()
+  if (programs.nginx === undefined || programs.wrk === undefined || programs.h2load === undefined) {
+    const reason = programs.missing.join('; ')
+    const rows = SETUPS.flatMap((setup) =>
+      setup.loads.map((load) => notMeasured(pathName(setup, load), modeOf(load), reason)),
+    )
+    return finish({ at: new Date().toISOString(), machine: machine(), rows, footprint: [] })
+  }
+  // A gRPC message: no compression, length, then bytes that no one here reads.
+  await writeFile(join(directory, 'message'), Buffer.concat([Buffer.from([0, 0, 0, 0, 95]), Buffer.alloc(95, 'x')]))
+  const origin = await startOrigin(programs.nginx, directory, [address])
+  try {
+    const { quick, only, dist, against } = values
+    const rounds = Number(values.rounds ?? (quick ? 1 : 3))
+    const seconds = Number(values.seconds ?? (quick ? 2 : 3))
+    const bench = { programs, places, directory, origin: address, dist, against, rounds, seconds }
+    await finish(await runAll(bench, quick, only))
+  } finally {
+    await origin.stop()
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
+async function finish(report: Report): Promise<void> {
+  process.stdout.write(formatReport(report))
+  await writeFile(join(import.meta.dirname, 'report.json'), `${JSON.stringify(report, undefined, 2)}\n`)
+}
+
+await main()

@@ -1,0 +1,199 @@
+/**
+ * Transparent capture where it is real: a local cluster in network namespaces, the mesh installed by its own manifests,
+ * and programs that know nothing of it. Needs root and the tools; elsewhere the suite's name says what is missing.
+ */
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { delay, systemClock } from '../../src/runtime/clock.ts'
+import { isthmusMain, run, type Outcome } from '../harness/process.ts'
+import { repositoryRoot } from '../harness/repository.ts'
+
+const obstacle = ((): string | undefined => {
+  if (process.getuid?.() !== 0) return 'root'
+  return ['ip', 'iptables-restore', 'curl', 'kubectl', 'setpriv'].find(
+    (tool) => spawnSync(tool, ['--version']).error !== undefined,
+  )
+})()
+
+const MANIFEST = join(repositoryRoot, 'test/e2e/capture/shop.yaml')
+const READY_MS = 60_000
+const CLIENT = 'spiffe://east.capture.test/ns/shop/sa/client'
+
+describe.skipIf(obstacle !== undefined)(
+  obstacle === undefined ? 'namespaced plan' : `namespaced plan (skipped: needs ${obstacle})`,
+  () => {
+    let directory = ''
+    let state = ''
+    let kubeconfig = ''
+    let network = ''
+
+    const isthmus = (...args: string[]): Promise<Outcome> =>
+      run(process.execPath, [isthmusMain, ...args], { env: { KUBECONFIG: kubeconfig } })
+    const must = async (outcome: Promise<Outcome>): Promise<string> => {
+      const { code, stdout, stderr } = await outcome
+      expect(`${code} ${stderr}`).toMatch(/^0 /)
+      return stdout
+    }
+    const kubectl = (...args: string[]): Promise<Outcome> => run('kubectl', ['--kubeconfig', kubeconfig, ...args])
+    const podOf = async (app: string): Promise<{ name: string; ip: string }> => {
+      const path = 'jsonpath={.items[0].metadata.name} {.items[0].status.podIP}'
+      const [name = '', ip = ''] = (
+        await kubectl('-n', 'shop', 'get', 'pods', '-l', `app=${app}`, '-o', path)
+      ).stdout.split(' ')
+      return { name, ip }
+    }
+    /** As a process of the pod's application would. */
+    const inPod = async (app: string, ...command: string[]): Promise<Outcome> => {
+      const { ip } = await podOf(app)
+      return run('ip', ['netns', 'exec', `isthmus-${ip.replaceAll('.', '-')}`, ...command])
+    }
+    const accessLog = async (app: string): Promise<Record<string, unknown>[]> => {
+      const { name } = await podOf(app)
+      const { stdout } = await kubectl('-n', 'shop', 'logs', name, '-c', 'isthmus-proxy')
+      return stdout
+        .split('\n')
+        .filter((line) => line.includes('"reporter"'))
+        .map((line) => JSON.parse(line) as Record<string, unknown>)
+    }
+    const until = async (what: string, condition: () => Promise<boolean>): Promise<void> => {
+      const endsAt = systemClock.monotonic() + READY_MS
+      while (!(await condition())) {
+        if (systemClock.monotonic() > endsAt) throw new Error(`${what} did not come true`)
+        await delay(systemClock, 250)
+      }
+    }
+    const leftovers = (): string[] => {
+      const links = spawnSync('ip', ['-o', 'link'], { encoding: 'utf8' }).stdout
+      const spaces = spawnSync('ip', ['netns', 'list'], { encoding: 'utf8' }).stdout
+      const routes = spawnSync('ip', ['route', 'show', 'table', 'local'], { encoding: 'utf8' }).stdout
+      const found = [
+        links.includes(` isthmus${network}:`),
+        spaces.includes(`isthmus-10-${network}-`),
+        routes.includes(`10.${network}.`),
+      ]
+      const etc =
+        existsSync('/etc/netns') && readdirSync('/etc/netns').some((name) => name.startsWith(`isthmus-10-${network}-`))
+      return ['bridge', 'namespaces', 'routes', 'resolv.conf'].filter((_, index) => [...found, etc][index])
+    }
+
+    beforeAll(async () => {
+      directory = await mkdtemp(join(tmpdir(), 'isthmus-netns-'))
+      state = join(directory, 'state')
+      kubeconfig = join(state, 'kubeconfig')
+      const up = await must(
+        isthmus('local', 'up', '--plan', 'namespaced', '--state', state, '--cluster', 'east=aws/us-east-1'),
+      )
+      network = /https:\/\/10\.(\d+)\./.exec(up)?.[1] ?? ''
+      await must(isthmus('local', 'image', 'set', 'test/idle:1', '--state', state, '--', 'sleep', '100000'))
+      await must(
+        isthmus(
+          'local',
+          'image',
+          'set',
+          'test/greeter:1',
+          '--state',
+          state,
+          '--',
+          process.execPath,
+          join(repositoryRoot, 'test/e2e/capture/greeter.js'),
+        ),
+      )
+      await must(isthmus('install', '--cluster', 'east', '--mesh', 'capture.test', '--context', 'east'))
+      await must(isthmus('trust', 'init', '--context', 'east'))
+      await must(kubectl('apply', '-f', MANIFEST))
+      await until('every pod of the shop is ready', async () => {
+        const { stdout } = await kubectl('-n', 'shop', 'get', 'pods', '--no-headers')
+        const lines = stdout.trim().split('\n')
+        return lines.length === 3 && lines.every((line) => / 2\/2 +Running/.test(line))
+      })
+    })
+
+    afterAll(async () => {
+      if (state !== '') await isthmus('local', 'down', '--purge', '--state', state)
+      if (directory !== '') await rm(directory, { recursive: true, force: true })
+    })
+
+    it('meshes a plain curl that knows of no proxy', async () => {
+      const answer = await inPod('client', 'curl', '-sS', '-m', '10', 'http://checkout.shop/plain')
+      expect(answer).toMatchObject({ code: 0, stderr: '' })
+      expect(answer.stdout).toContain('in stock')
+      await until('the destination has logged it', async () =>
+        (await accessLog('checkout')).some(({ path }) => path === '/plain'),
+      )
+      const line = (await accessLog('checkout')).find(({ path }) => path === '/plain')
+      // Only a certificate could have told the destination that.
+      expect(line).toMatchObject({ reporter: 'destination', protocol: 'HTTP/2', source: { principal: CLIENT } })
+      const sent = (await accessLog('client')).find(({ path }) => path === '/plain')
+      expect(sent).toMatchObject({ reporter: 'source', transport: 'mtls' })
+    })
+
+    it('gives applications no proxy setting', async () => {
+      const { name } = await podOf('client')
+      const { stdout } = await kubectl('-n', 'shop', 'get', 'pod', name, '-o', 'jsonpath={.spec.containers[0].env}')
+      expect(stdout).not.toContain('proxy')
+    })
+
+    it('brings the greeting of a server that speaks first without waiting for the client', async () => {
+      const listen = 'exec 3<>/dev/tcp/greeter.shop/2525 && cat <&3'
+      const { stdout } = await inPod('client', 'timeout', '10', 'bash', '-c', listen)
+      expect(stdout).toBe('220 ready\r\n')
+      const passed = async (): Promise<Record<string, unknown> | undefined> =>
+        (await accessLog('client')).find(({ cluster }) => cluster === 'PassthroughCluster')
+      await until('it is logged', async () => (await passed()) !== undefined)
+      const line = await passed()
+      expect(line).toMatchObject({ reporter: 'source', bytesSent: 11 })
+      // Detection alone would take 100 ms.
+      expect(Number(line?.['durationMs'])).toBeLessThan(100)
+    })
+
+    it('takes plaintext from outside the mesh, and says that no one vouched for it', async () => {
+      const { ip } = await podOf('checkout')
+      const answer = await run('curl', ['-sS', '-m', '10', `http://${ip}:8080/outside`])
+      expect(answer.stdout).toContain('in stock')
+      await until('it is logged', async () => (await accessLog('checkout')).some(({ path }) => path === '/outside'))
+      const line = (await accessLog('checkout')).find(({ path }) => path === '/outside')
+      expect(line?.['source']).toEqual({ cluster: '', namespace: '', workload: '' })
+    })
+
+    it('refuses the metadata service, and loops', async () => {
+      const { ip } = await podOf('client')
+      const before = systemClock.monotonic()
+      for (const url of ['http://169.254.169.254/', `http://${ip}:15006/`, 'http://127.0.0.1:15001/']) {
+        expect((await inPod('client', 'curl', '-sS', '-m', '5', url)).code).not.toBe(0)
+      }
+      expect(systemClock.monotonic() - before).toBeLessThan(4_000)
+      const metrics = await run('curl', ['-sS', '-m', '5', `http://${ip}:15020/metrics`])
+      expect(metrics.stdout).toContain('isthmus_connections_refused_total{reason="forbidden-destination"} 1')
+      expect(metrics.stdout).toContain('reason="capture-loop"')
+    })
+
+    it('resolves names on port 53 and leaves DNS alone', async () => {
+      const { stdout } = await inPod('client', 'getent', 'hosts', 'checkout')
+      expect(stdout).toMatch(new RegExp(`^10\\.${network}\\.`))
+    })
+
+    it('leaves nothing behind when the cluster is killed', async () => {
+      expect(leftovers()).toEqual(['bridge', 'namespaces', 'routes', 'resolv.conf'])
+      const { stdout } = await isthmus('local', 'status', '--state', state, '-o', 'json')
+      const pid = Number(/"pid": *(\d+)/.exec(stdout)?.[1])
+      process.kill(pid, 'SIGKILL')
+      await until('the reaper has removed everything', async () => leftovers().length === 0)
+    })
+
+    it('runs the same pods again after that, and takes all of it down', async () => {
+      await must(isthmus('local', 'up', '--state', state))
+      await until('curl is meshed again', async () => {
+        const { stdout } = await inPod('client', 'curl', '-sS', '-m', '5', 'http://checkout.shop/again')
+        return stdout.includes('in stock')
+      })
+      const line = (await accessLog('checkout')).find(({ path }) => path === '/again')
+      expect(line).toMatchObject({ source: { principal: CLIENT } })
+      await must(isthmus('local', 'down', '--state', state))
+      expect(leftovers()).toEqual([])
+    })
+  },
+)
