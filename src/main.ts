@@ -38,8 +38,9 @@ function checkNode(version: string): void {
   throw new MeshError('NODE_TOO_OLD', `Node ${version} runs this; Isthmus needs 22.19 or later`)
 }
 
-// A Node too old for the product lacks the call too; the check below says so in words.
-nodeModule.enableCompileCache?.()
+// The demo promises to leave no file behind, and Node's cache in the temporary directory would be one. A Node too old for
+// the product lacks the call; the check above says so in words.
+if (process.argv[2] !== 'demo') nodeModule.enableCompileCache?.()
 run(process.argv.slice(2)).catch((error: unknown) => {
   const known = error instanceof MeshError
   process.stderr.write(

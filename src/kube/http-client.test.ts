@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:https'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { ManualClock } from '../runtime/clock.ts'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { issueServing } from '../pki/issue.ts'
 import { generateKey, privateKeyPem } from '../pki/keys.ts'
@@ -352,18 +353,18 @@ describe('HttpKubeClient', () => {
     })
 
     it('lives as long as something comes', async () => {
-      script = [
-        (_request, response) => {
-          let left = 6
-          const timer = setInterval(() => {
-            response.write(event('BOOKMARK', 'a'))
-            if (--left > 0) return
-            clearInterval(timer)
-            response.end()
-          }, 25)
-        },
-      ]
-      const watching = await watch(client({ limits: { watchIdleMs: 100 } }))
+      let answer: ServerResponse | undefined
+      script = [(_request, response) => void (answer = response)]
+      const clock = new ManualClock()
+      const watching = await watch(client({ clock, limits: { watchIdleMs: 100 } }))
+      await expect.poll(() => answer).toBeDefined()
+      // Six times eighty is far over the limit of a hundred; each event starts the silence anew.
+      for (let count = 1; count <= 6; count++) {
+        answer?.write(event('BOOKMARK', 'a'))
+        await expect.poll(() => watching.seen().length).toBe(count)
+        clock.advance(80)
+      }
+      answer?.end()
       await watching.ended
       expect(watching.seen()).toHaveLength(6)
     })

@@ -1,7 +1,8 @@
 /**
  * `isthmus local serve`: runs one cluster until it is told to stop, by a signal, by its control socket, or (with
- * --lifeline) by the end of its standard input, which is how a parent that dies takes its clusters along. One line of
- * JSON on standard output says that it is ready or why it is not; the log goes to standard error.
+ * --lifeline) by the end of its standard input, which is how a parent that dies takes its clusters along; with
+ * --ephemeral their state as well. One line of JSON on standard output says that it is ready or why it is not; the log
+ * goes to standard error.
  */
 import { parseArgs } from 'node:util'
 import { systemClock } from '../runtime/clock.ts'
@@ -16,6 +17,7 @@ const OPTIONS = {
   state: { type: 'string' },
   cluster: { type: 'string' },
   lifeline: { type: 'boolean', default: false },
+  ephemeral: { type: 'boolean', default: false },
   'log-level': { type: 'string', default: 'info' },
 } as const
 
@@ -31,7 +33,12 @@ export async function main(argv: readonly string[]): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, stop)
   // Whoever read our line may be gone.
   process.stdout.on('error', () => {})
-  if (values.lifeline) process.stdin.on('end', stop).on('error', stop).resume()
+  let orphaned = false
+  const orphan = (): void => {
+    orphaned = true
+    stop()
+  }
+  if (values.lifeline) process.stdin.on('end', orphan).on('error', orphan).resume()
 
   try {
     const spec = readSpec(clusterPaths(state, name))
@@ -51,6 +58,8 @@ export async function main(argv: readonly string[]): Promise<void> {
     }
     await cluster.stop()
     log.info('stopped')
+    // A parent that stops its clusters in order removes their state itself.
+    if (orphaned && values.ephemeral) (await import('./cluster/supervisor.ts')).abandon(state, name)
   } catch (error) {
     const { code, message, hint } = MeshError.from(error, 'LOCAL_START', `cluster ${name}`)
     announce({ kind: 'failed', failure: { code, message, hint } })

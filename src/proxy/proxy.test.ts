@@ -195,10 +195,13 @@ describe('the mTLS path', () => {
     let onDead: (() => void)[] = []
     const arrived = { dying: 0, other: 0 }
     const { caller, pods } = await meshOf(2, (request, response) => {
-      if (request.socket.localAddress === pods[0]?.ip) return void arrived.dying++
+      if (request.socket.localAddress === pods[0]?.ip) {
+        arrived.dying++
+        return
+      }
       arrived.other++
-      if (isDead) return void response.end('ok')
-      onDead.push(() => response.end('ok'))
+      if (isDead) response.end('ok')
+      else onDead.push(() => response.end('ok'))
     })
     const answers = Array.from({ length: inFlight }, () => ask(caller, LOCAL))
     await expect.poll(() => arrived.dying + arrived.other, { timeout: 10_000 }).toBe(inFlight)

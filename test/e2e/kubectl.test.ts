@@ -161,6 +161,11 @@ describe.skipIf(!hasKubectl)(hasKubectl ? 'kubectl' : 'kubectl (skipped: there i
       expect(application).toMatchObject({ code: 0, stdout: '' })
       const sidecar = await inShop('logs', 'deploy/inventory', '-c', 'isthmus-proxy')
       expect(sidecar.stdout).toContain('"listener":"inbound-mesh"')
+      const federation = ['--context', 'west', '-n', 'isthmus-system', 'logs', 'deploy/isthmus-federation']
+      const all = await mesh.kubectl(federation)
+      const last = await mesh.kubectl([...federation, '--tail=1'])
+      expect(last.stdout).toMatch(/^\{.*\}\n$/)
+      expect(all.stdout).toContain(last.stdout)
       const missing = await inShop('logs', pod, '-c', 'nobody')
       expect(missing.code).toBe(1)
       expect(missing.stderr).toContain('container nobody is not valid for pod')

@@ -8,6 +8,8 @@ import { join } from 'node:path'
 import { systemClock, type Clock } from '../../runtime/clock.ts'
 import { createLog } from '../../runtime/log.ts'
 import { MeshError } from '../../runtime/errors.ts'
+import { clusterPaths } from '../../local/cluster/state-directory.ts'
+import { isClusterRunning, knownClusters } from '../../local/cluster/supervisor.ts'
 import type { DemoFlags } from '../demo.ts'
 import { progress, writeLine } from '../output.ts'
 import { command, findClientPod, followRecords, type ClientPod } from './client-pod.ts'
@@ -35,6 +37,7 @@ export async function runDemo(flags: DemoFlags): Promise<number> {
   const interrupt = (): void => stop.abort()
   process.once('SIGINT', interrupt)
   process.once('SIGTERM', interrupt)
+  if (flags.state !== undefined) refuseOldState(flags.state)
   const stateDir = flags.state ?? (await mkdtemp(join(tmpdir(), 'isthmus-demo-')))
   let clusters: DemoClusters | undefined
   try {
@@ -63,6 +66,15 @@ export async function runDemo(flags: DemoFlags): Promise<number> {
       if (flags.state === undefined) await rm(stateDir, { recursive: true, force: true })
     } else clusters?.release()
   }
+}
+
+/** The demo installs into empty clusters only; running ones are refused by name when they are started. */
+function refuseOldState(stateDir: string): void {
+  const old = knownClusters(stateDir).filter((name) => !isClusterRunning(clusterPaths(stateDir, name)))
+  if (old.length === 0) return
+  throw new MeshError('LOCAL_STATE', `${stateDir} holds clusters of an earlier run: ${old.join(', ')}`, {
+    hint: `Remove them first with \`isthmus local down --purge --state ${stateDir}\`, or name another directory with --state.`,
+  })
 }
 
 function withFlags(demo: DemoConfig, flags: DemoFlags): DemoConfig {

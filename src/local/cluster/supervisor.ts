@@ -4,6 +4,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { flushCompileCache } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { delay, systemClock } from '../../runtime/clock.ts'
@@ -82,7 +83,9 @@ export async function startClusters(options: StartClustersOptions): Promise<Loca
     const running = await settleAll(
       clusters.map(async (spec) => {
         onProgress(spec.name, 'starting', 0)
-        const child = spawnCluster(stateDir, spec, options.detached === true)
+        const isEphemeral = fresh.some(({ name }) => name === spec.name)
+        const bond = options.detached === true ? [] : ['--lifeline', ...(isEphemeral ? ['--ephemeral'] : [])]
+        const child = spawnCluster(stateDir, spec, bond)
         started.push({ spec, child })
         await readiness(spec, child)
         onProgress(spec.name, 'ready', systemClock.monotonic() - startMs)
@@ -172,18 +175,19 @@ function prepare(stateDir: string, spec: ClusterSpec): void {
   writeRecord(paths.spec, spec)
 }
 
-function spawnCluster(stateDir: string, spec: ClusterSpec, detached: boolean): ChildProcess {
+/** `bond`: flags that tie it to this process; without any it is detached. */
+function spawnCluster(stateDir: string, spec: ClusterSpec, bond: readonly string[]): ChildProcess {
   const paths = clusterPaths(stateDir, spec.name)
   if (existsSync(paths.log) && statSync(paths.log).size > LOG_BYTES_MAX) renameSync(paths.log, `${paths.log}.1`)
   const log = openSync(paths.log, 'a', 0o600)
   const args = [...entry(), 'local', 'serve', '--state', resolve(stateDir), '--cluster', spec.name]
   mkdirSync(paths.compileCache, { recursive: true, mode: 0o700 })
   try {
-    return spawn(process.execPath, detached ? args : [...args, '--lifeline'], {
+    return spawn(process.execPath, [...args, ...bond], {
       // Its own session in both cases: Ctrl-C is for the caller, who stops its clusters in order.
       detached: true,
       cwd: '/',
-      stdio: [detached ? 'ignore' : 'pipe', 'pipe', log],
+      stdio: [bond.length === 0 ? 'ignore' : 'pipe', 'pipe', log],
       env: { ...process.env, NODE_COMPILE_CACHE: paths.compileCache },
     })
   } finally {
@@ -260,6 +264,20 @@ async function stopAndRemove(stateDir: string, names: readonly string[], isNewSt
 export async function purge(stateDir: string, names: readonly string[]): Promise<void> {
   for (const name of names) rmSync(clusterPaths(stateDir, name).directory, { recursive: true, force: true })
   if (knownClusters(stateDir).length > 0) return writeKubeconfig(stateDir)
+  removeShared(stateDir)
+}
+
+/** For a cluster process whose parent died: the last one to go leaves nothing, unless someone put other files there. */
+export function abandon(stateDir: string, name: string): void {
+  // Otherwise Node writes it at exit, into directories that it makes again.
+  flushCompileCache()
+  rmSync(clusterPaths(stateDir, name).directory, { recursive: true, force: true })
+  if (knownClusters(stateDir).length > 0) return
+  removeShared(stateDir)
+  if (existsSync(stateDir) && readdirSync(stateDir).length === 0) rmSync(stateDir, { recursive: true, force: true })
+}
+
+function removeShared(stateDir: string): void {
   const { images, compileCache } = clusterPaths(stateDir, 'any')
   for (const path of [images, compileCache, kubeconfigPath(stateDir)]) rmSync(path, { recursive: true, force: true })
 }
