@@ -23,8 +23,48 @@ export interface Cluster {
   /** Envoy's transport socket matches: an endpoint's `transport` picks one. */
   readonly tls?: UpstreamTls
   readonly outlier?: OutlierDetection
+  readonly healthCheck?: HealthCheck
   readonly circuitBreakers?: CircuitBreakers
   readonly connections?: ConnectionSettings
+}
+
+/** Every endpoint is asked in turn; it is taken for ill until its first good answer. */
+export interface HealthCheck {
+  readonly timeoutMs: number
+  readonly intervalMs: number
+  readonly initialJitterMs?: number
+  readonly intervalJitterMs?: number
+  readonly intervalJitterPercent?: number
+  /** Without an answer; an answer that says no counts at once. */
+  readonly unhealthyThreshold: number
+  readonly healthyThreshold: number
+  /** Until the cluster has its first request. Absent: 60 s. */
+  readonly noTrafficIntervalMs?: number
+  readonly noTrafficHealthyIntervalMs?: number
+  /** While ill, and right after a change. Absent: the usual interval. */
+  readonly unhealthyIntervalMs?: number
+  readonly unhealthyEdgeIntervalMs?: number
+  readonly healthyEdgeIntervalMs?: number
+  readonly check: HttpCheck | { readonly kind: 'tcp' } | GrpcCheck
+}
+
+export interface HttpCheck {
+  readonly kind: 'http'
+  readonly path: string
+  /** Absent: the cluster's name. */
+  readonly host?: string
+  readonly method?: 'GET' | 'HEAD' | 'OPTIONS'
+  /** `from` is in it, `to` is not. Absent: 200 only. */
+  readonly expected?: readonly { readonly from: number; readonly to: number }[]
+  /** Count towards the threshold instead of at once. */
+  readonly retriable?: readonly { readonly from: number; readonly to: number }[]
+}
+
+/** grpc.health.v1; needs HTTP/2. */
+export interface GrpcCheck {
+  readonly kind: 'grpc'
+  readonly service?: string
+  readonly authority?: string
 }
 
 /** What one proxy may have under way to the cluster; what goes beyond is refused with flag UO. */

@@ -5,11 +5,11 @@
 export const PORTS = {
   /** Proxy admin, loopback only. */
   admin: 15000,
-  /** Captured outbound traffic (iptables), a later issue. */
+  /** Captured outbound connections; the kernel leads them here. */
   outbound: 15001,
   /** Explicit HTTP forward proxy for the applications of the same pod. */
   httpProxy: 15003,
-  /** Captured inbound plaintext, a later issue. */
+  /** Captured inbound plaintext; the kernel leads it here. */
   inbound: 15006,
   /** Inbound mesh mTLS, told apart by SNI. */
   inboundMesh: 15008,

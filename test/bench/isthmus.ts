@@ -24,10 +24,11 @@ import {
   TUNNEL_AUTHORITY,
 } from './places.ts'
 import { type Running, startProgram, untilListening } from './programs.ts'
-import type { ProxyFile } from './proxy-role.ts'
+import { CAPTURED, type ProxyFile } from './proxy-role.ts'
 import { type Path, type System, systemOf } from './system.ts'
 
 const FORWARD_PORT = 15003
+const CAPTURED_PORT = 15001
 const MESH_PORT = 15008
 const GATEWAY_PORT = 15443
 const INBOUND = 'inbound|8080||'
@@ -38,6 +39,8 @@ export interface IsthmusOptions {
   readonly origin: string
   /** Which build, relative to the repository. */
   readonly dist: string
+  /** The client speaks HTTP/2, which captured listeners take and explicit ones do not. */
+  readonly http2?: boolean
 }
 
 /** How a proxy is told what it runs: the lists of ProxyFile, with defaults. */
@@ -50,7 +53,8 @@ export async function startIsthmus(path: Path, options: IsthmusOptions): Promise
   if (path === 'one hop') {
     const config = outbound(caller, LOCAL, [endpointOf(places.near, options.origin, ORIGIN_PORT, 'plain')])
     await starter.start('caller', places.caller, caller, config)
-    return starter.system({ address: caller, port: FORWARD_PORT, authority: LOCAL.host })
+    const port = options.http2 === true ? CAPTURED_PORT : FORWARD_PORT
+    return starter.system({ address: caller, port, authority: LOCAL.host })
   }
   const pod = places.address()
   const target = path === 'two hops' ? places.near : places.far
@@ -151,6 +155,15 @@ function outbound(address: string, names: ServiceNames, endpoints: readonly Endp
       },
     ],
   }
+  const captured: Listener = {
+    ...listener,
+    name: 'outbound',
+    port: CAPTURED_PORT,
+    chains: listener.chains.map((chain) =>
+      Object.assign({ destinations: { addresses: [], port: CAPTURED.port } }, chain),
+    ),
+    capture: { direction: 'outbound', detectMs: 100 },
+  }
   const table: RouteTable = {
     name: 'outbound',
     hosts: [
@@ -176,7 +189,7 @@ function outbound(address: string, names: ServiceNames, endpoints: readonly Endp
     outlier: { consecutiveErrors: 5, baseEjectionMs: 30_000, ejectionPercentMax: 100 },
     ...(tls === undefined ? {} : { tls }),
   }
-  return { listeners: [listener], routes: [table], clusters: [cluster] }
+  return { listeners: [listener, captured], routes: [table], clusters: [cluster] }
 }
 
 /** One ALLOW policy: workloads of the mesh's two trust domains. */

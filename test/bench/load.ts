@@ -58,8 +58,8 @@ async function saturateH1(options: LoadOptions): Promise<LoadResult> {
   return {
     requests: Number(requests),
     seconds: Number(took),
-    p50Us: microseconds(/50%\s+(\S+)/.exec(text)?.[1]),
-    p99Us: microseconds(/99%\s+(\S+)/.exec(text)?.[1]),
+    p50Us: microseconds(/^\s+50%\s+(\S+)/m.exec(text)?.[1]),
+    p99Us: microseconds(/^\s+99%\s+(\S+)/m.exec(text)?.[1]),
   }
 }
 

@@ -24,6 +24,9 @@ export interface ProxyFile {
   }
 }
 
+/** Where connections to captured listeners seem to have gone. */
+export const CAPTURED = { address: '10.96.0.1', port: 80 } as const
+
 type Built = typeof import('../../src/proxy/proxy.ts') &
   typeof import('../../gateways/east-west.ts') &
   typeof import('../../src/runtime/clock.ts') &
@@ -56,6 +59,8 @@ async function serve(path: string): Promise<void> {
     log: pino({ level: 'warn' }, pino.destination(2)),
     accessLog: await accessLog(),
     lookup: undefined,
+    // Nothing is redirected here: whoever connects to a captured listener meant the service.
+    originalDestination: () => CAPTURED,
     ...(file.gateway ? { tunnels: eastWest().tunnels } : {}),
   })
   const byName = <T extends { readonly name: string }>(list: readonly T[]): Map<string, T> =>
@@ -80,4 +85,4 @@ async function accessLog(): Promise<(lines: string) => void> {
   return (lines) => void process.stdout.write(lines)
 }
 
-await serve(process.argv[2] ?? '')
+if (process.argv[1] === import.meta.filename) await serve(process.argv[2] ?? '')

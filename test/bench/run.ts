@@ -42,13 +42,16 @@ async function startAll(bench: Bench, setup: Setup): Promise<Map<string, System>
   const { places, directory, origin, dist, against, programs } = bench
   const systems = new Map<string, System>()
   try {
-    systems.set(OURS, await startIsthmus(setup.path, { places, directory, origin, dist }))
+    systems.set(OURS, await startIsthmus(setup.path, { places, directory, origin, dist, http2: setup.http2 }))
     if (against !== undefined) {
-      systems.set(against, await startIsthmus(setup.path, { places, directory, origin, dist: against }))
+      systems.set(
+        against,
+        await startIsthmus(setup.path, { places, directory, origin, dist: against, http2: setup.http2 }),
+      )
     }
     const protocols = setup.path === 'one hop' ? (['h1'] as const) : (['h1', 'h2'] as const)
     for (const protocol of programs.envoy === undefined ? [] : protocols) {
-      const options = { places, directory, origin, program: programs.envoy ?? '', protocol, originH2: setup.originH2 }
+      const options = { places, directory, origin, program: programs.envoy ?? '', protocol, originH2: false }
       systems.set(setup.path === 'one hop' ? 'Envoy' : `Envoy, ${protocol}`, await startEnvoy(setup.path, options))
     }
     return systems

@@ -12,6 +12,15 @@ describe('takeNetwork', () => {
     expect(third.network).toBe(first.network)
     await Promise.all([second.release(), third.release()])
   })
+
+  it('leaves alone the networks whose addresses the machine has', async () => {
+    const all = Array.from({ length: 241 }, (_, index) => index + 10)
+    const free = 77
+    const taken = new Set(all.filter((network) => network !== free))
+    const only = await takeNetwork({ preferred: 12, random: seededRandom(1), taken })
+    expect(only.network).toBe(free)
+    await only.release()
+  })
 })
 
 describe('addressPlan', () => {
@@ -22,5 +31,12 @@ describe('addressPlan', () => {
     expect(addressAt(plan.serviceCidr, 300)).toBe('127.42.65.44')
     expect(addressAt(plan.loadBalancerCidr, 254)).toBe('127.42.128.254')
     expect(addressAt(plan.loadBalancerCidr, 255)).toBeUndefined()
+  })
+
+  it('has the same shape in addresses of a network namespace, and a DNS port that resolvers ask', () => {
+    const plan = addressPlan(42, 'namespaced')
+    expect(podAddress(plan, 1, 7)).toBe('10.42.2.7')
+    expect(plan).toMatchObject({ host: '10.42.0.1', serviceCidr: '10.42.64.0/18', dnsPort: 53 })
+    expect(addressPlan(42)).toMatchObject({ host: '127.42.0.1', dnsPort: 15_053 })
   })
 })

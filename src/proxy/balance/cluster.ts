@@ -2,12 +2,13 @@
  * A cluster across snapshots: its endpoints with their records, its limits on concurrency and retries. Choosing an
  * endpoint is table.ts (priority, locality) and picker.ts (policy), made anew here when health changes.
  */
-import type { Cluster, Endpoint, LoadAssignment, Metadata } from '../../model/config.ts'
+import type { Cluster, Endpoint, HealthCheck, LoadAssignment, Metadata } from '../../model/config.ts'
 import type { Random } from '../../runtime/random.ts'
 import type { ClientConnection } from '../stream.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
 import type { Transport } from '../upstream/transport.ts'
 import { EndpointState } from './endpoint.ts'
+import { HealthChecker } from './health-check.ts'
 import { ClusterLimits, type Priority } from './limits.ts'
 import { LOAD_RULE } from './load.ts'
 import { type Outcome, OutlierDetector } from './outlier.ts'
@@ -55,6 +56,8 @@ export class ClusterState {
   readonly #tables = new Map<string, BalanceTable>()
   readonly limits: ClusterLimits
   readonly #outlier: OutlierDetector
+  #health: { readonly config: HealthCheck; readonly checker: HealthChecker } | undefined
+  #hasTraffic = false
 
   constructor(config: Cluster, assignment: LoadAssignment, dependencies: ClusterDependencies) {
     this.#dependencies = dependencies
@@ -95,6 +98,7 @@ export class ClusterState {
 
   close(): void {
     this.#outlier.close()
+    this.#health?.checker.close()
     for (const state of this.#endpoints.values()) state.close()
     this.#endpoints.clear()
     this.#tables.clear()
@@ -102,6 +106,7 @@ export class ClusterState {
 
   /** Give it back with `leave`. Limits are judged where they are met: see Pool. */
   enter(priority?: Priority): void {
+    this.#hasTraffic = true
     this.limits.of(priority).enter()
   }
 
@@ -202,7 +207,29 @@ export class ClusterState {
     }
     for (const [key, state] of this.#endpoints) if (!next.has(key)) state.close()
     this.#endpoints = next
+    this.#followHealth()
     this.#tables.clear()
+  }
+
+  #followHealth(): void {
+    const { healthCheck } = this.#config
+    // A new object with the same content is no reason to doubt every endpoint again.
+    if (JSON.stringify(this.#health?.config) !== JSON.stringify(healthCheck)) {
+      this.#health?.checker.close()
+      this.#health = healthCheck && { config: healthCheck, checker: this.#createChecker(healthCheck) }
+    }
+    this.#health?.checker.follow(new Set(this.#endpoints.values()))
+  }
+
+  #createChecker(config: HealthCheck): HealthChecker {
+    const { timers, random } = this.#dependencies
+    return new HealthChecker(config, {
+      timers,
+      random,
+      cluster: this.#config.name,
+      hasTraffic: () => this.#hasTraffic,
+      onChange: () => this.#tables.clear(),
+    })
   }
 
   #createState(key: string, endpoint: Endpoint): EndpointState {

@@ -15,6 +15,8 @@ export class EndpointState {
   active = 0
   readonly outlier = new OutlierRecord()
   ejected = false
+  /** By active health checks; false where there are none. */
+  failsCheck = false
   requests = 0
   errors = 0
   /** Monotonic: since when it counts as usable, for slow start. */
@@ -30,12 +32,19 @@ export class EndpointState {
 
   /** May take new requests, unless everything is in panic. */
   get usable(): boolean {
-    return this.endpoint.health === 'healthy' && !this.ejected && this.transport.usable
+    return this.endpoint.health === 'healthy' && !this.ejected && !this.failsCheck && this.transport.usable
   }
 
   count(ok: boolean): void {
     this.requests++
     if (!ok) this.errors++
+  }
+
+  /** Well again by a check: as new, for slow start, and no longer ejected. */
+  passedCheck(now: number): void {
+    this.failsCheck = false
+    this.usableSince = now
+    if (this.ejected) this.restore()
   }
 
   /** Ends an ejection, and forgives what led to it. */

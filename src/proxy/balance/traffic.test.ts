@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import type { Socket } from 'node:net'
 import { type Answer, ask, listening, plainEndpoint, type Pod, until, World } from '../../../gateways/testing/world.ts'
 import type { Cluster, Endpoint, LbPolicy } from '../../model/config.ts'
+import type { ClusterState } from './cluster.ts'
 import type { ClusterLimits } from './limits.ts'
 
 const URL_OF_SERVICE = 'http://checkout.shop.svc.cluster.local/'
@@ -115,6 +116,57 @@ describe('outlier detection', () => {
   })
 })
 
+describe('active health checks', () => {
+  const check = { timeoutMs: 500, intervalMs: 50, noTrafficIntervalMs: 50, unhealthyThreshold: 2, healthyThreshold: 1 }
+
+  it('over HTTP take a pod out that says no, and bring it back', async () => {
+    world = new World()
+    const caller = world.pod('east', 'storefront')
+    const pods = [world.pod('east', 'checkout'), world.pod('east', 'checkout')]
+    let status = 200
+    const asked = new Set<string | undefined>()
+    for (const [index, pod] of pods.entries()) {
+      await world.app(pod.ip, (request, response) => {
+        if (request.url === '/healthy') asked.add(request.headers.host)
+        response.writeHead(request.url === '/healthy' && index === 0 ? status : 200).end(pod.ip)
+      })
+    }
+    const healthCheck = { ...check, check: { kind: 'http' as const, path: '/healthy', host: 'hc.example' } }
+    await configure(
+      caller,
+      pods.map((pod) => plainEndpoint(pod)),
+      { lb: 'round-robin', panicPercent: 0, healthCheck },
+    )
+    const usable = (): number => usableOf(caller)
+    await until(() => usable() === 2)
+    expect([...asked]).toEqual(['hc.example'])
+    status = 503
+    await until(() => usable() === 1)
+    expect(new Set(await answers(caller, 10))).toEqual(new Set([pods[1]?.ip]))
+    status = 200
+    await until(() => usable() === 2)
+    expect(new Set(await answers(caller, 10)).size).toBe(2)
+  })
+
+  it('over TCP tell a pod without a listener', async () => {
+    world = new World()
+    const caller = world.pod('east', 'storefront')
+    const pods = [world.pod('east', 'checkout'), world.pod('east', 'checkout')]
+    await world.app(pods[0]?.ip ?? '', (_request, response) => response.end(pods[0]?.ip))
+    const healthCheck = { ...check, check: { kind: 'tcp' as const } }
+    await configure(
+      caller,
+      pods.map((pod) => plainEndpoint(pod)),
+      { lb: 'random', panicPercent: 0, healthCheck },
+    )
+    await until(() => usableOf(caller) === 1)
+    expect(new Set(await answers(caller, 20))).toEqual(new Set([pods[0]?.ip]))
+  })
+})
+
+const usableOf = (caller: Pod): number =>
+  [...clusterOf(caller).endpoints.values()].filter((state) => state.usable).length
+
 describe('circuit breakers', () => {
   /** A pod that answers when told to, and the sockets it saw. */
   async function held(
@@ -187,9 +239,11 @@ describe('circuit breakers', () => {
   })
 })
 
-function limitsOf(caller: Pod): ClusterLimits {
+const limitsOf = (caller: Pod): ClusterLimits => clusterOf(caller).limits
+
+function clusterOf(caller: Pod): ClusterState {
   const clusters = [...caller.proxy.state.snapshot.clusters.values()]
   const found = clusters.find((cluster) => cluster.config.name.startsWith('outbound'))
   if (found === undefined) throw new Error('no cluster')
-  return found.limits
+  return found
 }

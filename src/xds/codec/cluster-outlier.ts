@@ -133,13 +133,14 @@ function decodeRows(path: string, message: OutlierMessage): Rows {
   const isSplit = message.splitExternalLocalOriginErrors
   const local = message.consecutiveLocalOriginFailure ?? CONSECUTIVE
   const localOrigin = message.enforcingConsecutiveLocalOriginFailure ?? 100
-  const counts = { consecutive_5xx: consecutive5xx, consecutive_gateway_failure: consecutiveGatewayFailure }
-  for (const [field, count] of Object.entries({ ...counts, consecutive_local_origin_failure: local })) {
-    require(within(path, field), count > 0, 'must be above 0')
-  }
+  requireCounts(path, {
+    consecutive_5xx: consecutive5xx,
+    consecutive_gateway_failure: consecutiveGatewayFailure,
+    consecutive_local_origin_failure: local,
+  })
   const enforcing = {
-    ...(errors > 0 && errors < 100 && { errors }),
-    ...(fives > 0 && fives < 100 && { fives }),
+    ...(isPartial(errors) && { errors }),
+    ...(isPartial(fives) && { fives }),
     // Splitting alone changes what counts elsewhere, so it stands with a share of 0 too.
     ...(isSplit && localOrigin < 100 && { localOrigin }),
   }
@@ -149,6 +150,12 @@ function decodeRows(path: string, message: OutlierMessage): Rows {
     ...(isSplit && { consecutiveLocalOrigin: local }),
     ...(Object.keys(enforcing).length > 0 && { enforcing }),
   }
+}
+
+const isPartial = (percent: number): boolean => percent > 0 && percent < 100
+
+function requireCounts(path: string, counts: Readonly<Record<string, number>>): void {
+  for (const [field, count] of Object.entries(counts)) require(within(path, field), count > 0, 'must be above 0')
 }
 
 function decodeSuccessRate(message: OutlierMessage): { successRate?: SuccessRate } {

@@ -25,6 +25,7 @@ import {
   type HttpOptions,
 } from './cluster-limits.ts'
 import { decodeOutlier, encodeOutlier, OUTLIER_SHAPE } from './cluster-outlier.ts'
+import { decodeHealthCheck, encodeHealthCheck, HEALTH_SHAPE } from './cluster-health.ts'
 import { ADS_SHAPE, decodeDuration, encodeAds, encodeDuration, requireAds } from './common.ts'
 import { decodeEndpoints, encodeEndpoints, ENDPOINTS_SHAPE, TRANSPORT_KEY } from './endpoints.ts'
 import { present, refuse, require, type Shape, unpackShaped, within } from './shape.ts'
@@ -43,6 +44,7 @@ export const CLUSTER_SHAPE: Shape = {
   transport_socket_matches: { name: true, match: true, transport_socket: { name: true, typed_config: true } },
   typed_extension_protocol_options: true,
   circuit_breakers: CIRCUIT_BREAKERS_SHAPE,
+  health_checks: HEALTH_SHAPE,
   outlier_detection: OUTLIER_SHAPE,
 }
 
@@ -62,6 +64,7 @@ export function encodeCluster(cluster: Cluster): ClusterMessage {
     ...encodeBalancing(cluster),
     transportSocketMatches: tls === undefined ? [] : encodeMatches(tls),
     // Envoy speaks HTTP/1.1 to a cluster without this, whatever ALPN agreed on.
+    healthChecks: cluster.healthCheck === undefined ? [] : [encodeHealthCheck(cluster.healthCheck)],
     typedExtensionProtocolOptions: encodeHttpOptions(isHttp2, cluster.connections),
     ...(cluster.circuitBreakers !== undefined && { circuitBreakers: encodeCircuitBreakers(cluster.circuitBreakers) }),
     ...(cluster.outlier !== undefined && { outlierDetection: encodeOutlier(cluster.outlier) }),
@@ -99,6 +102,7 @@ export function decodeCluster(path: string, message: ClusterMessage): Cluster {
     ...(message.circuitBreakers !== undefined && {
       circuitBreakers: decodeCircuitBreakers(breakersPath, message.circuitBreakers),
     }),
+    ...decodeHealth(within(path, 'health_checks'), message, tls),
     ...(settings !== undefined && { connections: settings }),
   }
 }
@@ -154,4 +158,18 @@ function decodeProtocol(path: string, message: ClusterMessage, tls: UpstreamTls 
   const isOffered = tls?.alpn.includes(ALPN_H2) ?? false
   require(path, options.isHttp2 === isOffered, 'HTTP/2 must be set exactly where ALPN offers h2')
   return options
+}
+
+function decodeHealth(
+  path: string,
+  { healthChecks }: ClusterMessage,
+  tls: UpstreamTls | undefined,
+): Pick<Cluster, 'healthCheck'> {
+  const [check] = healthChecks
+  if (check === undefined) return {}
+  require(path, healthChecks.length === 1, 'only one is supported')
+  const healthCheck = decodeHealthCheck(`${path}[0]`, check)
+  const isPossible = healthCheck.check.kind !== 'grpc' || tls?.alpn.includes(ALPN_H2) === true
+  require(`${path}[0].grpc_health_check`, isPossible, 'needs HTTP/2')
+  return { healthCheck }
 }

@@ -249,6 +249,38 @@ const outlier = fc
     }
     return Object.keys(enforcing).length === 0 ? rest : Object.assign({}, rest, { enforcing })
   })
+const range = fc.integer({ min: 100, max: 598 }).map((from) => ({ from, to: from + 1 }))
+const healthCheck = fc.record(
+  {
+    timeoutMs: count,
+    intervalMs: count,
+    initialJitterMs: count,
+    intervalJitterMs: count,
+    intervalJitterPercent: count,
+    unhealthyThreshold: count,
+    healthyThreshold: count,
+    noTrafficIntervalMs: count,
+    noTrafficHealthyIntervalMs: count,
+    unhealthyIntervalMs: count,
+    unhealthyEdgeIntervalMs: count,
+    healthyEdgeIntervalMs: count,
+    check: fc.oneof(
+      fc.constant({ kind: 'tcp' as const }),
+      fc.record(
+        {
+          kind: fc.constant('http' as const),
+          path: word.map((text) => `/${text}`),
+          host: word,
+          method: fc.constantFrom('GET' as const, 'HEAD' as const),
+          expected: fc.array(range, { minLength: 1, maxLength: 2 }),
+          retriable: fc.array(range, { minLength: 1, maxLength: 2 }),
+        },
+        { requiredKeys: ['kind', 'path'] },
+      ),
+    ),
+  },
+  { requiredKeys: ['timeoutMs', 'intervalMs', 'unhealthyThreshold', 'healthyThreshold', 'check'] },
+)
 const clusterBase = fc.record(
   {
     name: word,
@@ -257,6 +289,7 @@ const clusterBase = fc.record(
     panicPercent: fc.nat(100),
     localityWeighted: fc.constant(false as const),
     subsets,
+    healthCheck,
     circuitBreakers,
     connections,
     tls: fc.record({

@@ -3,7 +3,7 @@ import type { Cluster, Endpoint, LoadAssignment } from '../../../model/config.ts
 import { ManualClock } from '../../../runtime/clock.ts'
 import { seededRandom } from '../../../runtime/random.ts'
 import { TimerWheel } from '../../timer-wheel.ts'
-import type { Transport } from '../../upstream/transport.ts'
+import type { Transport, Waiter } from '../../upstream/transport.ts'
 import { ClusterState, type PickRequest } from '../cluster.ts'
 import type { EndpointState } from '../endpoint.ts'
 
@@ -21,7 +21,11 @@ export class FakeTransport implements Transport {
   readonly lastFailure = ''
   closed = false
   changed: () => void = () => {}
-  acquire(): void {}
+  /** What becomes of those who want a connection; nothing unless a test says so. */
+  answer: (waiter: Waiter) => void = () => {}
+  acquire(waiter: Waiter): void {
+    this.answer(waiter)
+  }
   abandon(): void {}
   dialedOf(): undefined {}
   report(): boolean {

@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest'
+import { formatReport, measured, notMeasured } from './bench/report.ts'
+import { compare, medianOf, type Sample, SETUPS } from './bench/rows.ts'
+
+const sample = (cpuUs: number, p99Us = 100): Sample => ({ cpuUs, rps: 1_000, p50Us: 10, p99Us })
+
+describe('compare', () => {
+  it('takes the cheapest variant of a peer, and ratios within a round', () => {
+    const ours = [sample(10), sample(20), sample(30)]
+    const theirs = new Map([
+      ['Envoy, h1', [sample(90), sample(90), sample(90)]],
+      ['Envoy, h2', [sample(20), sample(80), sample(60)]],
+    ])
+    const compared = compare(ours, theirs)
+    expect(compared).toMatchObject({ peer: 'Envoy, h2', cpuRatio: 0.5, spread: 0.25, p50Ratio: 1 })
+    expect(compared?.ours.cpuUs).toBe(20)
+    expect(compare(ours, new Map())).toBeUndefined()
+    expect(compare([], theirs)).toBeUndefined()
+  })
+
+  it('medianOf takes the middle, or the mean of two', () => {
+    expect(medianOf([3, 1, 2])).toBe(2)
+    expect(medianOf([4, 1, 2, 3])).toBe(2.5)
+  })
+})
+
+describe('the report', () => {
+  it('says what was missed and what was not measured', () => {
+    const compared = compare([sample(10)], new Map([['Envoy', [sample(10)]]]))
+    if (compared === undefined) throw new Error('nothing compared')
+    const rows = [
+      measured(compared, { path: 'a path', rate: undefined, target: 0.5 }),
+      measured(compared, { path: 'a path', rate: 100, target: 1 }),
+      notMeasured('another', 'saturated', 'wrk is missing'),
+    ]
+    const text = formatReport({ at: 'now', machine: 'this', rows, footprint: [] })
+    expect(rows.map(({ mode, rps }) => [mode, rps])).toEqual([
+      ['saturated', 1_000],
+      ['fixed', 100],
+      ['saturated', null],
+    ])
+    expect(text).toContain('≤ 0.5 missed')
+    expect(text).toContain('| ≤ 1 |')
+    expect(text).toContain('not measured: wrk is missing')
+  })
+
+  it('gives every row a name of its own within its mode', () => {
+    const names = SETUPS.flatMap(({ name, loads }) => loads.map((load) => `${name}, ${load.name} ${load.rate ?? ''}`))
+    expect(new Set(names).size).toBe(names.length)
+  })
+})
