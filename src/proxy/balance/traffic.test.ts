@@ -1,12 +1,15 @@
 /** What balancing does to requests over real sockets; the rules themselves are the tables beside each file. */
 import { afterEach, describe, expect, it } from 'vitest'
-import type { Socket } from 'node:net'
+import { createServer } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
 import { type Answer, ask, listening, plainEndpoint, type Pod, until, World } from '../../../gateways/testing/world.ts'
 import type { Cluster, Endpoint, LbPolicy } from '../../model/config.ts'
 import type { ClusterState } from './cluster.ts'
 import type { ClusterLimits } from './limits.ts'
 
 const URL_OF_SERVICE = 'http://checkout.shop.svc.cluster.local/'
+
+const NOWHERE = { cloud: '', region: '', zone: '' }
 
 let world: World
 afterEach(() => world.close())
@@ -113,6 +116,24 @@ describe('outlier detection', () => {
     )
     for (let index = 0; index < 30; index++) await ask(caller, URL_OF_SERVICE)
     expect(bad).toBe(ejects ? 3 : 15)
+  })
+})
+
+describe('STRICT_DNS', () => {
+  it('reaches a host by its name', async () => {
+    world = new World()
+    const caller = world.pod('east', 'storefront')
+    const server = createServer((_request, response) => response.end('by name'))
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    world.onClose(() => void server.close())
+    const { port } = server.address() as AddressInfo
+    const named = { ...plainEndpoint(caller, port), address: 'localhost' }
+    const name = 'outbound|80||checkout.shop.svc.cluster.local'
+    const endpoints = { cluster: name, localities: [{ locality: NOWHERE, priority: 0, weight: 1, endpoints: [named] }] }
+    await configure(caller, [], { dns: { kind: 'strict', family: 'v4' }, endpoints })
+    await until(() => usableOf(caller) === 1)
+    expect([...clusterOf(caller).endpoints.values()].map((state) => state.endpoint.address)).toEqual(['127.0.0.1'])
+    expect(await answers(caller, 1)).toEqual(['by name'])
   })
 })
 
