@@ -4,6 +4,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { type Answer, ask, listening, plainEndpoint, type Pod, until, World } from '../../../gateways/testing/world.ts'
 import type { Cluster, Endpoint, LbPolicy } from '../../model/config.ts'
+import { metricsPages } from '../admin.ts'
 import type { ClusterState } from './cluster.ts'
 import type { ClusterLimits } from './limits.ts'
 
@@ -225,7 +226,9 @@ describe('circuit breakers', () => {
     expect(sockets.size).toBe(1)
     const limits = limitsOf(caller)
     expect([limits.of('default').active, limits.of('default').pending, limits.connections]).toEqual([0, 0, 1])
-    expect(limits.of('default').pendingRefused).toBe(1)
+    expect(limits.refused.pending).toBe(1)
+    const pages = metricsPages({ proxy: caller.proxy, awaited: () => [], logLevel: () => 'info' })
+    expect(pages['/metrics']?.().body).toContain('isthmus_cluster_overflow_total{')
   })
 
   it('refuse beyond max_requests, and take more when some are done', async () => {
