@@ -2,7 +2,16 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { createServer } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
-import { type Answer, ask, listening, plainEndpoint, type Pod, until, World } from '../../../gateways/testing/world.ts'
+import {
+  type Answer,
+  ask,
+  listening,
+  mtlsEndpoint,
+  plainEndpoint,
+  type Pod,
+  until,
+  World,
+} from '../../../gateways/testing/world.ts'
 import type { Cluster, Endpoint, LbPolicy } from '../../model/config.ts'
 import { metricsPages } from '../admin.ts'
 import type { ClusterState } from './cluster.ts'
@@ -29,9 +38,14 @@ async function service(count: number, over: Partial<Cluster>, endpointOf = plain
   return caller
 }
 
-async function configure(caller: Pod, endpoints: readonly Endpoint[], over: Partial<Cluster>): Promise<void> {
+async function configure(
+  caller: Pod,
+  endpoints: readonly Endpoint[],
+  over: Partial<Cluster>,
+  identities: readonly string[] = [],
+): Promise<void> {
   const config = world.sidecarConfig(caller, {
-    services: [{ name: 'checkout', endpoints: [endpoints], identities: [] }],
+    services: [{ name: 'checkout', endpoints: [endpoints], identities }],
   })
   const clusters = [...config.clusters].map(
     ([name, cluster]) => [name, name.startsWith('outbound') ? { ...cluster, ...over } : cluster] as const,
@@ -183,6 +197,35 @@ describe('active health checks', () => {
     )
     await until(() => usableOf(caller) === 1)
     expect(new Set(await answers(caller, 20))).toEqual(new Set([pods[0]?.ip]))
+  })
+})
+
+describe('active health checks over gRPC', () => {
+  it('ask through mTLS and understand what the pod says', async () => {
+    world = new World()
+    const caller = world.pod('east', 'storefront')
+    const pod = world.pod('east', 'checkout')
+    let serving = 1
+    const asked: (string | undefined)[] = []
+    await world.app(pod.ip, (request, response) => {
+      asked.push(request.url)
+      response.writeHead(200, { 'content-type': 'application/grpc', trailer: 'grpc-status' })
+      response.write(Buffer.from([0, 0, 0, 0, 2, 8, serving]))
+      response.addTrailers({ 'grpc-status': '0' })
+      response.end()
+    })
+    pod.proxy.apply(world.sidecarConfig(pod, { inbound: [{ name: 'checkout' }] }))
+    await listening(pod)
+    const check = { kind: 'grpc' as const, service: 'checkout', authority: 'checkout' }
+    const intervals = { timeoutMs: 500, intervalMs: 50, noTrafficIntervalMs: 50 }
+    const healthCheck = { ...intervals, unhealthyThreshold: 1, healthyThreshold: 1, check }
+    await configure(caller, [mtlsEndpoint(pod)], { healthCheck }, [pod.uri])
+    await until(() => usableOf(caller) === 1, 3_000)
+    serving = 2
+    await until(() => usableOf(caller) === 0, 3_000)
+    serving = 1
+    await until(() => usableOf(caller) === 1, 3_000)
+    expect(new Set(asked)).toEqual(new Set(['/grpc.health.v1.Health/Check']))
   })
 })
 
