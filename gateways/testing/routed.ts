@@ -30,6 +30,7 @@ export interface RoutedOptions {
   readonly answer?: (seen: Seen, response: ServerResponse, request: IncomingMessage) => void
   /** Endpoints per cluster name beside `a` and `b`. */
   readonly clusters?: Readonly<Record<string, Cluster['endpoints']>>
+  readonly lb?: Readonly<Record<string, Cluster['lb']>>
 }
 
 const APPS = ['a', 'b'] as const
@@ -56,7 +57,7 @@ export async function routed(world: World, options: RoutedOptions): Promise<Rout
     })
   }
   for (const [name, endpoints] of Object.entries(options.clusters ?? {})) {
-    clusters.set(name, { name, endpoints, lb: 'least-request', connectTimeoutMs: 500 })
+    clusters.set(name, { name, endpoints, lb: options.lb?.[name] ?? 'least-request', connectTimeoutMs: 500 })
   }
   const base = world.sidecarConfig(caller, {})
   const filter = {

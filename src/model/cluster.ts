@@ -8,6 +8,8 @@ export interface Cluster {
   readonly name: string
   /** Inline endpoints, or `eds`: a LoadAssignment of the same name. */
   readonly endpoints: 'eds' | LoadAssignment
+  /** Host names among inline endpoints are resolved; without it they are dialled as they stand. */
+  readonly dns?: DnsDiscovery
   readonly lb: LbPolicy
   readonly leastRequest?: LeastRequest
   readonly ringHash?: RingHash
@@ -99,6 +101,17 @@ export interface ConnectionSettings {
   readonly requestsMax?: number
   /** HTTP/2: PING after this long a silence, and how long its answer may take. */
   readonly keepAlive?: { readonly intervalMs: number; readonly timeoutMs: number }
+}
+
+export interface DnsDiscovery {
+  /** `strict`: every address is an endpoint. `logical`: the name is one endpoint, at one of its addresses. */
+  readonly kind: 'strict' | 'logical'
+  /** Absent: 5 s. */
+  readonly refreshMs?: number
+  /** Asked again when an answer ends, between 1 s and 300 s. */
+  readonly respectTtl?: true
+  /** `auto`: IPv6 if there is any. Absent: `auto`. */
+  readonly family?: 'auto' | 'v4' | 'v6' | 'v4-preferred' | 'all'
 }
 
 export type LbPolicy = 'least-request' | 'round-robin' | 'random' | 'ring-hash' | 'maglev'

@@ -4,9 +4,11 @@
  * field here has an effect in the proxy, and what is not here is refused by the codec (NACK), never ignored.
  */
 import type { Cluster, LoadAssignment } from './cluster.ts'
+import type { HttpFilters } from './filters.ts'
 import type { PathPolicy, PrincipalRule, RouteTable } from './route.ts'
 
 export * from './cluster.ts'
+export * from './filters.ts'
 export * from './route.ts'
 
 export interface Listener {
@@ -58,6 +60,8 @@ export interface HttpFilterChain {
   readonly routes: { readonly rds: string } | RouteTable
   /** Absent: DEFAULT_PATHS. */
   readonly paths?: PathPolicy
+  /** For routes that bring none of their own. */
+  readonly filters?: HttpFilters
 }
 
 export interface TcpProxy {

@@ -2,6 +2,7 @@
  * Routing as plain data: which virtual host, which route, and what becomes of the request. Part of config.ts, which
  * exports it; shaped after envoy.config.route.v3. Durations are whole milliseconds.
  */
+import type { DescriptorAction, HashPolicy, HttpFilters, MirrorPolicy } from './filters.ts'
 
 export interface RouteTable {
   readonly name: string
@@ -23,6 +24,9 @@ export interface VirtualHost {
   /** First match wins. */
   readonly routes: readonly Route[]
   readonly headers?: HeaderMutations
+  readonly filters?: HttpFilters
+  /** For routes without their own. */
+  readonly descriptors?: readonly (readonly DescriptorAction[])[]
 }
 
 /** What is done with the request: forwarded, redirected or answered. */
@@ -34,6 +38,7 @@ export interface RouteCommon {
   /** Judged by the caller's certificate; a refusal of a `connect` route answers 404, so that nothing is disclosed. */
   readonly allow?: PrincipalRule
   readonly headers?: HeaderMutations
+  readonly filters?: HttpFilters
 }
 
 export interface ForwardAction {
@@ -50,6 +55,10 @@ export interface ForwardAction {
   readonly rewriteHost?: HostRewrite
   /** The host before it was rewritten goes along as `x-forwarded-host`. */
   readonly forwardedHost?: true
+  readonly mirrors?: readonly MirrorPolicy[]
+  readonly hash?: readonly HashPolicy[]
+  /** What rate limits count the request as. */
+  readonly descriptors?: readonly (readonly DescriptorAction[])[]
 }
 
 export interface WeightedCluster {

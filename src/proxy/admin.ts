@@ -41,6 +41,9 @@ function dump(config: unknown): string {
 export interface ClusterPage {
   readonly name: string
   readonly active: number
+  readonly pending: number
+  readonly connections: number
+  readonly refused: Readonly<Record<string, number>>
   readonly endpoints: readonly EndpointPage[]
 }
 
@@ -55,6 +58,7 @@ export interface EndpointPage {
   readonly health: string
   readonly usable: boolean
   readonly ejected: boolean
+  readonly failsCheck: boolean
   readonly active: number
   readonly connections: number
   readonly requests: number
@@ -66,6 +70,9 @@ function clustersOf(proxy: Proxy): readonly ClusterPage[] {
   return [...proxy.state.snapshot.clusters.values()].map((cluster) => ({
     name: cluster.config.name,
     active: cluster.active,
+    pending: cluster.limits.pending,
+    connections: cluster.limits.connections,
+    refused: cluster.limits.refused,
     endpoints: endpointsOf(cluster),
   }))
 }
@@ -86,6 +93,7 @@ function endpointsOf(cluster: ClusterState): readonly EndpointPage[] {
       health: endpoint.health,
       usable: state.usable,
       ejected: state.ejected,
+      failsCheck: state.failsCheck,
       active: state.active,
       connections: transport.connections,
       requests: state.requests,
@@ -109,6 +117,13 @@ function exposition(options: AdminOptions): string {
     const labels = formatLabels({ gateway: link.key.split('|')[1] ?? '', address: link.key.split('|')[0] ?? '' })
     return `isthmus_gateway_link_up{${labels}} ${link.pool.usable ? 1 : 0}`
   })
+  const overflows = [...proxy.state.snapshot.clusters.values()].flatMap(({ config, limits }) =>
+    Object.entries(limits.refused)
+      .filter(([, count]) => count > 0)
+      .map(
+        ([limit, count]) => `isthmus_cluster_overflow_total{${formatLabels({ cluster: config.name, limit })}} ${count}`,
+      ),
+  )
   const cpu = process.cpuUsage()
   return [
     proxy.recorder.metrics.exposition(),
@@ -119,6 +134,7 @@ function exposition(options: AdminOptions): string {
     ...family('isthmus_captured_connections_total', 'counter', 'Captured connections, by what they spoke.', captured),
     ...family('isthmus_connections_refused_total', 'counter', 'Connections refused, by reason.', refused),
     ...family('isthmus_gateway_link_up', 'gauge', 'Whether a gateway of a peer answers.', links),
+    ...family('isthmus_cluster_overflow_total', 'counter', 'Refused by a circuit breaker, by limit.', overflows),
     ...family('isthmus_config_version', 'gauge', 'Configurations taken since the start.', [
       `isthmus_config_version ${proxy.state.snapshot.version}`,
     ]),

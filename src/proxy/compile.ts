@@ -18,6 +18,7 @@ import {
 } from '../model/config.ts'
 import { captureFault, type CapturedChains, capturedChains } from './capture/chains.ts'
 import type { ClusterState } from './balance/cluster.ts'
+import { type CompiledFilters, compileFilters, NO_FILTERS } from './filters/policies.ts'
 import { type CompiledRoutes, compileRoutes } from './routes.ts'
 
 export type HttpMode = HttpFilterChain['mode']
@@ -27,6 +28,7 @@ export interface CompiledHttp {
   readonly mode: HttpMode
   readonly paths: PathPolicy
   readonly routes: CompiledRoutes | undefined
+  readonly filters: CompiledFilters
 }
 
 export interface CompiledChain {
@@ -150,5 +152,14 @@ function compileChain(
   }
   const table = 'rds' in filter.routes ? input.config.routes.get(filter.routes.rds) : filter.routes
   const routes = table === undefined ? undefined : compiledOf(table)
-  return { ...common, filter: { kind: 'http', mode: filter.mode, paths: filter.paths ?? DEFAULT_PATHS, routes } }
+  return {
+    ...common,
+    filter: {
+      kind: 'http',
+      mode: filter.mode,
+      paths: filter.paths ?? DEFAULT_PATHS,
+      routes,
+      filters: compileFilters(filter.filters, NO_FILTERS),
+    },
+  }
 }

@@ -158,7 +158,13 @@ export class Acceptor {
     const tunnel = chain.filter.mode === 'tunnel'
     const handler = tunnel
       ? this.#options.tunnels?.({ peer, chain: present, onClose })
-      : this.#httpConnection({ mode: 'inbound', peer, service: serviceOf(serverName), chain: present, onClose })
+      : this.#httpConnection(socket, {
+          mode: 'inbound',
+          peer,
+          service: serviceOf(serverName),
+          chain: present,
+          onClose,
+        })
     if (handler === undefined) return this.#refuse(socket, 'mode', chain.name)
     const { timers } = this.#options
     const connection = new H2ServerConnection(socket, handler, {
@@ -180,7 +186,7 @@ export class Acceptor {
     }
     const { mode } = chain.filter
     let forget = (): void => {}
-    const handler = this.#httpConnection({
+    const handler = this.#httpConnection(socket, {
       mode,
       peer: undefined,
       // Captured inbound chains are named after their service: a stranger's Host is no label.
@@ -204,18 +210,22 @@ export class Acceptor {
     forget = this.live.addPlain(connection)
   }
 
-  #httpConnection(to: {
-    mode: 'forward' | 'inbound'
-    peer: Peer | undefined
-    service: string
-    chain: () => CompiledChain | undefined
-    onClose: (reason: CloseReason, detail: string) => void
-  }): HttpConnection {
+  #httpConnection(
+    socket: Socket,
+    to: {
+      mode: 'forward' | 'inbound'
+      peer: Peer | undefined
+      service: string
+      chain: () => CompiledChain | undefined
+      onClose: (reason: CloseReason, detail: string) => void
+    },
+  ): HttpConnection {
     const { services, own } = this.#options
     return new HttpConnection({
       mode: to.mode,
       peer: to.peer,
       service: to.service,
+      remoteAddress: socket.remoteAddress ?? '',
       own,
       services,
       http: () => {

@@ -6,9 +6,9 @@ import { type TimerWheel, WheelTimer } from './timer-wheel.ts'
 
 /**
  * `timeout`: the route's, for the whole answer. `try`: of one attempt. `idle`, `duration`: of the stream. `watch`: look
- * whether the connection still answers. `wait`: until the next attempt, or until a fault's delay has passed.
+ * whether the connection still answers. `wait`: until the next attempt. `delay`: of a fault.
  */
-export type DeadlineKind = 'timeout' | 'try' | 'idle' | 'duration' | 'watch' | 'wait'
+export type DeadlineKind = 'timeout' | 'try' | 'idle' | 'duration' | 'watch' | 'wait' | 'delay'
 
 export interface DeadlineOwner {
   onDeadline(kind: DeadlineKind): void

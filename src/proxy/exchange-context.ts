@@ -18,6 +18,8 @@ export interface DownstreamConnection {
   readonly peer: Peer | undefined
   /** Host of the service the connection's server name stands for; empty where each request names its own. */
   readonly service: string
+  /** Of the client's socket; empty where the socket is gone already. */
+  readonly remoteAddress: string
   /** Settings and table of the present snapshot: an exchange asks once and keeps what it got. */
   http(): CompiledHttp | undefined
   /** For routes that bring no rule of their own. */
@@ -74,4 +76,10 @@ export function targetOf(state: EndpointState | undefined, dialed: Dialed | unde
     peer: dialed?.peer,
     party: { cluster, namespace, workload, version: '', principal: dialed?.peer?.uri ?? '' },
   }
+}
+
+/** `outbound|80||checkout.shop.svc.cluster.local` → the host. */
+export function serviceOf(clusterName: string, fallback: string): string {
+  const host = clusterName.split('|')[3]
+  return host === undefined || host === '' ? fallback : host
 }

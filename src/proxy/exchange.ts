@@ -6,16 +6,20 @@ import { admit, isRoute } from './admission.ts'
 import type { EndpointState } from './balance/endpoint.ts'
 import type { ClusterState } from './balance/cluster.ts'
 import { type DeadlineKind, type DeadlineOwner, Deadlines } from './deadlines.ts'
-import { type DownstreamConnection, type ExchangeServices, targetOf } from './exchange-context.ts'
+import { type DownstreamConnection, type ExchangeServices, serviceOf, targetOf } from './exchange-context.ts'
 import { filterResponse } from './filters/chain.ts'
+import { hashOf } from './filters/hash.ts'
 import { changeHeaders, type ValueContext } from './filters/header-steps.ts'
+import { type CompiledFilters, mergeFilters, NO_FILTERS, runFilters } from './filters/policies.ts'
 import { allows } from './identity.ts'
 import { type LocalAnswer, localReply, type Refusal, REFUSALS } from './local-reply.ts'
 import { type HeaderList, headerOf, type RequestHead, type ResponseHead, setHeader } from './message.ts'
+import { type Mirror, startMirrors } from './mirror.ts'
 import { PEER_HEADER } from './peer-facts.ts'
+import { recordExchange } from './exchange-record.ts'
 import type { ResponseFlag } from './record.ts'
 import { type CompiledRoute, pickTarget, type RouteTarget } from './routes.ts'
-import { backOffMs, mayRetryAnswer, mayRetryReset, type RetryRule } from './retry.ts'
+import { backOffMs, lossOf, mayRetryAnswer, mayRetryReset, type RetryRule } from './retry.ts'
 import type { ClientConnection, ClientStream, RequestSink, ResetReason, ResponseSink, ServerStream } from './stream.ts'
 import type { ConnectFailure, Waiter } from './upstream/transport.ts'
 
@@ -40,6 +44,11 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   readonly #authority: string
   #path: string
   #cluster: ClusterState | undefined = undefined
+  #filters: CompiledFilters = NO_FILTERS
+  /** Of a cross-origin request that may read its answer. */
+  #origin: string | undefined = undefined
+  #hash: bigint | undefined = undefined
+  #mirrors: readonly Mirror[] | undefined = undefined
   #service = ''
   // The attempt under way.
   #endpoint: EndpointState | undefined = undefined
@@ -80,14 +89,30 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const { head } = this.#stream
     const admitted = admit(head, this.#downstream, this.#services)
     this.#path = head.path
-    const refusal = isRoute(admitted) ? this.#enter(admitted, head) : admitted
+    const refusal = isRoute(admitted) ? this.#judge(admitted, head) : admitted
     if (refusal !== undefined) return 'kind' in refusal ? this.#answer(refusal) : this.#reply(refusal, '')
-    const { requestHeaders } = this.#target ?? {}
+    // Body bytes wait with the client until there is somewhere to send them; so does `100 Continue`.
+    if (!this.#stream.headOnly) this.#stream.pause()
+    const delayMs = this.#filters.fault?.delayMs(head, this.#services.random) ?? 0
+    if (delayMs === 0) return this.#proceed()
+    this.#flag = 'DI'
+    this.#deadlines.start('delay', delayMs)
+  }
+
+  #proceed(): void {
+    const { head } = this.#stream
+    const answer = this.#filters.fault?.abort(head, this.#services.random) ?? this.#route?.answer?.(head)
+    if (answer !== undefined) return this.#answer(answer)
+    const { cluster, requestHeaders } = this.#target ?? {}
+    if (cluster === undefined) return this.#reply(REFUSALS.cluster, '')
+    const hash = this.#route?.hash
+    if (hash !== undefined) this.#hash = hashOf(hash, head, this.#downstream.remoteAddress)
+    cluster.enter()
+    this.#cluster = cluster
     if (requestHeaders !== undefined) changeHeaders(head.headers, requestHeaders, this.#valueContext())
     this.#route?.rewrite?.(head)
     this.#startDeadlines()
-    // Body bytes wait with the client until there is somewhere to send them; so does `100 Continue`.
-    if (!this.#stream.headOnly) this.#stream.pause()
+    this.#mirrors = startMirrors(this.#route?.mirrors ?? [], { head, ended: this.#requestEnded }, this.#services)
     this.#attempt()
   }
 
@@ -102,19 +127,20 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (!covered) this.#deadlines.start('idle', idleTimeoutMs)
   }
 
-  /** Undefined: go on, `#cluster` is set. */
-  #enter(route: CompiledRoute, head: RequestHead): Refusal | LocalAnswer | undefined {
-    const { peer, service } = this.#downstream
+  /** Undefined: the request may go on. */
+  #judge(route: CompiledRoute, head: RequestHead): Refusal | LocalAnswer | undefined {
+    const { peer, service, remoteAddress } = this.#downstream
+    const { random, timers } = this.#services
     this.#route = route
-    this.#target = pickTarget(route, this.#services.random)
+    this.#target = pickTarget(route, random)
     if (service === '') this.#service = serviceOf(this.#target?.clusterName ?? '', this.#service)
     if (route.allow !== undefined && (peer === undefined || !allows(route.allow, peer))) return REFUSALS.denied
-    if (route.answer !== undefined) return route.answer(head)
-    const cluster = this.#target?.cluster
-    if (cluster === undefined) return REFUSALS.cluster
-    cluster.enter()
-    this.#cluster = cluster
-    return undefined
+    const filters = mergeFilters(route.filters, this.#downstream.http()?.filters ?? NO_FILTERS)
+    if (filters === NO_FILTERS) return undefined
+    this.#filters = filters
+    this.#origin = filters.cors?.originOf(head)
+    const { descriptors } = route
+    return runFilters(filters, { head, remoteAddress, nowMs: timers.now(), descriptors, random })
   }
 
   #valueContext(): ValueContext {
@@ -125,7 +151,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   // Upstream: pick, connect, send
 
   #attempt(): void {
-    const endpoint = this.#cluster?.pick(this.#tried)
+    const endpoint = this.#cluster?.pick(this.#tried, this.#hash === undefined ? undefined : { hash: this.#hash })
     if (endpoint === undefined) return this.#reply(REFUSALS.none, '')
     this.#attempts++
     this.#endpoint = endpoint
@@ -173,10 +199,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   /**
-   * Whether one more attempt may be made at all; that it is safe is the caller's to know. The budget guards those who
-   * still serve against more load than was asked for. An attempt that led `nowhere`, or died with its connection
-   * (`lost`, the first time), put no load on them: when a cluster goes silent, all that was under way moves once,
-   * however much it is.
+   * May there be one more attempt? Only what reached someone costs budget: an attempt that led `nowhere`, or was `lost`
+   * with its connection the first time, put load on nobody, so all that was under way in a dying cluster moves once.
    */
   #reserveRetry(last: 'nowhere' | 'lost' | 'answered'): boolean {
     const rule = this.#retryRule()
@@ -220,11 +244,11 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   /** Counts the attempt for the endpoint and forgets its stream. */
-  #endAttempt(outcome: 'ok' | 'error' | 'unjudged'): void {
+  #endAttempt(outcome: number | 'error' | 'unjudged'): void {
     const endpoint = this.#endpoint
     if (endpoint === undefined) return
     endpoint.active--
-    if (outcome !== 'unjudged') this.#cluster?.report(endpoint, this.#connection, outcome === 'ok')
+    if (outcome !== 'unjudged') this.#cluster?.report(endpoint, this.#connection, outcome !== 'error' && outcome)
     this.#deadlines.cancel('try')
     this.#endpoint = undefined
     this.#connection = undefined
@@ -236,6 +260,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   onRequestData(chunk: Buffer): void {
     if (this.#finished) return
     this.#activeAt = this.#services.timers.coarseNow
+    if (this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.write(chunk)
     if (this.#replay !== undefined) this.#remember(chunk)
     if (this.#upstream !== undefined && !this.#upstream.write(chunk)) this.#stream.pause()
   }
@@ -253,6 +278,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#trailers = trailers
     this.#deadlines.start('timeout', this.#route?.timeoutMs ?? 0)
     if (this.#endpoint !== undefined) this.#deadlines.start('try', this.#retryRule()?.perTryTimeoutMs ?? 0)
+    if (this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.end(trailers)
     this.#upstream?.end(trailers)
   }
 
@@ -299,6 +325,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   #changeResponse(head: ResponseHead): void {
     const { responseHeaders } = this.#target ?? {}
     if (responseHeaders !== undefined) changeHeaders(head.headers, responseHeaders, this.#valueContext())
+    if (this.#origin !== undefined) this.#filters.cors?.mark(head.headers, this.#origin)
   }
 
   /** True: another attempt is under way, and this answer is dropped. */
@@ -308,7 +335,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const { method } = this.#stream.head
     if (!mayRetryAnswer(rule, { status, headers, remoteError, method }) || !this.#reserveRetry('answered')) return false
     const upstream = this.#upstream
-    this.#endAttempt(status >= 500 ? 'error' : 'ok')
+    this.#endAttempt(status)
     if (!end) upstream?.reset('cancel')
     this.#tryAgain()
     return true
@@ -361,6 +388,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
         return this.#lookAtConnection()
       case 'wait':
         return this.#attempt()
+      case 'delay':
+        return this.#proceed()
       case 'idle':
         return this.#lookForActivity()
       case 'duration':
@@ -372,10 +401,9 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   /** Once the answer has begun it may take the time the whole route has. */
   #tryTimedOut(): void {
-    if (this.#responded || this.#endpoint === undefined) return
+    const [endpoint, upstream] = [this.#endpoint, this.#upstream]
+    if (this.#responded || endpoint === undefined) return
     if (!this.#mayRetryReset('timeout') || !this.#reserveRetry('answered')) return this.#timedOut()
-    const endpoint = this.#endpoint
-    const upstream = this.#upstream
     if (upstream === undefined) endpoint.transport.abandon(this)
     this.#endAttempt('error')
     upstream?.reset('cancel')
@@ -401,8 +429,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   #timedOut(): void {
     if (this.#finished) return
     this.#detail = `${this.#destination.address}: no answer within ${this.#route?.timeoutMs ?? 0} ms`
-    const endpoint = this.#endpoint
-    const connection = this.#connection
+    const [endpoint, connection] = [this.#endpoint, this.#connection]
     this.#abandonAttempt()
     if (endpoint !== undefined) this.#cluster?.report(endpoint, connection, false)
     if (!this.#responded) return this.#reply(REFUSALS.timeout, this.#detail)
@@ -439,7 +466,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   #complete(): void {
     const upstream = this.#upstream
-    this.#endAttempt(this.#status >= 500 ? 'error' : 'ok')
+    this.#endAttempt(this.#status)
     // The endpoint answered without wanting the rest of the body.
     if (!this.#requestEnded) upstream?.reset('no-error')
     this.#finish()
@@ -450,6 +477,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#finished = true
     this.#replay = undefined
     this.#deadlines.cancelAll()
+    if (!this.#requestEnded && this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.abandon()
     this.#cluster?.leave(this.#retried)
     // What is left of the request is read and dropped, so that the connection can serve the next one.
     if (!this.#requestEnded) this.#stream.resume()
@@ -457,41 +485,16 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   #record(): void {
-    const { head } = this.#stream
-    const { mode } = this.#downstream
-    const durationMs = this.#services.timers.now() - this.#startedAt
-    const target = this.#destination
-    this.#services.recorder.request({
-      reporter: mode === 'forward' ? 'source' : 'destination',
-      startedAt: this.#services.now() - durationMs,
-      durationMs,
-      method: head.method,
+    recordExchange(this.#stream, this.#downstream, this.#services, {
+      startedAt: this.#startedAt,
       authority: this.#authority,
       path: this.#path,
-      protocol: this.#stream.version,
       status: this.#status,
       flag: this.#flag,
       detail: this.#detail,
-      source: this.#downstream.source(),
-      destination: mode === 'forward' ? target.party : this.#services.self(),
+      target: this.#destination,
       service: this.#service,
-      upstream: target.address,
-      transport: target.transport,
       attempts: this.#attempts,
-      bytesReceived: this.#stream.bytesReceived,
-      bytesSent: this.#stream.bytesSent,
-      requestId: headerOf(head.headers, 'x-request-id') ?? '',
-      mutualTls: this.#downstream.peer !== undefined,
     })
   }
 }
-
-/** `outbound|80||checkout.shop.svc.cluster.local` → the host. */
-function serviceOf(clusterName: string, fallback: string): string {
-  const host = clusterName.split('|')[3]
-  return host === undefined || host === '' ? fallback : host
-}
-
-/** A refused or reset stream is an endpoint's own word; the rest is the end of the connection under it. */
-const lossOf = (reason: ResetReason): 'lost' | 'answered' =>
-  reason === 'lost' || reason === 'timeout' || reason === 'local' ? 'lost' : 'answered'

@@ -21,6 +21,7 @@ export interface HttpConnectionOptions {
   readonly mode: 'forward' | 'inbound'
   readonly peer: Peer | undefined
   readonly service: string
+  readonly remoteAddress: string
   readonly http: () => CompiledHttp | undefined
   readonly own: PeerFacts
   readonly services: ExchangeServices
@@ -32,6 +33,7 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
   readonly mode: 'forward' | 'inbound'
   readonly peer: Peer | undefined
   readonly service: string
+  readonly remoteAddress: string
   readonly retry: RetryRule | undefined
   readonly #options: HttpConnectionOptions
   #source: Party | undefined = undefined
@@ -41,6 +43,7 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
     this.mode = options.mode
     this.peer = options.peer
     this.service = options.service
+    this.remoteAddress = options.remoteAddress
     this.retry = options.mode === 'inbound' ? INBOUND_RETRY : undefined
     this.#options = options
   }

@@ -26,6 +26,7 @@ export const REFUSALS = {
   connectFailed: { status: 503, code: 'UPSTREAM_CONNECT', flag: 'UF' },
   lost: { status: 503, code: 'UPSTREAM_LOST', flag: 'UC' },
   protocol: { status: 502, code: 'UPSTREAM_PROTOCOL', flag: 'UPE' },
+  rateLimited: { status: 429, code: 'RATE_LIMITED', flag: 'RL' },
   idle: { status: 504, code: 'STREAM_IDLE', flag: 'SI' },
   idleUpload: { status: 408, code: 'STREAM_IDLE', flag: 'SI' },
   duration: { status: 504, code: 'STREAM_DURATION', flag: 'DT' },

@@ -19,6 +19,7 @@ import { type ApplyResult, ProxyState } from './state.ts'
 import { TimerWheel } from './timer-wheel.ts'
 import { tlsOptions } from './trust.ts'
 import type { DialContext } from './upstream/dial.ts'
+import { createResolve } from './upstream/resolve.ts'
 import { transportFactory } from './upstream/transports.ts'
 import { GatewayLinks } from './upstream/tunnel.ts'
 
@@ -97,7 +98,12 @@ class RunningProxy implements Proxy {
     const credentials = (): ReturnType<ProxyState['credentials']> => state.credentials()
     const context: DialContext = { timers, now, credentials, localAddress, lookup: options.lookup }
     const links = new GatewayLinks(context, random)
-    state.connect({ timers, random, createTransport: transportFactory(context, random, links) })
+    state.connect({
+      timers,
+      random,
+      createTransport: transportFactory(context, random, links),
+      resolve: createResolve(options.lookup),
+    })
     const acceptor = new Acceptor({
       snapshot: () => state.snapshot,
       timers,

@@ -103,3 +103,7 @@ export function backOffMs(rule: RetryRule, retry: number, random: Random): numbe
   if (rule.backOffBaseMs === 0) return 0
   return random.next() * Math.min(rule.backOffMaxMs, rule.backOffBaseMs * 2 ** (retry - 1))
 }
+
+/** A refused or reset stream is an endpoint's own word; the rest is the end of the connection under it. */
+export const lossOf = (reason: ResetReason): 'lost' | 'answered' =>
+  reason === 'lost' || reason === 'timeout' || reason === 'local' ? 'lost' : 'answered'

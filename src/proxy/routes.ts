@@ -2,10 +2,21 @@
  * Route tables compiled for lookup: a host is one map access, a route the first match. Immutable once built. What a
  * match leads to is already resolved, so that a request never looks a cluster up by name.
  */
-import type { ForwardAction, HeaderMutations, PrincipalRule, Route, RouteTable, VirtualHost } from '../model/config.ts'
+import type {
+  ForwardAction,
+  Fraction,
+  HashPolicy,
+  HeaderMutations,
+  PrincipalRule,
+  Route,
+  RouteTable,
+  VirtualHost,
+} from '../model/config.ts'
 import type { Random } from '../runtime/random.ts'
 import type { ClusterState } from './balance/cluster.ts'
 import { compileHeaderSteps, type HeaderSteps } from './filters/header-steps.ts'
+import { type CompiledFilters, compileFilters, NO_FILTERS } from './filters/policies.ts'
+import type { Descriptors } from './filters/rate-limit.ts'
 import { compileRedirect, compileRewrite, type HeadChange } from './filters/rewrite.ts'
 import { configuredReply, type LocalAnswer } from './local-reply.ts'
 import { type HeadTest, compileHeaders } from './match/headers.ts'
@@ -45,6 +56,16 @@ export interface CompiledRoute {
   readonly durationMaxMs: number
   readonly retry: RetryRule | undefined
   readonly rewrite: HeadChange | undefined
+  readonly filters: CompiledFilters
+  readonly descriptors: Descriptors
+  readonly hash: readonly HashPolicy[] | undefined
+  readonly mirrors: readonly CompiledMirror[]
+}
+
+export interface CompiledMirror {
+  readonly cluster: ClusterState | undefined
+  readonly share: Fraction
+  readonly keepHost: boolean
 }
 
 export interface CompiledHost {
@@ -62,7 +83,8 @@ type ClusterOf = (name: string) => ClusterState | undefined
 export function compileRoutes(table: RouteTable, clusterOf: ClusterOf): CompiledRoutes {
   const domains: (readonly [string, CompiledHost])[] = []
   for (const host of table.hosts) {
-    const routes = host.routes.map((route) => compileRoute(route, { table, host, clusterOf }))
+    const filters = compileFilters(host.filters, NO_FILTERS)
+    const routes = host.routes.map((route) => compileRoute(route, { table, host, filters, clusterOf }))
     const compiled = { name: host.name, routes }
     for (const domain of host.domains) domains.push([domain, compiled])
   }
@@ -104,6 +126,7 @@ export function pickTarget(route: CompiledRoute, random: Random): RouteTarget | 
 interface Levels {
   readonly table: RouteTable
   readonly host: VirtualHost
+  readonly filters: CompiledFilters
   readonly clusterOf: ClusterOf
 }
 
@@ -122,11 +145,31 @@ function compileRoute(route: Route, levels: Levels): CompiledRoute {
     answer: compileAnswer(route),
     targets,
     weightTotal: targets.reduce((sum, target) => sum + target.weight, 0),
-    timeoutMs: forward?.timeoutMs ?? 0,
-    idleTimeoutMs: forward?.idleTimeoutMs ?? IDLE_TIMEOUT_MS,
-    durationMaxMs: forward?.durationMaxMs ?? 0,
-    retry: forward?.retry === undefined ? undefined : compileRetry(forward.retry),
+    filters: compileFilters(route.filters, levels.filters),
+    descriptors: forward?.descriptors ?? levels.host.descriptors ?? [],
     rewrite: forward === undefined ? undefined : compileRewrite(match, forward),
+    ...compileForward(forward, levels.clusterOf),
+  }
+}
+
+type ForwardParts = 'timeoutMs' | 'idleTimeoutMs' | 'durationMaxMs' | 'retry' | 'hash' | 'mirrors'
+
+function compileForward(
+  forward: Partial<ForwardAction> | undefined,
+  clusterOf: ClusterOf,
+): Pick<CompiledRoute, ForwardParts> {
+  const { timeoutMs = 0, idleTimeoutMs = IDLE_TIMEOUT_MS, durationMaxMs = 0, retry, hash, mirrors = [] } = forward ?? {}
+  return {
+    timeoutMs,
+    idleTimeoutMs,
+    durationMaxMs,
+    retry: retry === undefined ? undefined : compileRetry(retry),
+    hash,
+    mirrors: mirrors.map(({ cluster, share, keepHost }) => ({
+      cluster: clusterOf(cluster),
+      share,
+      keepHost: keepHost === true,
+    })),
   }
 }
 

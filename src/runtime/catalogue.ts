@@ -243,6 +243,10 @@ export const CATALOGUE = {
     title: 'The path of a request has an escaped slash or NUL, which two readers may take for different paths.',
     hint: 'Send the slash itself, or let the listener keep or resolve it (path_with_escaped_slashes_action).',
   },
+  RATE_LIMITED: {
+    title: 'A request is one more than the rate limit of its route allows.',
+    hint: 'Slow down and try again later, or raise the limit of the route.',
+  },
   STREAM_IDLE: {
     title: 'Neither side of a request sent a byte for the time the route allows.',
     hint: 'Look at what the service waits for, or raise idle_timeout of the route.',

@@ -8,6 +8,7 @@ import type { ClientConnection } from '../stream.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
 import type { Transport } from '../upstream/transport.ts'
 import { EndpointState } from './endpoint.ts'
+import { DnsWatcher, type Resolve } from './dns.ts'
 import { HealthChecker } from './health-check.ts'
 import { ClusterLimits, type Priority } from './limits.ts'
 import { LOAD_RULE } from './load.ts'
@@ -35,6 +36,8 @@ export interface ClusterDependencies {
   readonly timers: TimerWheel
   readonly random: Random
   readonly createTransport: TransportFactory
+  /** For clusters whose endpoints are host names. */
+  readonly resolve?: Resolve
 }
 
 /** What a request brings to the choice of its endpoint. */
@@ -51,6 +54,8 @@ export class ClusterState {
   readonly #dependencies: ClusterDependencies
   #config: Cluster
   #assignment: LoadAssignment
+  /** Of the assignment, with host names resolved as far as they are. */
+  #resolved: LoadAssignment
   #endpoints = new Map<string, EndpointState>()
   /** Made when asked for, dropped when anything changed; by subset, '' for all endpoints. */
   readonly #tables = new Map<string, BalanceTable>()
@@ -58,16 +63,19 @@ export class ClusterState {
   readonly #outlier: OutlierDetector
   #health: { readonly config: HealthCheck; readonly checker: HealthChecker } | undefined
   #hasTraffic = false
+  #dns: { readonly config: string; readonly watcher: DnsWatcher } | undefined
 
   constructor(config: Cluster, assignment: LoadAssignment, dependencies: ClusterDependencies) {
     this.#dependencies = dependencies
     this.#config = config
     this.#assignment = assignment
+    this.#resolved = assignment
     this.limits = new ClusterLimits(config, dependencies.timers)
     const { timers, random } = dependencies
     const endpoints = (): Iterable<EndpointState> => this.#endpoints.values()
     const onChange = (): void => this.#tables.clear()
     this.#outlier = new OutlierDetector({ timers, random, endpoints, onChange }, config.outlier)
+    this.#followNames()
     this.#reconcile()
   }
 
@@ -75,6 +83,7 @@ export class ClusterState {
     return this.#config
   }
 
+  /** As configured. */
   get assignment(): LoadAssignment {
     return this.#assignment
   }
@@ -93,10 +102,12 @@ export class ClusterState {
     this.#assignment = assignment
     this.limits.apply(config)
     this.#outlier.apply(config.outlier)
+    this.#followNames()
     this.#reconcile()
   }
 
   close(): void {
+    this.#dns?.watcher.close()
     this.#outlier.close()
     this.#health?.checker.close()
     for (const state of this.#endpoints.values()) state.close()
@@ -182,7 +193,7 @@ export class ClusterState {
   /** By priority; every priority up to the last has its place, filled or not. */
   #groups(subset: Subset | undefined): PriorityGroup[] {
     const groups = new Map<number, LocalityGroup[]>()
-    for (const { priority, weight, endpoints, locality } of this.#assignment.localities) {
+    for (const { priority, weight, endpoints, locality } of this.#resolved.localities) {
       const states: EndpointState[] = []
       for (const endpoint of endpoints) {
         const state = this.#endpoints.get(endpointKey(endpoint, `${locality.region}/${locality.zone}`))
@@ -195,9 +206,29 @@ export class ClusterState {
     return [...groups].sort(([a], [b]) => a - b).map(([, localities]) => localities)
   }
 
+  /** A new assignment of the same content keeps what was resolved. */
+  #followNames(): void {
+    const { dns } = this.#config
+    const { resolve, timers } = this.#dependencies
+    const config = dns === undefined ? '' : JSON.stringify([dns, this.#assignment])
+    if (dns !== undefined && this.#dns?.config === config) return
+    this.#dns?.watcher.close()
+    this.#dns = undefined
+    this.#resolved = this.#assignment
+    if (dns === undefined || resolve === undefined) return
+    const onChange = (assignment: LoadAssignment): void => {
+      this.#resolved = assignment
+      this.#reconcile()
+    }
+    const watcher = new DnsWatcher(dns, this.#assignment, { timers, resolve, onChange })
+    this.#dns = { config, watcher }
+    this.#resolved = watcher.current()
+    watcher.start()
+  }
+
   #reconcile(): void {
     const next = new Map<string, EndpointState>()
-    for (const { endpoints, locality } of this.#assignment.localities) {
+    for (const { endpoints, locality } of this.#resolved.localities) {
       for (const endpoint of endpoints) {
         const key = endpointKey(endpoint, `${locality.region}/${locality.zone}`)
         const state = this.#endpoints.get(key) ?? this.#createState(key, endpoint)

@@ -25,7 +25,7 @@ interface Checked extends BalanceWorld {
 function checked(over: Partial<HealthCheck> = {}, body: readonly Buffer[] = []): Checked {
   const here = world(assignment([endpoint('e')]), { healthCheck: { ...CHECK, ...over } })
   const result: Checked = Object.assign(here, {
-    says: 200 as Checked['says'],
+    says: 200,
     heads: [],
     written: [],
     healthy: () => stateOf(here.cluster, 'e').usable,

@@ -46,9 +46,7 @@ describe('ClusterLimits', () => {
       false,
       false,
     ])
-    expect([usual.pendingRefused, usual.requestsRefused, limits.connectionsRefused, usual.retriesRefused]).toEqual([
-      1, 1, 1, 1,
-    ])
+    expect(limits.refused).toEqual({ connections: 1, pending: 1, requests: 1, retries: 1 })
   })
 
   it('keeps priorities apart', () => {

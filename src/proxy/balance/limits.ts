@@ -43,6 +43,21 @@ export class ClusterLimits {
     return priority === 'high' ? this.#high : this.#default
   }
 
+  get pending(): number {
+    return this.#default.pending + this.#high.pending
+  }
+
+  /** How often each limit refused, for metrics and people. */
+  get refused(): Readonly<Record<'connections' | 'pending' | 'requests' | 'retries', number>> {
+    const [usual, high] = [this.#default, this.#high]
+    return {
+      connections: this.connectionsRefused,
+      pending: usual.pendingRefused + high.pendingRefused,
+      requests: usual.requestsRefused + high.requestsRefused,
+      retries: usual.retriesRefused + high.retriesRefused,
+    }
+  }
+
   /** For a connection beyond an endpoint's first, which is always granted: else one endpoint could starve another. */
   mayConnect(): boolean {
     if (this.connections < this.#default.connectionsMax) return true

@@ -1,12 +1,25 @@
 /** What balancing does to requests over real sockets; the rules themselves are the tables beside each file. */
 import { afterEach, describe, expect, it } from 'vitest'
-import type { Socket } from 'node:net'
-import { type Answer, ask, listening, plainEndpoint, type Pod, until, World } from '../../../gateways/testing/world.ts'
+import { createServer } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import {
+  type Answer,
+  ask,
+  listening,
+  mtlsEndpoint,
+  plainEndpoint,
+  type Pod,
+  until,
+  World,
+} from '../../../gateways/testing/world.ts'
 import type { Cluster, Endpoint, LbPolicy } from '../../model/config.ts'
+import { metricsPages } from '../admin.ts'
 import type { ClusterState } from './cluster.ts'
 import type { ClusterLimits } from './limits.ts'
 
 const URL_OF_SERVICE = 'http://checkout.shop.svc.cluster.local/'
+
+const NOWHERE = { cloud: '', region: '', zone: '' }
 
 let world: World
 afterEach(() => world.close())
@@ -25,9 +38,14 @@ async function service(count: number, over: Partial<Cluster>, endpointOf = plain
   return caller
 }
 
-async function configure(caller: Pod, endpoints: readonly Endpoint[], over: Partial<Cluster>): Promise<void> {
+async function configure(
+  caller: Pod,
+  endpoints: readonly Endpoint[],
+  over: Partial<Cluster>,
+  identities: readonly string[] = [],
+): Promise<void> {
   const config = world.sidecarConfig(caller, {
-    services: [{ name: 'checkout', endpoints: [endpoints], identities: [] }],
+    services: [{ name: 'checkout', endpoints: [endpoints], identities }],
   })
   const clusters = [...config.clusters].map(
     ([name, cluster]) => [name, name.startsWith('outbound') ? { ...cluster, ...over } : cluster] as const,
@@ -116,6 +134,24 @@ describe('outlier detection', () => {
   })
 })
 
+describe('STRICT_DNS', () => {
+  it('reaches a host by its name', async () => {
+    world = new World()
+    const caller = world.pod('east', 'storefront')
+    const server = createServer((_request, response) => response.end('by name'))
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    world.onClose(() => void server.close())
+    const { port } = server.address() as AddressInfo
+    const named = { ...plainEndpoint(caller, port), address: 'localhost' }
+    const name = 'outbound|80||checkout.shop.svc.cluster.local'
+    const endpoints = { cluster: name, localities: [{ locality: NOWHERE, priority: 0, weight: 1, endpoints: [named] }] }
+    await configure(caller, [], { dns: { kind: 'strict', family: 'v4' }, endpoints })
+    await until(() => usableOf(caller) === 1)
+    expect([...clusterOf(caller).endpoints.values()].map((state) => state.endpoint.address)).toEqual(['127.0.0.1'])
+    expect(await answers(caller, 1)).toEqual(['by name'])
+  })
+})
+
 describe('active health checks', () => {
   const check = { timeoutMs: 500, intervalMs: 50, noTrafficIntervalMs: 50, unhealthyThreshold: 2, healthyThreshold: 1 }
 
@@ -164,6 +200,35 @@ describe('active health checks', () => {
   })
 })
 
+describe('active health checks over gRPC', () => {
+  it('ask through mTLS and understand what the pod says', async () => {
+    world = new World()
+    const caller = world.pod('east', 'storefront')
+    const pod = world.pod('east', 'checkout')
+    let serving = 1
+    const asked: (string | undefined)[] = []
+    await world.app(pod.ip, (request, response) => {
+      asked.push(request.url)
+      response.writeHead(200, { 'content-type': 'application/grpc', trailer: 'grpc-status' })
+      response.write(Buffer.from([0, 0, 0, 0, 2, 8, serving]))
+      response.addTrailers({ 'grpc-status': '0' })
+      response.end()
+    })
+    pod.proxy.apply(world.sidecarConfig(pod, { inbound: [{ name: 'checkout' }] }))
+    await listening(pod)
+    const check = { kind: 'grpc' as const, service: 'checkout', authority: 'checkout' }
+    const intervals = { timeoutMs: 500, intervalMs: 50, noTrafficIntervalMs: 50 }
+    const healthCheck = { ...intervals, unhealthyThreshold: 1, healthyThreshold: 1, check }
+    await configure(caller, [mtlsEndpoint(pod)], { healthCheck }, [pod.uri])
+    await until(() => usableOf(caller) === 1, 3_000)
+    serving = 2
+    await until(() => usableOf(caller) === 0, 3_000)
+    serving = 1
+    await until(() => usableOf(caller) === 1, 3_000)
+    expect(new Set(asked)).toEqual(new Set(['/grpc.health.v1.Health/Check']))
+  })
+})
+
 const usableOf = (caller: Pod): number =>
   [...clusterOf(caller).endpoints.values()].filter((state) => state.usable).length
 
@@ -204,7 +269,9 @@ describe('circuit breakers', () => {
     expect(sockets.size).toBe(1)
     const limits = limitsOf(caller)
     expect([limits.of('default').active, limits.of('default').pending, limits.connections]).toEqual([0, 0, 1])
-    expect(limits.of('default').pendingRefused).toBe(1)
+    expect(limits.refused.pending).toBe(1)
+    const pages = metricsPages({ proxy: caller.proxy, awaited: () => [], logLevel: () => 'info' })
+    expect((await pages['/metrics']?.())?.body).toContain('isthmus_cluster_overflow_total{')
   })
 
   it('refuse beyond max_requests, and take more when some are done', async () => {

@@ -25,6 +25,7 @@ import {
   type HttpOptions,
 } from './cluster-limits.ts'
 import { decodeOutlier, encodeOutlier, OUTLIER_SHAPE } from './cluster-outlier.ts'
+import { decodeDns, discoveryType, encodeDns } from './cluster-dns.ts'
 import { decodeHealthCheck, encodeHealthCheck, HEALTH_SHAPE } from './cluster-health.ts'
 import { ADS_SHAPE, decodeDuration, encodeAds, encodeDuration, requireAds } from './common.ts'
 import { decodeEndpoints, encodeEndpoints, ENDPOINTS_SHAPE, TRANSPORT_KEY } from './endpoints.ts'
@@ -39,6 +40,9 @@ export const CLUSTER_SHAPE: Shape = {
   type: true,
   eds_cluster_config: { eds_config: ADS_SHAPE },
   load_assignment: ENDPOINTS_SHAPE,
+  dns_refresh_rate: true,
+  respect_dns_ttl: true,
+  dns_lookup_family: true,
   connect_timeout: true,
   ...BALANCING_SHAPE,
   transport_socket_matches: { name: true, match: true, transport_socket: { name: true, typed_config: true } },
@@ -56,11 +60,12 @@ export function encodeCluster(cluster: Cluster): ClusterMessage {
   const isHttp2 = tls?.alpn.includes(ALPN_H2) === true
   return create(ClusterSchema, {
     name: cluster.name,
-    clusterDiscoveryType: { case: 'type', value: endpoints === 'eds' ? DiscoveryType.EDS : DiscoveryType.STATIC },
+    clusterDiscoveryType: { case: 'type', value: discoveryType(cluster) },
     ...(endpoints === 'eds'
       ? { edsClusterConfig: { edsConfig: encodeAds() } }
       : { loadAssignment: encodeEndpoints(endpoints) }),
     connectTimeout: encodeDuration(cluster.connectTimeoutMs),
+    ...(cluster.dns !== undefined && encodeDns(cluster.dns)),
     ...encodeBalancing(cluster),
     transportSocketMatches: tls === undefined ? [] : encodeMatches(tls),
     // Envoy speaks HTTP/1.1 to a cluster without this, whatever ALPN agreed on.
@@ -95,6 +100,7 @@ export function decodeCluster(path: string, message: ClusterMessage): Cluster {
   return {
     name: message.name,
     endpoints: decodeDiscovery(path, message),
+    ...decodeDns(path, message),
     ...decodeBalancing(path, message),
     connectTimeoutMs: decodeDuration(within(path, 'connect_timeout'), message.connectTimeout),
     ...(tls !== undefined && { tls }),
@@ -116,7 +122,9 @@ function decodeDiscovery(path: string, message: ClusterMessage): Cluster['endpoi
     require(within(path, 'load_assignment'), loadAssignment === undefined, 'is not supported with EDS')
     return 'eds'
   }
-  require(within(path, 'type'), type === DiscoveryType.STATIC, 'only EDS and STATIC are supported')
+  const isInline =
+    type === DiscoveryType.STATIC || type === DiscoveryType.STRICT_DNS || type === DiscoveryType.LOGICAL_DNS
+  require(within(path, 'type'), isInline, 'only EDS, STATIC, STRICT_DNS and LOGICAL_DNS are supported')
   require(within(path, 'eds_cluster_config'), edsClusterConfig === undefined, 'is supported with EDS only')
   const at = within(path, 'load_assignment')
   return decodeEndpoints(at, present(at, loadAssignment))

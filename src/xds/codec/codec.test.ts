@@ -303,7 +303,20 @@ const clusterBase = fc.record(
   },
   { requiredKeys: ['name', 'endpoints', 'connectTimeoutMs'] },
 )
-const cluster: fc.Arbitrary<Cluster> = fc.tuple(clusterBase, policy).map(([base, lb]) => Object.assign({}, base, lb))
+const dns = fc.record(
+  {
+    kind: fc.constant('strict' as const),
+    refreshMs: fc.integer({ min: 50, max: 60_000 }),
+    respectTtl: fc.constant(true as const),
+    family: fc.constantFrom('v4' as const, 'all' as const),
+  },
+  { requiredKeys: ['kind'] },
+)
+const cluster: fc.Arbitrary<Cluster> = fc
+  .tuple(clusterBase, policy, fc.option(dns))
+  .map(([base, lb, names]) =>
+    Object.assign({}, base, lb, base.endpoints === 'eds' || names === null ? {} : { dns: names }),
+  )
 const pem = fc
   .base64String({ minLength: 8, maxLength: 64 })
   .map((text) => `-----BEGIN CERTIFICATE-----\n${text}\n-----END CERTIFICATE-----\n`)

@@ -15,9 +15,11 @@ import {
   HttpFilterSchema,
   RdsSchema,
 } from '#gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
-import { DEFAULT_PATHS, type HttpFilterChain, type PathPolicy } from '../../model/config.ts'
+import { DEFAULT_PATHS, type HttpFilterChain, type HttpFilters, type PathPolicy } from '../../model/config.ts'
 import { ADS_SHAPE, encodeAds, requireAds } from './common.ts'
-import { CONNECT, decodeRoute, encodeRoute, HTTP_RBAC_FILTER, ROUTE_SHAPE } from './route.ts'
+import { CONNECT, decodeRoute, encodeRoute, ROUTE_SHAPE } from './route.ts'
+import { decodeListed, encodeListed, FILTER_NAMES, type FilterKind } from './http-filters.ts'
+import { HTTP_RBAC_FILTER } from './per-route.ts'
 import { refuse, require, type Shape, unpackShaped, within } from './shape.ts'
 
 export const HTTP_CONNECTION_MANAGER = 'envoy.filters.network.http_connection_manager'
@@ -69,10 +71,7 @@ export function encodeHttp(chain: HttpFilterChain): Any {
     normalizePath: true,
     mergeSlashes: paths.mergeSlashes,
     pathWithEscapedSlashesAction: ESCAPED_SLASHES[paths.escapedSlashes],
-    httpFilters: [
-      filterOf(HTTP_RBAC_FILTER, anyPack(HttpRbacSchema, create(HttpRbacSchema))),
-      filterOf(ROUTER_FILTER, anyPack(RouterSchema, create(RouterSchema))),
-    ],
+    httpFilters: encodeFilters(chain.filters),
   })
   return anyPack(HttpConnectionManagerSchema, manager)
 }
@@ -89,13 +88,14 @@ function filterOf(name: string, value: Any): HttpFilter {
 export function decodeHttp(path: string, config: Any | undefined): HttpFilterChain {
   const manager = unpackShaped(HttpConnectionManagerSchema, config, HTTP_CONNECTION_MANAGER_SHAPE, path)
   require(within(path, 'codec_type'), manager.codecType === CodecType.AUTO, 'only AUTO is supported')
-  requireFilters(within(path, 'http_filters'), manager.httpFilters)
+  const filters = decodeFilters(within(path, 'http_filters'), manager.httpFilters)
   return {
     kind: 'http',
     statPrefix: manager.statPrefix,
     mode: decodeMode(path, manager),
     routes: decodeRoutes(path, manager),
     ...decodePaths(path, manager),
+    ...(Object.keys(filters).length > 0 && { filters }),
   }
 }
 
@@ -134,18 +134,40 @@ function decodeMode(path: string, manager: HttpConnectionManager): HttpFilterCha
   return 'tunnel'
 }
 
-function requireFilters(path: string, filters: readonly HttpFilter[]): void {
+/** RBAC stands where authorisation does: after the preflights, before what costs the service. */
+const LISTED = ['cors', 'rbac', 'rateLimit', 'fault'] as const satisfies readonly (FilterKind | 'rbac')[]
+
+function encodeFilters(filters: HttpFilters | undefined): HttpFilter[] {
+  const listed = LISTED.map((kind) =>
+    kind === 'rbac'
+      ? filterOf(HTTP_RBAC_FILTER, anyPack(HttpRbacSchema, create(HttpRbacSchema)))
+      : filterOf(FILTER_NAMES[kind], encodeListed(kind, filters)),
+  )
+  return [...listed, filterOf(ROUTER_FILTER, anyPack(RouterSchema, create(RouterSchema)))]
+}
+
+const nameOfKind = (kind: (typeof LISTED)[number]): string => (kind === 'rbac' ? HTTP_RBAC_FILTER : FILTER_NAMES[kind])
+
+function decodeFilters(path: string, filters: readonly HttpFilter[]): HttpFilters {
   const last = filters.length - 1
   require(path, last >= 0, 'must end in the router')
+  const found: HttpFilters = {}
+  let before = -1
   for (const [index, filter] of filters.entries()) {
     const at = `${path}[${index}]`
     const config = filter.configType.case === 'typedConfig' ? filter.configType.value : undefined
     if (index === last) {
       require(at, filter.name === ROUTER_FILTER, 'must be the router')
       unpackShaped(RouterSchema, config, {}, within(at, 'typed_config'))
-    } else {
-      require(at, filter.name === HTTP_RBAC_FILTER && index === 0, `filter ${filter.name} is not supported here`)
-      unpackShaped(HttpRbacSchema, config, {}, within(at, 'typed_config'))
+      continue
     }
+    const place = LISTED.findIndex((kind) => nameOfKind(kind) === filter.name)
+    const kind = LISTED[place]
+    if (kind === undefined) return refuse(at, `filter ${filter.name} is not supported here`)
+    require(at, place > before, `filters run once each, in this order: ${LISTED.map(nameOfKind).join(', ')}`)
+    before = place
+    if (kind === 'rbac') unpackShaped(HttpRbacSchema, config, {}, within(at, 'typed_config'))
+    else Object.assign(found, decodeListed(within(at, 'typed_config'), kind, config))
   }
+  return found
 }

@@ -29,6 +29,15 @@ import { decodeDuration, encodeDuration } from './common.ts'
 import { decodeMutations, decodeName, encodeMutations, MUTATIONS_SHAPE } from './header-mutations.ts'
 import { decodeRegex, encodeRegex, REGEX_SHAPE } from './matchers.ts'
 import { decodeRetry, encodeRetry, RETRY_SHAPE } from './retry.ts'
+import {
+  decodeDescriptors,
+  decodeHashes,
+  decodeMirrors,
+  encodeDescriptors,
+  encodeHash,
+  encodeMirror,
+  TRAFFIC_SHAPE,
+} from './route-traffic.ts'
 import { refuse, require, type Shape, within } from './shape.ts'
 
 const CONNECT = 'CONNECT'
@@ -50,6 +59,7 @@ export const ACTION_SHAPES: Shape = {
     host_rewrite_header: true,
     host_rewrite_path_regex: SUBSTITUTE_SHAPE,
     append_x_forwarded_host: true,
+    ...TRAFFIC_SHAPE,
     idle_timeout: true,
     max_stream_duration: { max_stream_duration: true },
   },
@@ -101,6 +111,9 @@ function forwardOf(route: Route & ForwardAction): ForwardInit {
     ...(path?.kind === 'regex' && { regexRewrite: encodeSubstitute(path) }),
     ...(route.rewriteHost !== undefined && { hostRewriteSpecifier: hostRewriteOf(route.rewriteHost) }),
     appendXForwardedHost: route.forwardedHost === true,
+    requestMirrorPolicies: (route.mirrors ?? []).map(encodeMirror),
+    hashPolicy: (route.hash ?? []).map(encodeHash),
+    rateLimits: encodeDescriptors(route.descriptors),
     ...(route.idleTimeoutMs !== undefined && { idleTimeout: encodeDuration(route.idleTimeoutMs) }),
     ...(route.durationMaxMs !== undefined && {
       maxStreamDuration: { maxStreamDuration: encodeDuration(route.durationMaxMs) },
@@ -196,10 +209,25 @@ function decodeForward(path: string, action: RouteActionMessage, match: RouteMat
     timeoutMs:
       action.timeout === undefined ? DEFAULT_TIMEOUT_MS : decodeDuration(within(path, 'timeout'), action.timeout),
     ...decodeLimits(path, action),
+    ...decodeTraffic(path, action),
     ...(action.retryPolicy !== undefined && { retry: decodeRetry(within(path, 'retry_policy'), action.retryPolicy) }),
     ...(rewritePath !== undefined && { rewritePath }),
     ...(rewriteHost !== undefined && { rewriteHost }),
     ...(action.appendXForwardedHost && { forwardedHost: true }),
+  }
+}
+
+function decodeTraffic(
+  path: string,
+  action: RouteActionMessage,
+): Pick<ForwardAction, 'mirrors' | 'hash' | 'descriptors'> {
+  const mirrors = decodeMirrors(within(path, 'request_mirror_policies'), action.requestMirrorPolicies)
+  const hash = decodeHashes(within(path, 'hash_policy'), action.hashPolicy)
+  const descriptors = decodeDescriptors(within(path, 'rate_limits'), action.rateLimits)
+  return {
+    ...(mirrors.length > 0 && { mirrors }),
+    ...(hash.length > 0 && { hash }),
+    ...(descriptors !== undefined && { descriptors }),
   }
 }
 

@@ -4,6 +4,7 @@ import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { RouteConfigurationSchema } from '#gen/envoy/config/route/v3/route_pb.js'
 import { RouteSchema } from '#gen/envoy/config/route/v3/route_components_pb.js'
+import { LocalRateLimitSchema } from '#gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
 import { RETRY_CONDITIONS, type RouteTable } from '../../model/config.ts'
 import { decodeResource, encodeResource, resourceFromBytes, resourceToBytes } from './codec.ts'
 
@@ -101,6 +102,86 @@ const retry = fc.record(
   },
   { requiredKeys: ['on', 'retriesMax'] },
 )
+const share = fc.record({
+  numerator: fc.nat(100),
+  denominator: fc.constantFrom(100 as const, 10_000 as const, 1_000_000 as const),
+})
+const bucket = fc.record({
+  tokensMax: fc.integer({ min: 1, max: 100 }),
+  tokensPerFill: fc.integer({ min: 1, max: 100 }),
+  fillMs: fc.integer({ min: 1, max: 10_000 }),
+})
+const entry = fc.record({ key: word, value: word })
+const filters = fc.oneof(
+  fc.record({
+    cors: fc.record(
+      {
+        origins: fc.array(string, { maxLength: 2 }),
+        methods: word,
+        headers: word,
+        expose: word,
+        maxAge: word,
+        credentials: yes,
+      },
+      { requiredKeys: ['origins'] },
+    ),
+  }),
+  fc.record({
+    fault: fc.record(
+      {
+        delay: fc.record({ ms: fc.nat(1000), share }),
+        abort: fc.record({ status: fc.integer({ min: 200, max: 599 }), share }),
+        headers: limited,
+      },
+      { requiredKeys: [] },
+    ),
+    rateLimit: fc.record(
+      {
+        status: fc.integer({ min: 400, max: 599 }),
+        bucket,
+        enabled: share,
+        enforced: share,
+        descriptors: fc.array(fc.record({ entries: fc.array(entry, { minLength: 1, maxLength: 2 }), bucket }), {
+          minLength: 1,
+          maxLength: 2,
+        }),
+        descriptorsOnly: yes,
+      },
+      { requiredKeys: ['bucket', 'enabled', 'enforced'] },
+    ),
+  }),
+)
+const descriptors = fc.array(
+  fc.array(
+    fc.oneof(
+      fc.record(
+        { kind: fc.constant('header' as const), header: word, key: word, optional: yes },
+        { requiredKeys: ['kind', 'header', 'key'] },
+      ),
+      fc.record({ kind: fc.constant('generic' as const), key: word, value: word }),
+      fc.constant({ kind: 'remote-address' as const }),
+    ),
+    { minLength: 1, maxLength: 2 },
+  ),
+  { minLength: 1, maxLength: 2 },
+)
+const traffic = {
+  mirrors: fc.array(fc.record({ cluster: word, share, keepHost: yes }, { requiredKeys: ['cluster', 'share'] }), {
+    minLength: 1,
+    maxLength: 2,
+  }),
+  hash: fc.array(
+    fc.oneof(
+      fc.record(
+        { kind: fc.constantFrom('header' as const, 'cookie' as const, 'query' as const), name: word, terminal: yes },
+        { requiredKeys: ['kind', 'name'] },
+      ),
+      fc.constant({ kind: 'source-ip' as const }),
+    ),
+    { minLength: 1, maxLength: 2 },
+  ),
+  descriptors,
+}
 const times = { timeoutMs: fc.nat(100_000), idleTimeoutMs: fc.nat(1000), durationMaxMs: fc.nat(1000) }
 const weighted = fc.array(
   fc.record({ name: word, weight: fc.integer({ min: 1, max: 100 }), headers }, { requiredKeys: ['name', 'weight'] }),
@@ -109,7 +190,7 @@ const weighted = fc.array(
     maxLength: 3,
   },
 )
-const common = { name: word, match, headers }
+const common = { name: word, match, headers, filters }
 const redirect = fc.record(
   {
     status: fc.constantFrom(301 as const, 302 as const, 303 as const, 307 as const, 308 as const),
@@ -127,6 +208,7 @@ const route = fc.oneof(
       ...common,
       cluster: fc.oneof(word, weighted),
       ...times,
+      ...traffic,
       retry,
       rewritePath,
       rewriteHost,
@@ -149,18 +231,23 @@ const domain = fc.oneof(
 const table: fc.Arbitrary<RouteTable> = fc.record(
   {
     name: word,
-    hosts: fc
-      .uniqueArray(domain, { minLength: 1, maxLength: 4 })
-      .chain((domains) =>
-        fc.tuple(
-          ...domains.map((one) =>
-            fc.record(
-              { name: word, domains: fc.constant([one]), routes: fc.array(route, { maxLength: 3 }), headers },
-              { requiredKeys: ['name', 'domains', 'routes'] },
-            ),
+    hosts: fc.uniqueArray(domain, { minLength: 1, maxLength: 4 }).chain((domains) =>
+      fc.tuple(
+        ...domains.map((one) =>
+          fc.record(
+            {
+              name: word,
+              domains: fc.constant([one]),
+              routes: fc.array(route, { maxLength: 3 }),
+              headers,
+              filters,
+              descriptors,
+            },
+            { requiredKeys: ['name', 'domains', 'routes'] },
           ),
         ),
       ),
+    ),
     ignorePort: yes,
     mostSpecificHeadersWin: yes,
     headers,
@@ -279,6 +366,22 @@ describe('the route codec', () => {
       forward({ retryPolicy: { retryBackOff: { baseInterval: {} } } }),
     ],
     ['route.hedge_policy', forward({ hedgePolicy: {} })],
+    [
+      'route.hash_policy[0].filter_state',
+      forward({ hashPolicy: [{ policySpecifier: { case: 'filterState', value: { key: 'x' } } }] }),
+    ],
+    [
+      'route.hash_policy[0].cookie.ttl',
+      forward({ hashPolicy: [{ policySpecifier: { case: 'cookie', value: { name: 'a', ttl: { seconds: 1n } } } }] }),
+    ],
+    [
+      'route.rate_limits[0].stage',
+      forward({ rateLimits: [{ stage: 1, actions: [{ actionSpecifier: { case: 'remoteAddress', value: {} } }] }] }),
+    ],
+    [
+      'route.request_mirror_policies[0].trace_sampled',
+      forward({ requestMirrorPolicies: [{ cluster: 'a', traceSampled: true }] }),
+    ],
     ['route.priority', forward({ priority: 1 })],
     ['request_headers_to_add[0].header.key', { requestHeadersToAdd: [{ header: { key: 'Host', value: 'x' } }] }],
     [
@@ -305,6 +408,23 @@ describe('the route codec', () => {
     ['decorator', { decorator: { operation: 'x' } }],
   ] as const)('refuses by path: %s', (at, init) => {
     expect(pathOf(withRoute(init as RouteInit))).toBe(`virtual_hosts[0].routes[0].${at}`)
+  })
+
+  it('refuses by path what a filter of a route cannot do', () => {
+    const limit = create(LocalRateLimitSchema, {
+      statPrefix: 'x',
+      tokenBucket: { maxTokens: 1, fillInterval: { seconds: 1n } },
+    })
+    const name = 'envoy.filters.http.local_ratelimit'
+    const at = `virtual_hosts[0].routes[0].typed_per_filter_config["${name}"]`
+    const path = (): string =>
+      pathOf(withRoute({ typedPerFilterConfig: { [name]: anyPack(LocalRateLimitSchema, limit) } }))
+    // Envoy would take it for a limit that is never enforced.
+    expect(path()).toBe(`${at}.filter_enabled.default_value`)
+    limit.stage = 1
+    expect(path()).toBe(`${at}.stage`)
+    const other = { 'envoy.filters.http.lua': anyPack(LocalRateLimitSchema, limit) }
+    expect(pathOf(withRoute({ typedPerFilterConfig: other }))).toContain('envoy.filters.http.lua')
   })
 
   it('writes what Envoy reads', () => {

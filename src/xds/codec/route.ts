@@ -3,7 +3,6 @@
  * A route's `allow` is an RBAC override per route; the listener installs the filter it overrides.
  */
 import { create } from '@bufbuild/protobuf'
-import { anyPack, type Any } from '@bufbuild/protobuf/wkt'
 import { type RouteConfiguration, RouteConfigurationSchema } from '#gen/envoy/config/route/v3/route_pb.js'
 import {
   type Route as RouteMessage,
@@ -11,15 +10,14 @@ import {
   type VirtualHost as VirtualHostMessage,
   VirtualHostSchema,
 } from '#gen/envoy/config/route/v3/route_components_pb.js'
-import { RBACPerRouteSchema } from '#gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
-import type { PrincipalRule, Route, RouteTable, VirtualHost } from '../../model/config.ts'
+import type { Route, RouteTable, VirtualHost } from '../../model/config.ts'
 import { decodeMutations, encodeMutations, MUTATIONS_SHAPE } from './header-mutations.ts'
-import { decodeRules, encodeRules, RULES_SHAPE } from './principals.ts'
+import { decodePerRoute, encodePerRoute, HTTP_RBAC_FILTER } from './per-route.ts'
+import { decodeDescriptors, encodeDescriptors, RATE_LIMITS_SHAPE } from './route-traffic.ts'
 import { ACTION_SHAPES, decodeAction, encodeAction } from './route-action.ts'
 import { decodeMatch, encodeMatch, MATCH_SHAPE } from './route-match.ts'
-import { present, require, type Shape, unpackShaped, within } from './shape.ts'
+import { require, type Shape, within } from './shape.ts'
 
-export const HTTP_RBAC_FILTER = 'envoy.filters.http.rbac'
 export const CONNECT = 'CONNECT'
 
 export const ROUTE_SHAPE: Shape = {
@@ -31,6 +29,8 @@ export const ROUTE_SHAPE: Shape = {
     name: true,
     domains: true,
     ...MUTATIONS_SHAPE,
+    typed_per_filter_config: true,
+    rate_limits: RATE_LIMITS_SHAPE,
     routes: {
       match: MATCH_SHAPE,
       ...ACTION_SHAPES,
@@ -40,7 +40,6 @@ export const ROUTE_SHAPE: Shape = {
     },
   },
 }
-const PER_ROUTE_RBAC_SHAPE: Shape = { rbac: { rules: RULES_SHAPE } }
 
 export function encodeRoute(table: RouteTable): RouteConfiguration {
   return create(RouteConfigurationSchema, {
@@ -58,6 +57,8 @@ function encodeHost(host: VirtualHost): VirtualHostMessage {
     domains: [...host.domains],
     routes: host.routes.map(encodeEntry),
     ...encodeMutations(host.headers),
+    typedPerFilterConfig: encodePerRoute(host.filters === undefined ? {} : { filters: host.filters }),
+    rateLimits: encodeDescriptors(host.descriptors),
   })
 }
 
@@ -67,12 +68,8 @@ function encodeEntry(route: Route): RouteMessage {
     match: encodeMatch(route.match),
     action: encodeAction(route),
     ...encodeMutations(route.headers),
-    ...(route.allow !== undefined && { typedPerFilterConfig: { [HTTP_RBAC_FILTER]: encodeAllow(route.allow) } }),
+    typedPerFilterConfig: encodePerRoute(route),
   })
-}
-
-function encodeAllow(allow: PrincipalRule): Any {
-  return anyPack(RBACPerRouteSchema, create(RBACPerRouteSchema, { rbac: { rules: encodeRules(allow) } }))
 }
 
 /** The message's shape was checked by whoever parsed it: the resource itself, or the listener around it. */
@@ -109,33 +106,30 @@ function decodeHost(path: string, host: VirtualHostMessage): VirtualHost {
     const isSupported = domain !== '' && isAtEdge && star === domain.lastIndexOf('*')
     require(within(path, 'domains'), isSupported, `${domain} is neither a name nor one with * at one end`)
   }
+  const descriptors = decodeDescriptors(within(path, 'rate_limits'), host.rateLimits)
   return {
     name: host.name,
     domains,
     routes: host.routes.map((route, index) => decodeEntry(`${path}.routes[${index}]`, route)),
     ...decodeMutations(path, host),
+    ...decodeHostFilters(within(path, 'typed_per_filter_config'), host),
+    ...(descriptors !== undefined && { descriptors }),
   }
+}
+
+function decodeHostFilters(path: string, host: VirtualHostMessage): Pick<VirtualHost, 'filters'> {
+  const { filters, allow } = decodePerRoute(path, host.typedPerFilterConfig)
+  require(`${path}["${HTTP_RBAC_FILTER}"]`, allow === undefined, 'is supported on routes only')
+  return filters === undefined ? {} : { filters }
 }
 
 function decodeEntry(path: string, route: RouteMessage): Route {
   const match = decodeMatch(within(path, 'match'), route.match)
-  const allow = decodeAllow(within(path, 'typed_per_filter_config'), route.typedPerFilterConfig)
   return {
     ...(route.name !== '' && { name: route.name }),
     match,
     ...decodeAction(path, route.action, match),
-    ...(allow !== undefined && { allow }),
+    ...decodePerRoute(within(path, 'typed_per_filter_config'), route.typedPerFilterConfig),
     ...decodeMutations(path, route),
   }
-}
-
-function decodeAllow(path: string, configs: Readonly<Record<string, Any>>): PrincipalRule | undefined {
-  for (const name of Object.keys(configs)) {
-    require(`${path}["${name}"]`, name === HTTP_RBAC_FILTER, 'is not supported')
-  }
-  if (!Object.hasOwn(configs, HTTP_RBAC_FILTER)) return undefined
-  const at = `${path}["${HTTP_RBAC_FILTER}"]`
-  const perRoute = unpackShaped(RBACPerRouteSchema, configs[HTTP_RBAC_FILTER], PER_ROUTE_RBAC_SHAPE, at)
-  const rules = present(within(at, 'rbac.rules'), perRoute.rbac?.rules)
-  return decodeRules(within(at, 'rbac.rules'), rules)
 }

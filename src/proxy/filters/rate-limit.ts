@@ -1,0 +1,105 @@
+/**
+ * Local rate limits: token buckets of this proxy alone, filled continuously as Envoy's are. The buckets live as long as
+ * the table they were compiled into.
+ */
+import type { DescriptorAction, RateLimitPolicy, TokenBucket } from '../../model/config.ts'
+import type { Random } from '../../runtime/random.ts'
+import { localReply, type LocalAnswer, REFUSALS } from '../local-reply.ts'
+import { joinedField } from '../match/headers.ts'
+import type { RequestHead } from '../message.ts'
+import { hits } from './fractions.ts'
+
+/** What of a request can be counted. */
+export interface Counted {
+  readonly head: RequestHead
+  readonly remoteAddress: string
+  readonly nowMs: number
+}
+
+export type Descriptors = readonly (readonly DescriptorAction[])[]
+
+export class Bucket {
+  readonly #max: number
+  readonly #perMs: number
+  #tokens: number
+  #filledAt = Number.NEGATIVE_INFINITY
+
+  constructor({ tokensMax, tokensPerFill, fillMs }: TokenBucket) {
+    this.#max = tokensMax
+    this.#perMs = tokensPerFill / fillMs
+    this.#tokens = tokensMax
+  }
+
+  has(nowMs: number): boolean {
+    if (nowMs > this.#filledAt) {
+      this.#tokens = Math.min(this.#max, this.#tokens + (nowMs - this.#filledAt) * this.#perMs)
+      this.#filledAt = nowMs
+    }
+    return this.#tokens >= 1
+  }
+
+  /** False: empty, and nothing was taken. */
+  take(nowMs: number): boolean {
+    if (!this.has(nowMs)) return false
+    this.#tokens--
+    return true
+  }
+}
+
+export class RateLimiter {
+  readonly #policy: RateLimitPolicy
+  readonly #common: Bucket
+  readonly #own = new Map<string, Bucket>()
+
+  constructor(policy: RateLimitPolicy) {
+    this.#policy = policy
+    this.#common = new Bucket(policy.bucket)
+    for (const { entries, bucket } of policy.descriptors ?? []) {
+      const key = entries.reduce((text, { key, value }) => text + entryKey(key, value), '')
+      this.#own.set(key, new Bucket(bucket))
+    }
+  }
+
+  /** Undefined: go on. */
+  refuse(counted: Counted, descriptors: Descriptors, random: Random): LocalAnswer | undefined {
+    const { enabled, enforced, status } = this.#policy
+    if (!hits(enabled, random) || this.#admits(counted, descriptors)) return undefined
+    if (!hits(enforced, random)) return undefined
+    const refusal = { ...REFUSALS.rateLimited, status: status ?? REFUSALS.rateLimited.status }
+    const answer = localReply(refusal, counted.head.authority, '')
+    answer.head.headers.push('x-envoy-ratelimited', 'true')
+    return answer
+  }
+
+  #admits(counted: Counted, descriptors: Descriptors): boolean {
+    const { nowMs } = counted
+    let matched = false
+    if (this.#own.size > 0) {
+      for (const actions of descriptors) {
+        const key = descriptorKey(actions, counted)
+        const bucket = key === undefined ? undefined : this.#own.get(key)
+        if (bucket === undefined) continue
+        matched = true
+        if (!bucket.take(nowMs)) return false
+      }
+    }
+    return (matched && this.#policy.descriptorsOnly === true) || this.#common.take(nowMs)
+  }
+}
+
+/** No character of a header's value is the separator. */
+const entryKey = (key: string, value: string): string => `${key}\n${value}\n`
+
+function descriptorKey(actions: readonly DescriptorAction[], { head, remoteAddress }: Counted): string | undefined {
+  let key = ''
+  for (const action of actions) {
+    if (action.kind === 'generic') key += entryKey(action.key, action.value)
+    else if (action.kind === 'remote-address') key += entryKey('remote_address', remoteAddress)
+    else {
+      const value = joinedField(head.headers, action.header)
+      if (value !== undefined && value !== '') key += entryKey(action.key, value)
+      else if (action.optional !== true) return undefined
+    }
+  }
+  return key
+}
