@@ -65,8 +65,9 @@ function registerList(peers: Command): void {
     .option('-o, --output <format>', 'table, json or yaml')
   withClusterFlags(command).addHelpText('after', '\nExample:\n  isthmus peers list --context east\n')
   command.action(async (flags: ClusterFlags & { output?: string }) => {
+    const format = outputFormat(flags.output)
     const found = await withCluster(flags, listPeers)
-    await print(outputFormat(flags.output), found, () => peerTable(found))
+    await print(format, found, () => peerTable(found))
   })
 }
 

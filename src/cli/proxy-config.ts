@@ -44,10 +44,11 @@ Examples:
   command.action(async (kind: string, pod: string, flags: ProxyConfigFlags) => {
     if (kind !== 'all' && !(kind in ROWS))
       throw new MeshError('USAGE', `"${kind}" is not one of all, ${Object.keys(ROWS).join(', ')}`)
+    const format = outputFormat(flags.output)
     const admin = flags.admin ?? (await withCluster(flags, (client) => adminAddress(client, pod, flags.namespace)))
     const dump = await configDump(admin)
     const kinds = kind === 'all' ? (Object.keys(ROWS) as Kind[]) : [kind as Kind]
-    await print(outputFormat(flags.output), kind === 'all' ? dump : dump[kind as Kind], () =>
+    await print(format, kind === 'all' ? dump : dump[kind as Kind], () =>
       kinds.map((each) => renderTable(ROWS[each](dump))).join('\n\n'),
     )
   })

@@ -43,11 +43,12 @@ export function registerStatus(program: Command): void {
     .option('-o, --output <format>', 'table, json or yaml')
     .addHelpText('after', '\nExamples:\n  isthmus status\n  isthmus status --context east west -o json\n')
     .action(async (flags: { kubeconfig?: string; context?: string[]; output?: string }) => {
+      const format = outputFormat(flags.output)
       const { kubeconfigContexts } = await import('../kube/kubeconfig.ts')
       const contexts =
         flags.context ?? (await kubeconfigContexts(flags.kubeconfig === undefined ? {} : { path: flags.kubeconfig }))
       const clusters = await Promise.all(contexts.map((context) => clusterStatus({ ...flags, context })))
-      await print(outputFormat(flags.output), clusters, () => statusText(clusters))
+      await print(format, clusters, () => statusText(clusters))
       if (clusters.some((cluster) => !isWell(cluster))) process.exitCode = 1
     })
 }

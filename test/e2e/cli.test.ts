@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parseAllDocuments } from 'yaml'
 import { requestJoin } from '../../federation/peers/join-client.ts'
 import { GatewayResolver } from '../../federation/peers/resolver.ts'
+import { issueToken } from '../../src/cli/peers/token.ts'
 import { CLUSTER_PEERS, CONFIG_MAPS, SECRETS, SERVICES } from '../../src/kube/kinds.ts'
 import { resourcePath } from '../../src/kube/paths.ts'
 import { waitFor } from '../../src/kube/wait.ts'
@@ -330,8 +331,8 @@ describe('joining', () => {
     })
   })
 
-  const token = async (cluster: string): Promise<string> =>
-    (await isthmus('peers', 'token', '--cluster', cluster, '--context', 'east')).stdout.trim()
+  /** What `isthmus peers token` prints, without a process for each. */
+  const token = (cluster: string): Promise<string> => issueToken(mesh.cluster('east').client, { cluster })
 
   const joinWith = async (text: string): Promise<Outcome> =>
     isthmus('peers', 'join', '--token-file', await file('token', text), '--context', 'north')
@@ -419,9 +420,11 @@ describe('joining', () => {
   })
 
   it('joins with a token from stdin, once', async () => {
-    const fresh = await token('north')
+    const issued = await isthmus('peers', 'token', '--cluster', 'north', '--context', 'east')
+    expect(issued).toMatchObject({ code: 0, stderr: '' })
+    const fresh = issued.stdout
     const args = ['peers', 'join', '--token-file', '-', '--context', 'north']
-    const joined = await mesh.isthmus(args, { input: `${fresh}\n` })
+    const joined = await mesh.isthmus(args, { input: fresh })
     expect(joined.code, joined.stderr).toBe(0)
     expect(joined.stderr).toMatch(/joined mesh pair\.mesh through east; root SHA-256 [0-9a-f]{64}/)
     const { client } = mesh.cluster('north')

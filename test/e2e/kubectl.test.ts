@@ -271,7 +271,7 @@ describe.skipIf(!hasKubectl)(hasKubectl ? 'kubectl' : 'kubectl (skipped: there i
       await importOf('inventory', (found) => found === undefined, 'withdrawn')
       const slices = await mesh.kubectl(['--context', 'east', '-n', 'shop', 'get', 'endpointslices', '-o', 'name'])
       expect(slices.stdout).not.toContain('imported-inventory')
-      await inShop('apply', '-f', join('test/e2e/pair', 'inventory.yaml'))
+      await inShop('apply', '-f', join(mesh.demo.directory, 'inventory.yaml'))
       const back = await importOf('inventory', (found) => clustersOf(found).includes('west'), 'back')
       expect(clustersOf(back)).toEqual(['west'])
     })
