@@ -9,6 +9,7 @@ import type { PathPolicy, PrincipalRule, RouteTable } from './route.ts'
 
 export * from './cluster.ts'
 export * from './filters.ts'
+export * from './rbac.ts'
 export * from './route.ts'
 
 export interface Listener {

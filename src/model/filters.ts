@@ -2,10 +2,13 @@
  * HTTP filters as plain data. A chain may carry a filter's configuration, and virtual host and route each their own,
  * which replaces it whole. Part of config.ts, which exports it.
  */
+import type { RbacPolicy } from './rbac.ts'
 import type { HeaderMatch, StringMatch } from './route.ts'
 
 export interface HttpFilters {
   readonly cors?: CorsPolicy
+  /** On a route not together with `allow`, which is the same filter in its simplest form. */
+  readonly rbac?: RbacPolicy
   readonly rateLimit?: RateLimitPolicy
   readonly fault?: FaultPolicy
 }
@@ -14,7 +17,7 @@ export interface HttpFilters {
  * The order in which every request meets them, whatever the order they were written in would be: another order is
  * refused. A preflight carries no credentials, so CORS is first; a fault stands for the service, so it is last.
  */
-export const FILTER_ORDER = ['cors', 'rateLimit', 'fault'] as const satisfies readonly (keyof HttpFilters)[]
+export const FILTER_ORDER = ['cors', 'rbac', 'rateLimit', 'fault'] as const satisfies readonly (keyof HttpFilters)[]
 
 /** Compiles only while the order names every filter. */
 type Unordered = Exclude<keyof HttpFilters, (typeof FILTER_ORDER)[number]>

@@ -10,7 +10,7 @@ import { type DownstreamConnection, type ExchangeServices, serviceOf, targetOf }
 import { filterResponse } from './filters/chain.ts'
 import { hashOf } from './filters/hash.ts'
 import { changeHeaders, type ValueContext } from './filters/header-steps.ts'
-import { type CompiledFilters, mergeFilters, NO_FILTERS, runFilters } from './filters/policies.ts'
+import { type CompiledFilters, logHint, mergeFilters, NO_FILTERS, runFilters } from './filters/policies.ts'
 import { allows } from './identity.ts'
 import { type LocalAnswer, localReply, type Refusal, REFUSALS } from './local-reply.ts'
 import { type HeaderList, headerOf, type RequestHead, type ResponseHead, setHeader } from './message.ts'
@@ -139,8 +139,9 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (filters === NO_FILTERS) return undefined
     this.#filters = filters
     this.#origin = filters.cors?.originOf(head)
+    if (filters.rbac?.action === 'log') this.#detail = logHint(filters.rbac.judge({ head, peer, remoteAddress }))
     const { descriptors } = route
-    return runFilters(filters, { head, remoteAddress, nowMs: timers.now(), descriptors, random })
+    return runFilters(filters, { head, peer, remoteAddress, nowMs: timers.now(), descriptors, random })
   }
 
   #valueContext(): ValueContext {

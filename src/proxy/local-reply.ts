@@ -20,6 +20,7 @@ export const REFUSALS = {
   host: { status: 502, code: 'ROUTE_UNKNOWN', flag: 'NR' },
   route: { status: 404, code: 'ROUTE_UNKNOWN', flag: 'NR' },
   denied: { status: 403, code: 'CALLER_DENIED', flag: 'RBAC' },
+  policy: { status: 403, code: 'POLICY_DENIED', flag: 'RBAC' },
   cluster: { status: 503, code: 'CLUSTER_UNKNOWN', flag: 'NC' },
   overflow: { status: 503, code: 'UPSTREAM_OVERFLOW', flag: 'UO' },
   none: { status: 503, code: 'UPSTREAM_NONE', flag: 'UH' },

@@ -145,7 +145,8 @@ function compileRoute(route: Route, levels: Levels): CompiledRoute {
     answer: compileAnswer(route),
     targets,
     weightTotal: targets.reduce((sum, target) => sum + target.weight, 0),
-    filters: compileFilters(route.filters, levels.filters),
+    // `allow` is the route's own RBAC and so replaces what is around it.
+    filters: compileFilters(route.allow === undefined ? route.filters : { ...route.filters, rbac: {} }, levels.filters),
     descriptors: forward?.descriptors ?? levels.host.descriptors ?? [],
     rewrite: forward === undefined ? undefined : compileRewrite(match, forward),
     ...compileForward(forward, levels.clusterOf),

@@ -243,6 +243,10 @@ export const CATALOGUE = {
     title: 'The path of a request has an escaped slash or NUL, which two readers may take for different paths.',
     hint: 'Send the slash itself, or let the listener keep or resolve it (path_with_escaped_slashes_action).',
   },
+  POLICY_DENIED: {
+    title: 'A policy of the service does not admit the request.',
+    hint: 'Look at the RBAC policies of the listener and the route: who calls, method, path and headers have to match.',
+  },
   RATE_LIMITED: {
     title: 'A request is one more than the rate limit of its route allows.',
     hint: 'Slow down and try again later, or raise the limit of the route.',

@@ -4,7 +4,6 @@
  */
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import { anyPack, type Any } from '@bufbuild/protobuf/wkt'
-import { RBACSchema as HttpRbacSchema } from '#gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
 import { RouterSchema } from '#gen/envoy/extensions/filters/http/router/v3/router_pb.js'
 import {
   type HttpConnectionManager,
@@ -15,11 +14,16 @@ import {
   HttpFilterSchema,
   RdsSchema,
 } from '#gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
-import { DEFAULT_PATHS, type HttpFilterChain, type HttpFilters, type PathPolicy } from '../../model/config.ts'
+import {
+  DEFAULT_PATHS,
+  FILTER_ORDER,
+  type HttpFilterChain,
+  type HttpFilters,
+  type PathPolicy,
+} from '../../model/config.ts'
 import { ADS_SHAPE, encodeAds, requireAds } from './common.ts'
 import { CONNECT, decodeRoute, encodeRoute, ROUTE_SHAPE } from './route.ts'
-import { decodeListed, encodeListed, FILTER_NAMES, type FilterKind } from './http-filters.ts'
-import { HTTP_RBAC_FILTER } from './per-route.ts'
+import { decodeListed, encodeListed, FILTER_NAMES } from './http-filters.ts'
 import { refuse, require, type Shape, unpackShaped, within } from './shape.ts'
 
 export const HTTP_CONNECTION_MANAGER = 'envoy.filters.network.http_connection_manager'
@@ -134,19 +138,10 @@ function decodeMode(path: string, manager: HttpConnectionManager): HttpFilterCha
   return 'tunnel'
 }
 
-/** RBAC stands where authorisation does: after the preflights, before what costs the service. */
-const LISTED = ['cors', 'rbac', 'rateLimit', 'fault'] as const satisfies readonly (FilterKind | 'rbac')[]
-
 function encodeFilters(filters: HttpFilters | undefined): HttpFilter[] {
-  const listed = LISTED.map((kind) =>
-    kind === 'rbac'
-      ? filterOf(HTTP_RBAC_FILTER, anyPack(HttpRbacSchema, create(HttpRbacSchema)))
-      : filterOf(FILTER_NAMES[kind], encodeListed(kind, filters)),
-  )
+  const listed = FILTER_ORDER.map((kind) => filterOf(FILTER_NAMES[kind], encodeListed(kind, filters)))
   return [...listed, filterOf(ROUTER_FILTER, anyPack(RouterSchema, create(RouterSchema)))]
 }
-
-const nameOfKind = (kind: (typeof LISTED)[number]): string => (kind === 'rbac' ? HTTP_RBAC_FILTER : FILTER_NAMES[kind])
 
 function decodeFilters(path: string, filters: readonly HttpFilter[]): HttpFilters {
   const last = filters.length - 1
@@ -161,13 +156,13 @@ function decodeFilters(path: string, filters: readonly HttpFilter[]): HttpFilter
       unpackShaped(RouterSchema, config, {}, within(at, 'typed_config'))
       continue
     }
-    const place = LISTED.findIndex((kind) => nameOfKind(kind) === filter.name)
-    const kind = LISTED[place]
+    const place = FILTER_ORDER.findIndex((kind) => FILTER_NAMES[kind] === filter.name)
+    const kind = FILTER_ORDER[place]
     if (kind === undefined) return refuse(at, `filter ${filter.name} is not supported here`)
-    require(at, place > before, `filters run once each, in this order: ${LISTED.map(nameOfKind).join(', ')}`)
+    require(at, place >
+      before, `filters run once each, in this order: ${FILTER_ORDER.map((one) => FILTER_NAMES[one]).join(', ')}`)
     before = place
-    if (kind === 'rbac') unpackShaped(HttpRbacSchema, config, {}, within(at, 'typed_config'))
-    else Object.assign(found, decodeListed(within(at, 'typed_config'), kind, config))
+    Object.assign(found, decodeListed(within(at, 'typed_config'), kind, config))
   }
   return found
 }

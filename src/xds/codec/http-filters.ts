@@ -20,6 +20,11 @@ import {
   FractionalPercent_DenominatorType as Denominator,
   FractionalPercentSchema,
 } from '#gen/envoy/type/v3/percent_pb.js'
+import {
+  type RBAC as HttpRbac,
+  RBACPerRouteSchema,
+  RBACSchema as HttpRbacSchema,
+} from '#gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
 import type { StatusCode } from '#gen/envoy/type/v3/http_status_pb.js'
 import { type TokenBucket as BucketMessage, TokenBucketSchema } from '#gen/envoy/type/v3/token_bucket_pb.js'
 import type {
@@ -28,6 +33,7 @@ import type {
   Fraction,
   HttpFilters,
   RateLimitPolicy,
+  RbacPolicy,
   TokenBucket,
 } from '../../model/config.ts'
 import { decodeDuration, encodeDuration } from './common.ts'
@@ -39,11 +45,13 @@ import {
   HEADER_SHAPE,
   STRING_SHAPE,
 } from './matchers.ts'
+import { decodeRbac, encodeRbac, RBAC_SHAPE } from './rbac.ts'
 import { present, refuse, require, type Shape, unpackShaped, within } from './shape.ts'
 
 export type FilterKind = keyof HttpFilters
 export const FILTER_NAMES: Readonly<Record<FilterKind, string>> = {
   cors: 'envoy.filters.http.cors',
+  rbac: 'envoy.filters.http.rbac',
   rateLimit: 'envoy.filters.http.local_ratelimit',
   fault: 'envoy.filters.http.fault',
 }
@@ -53,6 +61,7 @@ const STATUS_TOO_MANY = 429
 const PERCENT_SHAPE: Shape = { numerator: true, denominator: true }
 export const FRACTION_SHAPE: Shape = { default_value: PERCENT_SHAPE }
 const BUCKET_SHAPE: Shape = { max_tokens: true, tokens_per_fill: true, fill_interval: true }
+const LISTED_RBAC_SHAPE: Shape = { rules: RBAC_SHAPE }
 const CORS_SHAPE: Shape = {
   allow_origin_string_match: STRING_SHAPE,
   allow_methods: true,
@@ -78,6 +87,7 @@ const RATE_LIMIT_SHAPE: Shape = {
 
 /** As a chain lists it, with or without a configuration of its own. */
 export function encodeListed(kind: FilterKind, filters: HttpFilters | undefined): Any {
+  if (kind === 'rbac') return anyPack(HttpRbacSchema, encodePolicy(filters?.rbac))
   const own = filters === undefined ? undefined : encodeFilter(kind, filters)
   if (own !== undefined && kind !== 'cors') return own
   switch (kind) {
@@ -98,6 +108,10 @@ export function decodeListed(path: string, kind: FilterKind, config: Any | undef
     case 'cors':
       unpackShaped(CorsSchema, config, {}, path)
       return {}
+    case 'rbac': {
+      const message = unpackShaped(HttpRbacSchema, config, LISTED_RBAC_SHAPE, path)
+      return message.rules === undefined ? {} : { rbac: decodePolicy(path, message) }
+    }
     case 'rateLimit': {
       const message = unpackShaped(LocalRateLimitSchema, config, RATE_LIMIT_SHAPE, path)
       return message.tokenBucket === undefined ? {} : { rateLimit: decodeRateLimit(path, message) }
@@ -112,10 +126,12 @@ export function decodeListed(path: string, kind: FilterKind, config: Any | undef
 }
 
 export function encodeFilter(kind: FilterKind, filters: HttpFilters): Any | undefined {
-  const { cors, rateLimit, fault } = filters
+  const { cors, rbac, rateLimit, fault } = filters
   switch (kind) {
     case 'cors':
       return cors && anyPack(CorsPolicySchema, encodeCors(cors))
+    case 'rbac':
+      return rbac && anyPack(RBACPerRouteSchema, create(RBACPerRouteSchema, { rbac: encodePolicy(rbac) }))
     case 'rateLimit':
       return rateLimit && anyPack(LocalRateLimitSchema, encodeRateLimit(rateLimit))
     case 'fault':
@@ -130,6 +146,10 @@ export function decodeFilter(path: string, kind: FilterKind, config: Any): HttpF
   switch (kind) {
     case 'cors':
       return { cors: decodeCors(path, unpackShaped(CorsPolicySchema, config, CORS_SHAPE, path)) }
+    case 'rbac': {
+      const { rbac } = unpackShaped(RBACPerRouteSchema, config, { rbac: LISTED_RBAC_SHAPE }, path)
+      return { rbac: rbac === undefined ? {} : decodePolicy(within(path, 'rbac'), rbac) }
+    }
     case 'rateLimit':
       return { rateLimit: decodeRateLimit(path, unpackShaped(LocalRateLimitSchema, config, RATE_LIMIT_SHAPE, path)) }
     case 'fault': {
@@ -140,6 +160,15 @@ export function decodeFilter(path: string, kind: FilterKind, config: Any): HttpF
     default:
       return kind satisfies never
   }
+}
+
+function encodePolicy(policy: RbacPolicy | undefined): HttpRbac {
+  const rules = policy?.rules
+  return create(HttpRbacSchema, rules === undefined ? {} : { rules: encodeRbac(rules) })
+}
+
+function decodePolicy(path: string, { rules }: HttpRbac): RbacPolicy {
+  return rules === undefined ? {} : { rules: decodeRbac(within(path, 'rules'), rules) }
 }
 
 function encodeCors(policy: CorsPolicy): CorsMessage {

@@ -14,7 +14,7 @@ import { isSubdomain } from '../../model/identity.ts'
 import type { PrincipalRule } from '../../model/config.ts'
 import { refuse, require, type Shape, within } from './shape.ts'
 
-const POLICY = 'allow'
+export const ALLOW_POLICY = 'allow'
 
 const NAME_SHAPE: Shape = { principal_name: { exact: true, prefix: true } }
 export const RULES_SHAPE: Shape = {
@@ -30,7 +30,7 @@ export function encodeRules(rule: PrincipalRule): RBAC {
   if (principals.length === 0) return create(RBACSchema, { action: Action.ALLOW })
   return create(RBACSchema, {
     action: Action.ALLOW,
-    policies: { [POLICY]: { permissions: [{ rule: { case: 'any', value: true } }], principals } },
+    policies: { [ALLOW_POLICY]: { permissions: [{ rule: { case: 'any', value: true } }], principals } },
   })
 }
 
@@ -44,9 +44,10 @@ export function decodeRules(path: string, rules: RBAC): PrincipalRule {
   require(within(path, 'action'), rules.action === Action.ALLOW, 'only ALLOW is supported')
   const names = Object.keys(rules.policies)
   if (names.length === 0) return { trustDomains: [], ids: [] }
-  const policy = rules.policies[POLICY]
-  const at = within(path, `policies["${POLICY}"]`)
-  if (names.length > 1 || policy === undefined) return refuse(within(path, 'policies'), `only "${POLICY}" is supported`)
+  const policy = rules.policies[ALLOW_POLICY]
+  const at = within(path, `policies["${ALLOW_POLICY}"]`)
+  if (names.length > 1 || policy === undefined)
+    return refuse(within(path, 'policies'), `only "${ALLOW_POLICY}" is supported`)
   const permission = policy.permissions[0]?.rule
   const permitsAny = policy.permissions.length === 1 && permission?.case === 'any' && permission.value
   require(within(at, 'permissions'), permitsAny, 'only any is supported')

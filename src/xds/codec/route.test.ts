@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { RouteConfigurationSchema } from '#gen/envoy/config/route/v3/route_pb.js'
 import { RouteSchema } from '#gen/envoy/config/route/v3/route_components_pb.js'
 import { LocalRateLimitSchema } from '#gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
+import { RBACPerRouteSchema } from '#gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
 import { RETRY_CONDITIONS, type RouteTable } from '../../model/config.ts'
 import { decodeResource, encodeResource, resourceFromBytes, resourceToBytes } from './codec.ts'
 
@@ -112,7 +113,43 @@ const bucket = fc.record({
   fillMs: fc.integer({ min: 1, max: 10_000 }),
 })
 const entry = fc.record({ key: word, value: word })
+const leaf = fc.oneof(
+  fc.constant({ kind: 'any' as const }),
+  fc.record({ kind: fc.constant('header' as const), header }),
+  fc.record({ kind: fc.constant('path' as const), path: string }),
+)
+const treeOf = <T>(of: fc.Arbitrary<T>) =>
+  fc.oneof(
+    of,
+    fc.record({
+      kind: fc.constantFrom('and' as const, 'or' as const),
+      of: fc.array(of, { minLength: 1, maxLength: 2 }),
+    }),
+    fc.record({ kind: fc.constant('not' as const), of }),
+  )
+const permission = treeOf(treeOf(leaf))
+const principal = treeOf(
+  fc.oneof(
+    leaf,
+    fc.record({ kind: fc.constant('peer' as const), name: string }, { requiredKeys: ['kind'] }),
+    fc.constant({ kind: 'source-ip' as const, address: '10.0.0.0', prefixLength: 8 }),
+  ),
+)
+const policy = fc.record({
+  permissions: fc.array(permission, { minLength: 1, maxLength: 2 }),
+  principals: fc.array(principal, { minLength: 1, maxLength: 2 }),
+})
+const rbac = fc.oneof(
+  fc.constant({}),
+  fc.record({
+    rules: fc.record({
+      action: fc.constantFrom('allow' as const, 'deny' as const, 'log' as const),
+      policies: word.chain((name) => policy.map((one) => ({ [`p-${name}`]: one }))),
+    }),
+  }),
+)
 const filters = fc.oneof(
+  fc.record({ rbac }),
   fc.record({
     cors: fc.record(
       {
@@ -425,6 +462,26 @@ describe('the route codec', () => {
     expect(path()).toBe(`${at}.stage`)
     const other = { 'envoy.filters.http.lua': anyPack(LocalRateLimitSchema, limit) }
     expect(pathOf(withRoute({ typedPerFilterConfig: other }))).toContain('envoy.filters.http.lua')
+  })
+
+  it.each([
+    ['permissions[0].destination_port', { permissions: [{ rule: { case: 'destinationPort', value: 80 } }] }],
+    ['permissions[0].metadata', { permissions: [{ rule: { case: 'metadata', value: {} } }] }],
+    ['principals[0].remote_ip', { principals: [{ identifier: { case: 'remoteIp', value: { addressPrefix: '::' } } }] }],
+    ['principals[0].or_ids', { principals: [{ identifier: { case: 'orIds', value: {} } }] }],
+    ['principals[0].any', { principals: [{ identifier: { case: 'any', value: false } }] }],
+    ['principals', { principals: [] }],
+    ['condition', { condition: {} }],
+  ] as const)('refuses by path what a policy cannot judge: %s', (at, change) => {
+    const one = {
+      permissions: [{ rule: { case: 'any' as const, value: true } }],
+      principals: [{ identifier: { case: 'any' as const, value: true } }],
+      ...change,
+    } as object
+    const message = create(RBACPerRouteSchema, { rbac: { rules: { policies: { x: one } } } })
+    const name = 'envoy.filters.http.rbac'
+    const found = pathOf(withRoute({ typedPerFilterConfig: { [name]: anyPack(RBACPerRouteSchema, message) } }))
+    expect(found).toBe(`virtual_hosts[0].routes[0].typed_per_filter_config["${name}"].rbac.rules.policies["x"].${at}`)
   })
 
   it('writes what Envoy reads', () => {

@@ -12,7 +12,7 @@ import {
 } from '#gen/envoy/config/route/v3/route_components_pb.js'
 import type { Route, RouteTable, VirtualHost } from '../../model/config.ts'
 import { decodeMutations, encodeMutations, MUTATIONS_SHAPE } from './header-mutations.ts'
-import { decodePerRoute, encodePerRoute, HTTP_RBAC_FILTER } from './per-route.ts'
+import { decodePerHost, decodePerRoute, encodePerRoute } from './per-route.ts'
 import { decodeDescriptors, encodeDescriptors, RATE_LIMITS_SHAPE } from './route-traffic.ts'
 import { ACTION_SHAPES, decodeAction, encodeAction } from './route-action.ts'
 import { decodeMatch, encodeMatch, MATCH_SHAPE } from './route-match.ts'
@@ -112,15 +112,9 @@ function decodeHost(path: string, host: VirtualHostMessage): VirtualHost {
     domains,
     routes: host.routes.map((route, index) => decodeEntry(`${path}.routes[${index}]`, route)),
     ...decodeMutations(path, host),
-    ...decodeHostFilters(within(path, 'typed_per_filter_config'), host),
+    ...decodePerHost(within(path, 'typed_per_filter_config'), host.typedPerFilterConfig),
     ...(descriptors !== undefined && { descriptors }),
   }
-}
-
-function decodeHostFilters(path: string, host: VirtualHostMessage): Pick<VirtualHost, 'filters'> {
-  const { filters, allow } = decodePerRoute(path, host.typedPerFilterConfig)
-  require(`${path}["${HTTP_RBAC_FILTER}"]`, allow === undefined, 'is supported on routes only')
-  return filters === undefined ? {} : { filters }
 }
 
 function decodeEntry(path: string, route: RouteMessage): Route {

@@ -1,0 +1,36 @@
+/** Who may do what: Envoy's RBAC as plain data. Part of config.ts, which exports it. */
+import type { HeaderMatch, StringMatch } from './route.ts'
+
+/** Absent rules admit everyone. */
+export interface RbacPolicy {
+  readonly rules?: RbacRules
+}
+
+/** `allow` admits what a policy matches and nothing else, `deny` the opposite; `log` admits all and names the policy. */
+export interface RbacRules {
+  readonly action: 'allow' | 'deny' | 'log'
+  readonly policies: Readonly<Record<string, AccessPolicy>>
+}
+
+/** Any of the permissions and any of the principals. */
+export interface AccessPolicy {
+  readonly permissions: readonly Permission[]
+  readonly principals: readonly Principal[]
+}
+
+type Tree<Leaf> =
+  | Leaf
+  | { readonly kind: 'and' | 'or'; readonly of: readonly Tree<Leaf>[] }
+  | { readonly kind: 'not'; readonly of: Tree<Leaf> }
+  | { readonly kind: 'any' }
+  | { readonly kind: 'header'; readonly header: HeaderMatch }
+  /** The normal path without query. */
+  | { readonly kind: 'path'; readonly path: StringMatch }
+
+export type Permission = Tree<never>
+export type Principal = Tree<PeerLeaf>
+
+/** `peer`: who proved an identity, by its URI. `source-ip`: the other end of the connection, whatever headers say. */
+export type PeerLeaf =
+  | { readonly kind: 'peer'; readonly name?: StringMatch }
+  | { readonly kind: 'source-ip'; readonly address: string; readonly prefixLength: number }

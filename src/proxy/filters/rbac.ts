@@ -1,0 +1,96 @@
+/**
+ * RBAC: policies compiled into one predicate each, over the same head and the same path that chose the route. An
+ * address that cannot be read is in no range, so an `allow` by address stays closed.
+ */
+import { BlockList, isIP } from 'node:net'
+import type { AccessPolicy, Permission, Principal, RbacPolicy, RbacRules } from '../../model/config.ts'
+import type { Peer } from '../identity.ts'
+import { compileHeader } from '../match/headers.ts'
+import { withoutQuery } from '../match/paths.ts'
+import { compileString } from '../match/strings.ts'
+import type { RequestHead } from '../message.ts'
+
+/** What of a request policies see. */
+export interface Subject {
+  readonly head: RequestHead
+  readonly peer: Peer | undefined
+  readonly remoteAddress: string
+}
+
+type SubjectTest = (subject: Subject) => boolean
+
+/** `policy`: the one that matched, empty when none did. */
+export interface Verdict {
+  readonly admitted: boolean
+  readonly policy: string
+}
+
+export class Rbac {
+  readonly action: RbacRules['action'] | undefined
+  readonly #policies: readonly (readonly [name: string, test: SubjectTest])[]
+
+  constructor({ rules }: RbacPolicy) {
+    this.action = rules?.action
+    // Envoy asks them in the order of their names.
+    const entries = Object.entries(rules?.policies ?? {}).sort(([one], [other]) => (one < other ? -1 : 1))
+    this.#policies = entries.map(([name, policy]) => [name, compilePolicy(policy)] as const)
+  }
+
+  judge(subject: Subject): Verdict {
+    const policy = this.#policies.find(([, test]) => test(subject))?.[0] ?? ''
+    if (this.action === 'allow') return { admitted: policy !== '', policy }
+    return { admitted: this.action !== 'deny' || policy === '', policy }
+  }
+}
+
+function compilePolicy({ permissions, principals }: AccessPolicy): SubjectTest {
+  const may = permissions.map(compileTree)
+  const who = principals.map(compileTree)
+  return (subject) => may.some((test) => test(subject)) && who.some((test) => test(subject))
+}
+
+function compileTree(tree: Permission | Principal): SubjectTest {
+  switch (tree.kind) {
+    case 'any':
+      return () => true
+    case 'and':
+    case 'or': {
+      const tests = tree.of.map(compileTree)
+      return tree.kind === 'and'
+        ? (subject) => tests.every((test) => test(subject))
+        : (subject) => tests.some((test) => test(subject))
+    }
+    case 'not': {
+      const test = compileTree(tree.of)
+      return (subject) => !test(subject)
+    }
+    case 'header': {
+      const test = compileHeader(tree.header)
+      return ({ head }) => test(head)
+    }
+    case 'path': {
+      const test = compileString(tree.path)
+      return ({ head }) => test(withoutQuery(head.path))
+    }
+    case 'peer': {
+      const test = tree.name === undefined ? () => true : compileString(tree.name)
+      return ({ peer }) => peer !== undefined && test(peer.uri)
+    }
+    case 'source-ip':
+      return compileRange(tree.address, tree.prefixLength)
+    default:
+      return tree satisfies never
+  }
+}
+
+const familyOf = (address: string): 'ipv4' | 'ipv6' => (isIP(address) === 6 ? 'ipv6' : 'ipv4')
+
+function compileRange(address: string, prefixLength: number): SubjectTest {
+  const range = new BlockList()
+  range.addSubnet(address, prefixLength, familyOf(address))
+  return ({ remoteAddress }) => {
+    // An IPv4 client of a dual-stack socket is still an IPv4 client.
+    const plain = remoteAddress.startsWith('::ffff:') ? remoteAddress.slice(7) : remoteAddress
+    return isIP(plain) !== 0 && range.check(plain, familyOf(plain))
+  }
+}

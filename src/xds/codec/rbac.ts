@@ -1,0 +1,198 @@
+/**
+ * RbacPolicy <-> envoy.config.rbac.v3: the whole tree of permissions and principals. What this proxy cannot tell for
+ * certain (forwarded addresses, destination of a captured connection, metadata) is refused, never guessed.
+ */
+import { create } from '@bufbuild/protobuf'
+import { isIP } from 'node:net'
+import {
+  type Permission as PermissionMessage,
+  PermissionSchema,
+  type Principal as PrincipalMessage,
+  PrincipalSchema,
+  type RBAC,
+  RBAC_Action as Action,
+  RBACSchema,
+} from '#gen/envoy/config/rbac/v3/rbac_pb.js'
+import type { CidrRange } from '#gen/envoy/config/core/v3/address_pb.js'
+import { type PathMatcher, PathMatcherSchema } from '#gen/envoy/type/matcher/v3/path_pb.js'
+import type { Permission, Principal, RbacRules, StringMatch } from '../../model/config.ts'
+import {
+  decodeHeaderMatch,
+  decodeString,
+  encodeHeaderMatch,
+  encodeString,
+  HEADER_SHAPE,
+  STRING_SHAPE,
+} from './matchers.ts'
+import { present, refuse, require, type Shape, within } from './shape.ts'
+
+type OpenShape = Record<string, true | Shape>
+const PATH_SHAPE: Shape = { path: STRING_SHAPE }
+const CIDR_SHAPE: Shape = { address_prefix: true, prefix_len: true }
+const PERMISSION_SHAPE: OpenShape = { any: true, header: HEADER_SHAPE, url_path: PATH_SHAPE }
+PERMISSION_SHAPE['and_rules'] = PERMISSION_SHAPE['or_rules'] = { rules: PERMISSION_SHAPE }
+PERMISSION_SHAPE['not_rule'] = PERMISSION_SHAPE
+const PRINCIPAL_SHAPE: OpenShape = {
+  any: true,
+  header: HEADER_SHAPE,
+  url_path: PATH_SHAPE,
+  authenticated: { principal_name: STRING_SHAPE },
+  source_ip: CIDR_SHAPE,
+  direct_remote_ip: CIDR_SHAPE,
+}
+PRINCIPAL_SHAPE['and_ids'] = PRINCIPAL_SHAPE['or_ids'] = { ids: PRINCIPAL_SHAPE }
+PRINCIPAL_SHAPE['not_id'] = PRINCIPAL_SHAPE
+export const RBAC_SHAPE: Shape = {
+  action: true,
+  policies: { permissions: PERMISSION_SHAPE, principals: PRINCIPAL_SHAPE },
+}
+
+const ACTIONS: Readonly<Record<RbacRules['action'], Action>> = {
+  allow: Action.ALLOW,
+  deny: Action.DENY,
+  log: Action.LOG,
+}
+const ACTION_NAMES = new Map(Object.entries(ACTIONS).map(([name, action]) => [action, name as RbacRules['action']]))
+
+export function encodeRbac({ action, policies }: RbacRules): RBAC {
+  const encoded = Object.entries(policies).map(([name, { permissions, principals }]) => [
+    name,
+    { permissions: permissions.map(encodePermission), principals: principals.map(encodePrincipal) },
+  ])
+  return create(RBACSchema, { action: ACTIONS[action], policies: Object.fromEntries(encoded) })
+}
+
+export function decodeRbac(path: string, message: RBAC): RbacRules {
+  const action = ACTION_NAMES.get(message.action)
+  if (action === undefined) return refuse(within(path, 'action'), 'is unknown')
+  const policies = Object.entries(message.policies).map(([name, policy]) => {
+    const at = within(path, `policies["${name}"]`)
+    require(within(path, 'policies'), name !== '', 'has a policy without name')
+    require(within(at, 'permissions'), policy.permissions.length > 0, 'is required')
+    require(within(at, 'principals'), policy.principals.length > 0, 'is required')
+    const permissions = policy.permissions.map((one, index) => decodePermission(`${at}.permissions[${index}]`, one))
+    const principals = policy.principals.map((one, index) => decodePrincipal(`${at}.principals[${index}]`, one))
+    return [name, { permissions, principals }] as const
+  })
+  return { action, policies: Object.fromEntries(policies) }
+}
+
+const pathOf = (path: StringMatch): PathMatcher =>
+  create(PathMatcherSchema, { rule: { case: 'path', value: encodeString(path) } })
+
+function encodePermission(tree: Permission): PermissionMessage {
+  switch (tree.kind) {
+    case 'any':
+      return create(PermissionSchema, { rule: { case: 'any', value: true } })
+    case 'and':
+      return create(PermissionSchema, { rule: { case: 'andRules', value: { rules: tree.of.map(encodePermission) } } })
+    case 'or':
+      return create(PermissionSchema, { rule: { case: 'orRules', value: { rules: tree.of.map(encodePermission) } } })
+    case 'not':
+      return create(PermissionSchema, { rule: { case: 'notRule', value: encodePermission(tree.of) } })
+    case 'header':
+      return create(PermissionSchema, { rule: { case: 'header', value: encodeHeaderMatch(tree.header) } })
+    case 'path':
+      return create(PermissionSchema, { rule: { case: 'urlPath', value: pathOf(tree.path) } })
+    default:
+      return tree satisfies never
+  }
+}
+
+function decodePermission(path: string, { rule }: PermissionMessage): Permission {
+  const all = (field: string, rules: readonly PermissionMessage[]): Permission[] => {
+    require(within(path, field), rules.length > 0, 'is empty')
+    return rules.map((one, index) => decodePermission(`${within(path, field)}.rules[${index}]`, one))
+  }
+  switch (rule.case) {
+    case 'any':
+      require(within(path, 'any'), rule.value, 'must be true')
+      return { kind: 'any' }
+    case 'andRules':
+      return { kind: 'and', of: all('and_rules', rule.value.rules) }
+    case 'orRules':
+      return { kind: 'or', of: all('or_rules', rule.value.rules) }
+    case 'notRule':
+      return { kind: 'not', of: decodePermission(within(path, 'not_rule'), rule.value) }
+    case 'header':
+      return { kind: 'header', header: decodeHeaderMatch(within(path, 'header'), rule.value) }
+    case 'urlPath':
+      return { kind: 'path', path: decodePath(within(path, 'url_path'), rule.value) }
+    default:
+      return refuse(path, 'is not supported')
+  }
+}
+
+function encodePrincipal(tree: Principal): PrincipalMessage {
+  switch (tree.kind) {
+    case 'any':
+      return create(PrincipalSchema, { identifier: { case: 'any', value: true } })
+    case 'and':
+      return create(PrincipalSchema, { identifier: { case: 'andIds', value: { ids: tree.of.map(encodePrincipal) } } })
+    case 'or':
+      return create(PrincipalSchema, { identifier: { case: 'orIds', value: { ids: tree.of.map(encodePrincipal) } } })
+    case 'not':
+      return create(PrincipalSchema, { identifier: { case: 'notId', value: encodePrincipal(tree.of) } })
+    case 'header':
+      return create(PrincipalSchema, { identifier: { case: 'header', value: encodeHeaderMatch(tree.header) } })
+    case 'path':
+      return create(PrincipalSchema, { identifier: { case: 'urlPath', value: pathOf(tree.path) } })
+    case 'peer': {
+      const value = tree.name === undefined ? {} : { principalName: encodeString(tree.name) }
+      return create(PrincipalSchema, { identifier: { case: 'authenticated', value } })
+    }
+    case 'source-ip': {
+      const value = { addressPrefix: tree.address, prefixLen: tree.prefixLength }
+      return create(PrincipalSchema, { identifier: { case: 'directRemoteIp', value } })
+    }
+    default:
+      return tree satisfies never
+  }
+}
+
+function decodePrincipal(path: string, { identifier }: PrincipalMessage): Principal {
+  const all = (field: string, ids: readonly PrincipalMessage[]): Principal[] => {
+    require(within(path, field), ids.length > 0, 'is empty')
+    return ids.map((one, index) => decodePrincipal(`${within(path, field)}.ids[${index}]`, one))
+  }
+  switch (identifier.case) {
+    case 'any':
+      require(within(path, 'any'), identifier.value, 'must be true')
+      return { kind: 'any' }
+    case 'andIds':
+      return { kind: 'and', of: all('and_ids', identifier.value.ids) }
+    case 'orIds':
+      return { kind: 'or', of: all('or_ids', identifier.value.ids) }
+    case 'notId':
+      return { kind: 'not', of: decodePrincipal(within(path, 'not_id'), identifier.value) }
+    case 'header':
+      return { kind: 'header', header: decodeHeaderMatch(within(path, 'header'), identifier.value) }
+    case 'urlPath':
+      return { kind: 'path', path: decodePath(within(path, 'url_path'), identifier.value) }
+    case 'authenticated': {
+      const { principalName: name } = identifier.value
+      if (name === undefined) return { kind: 'peer' }
+      return { kind: 'peer', name: decodeString(within(path, 'authenticated.principal_name'), name) }
+    }
+    case 'sourceIp':
+    case 'directRemoteIp':
+      return { kind: 'source-ip', ...decodeRange(path, identifier.value) }
+    default:
+      return refuse(path, 'is not supported')
+  }
+}
+
+function decodePath(path: string, matcher: PathMatcher): StringMatch {
+  return decodeString(within(path, 'path'), matcher.rule.case === 'path' ? matcher.rule.value : undefined)
+}
+
+function decodeRange(
+  path: string,
+  { addressPrefix: address, prefixLen }: CidrRange,
+): { address: string; prefixLength: number } {
+  const family = isIP(address)
+  require(within(path, 'address_prefix'), family !== 0, 'is no address')
+  const prefixLength = present(within(path, 'prefix_len'), prefixLen)
+  require(within(path, 'prefix_len'), prefixLength <= (family === 6 ? 128 : 32), 'is too long')
+  return { address, prefixLength }
+}
