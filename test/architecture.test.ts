@@ -33,7 +33,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
 const HOT = ['h1', 'h2', 'l4', 'balance', 'upstream', 'filters', 'match'].map((name) => `src/proxy/${name}`)
 /** What the hot folders share: messages, streams, time, peers, records. Held to the same rule. */
 const JOINTS = new Set(
-  ['message', 'stream', 'timer-wheel', 'identity', 'record', 'log-line', 'series', 'peer-facts'].map(
+  ['message', 'stream', 'timer-wheel', 'identity', 'record', 'log-line', 'local-reply', 'series', 'peer-facts'].map(
     (name) => `src/proxy/${name}.ts`,
   ),
 )
