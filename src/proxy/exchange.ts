@@ -226,10 +226,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     return this.#route?.retry ?? this.#downstream.retry
   }
 
-  /**
-   * A connection that stopped answering PING is given up by its waiting requests before it is declared dead, as far
-   * as they may be sent again.
-   */
+  /** A connection that stopped answering PING is given up by requests that may be sent again before it is declared dead. */
   #lookAtConnection(): void {
     const connection = this.#connection
     if (this.#finished || this.#responded || connection === undefined) return
