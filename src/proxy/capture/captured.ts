@@ -112,9 +112,9 @@ export class CaptureAcceptor {
   #heard(socket: Socket, captured: Captured, { speech, http }: { speech: Speech; http: CompiledChain }): void {
     const { listener, destination, choice } = captured
     const isHttp = speech.kind === 'http1' || speech.kind === 'h2'
-    if (!isHttp || http.filter.kind !== 'http') return this.#serveAny(socket, captured)
+    if (!isHttp || http.filter.kind !== 'http') return this.#serveAny(socket, captured, 'tcp-detected')
     if (http.filter.mode === 'forward' && !isRouted(http.filter, speech, choice.known)) {
-      return this.#serveAny(socket, captured)
+      return this.#serveAny(socket, captured, 'tcp-detected')
     }
     this.#served(listener, 'http')
     const chain = (): CompiledChain | undefined => {
@@ -129,13 +129,13 @@ export class CaptureAcceptor {
   }
 
   /** Bytes untouched: the chain for anything, or the listener's own for the rest where the port's speaks HTTP only. */
-  #serveAny(socket: Socket, { listener, destination, choice }: Captured): void {
+  #serveAny(socket: Socket, { listener, destination, choice }: Captured, how: 'tcp' | 'tcp-detected' = 'tcp'): void {
     const { timers, recorder, localAddress, now } = this.#options
     const own = choice.any?.filter
     const rest = listener.capture?.chains.rest.any?.filter
     const filter = own?.kind === 'tcp' ? own : rest
     if (filter?.kind !== 'tcp') return this.#refuse(socket, 'capture-protocol', nameOf(destination))
-    this.#served(listener, 'tcp')
+    this.#served(listener, how)
     if (filter.clusterName === PASSTHROUGH_CLUSTER) return this.#passOn(socket, listener, destination)
     const reporter = reporterOf(listener)
     const onEnd = (carried: Carried): void =>
@@ -188,7 +188,7 @@ export class CaptureAcceptor {
     })
   }
 
-  #served(listener: CompiledListener, as: 'http' | 'tcp'): void {
+  #served(listener: CompiledListener, as: 'http' | 'tcp' | 'tcp-detected'): void {
     const key = `${listener.capture?.direction ?? ''}|${as}`
     this.served.set(key, (this.served.get(key) ?? 0) + 1)
   }
