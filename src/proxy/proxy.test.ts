@@ -195,6 +195,10 @@ describe('the mTLS path', () => {
     let onDead: (() => void)[] = []
     const arrived = { dying: 0, other: 0 }
     const { caller, pods } = await meshOf(2, (request, response) => {
+      if (request.url === '/tick') {
+        response.end('ok')
+        return
+      }
       if (request.socket.localAddress === pods[0]?.ip) {
         arrived.dying++
         return
@@ -204,7 +208,13 @@ describe('the mTLS path', () => {
       else onDead.push(() => response.end('ok'))
     })
     const answers = Array.from({ length: inFlight }, () => ask(caller, LOCAL))
-    await expect.poll(() => arrived.dying + arrived.other, { timeout: 10_000 }).toBe(inFlight)
+    // Small requests in between keep both connections from falling silent: on a slow machine a PING would otherwise
+    // come in, and a connection be suspected, before the death that this is about.
+    const arrivals = async (): Promise<number> => {
+      await Promise.all([ask(caller, `${LOCAL}tick`), ask(caller, `${LOCAL}tick`), ask(caller, `${LOCAL}tick`)])
+      return arrived.dying + arrived.other
+    }
+    await expect.poll(arrivals, { timeout: 10_000 }).toBe(inFlight)
     // The budget of a cluster that has seen 600 requests is 100 + 120.
     expect(arrived.dying).toBeGreaterThan(230)
     isDead = true
