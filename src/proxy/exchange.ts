@@ -94,23 +94,26 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const { head } = this.#stream
     const answer = this.#filters.fault?.abort(head, this.#services.random) ?? this.#route?.answer?.(head)
     if (answer !== undefined) return this.#answer(answer)
-    const { cluster, requestHeaders } = this.#target ?? {}
-    if (cluster === undefined) return this.#reply(REFUSALS.cluster)
-    const hash = this.#route?.hash
-    if (hash !== undefined) this.#attempts.hash = hashOf(hash, head, this.#downstream.remoteAddress)
-    this.#attempts.rule = this.#route?.retry ?? this.#downstream.retry
-    this.#attempts.enter(cluster)
-    if (requestHeaders !== undefined) changeHeaders(head.headers, requestHeaders, this.#valueContext())
-    this.#route?.rewrite?.(head)
-    this.#startDeadlines()
-    const { mirrors } = this.#route ?? {}
-    if (mirrors !== undefined) this.#mirrors = startMirrors(mirrors, { head, ended: this.#body.ended }, this.#services)
+    const route = this.#route
+    const target = this.#target
+    if (route === undefined || target?.cluster === undefined) return this.#reply(REFUSALS.cluster)
+    this.#attempts.enter(target.cluster)
+    this.#forward(route, target)
+  }
+
+  #forward(route: CompiledRoute, target: RouteTarget): void {
+    const { head } = this.#stream
+    if (route.hash !== undefined) this.#attempts.hash = hashOf(route.hash, head, this.#downstream.remoteAddress)
+    this.#attempts.rule = route.retry ?? this.#downstream.retry
+    if (target.requestHeaders !== undefined) changeHeaders(head.headers, target.requestHeaders, this.#valueContext())
+    route.rewrite?.(head)
+    this.#startDeadlines(route)
+    this.#mirrors = startMirrors(route.mirrors, { head, ended: this.#body.ended }, this.#services)
     this.#attempt()
   }
 
   /** The whole answer is timed from the complete request: an upload may take as long as it moves. */
-  #startDeadlines(): void {
-    const { timeoutMs = 0, idleTimeoutMs = 0, durationMaxMs = 0 } = this.#route ?? {}
+  #startDeadlines({ timeoutMs, idleTimeoutMs, durationMaxMs }: CompiledRoute): void {
     if (this.#body.ended) this.#deadlines.start('timeout', timeoutMs)
     this.#deadlines.start('duration', durationMaxMs)
     this.#activeAt = this.#services.timers.coarseNow
