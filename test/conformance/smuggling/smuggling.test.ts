@@ -36,7 +36,7 @@ describe.each(PLAIN_WAYS)('a listener of the kind %s', (way) => {
       expect(origin.finished).toEqual([])
       expect(origin.received()).not.toContain('smuggled')
       // A refused head leaves nothing at all; of a refused body the origin saw the head and then the end.
-      if (!/^POST/.test(bytes)) expect(origin.received()).toBe('')
+      if (!bytes.startsWith('POST')) expect(origin.received()).toBe('')
     },
   )
 })
@@ -57,7 +57,7 @@ describe('a hostile origin', () => {
     origin.answer = bytes
     const answer = await exchange(proxy.port, `GET / HTTP/1.1\r\nHost: a\r\n\r\n${CLOSING}`)
     const heads = answer.match(/HTTP\/1\.1 (\d+)/g) ?? []
-    const [first = ''] = heads.filter((head) => head !== 'HTTP/1.1 100')
+    const first = heads.find((head) => head !== 'HTTP/1.1 100')
     expect(answer).not.toMatch(/smuggled|reused/i)
     if (verdict === 'refused') expect(first).toBe('HTTP/1.1 502')
     if (verdict === 'cut') expect(heads.filter((head) => head !== 'HTTP/1.1 100')).toHaveLength(1)
