@@ -25,32 +25,46 @@ export function readBreakerPolicy(policy: CircuitBreakerPolicy): BreakerPolicyFa
 }
 
 function readBreaker(spec: CircuitBreakerPolicySpec): BreakerPolicyFacts['breaker'] {
-  const problems: string[] = []
-  const time = (field: keyof CircuitBreakerPolicySpec, text: string, [from, to]: readonly [number, number]): number => {
+  const problems = targetProblems(spec)
+  const time = timeReader(problems)
+  const { failurePercent, slowAfter, slowPercent, minimumRequests = REQUESTS_MIN, fallback } = spec
+  if (slowPercent !== undefined && slowAfter === undefined) problems.push('spec.slowPercent needs spec.slowAfter')
+  const breaker: ServiceBreaker = {
+    windowMs: time('window', spec.window ?? '10s', [1_000, 600_000]),
+    requestsMin: minimumRequests,
+    ...failuresOf(failurePercent, slowAfter !== undefined),
+    ...(slowAfter !== undefined && {
+      slow: { afterMs: time('slowAfter', slowAfter, [1, HOUR_MS]), percent: slowPercent ?? PERCENT },
+    }),
+    openMs: time('openFor', spec.openFor ?? '5s', [100, HOUR_MS]),
+    rampMs: time('rampFor', spec.rampFor ?? '10s', [0, HOUR_MS]),
+    ...(fallback !== undefined && { fallback: readFallback(fallback, problems) }),
+  }
+  return problems.length === 0 ? breaker : { problem: problems.join('; ') }
+}
+
+/** Who watches slow answers only has said so; who says nothing means failures. */
+function failuresOf(percent: number | undefined, hasSlow: boolean): Pick<ServiceBreaker, 'failurePercent'> {
+  if (percent !== undefined) return { failurePercent: percent }
+  return hasSlow ? {} : { failurePercent: PERCENT }
+}
+
+function targetProblems({ targetRefs }: CircuitBreakerPolicySpec): string[] {
+  return targetRefs.flatMap(({ kind, group }, index) => {
+    const wanted = kind === 'Service' ? '' : 'multicluster.x-k8s.io'
+    if (group === undefined || group === wanted) return []
+    return [`spec.targetRefs[${index}].group must be "${wanted}" for a ${kind}`]
+  })
+}
+
+type ReadTime = (field: keyof CircuitBreakerPolicySpec, text: string, range: readonly [number, number]) => number
+
+function timeReader(problems: string[]): ReadTime {
+  return (field, text, [from, to]) => {
     const ms = parseDuration(text)
     if (ms === undefined || ms < from || ms > to) problems.push(`spec.${field} must be from ${from} ms to ${to} ms`)
     return ms ?? from
   }
-  for (const [index, { kind, group }] of spec.targetRefs.entries()) {
-    const wanted = kind === 'Service' ? '' : 'multicluster.x-k8s.io'
-    if (group !== undefined && group !== wanted) {
-      problems.push(`spec.targetRefs[${index}].group must be "${wanted}" for a ${kind}`)
-    }
-  }
-  const { failurePercent, slowAfter, slowPercent, minimumRequests = REQUESTS_MIN } = spec
-  if (slowPercent !== undefined && slowAfter === undefined) problems.push('spec.slowPercent needs spec.slowAfter')
-  const slow = slowAfter === undefined ? undefined : { afterMs: time('slowAfter', slowAfter, [1, HOUR_MS]) }
-  const failures = failurePercent ?? (slow === undefined ? PERCENT : undefined)
-  const breaker: ServiceBreaker = {
-    windowMs: time('window', spec.window ?? '10s', [1_000, 600_000]),
-    requestsMin: minimumRequests,
-    ...(failures !== undefined && { failurePercent: failures }),
-    ...(slow !== undefined && { slow: { ...slow, percent: slowPercent ?? PERCENT } }),
-    openMs: time('openFor', spec.openFor ?? '5s', [100, HOUR_MS]),
-    rampMs: time('rampFor', spec.rampFor ?? '10s', [0, HOUR_MS]),
-    ...(spec.fallback !== undefined && { fallback: readFallback(spec.fallback, problems) }),
-  }
-  return problems.length === 0 ? breaker : { problem: problems.join('; ') }
 }
 
 /** Set by whoever writes the answer; a policy's own would contradict its body. */
