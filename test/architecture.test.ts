@@ -30,7 +30,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Folders of the proxy's hot path: only model, runtime and each other, and no library (design, The proxy). */
-const HOT = ['h1', 'h2', 'l4', 'balance', 'upstream', 'filters', 'match', 'access-log'].map(
+const HOT = ['h1', 'h2', 'l4', 'balance', 'upstream', 'filters', 'match', 'side', 'access-log', 'stats', 'tracing'].map(
   (name) => `src/proxy/${name}`,
 )
 /** What the hot folders share: messages, streams, time, peers, records. Held to the same rule. */

@@ -87,7 +87,7 @@ export type ParsedFormat = { readonly pieces: readonly FormatPiece[] } | { reado
 /** `%NAME(argument):length%`; a time's argument holds percent signs of its own, so parentheses are matched first. */
 const OPERATOR = /%([A-Z0-9_]+)(?:\(((?:[^()]|\([^()]*\))*)\))?(?::([0-9]{1,5}))?%/y
 const HEADER = /^:?[A-Za-z0-9!#$&'*+\-.^_`|~]*(\?:?[A-Za-z0-9!#$&'*+\-.^_`|~]+)?$/
-const GRPC_FORMS: readonly string[] = ['', 'CAMEL_STRING', 'SNAKE_STRING', 'NUMBER']
+const GRPC_FORMS: ReadonlySet<string> = new Set(['', 'CAMEL_STRING', 'SNAKE_STRING', 'NUMBER'])
 const FORMAT_BYTES_MAX = 32_768
 
 export function parseFormat(text: string): ParsedFormat {
@@ -140,7 +140,7 @@ function argumentFault(rule: Argument, argument: string): string | undefined {
     case 'metadata':
       return argument === '' || argument.startsWith(':') ? 'needs a namespace' : undefined
     case 'optional':
-      return GRPC_FORMS.includes(argument) ? undefined : 'takes CAMEL_STRING, SNAKE_STRING or NUMBER'
+      return GRPC_FORMS.has(argument) ? undefined : 'takes CAMEL_STRING, SNAKE_STRING or NUMBER'
     case 'time':
       return timeFault(argument)
     default:

@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import { assert, property, string } from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { parseFormat } from '../../model/log-format.ts'
 import type { StreamFacts } from '../stream-facts.ts'
@@ -44,8 +44,8 @@ describe('compileText', () => {
   })
 
   it('never lets a value end the line', () => {
-    fc.assert(
-      fc.property(fc.string(), (value) => {
+    assert(
+      property(string(), (value) => {
         const { request } = SOME_FACTS
         if (request === undefined) return
         const facts = { ...SOME_FACTS, request: { ...request, headers: ['x', value], path: value } }
@@ -93,8 +93,8 @@ describe('parseFormat', () => {
   })
 
   it('answers any text in linear time', () => {
-    fc.assert(
-      fc.property(fc.string({ maxLength: 2_000 }), (format) => {
+    assert(
+      property(string({ maxLength: 2_000 }), (format) => {
         const parsed = parseFormat(format)
         expect('fault' in parsed || parsed.pieces.length >= 0).toBe(true)
       }),
