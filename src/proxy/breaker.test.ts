@@ -45,7 +45,7 @@ async function broken(breaker: Partial<ServiceBreaker> = {}, more: Partial<Route
 const page = async (proxy: Proxy, path: string): Promise<string> => {
   const pages = adminPages({ proxy, awaited: () => [], logLevel: () => 'info' })
   const found = pages[path]
-  return String((await found?.())?.body ?? '')
+  return (await found?.())?.body ?? ''
 }
 
 describe('a service that fails', () => {
