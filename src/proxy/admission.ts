@@ -30,6 +30,7 @@ export function admit(head: RequestHead, downstream: DownstreamConnection, servi
     head.path = normal.path
     if (normal.kind === 'redirect') return configuredReply(307, ['location', normal.path])
   }
-  filterRequest(head, { mode, peer, ownUri: services.ownUri() })
+  if (http.reverse !== undefined) http.reverse.request(head, { scheme: 'http' })
+  else if (mode !== 'reverse') filterRequest(head, { mode, peer, ownUri: services.ownUri() })
   return findRoute(host, head) ?? REFUSALS.route
 }

@@ -27,7 +27,7 @@ export function recordExchange(
   const { target } = outcome
   const durationMs = services.timers.now() - outcome.startedAt
   services.recorder.request({
-    reporter: mode === 'forward' ? 'source' : 'destination',
+    reporter: mode === 'inbound' ? 'destination' : 'source',
     startedAt: services.now() - durationMs,
     durationMs,
     method: stream.head.method,
@@ -38,7 +38,7 @@ export function recordExchange(
     flag: outcome.flag,
     detail: outcome.detail,
     source: downstream.source(),
-    destination: mode === 'forward' ? target.party : services.self(),
+    destination: mode === 'inbound' ? services.self() : target.party,
     service: outcome.service,
     upstream: target.address,
     transport: target.transport,

@@ -18,6 +18,7 @@ import { type Mirror, startMirrors } from './mirror.ts'
 import { PEER_HEADER } from './peer-facts.ts'
 import { recordExchange } from './exchange-record.ts'
 import type { ResponseFlag } from './record.ts'
+import type { ReverseHttp } from './reverse/reverse-http.ts'
 import { type CompiledRoute, pickTarget, type RouteTarget } from './routes.ts'
 import { backOffMs, lossOf, mayRetryAnswer, mayRetryReset, type RetryRule } from './retry.ts'
 import type { ClientConnection, ClientStream, RequestSink, ResetReason, ResponseSink, ServerStream } from './stream.ts'
@@ -49,6 +50,10 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   #origin: string | undefined = undefined
   #hash: bigint | undefined = undefined
   #mirrors: readonly Mirror[] | undefined = undefined
+  /** A generic listener's way with heads. */
+  #reverse: ReverseHttp | undefined = undefined
+  /** When the request was complete; for what the endpoint took. */
+  #completeAt = 0
   #service = ''
   // The attempt under way.
   #endpoint: EndpointState | undefined = undefined
@@ -87,6 +92,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   /** To be called once, inside the codec's `onRequest`. */
   start(): void {
     const { head } = this.#stream
+    this.#reverse = this.#downstream.http()?.reverse
     const admitted = admit(head, this.#downstream, this.#services)
     this.#path = head.path
     const refusal = isRoute(admitted) ? this.#judge(admitted, head) : admitted
@@ -110,7 +116,9 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     cluster.enter()
     this.#cluster = cluster
     if (requestHeaders !== undefined) changeHeaders(head.headers, requestHeaders, this.#valueContext())
+    this.#reverse?.forwarded(head, this.#retryRule()?.perTryTimeoutMs ?? this.#route?.timeoutMs ?? 0)
     this.#route?.rewrite?.(head)
+    this.#completeAt = this.#startedAt
     this.#startDeadlines()
     this.#mirrors = startMirrors(this.#route?.mirrors ?? [], { head, ended: this.#requestEnded }, this.#services)
     this.#attempt()
@@ -273,6 +281,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   onRequestEnd(trailers: HeaderList): void {
     if (this.#finished) return
     this.#requestEnded = true
+    this.#completeAt = this.#services.timers.now()
     this.#trailers = trailers
     this.#deadlines.start('timeout', this.#route?.timeoutMs ?? 0)
     if (this.#endpoint !== undefined) this.#deadlines.start('try', this.#retryRule()?.perTryTimeoutMs ?? 0)
@@ -312,7 +321,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#replay = undefined
     this.#status = head.status
     if (remoteError !== undefined) this.#detail = `${this.#destination.address} answered ${remoteError}`
-    filterResponse(head, fromMesh)
+    if (this.#reverse === undefined) filterResponse(head, fromMesh)
+    else this.#reverse.upstreamResponse(head, this.#services.timers.now() - this.#completeAt)
     this.#changeResponse(head)
     const facts = this.#downstream.introduceSelf()
     if (facts !== undefined) setHeader(head.headers, PEER_HEADER, facts)
@@ -324,6 +334,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const { responseHeaders } = this.#target ?? {}
     if (responseHeaders !== undefined) changeHeaders(head.headers, responseHeaders, this.#valueContext())
     if (this.#origin !== undefined) this.#filters.cors?.mark(head.headers, this.#origin)
+    this.#reverse?.response(head, this.#services.now())
   }
 
   /** True: another attempt is under way, and this answer is dropped. */
@@ -444,7 +455,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   /** A refusal of our own, in clear text. */
   #reply(refusal: Refusal, detail: string): void {
-    this.#answer(localReply(refusal, this.#authority, detail))
+    this.#answer(this.#reverse?.refusal(refusal, detail) ?? localReply(refusal, this.#authority, detail))
   }
 
   #answer({ head, body, flag, detail }: LocalAnswer): void {

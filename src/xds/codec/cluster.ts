@@ -34,6 +34,7 @@ import { configOf, decodeUpstreamTls, encodeUpstreamTls } from './tls.ts'
 
 const RAW_BUFFER_SOCKET = 'envoy.transport_sockets.raw_buffer'
 const ALPN_H2 = 'h2'
+const CONNECT_TIMEOUT_MS = 5_000 // Envoy's default
 
 export const CLUSTER_SHAPE: Shape = {
   name: true,
@@ -102,7 +103,10 @@ export function decodeCluster(path: string, message: ClusterMessage): Cluster {
     endpoints: decodeDiscovery(path, message),
     ...decodeDns(path, message),
     ...decodeBalancing(path, message),
-    connectTimeoutMs: decodeDuration(within(path, 'connect_timeout'), message.connectTimeout),
+    connectTimeoutMs:
+      message.connectTimeout === undefined
+        ? CONNECT_TIMEOUT_MS
+        : decodeDuration(within(path, 'connect_timeout'), message.connectTimeout),
     ...(tls !== undefined && { tls }),
     ...(message.outlierDetection !== undefined && { outlier: decodeOutlier(outlierPath, message.outlierDetection) }),
     ...(message.circuitBreakers !== undefined && {
