@@ -119,7 +119,8 @@ export function decodeCluster(path: string, message: ClusterMessage): Cluster {
 
 function decodeDiscovery(path: string, message: ClusterMessage): Cluster['endpoints'] {
   const { clusterDiscoveryType: discovery, edsClusterConfig, loadAssignment } = message
-  const type = discovery.case === 'type' ? discovery.value : undefined
+  // Unset is Envoy's default.
+  const type = discovery.case === undefined ? DiscoveryType.STATIC : discovery.case === 'type' && discovery.value
   if (type === DiscoveryType.EDS) {
     const at = within(path, 'eds_cluster_config.eds_config')
     requireAds(at, edsClusterConfig?.edsConfig)
