@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import { array, assert, boolean, nat, property, record } from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { H2Stream } from './stream.ts'
 import { StreamTable } from './stream-table.ts'
@@ -8,9 +8,9 @@ const streamOf = (id: number): H2Stream => ({ id }) as unknown as H2Stream
 
 describe('StreamTable', () => {
   it('holds what a Map would hold, whatever is added and deleted', () => {
-    const step = fc.record({ id: fc.nat({ max: 200 }), add: fc.boolean() })
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 400 }), (steps) => {
+    const step = record({ id: nat({ max: 200 }), add: boolean() })
+    assert(
+      property(array(step, { maxLength: 400 }), (steps) => {
         const table = new StreamTable()
         const expected = new Map<number, H2Stream>()
         for (const { id, add } of steps) {
