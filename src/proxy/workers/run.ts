@@ -1,0 +1,72 @@
+/** One worker: a data plane whose configuration, certificate and sockets come from its primary. */
+import type { ProxyConfig } from '../../model/config.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { Log } from '../../runtime/log.ts'
+import type { Pages } from '../../runtime/pages.ts'
+import type { Proxy } from '../proxy.ts'
+import { applyDelta } from './config-delta.ts'
+import type { WorkerLink } from './link.ts'
+import type { Load, ToWorker } from './messages.ts'
+
+export interface WorkerParts {
+  readonly proxy: Proxy
+  /** What it can answer when the primary is asked. */
+  readonly pages: Pages
+  readonly clock: Clock
+  readonly log: Log
+  /** Once, when the first configuration runs. */
+  readonly onFirst: () => void
+}
+
+/** How often the primary learns how busy we are, if that changed: between two of these it counts for itself. */
+const LOAD_EVERY_MS = 50
+
+const EMPTY: ProxyConfig = {
+  listeners: new Map(),
+  routes: new Map(),
+  clusters: new Map(),
+  endpoints: new Map(),
+  secrets: new Map(),
+}
+
+export function runWorker(link: WorkerLink, parts: WorkerParts): void {
+  const { proxy, pages, clock, log } = parts
+  let config = EMPTY
+  let ready = false
+  let ended = 0
+  let told = ''
+  link.onSocketEnd = () => void ended++
+  const tellLoad = (): void => {
+    const load: Load = { ended, streams: proxy.activeStreams, busy: proxy.busy, awaited: awaitedOf(proxy) }
+    const text = JSON.stringify(load)
+    if (text === told) return
+    told = text
+    link.send({ kind: 'load', load })
+  }
+  const apply = (delta: Parameters<typeof applyDelta>[1]): void => {
+    config = applyDelta(config, delta)
+    const { rejected } = proxy.apply(config)
+    if (rejected.length > 0) log.warn({ rejected }, 'this worker refuses parts of the configuration')
+    tellLoad()
+    if (ready) return
+    ready = true
+    parts.onFirst()
+    link.send({ kind: 'ready', pages: Object.keys(pages) })
+  }
+  link.onMessage = (message: ToWorker) => {
+    if (message.kind === 'config') apply(message.delta)
+    else if (message.kind === 'drain') {
+      proxy.drain()
+      tellLoad()
+    } else if (message.kind === 'page') void answer(link, pages, message)
+  }
+  clock.every(LOAD_EVERY_MS, tellLoad)
+}
+
+const awaitedOf = (proxy: Proxy): readonly string[] => proxy.listeners.awaited.map((name) => `listener ${name}`)
+
+async function answer(link: WorkerLink, pages: Pages, asked: { id: number; path: string }): Promise<void> {
+  const { id, path } = asked
+  const page = await Promise.resolve(pages[path]?.()).catch(() => undefined)
+  link.send({ kind: 'page', id, page })
+}
