@@ -6,11 +6,13 @@
 import type { Cluster, LoadAssignment } from './cluster.ts'
 import type { HttpFilters } from './filters.ts'
 import type { PathPolicy, PrincipalRule, RouteTable } from './route.ts'
+import type { TcpProxy } from './tcp.ts'
 
 export * from './cluster.ts'
 export * from './filters.ts'
 export * from './rbac.ts'
 export * from './route.ts'
+export * from './tcp.ts'
 
 export interface Listener {
   readonly name: string
@@ -39,6 +41,8 @@ export interface FilterChain {
   readonly destinations?: { readonly addresses: readonly string[]; readonly port: number }
   /** Captured listeners only: the chain is for what begins like HTTP. Absent: for anything, or for what does not. */
   readonly protocol?: 'http'
+  /** Only for clients that offer one of these in the ClientHello; before a chain of the same name without. */
+  readonly applicationProtocols?: readonly string[]
   /** Absent: plaintext, or TLS passed through untouched when `filter` is `tcp`. */
   readonly tls?: DownstreamTls
   /** Who may use the chain at all, judged by the client's certificate. Absent: anyone the TLS context admits. */
@@ -63,12 +67,6 @@ export interface HttpFilterChain {
   readonly paths?: PathPolicy
   /** For routes that bring none of their own. */
   readonly filters?: HttpFilters
-}
-
-export interface TcpProxy {
-  readonly kind: 'tcp'
-  readonly statPrefix: string
-  readonly cluster: string
 }
 
 /** SDS: trust anchors. Certificates and keys never travel; a proxy makes its own and knows it as `default`. */

@@ -1,5 +1,5 @@
 /** The upstream clusters of a sidecar: one per host and port, with the identities its own cluster's pods may have. */
-import { type Cluster, type OutlierDetection, OWN_CERTIFICATE, TRUST_BUNDLE } from '../../model/config.ts'
+import { ALPN_TCP, type Cluster, type OutlierDetection, OWN_CERTIFICATE, TRUST_BUNDLE } from '../../model/config.ts'
 import { formatSpiffeId } from '../../model/identity.ts'
 import { clusterName, innerSni } from '../../model/sni.ts'
 import type { PodFacts, PortFacts, SliceFacts } from '../observe/facts.ts'
@@ -21,7 +21,8 @@ export function outboundCluster(host: Host, port: PortFacts, identities: readonl
       certificate: OWN_CERTIFICATE,
       validation: TRUST_BUNDLE,
       sni: innerSni(name),
-      alpn: [ALPN_H2],
+      // What nobody declared is offered as requests; a connection that turns out to be none brings its own protocol.
+      alpn: [port.protocol === 'tcp' ? ALPN_TCP : ALPN_H2],
       identities,
     },
     outlier: OUTLIER,
