@@ -26,6 +26,7 @@ import { TcpMetrics } from './l4/tcp-metrics.ts'
 import { LiveConnections } from './live-connections.ts'
 import { type PeerFacts, readPeerFacts } from './peer-facts.ts'
 import { type Party, partyOf } from './record.ts'
+import { GenericAcceptor, type HttpTarget } from './reverse/acceptor.ts'
 import type { Snapshot } from './state.ts'
 import type { CloseReason, ServerConnection, ServerConnectionHandler } from './stream.ts'
 import type { TimerWheel } from './timer-wheel.ts'
@@ -68,6 +69,7 @@ export class Acceptor {
   readonly captured: CaptureAcceptor
   readonly tcp = new TcpMetrics()
   readonly #tcp: TcpServices
+  readonly #generic: GenericAcceptor
 
   constructor(options: AcceptorOptions) {
     this.#options = options
@@ -89,6 +91,13 @@ export class Acceptor {
       present: (name) => this.#listener(name),
       count: (reason, detail) => this.#count(reason, detail),
     })
+    this.#generic = new GenericAcceptor({
+      timers,
+      serveHttp: (socket, target) => this.#serveGeneric(socket, target),
+      serveTcp: (socket, filter) => this.#serveForeign(socket, filter),
+      present: (name) => this.#listener(name),
+      count: (reason, detail) => this.#count(reason, detail),
+    })
   }
 
   rekey(options: SecureContextOptions | undefined): void {
@@ -101,6 +110,7 @@ export class Acceptor {
       this.#count(listener === undefined ? 'no-listener' : 'limit', listenerName)
       return void socket.destroy()
     }
+    if (listener.generic !== undefined) return this.#generic.accept(socket, listener, listener.generic)
     if (listener.capture !== undefined) return this.captured.accept(socket, listener)
     if (!listener.peeks) return this.#servePod(socket, listenerName)
     return peekClientHello(socket, this.#options.timers, {
@@ -131,14 +141,7 @@ export class Acceptor {
       return
     }
     if (chain.tls === undefined && chain.filter.kind === 'tcp') {
-      return this.#serveTcp(chain.filter, {
-        socket,
-        reporter: 'gateway',
-        source: NOBODY,
-        destination: undefined,
-        service: '',
-        mutualTls: false,
-      })
+      return this.#serveForeign(socket, chain.filter)
     }
     if (chain.tls === undefined || !this.#terminators.accept(socket, listener.name, chain.tls.alpn)) {
       this.#count('no-certificate', listener.name)
@@ -227,6 +230,12 @@ export class Acceptor {
     )
   }
 
+  /** Neither end is one that this proxy could name. */
+  #serveForeign(socket: Socket, filter: CompiledTcp): void {
+    const nobody = { source: NOBODY, destination: undefined, service: '', mutualTls: false }
+    this.#serveTcp(filter, { socket, reporter: 'gateway', ...nobody })
+  }
+
   #serveCapturedTcp(socket: Socket, { direction, chain, filter }: CapturedTcp): void {
     const outbound = direction === 'outbound'
     const self = this.#options.services.self()
@@ -255,11 +264,11 @@ export class Acceptor {
   /** No certificate: an application of this pod, or anyone at all where inbound plaintext is captured. */
   #servePlain(socket: Socket, speaks: CapturedHttp, present: () => CompiledChain | undefined): void {
     const chain = present()
-    if (chain?.filter.kind !== 'http' || chain.filter.mode === 'tunnel') {
+    const mode = chain?.filter.kind === 'http' ? chain.filter.mode : 'tunnel'
+    if (chain === undefined || mode === 'tunnel' || mode === 'reverse') {
       this.#count('mode', chain?.name ?? '')
       return void socket.destroy()
     }
-    const { mode } = chain.filter
     let forget = (): void => {}
     const handler = this.#httpConnection(socket, {
       mode,
@@ -272,23 +281,36 @@ export class Acceptor {
         this.#closed(mode === 'inbound' ? 'a client without mTLS' : 'an application of this pod', reason, detail)
       },
     })
+    forget = this.live.addPlain(this.#codec(socket, handler, speaks))
+  }
+
+  #serveGeneric(socket: Socket, { speaks, listener, chain }: HttpTarget): void {
+    let forget = (): void => {}
+    const handler = this.#httpConnection(socket, {
+      mode: 'reverse',
+      peer: undefined,
+      service: '',
+      chain,
+      onClose: (reason, detail) => {
+        forget()
+        this.#closed(`a client of ${listener}`, reason, detail)
+      },
+    })
+    forget = this.live.addOpen(this.#codec(socket, handler, speaks))
+  }
+
+  #codec(socket: Socket, handler: ServerConnectionHandler, speaks: CapturedHttp): ServerConnection {
     const { timers } = this.#options
-    const connection: ServerConnection =
-      speaks === 'http1'
-        ? new H1ServerConnection(socket, handler, { limits: H1_LIMITS, timers, scheme: 'http' })
-        : new H2ServerConnection(socket, handler, {
-            limits: H2_LIMITS,
-            budgets: H2_BUDGETS,
-            timers,
-            extendedConnect: false,
-          })
-    forget = this.live.addPlain(connection)
+    if (speaks === 'http1')
+      return new H1ServerConnection(socket, handler, { limits: H1_LIMITS, timers, scheme: 'http' })
+    const limits = { limits: H2_LIMITS, budgets: H2_BUDGETS }
+    return new H2ServerConnection(socket, handler, { ...limits, timers, extendedConnect: false })
   }
 
   #httpConnection(
     socket: Socket,
     to: {
-      mode: 'forward' | 'inbound'
+      mode: 'forward' | 'inbound' | 'reverse'
       peer: Peer | undefined
       service: string
       chain: () => CompiledChain | undefined
