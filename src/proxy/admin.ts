@@ -22,6 +22,13 @@ export function metricsPages(options: AdminOptions): Pages {
   return { '/metrics': page, '/stats/prometheus': page }
 }
 
+/** Of all pages those that anyone may read. */
+export function metricsOf(pages: Pages): Pages {
+  return Object.fromEntries(Object.entries(pages).filter(([path]) => METRICS_PATHS.has(path)))
+}
+
+const METRICS_PATHS: ReadonlySet<string> = new Set(['/metrics', '/stats/prometheus'])
+
 export function adminPages(options: AdminOptions): Pages {
   const { proxy } = options
   return {

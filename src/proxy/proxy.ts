@@ -14,6 +14,7 @@ import type { IdentitySource, Peer } from './identity.ts'
 import { ListenerSet } from './listeners.ts'
 import { MeshConnections } from './mesh-directory.ts'
 import type { PeerFacts } from './peer-facts.ts'
+import { createPort, type CreatePort } from './port-server.ts'
 import { type Party, partyOf, Recorder } from './record.ts'
 import { type ApplyResult, ProxyState } from './state.ts'
 import { TimerWheel } from './timer-wheel.ts'
@@ -41,6 +42,8 @@ export interface ProxyOptions {
   readonly modes?: readonly HttpMode[]
   /** `false`: configurations are only judged. */
   readonly opensPorts?: boolean
+  /** Absent: ports of this process. */
+  readonly createPort?: CreatePort
   /** Serves `tunnel` chains: the east-west role. A sidecar has none and refuses such chains. */
   readonly tunnels?: (parts: TunnelParts) => TunnelServer
 }
@@ -66,6 +69,8 @@ export interface Proxy {
   drain(): void
   readonly busy: number
   readonly activeConnections: number
+  /** Requests and tunnels under way. */
+  readonly activeStreams: number
   /** Cuts what is left. */
   close(): void
 }
@@ -76,6 +81,13 @@ async function openOriginalDestination(): Promise<OriginalDestination> {
 }
 
 const POD_MODES: readonly HttpMode[] = ['forward', 'inbound']
+
+export function modesOf({
+  modes = POD_MODES,
+  tunnels,
+}: Pick<ProxyOptions, 'modes' | 'tunnels'>): ReadonlySet<HttpMode> {
+  return new Set<HttpMode>(tunnels === undefined ? modes : [...modes, 'tunnel'])
+}
 
 export function startProxy(options: ProxyOptions): Proxy {
   return new RunningProxy(options)
@@ -98,8 +110,7 @@ class RunningProxy implements Proxy {
     const timers = new TimerWheel(clock)
     const now = (): number => clock.now()
     const recorder = new Recorder(options.accessLog, timers)
-    const { modes: ownModes = POD_MODES } = options
-    const modes = new Set<HttpMode>(options.tunnels === undefined ? ownModes : [...ownModes, 'tunnel'])
+    const modes = modesOf(options)
     const state = new ProxyState({ identity, modes, trustDomain: options.trustDomain, now })
     // Pods that share a network namespace are told apart by the address they speak from.
     const localAddress = options.podIp.startsWith('127.') ? options.podIp : undefined
@@ -137,13 +148,17 @@ class RunningProxy implements Proxy {
     this.recorder = recorder
     this.links = links
     this.acceptor = acceptor
-    this.listeners = new ListenerSet({ accept, clock, random, log })
+    this.listeners = new ListenerSet({ accept, clock, random, log, createPort: options.createPort ?? createPort })
     this.#shut = options.opensPorts === false
     state.onSwap(() => this.#swapped())
   }
 
   get activeConnections(): number {
     return this.acceptor.live.size
+  }
+
+  get activeStreams(): number {
+    return this.acceptor.live.streams
   }
 
   get busy(): number {

@@ -11,13 +11,19 @@ export function openLink(): WorkerLink | undefined {
 }
 
 export class WorkerLink {
-  /** All but what ports and the certificate are for. */
-  onMessage: (message: ToWorker) => void = () => {}
   onSocketEnd: () => void = () => {}
   readonly #ports = new Map<string, RemotePort>()
   readonly #certified = new Set<(certificate: OwnCertificate) => void>()
   #certificate: OwnCertificate | undefined
   #lastPort = 0
+  #setUp: (text: string) => void = () => {}
+  /** What the primary read. */
+  readonly setup = new Promise<string>((resolve) => {
+    this.#setUp = resolve
+  })
+  /** Messages from before anyone listens. */
+  #early: ToWorker[] | undefined = []
+  #onMessage: (message: ToWorker) => void = (message) => void this.#early?.push(message)
 
   constructor() {
     process.on('message', (message, socket) => this.#received(message as ToWorker, socket as Socket | undefined))
@@ -25,6 +31,13 @@ export class WorkerLink {
     process.once('disconnect', () => process.exit(1))
     // A terminal signals the whole group; the primary says when and how to end.
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => {})
+  }
+
+  /** All but what ports and the certificate are for. */
+  listen(onMessage: (message: ToWorker) => void): void {
+    this.#onMessage = onMessage
+    for (const message of this.#early ?? []) onMessage(message)
+    this.#early = undefined
   }
 
   readonly identity: IdentitySource = {
@@ -55,6 +68,8 @@ export class WorkerLink {
 
   #received(message: ToWorker, socket: Socket | undefined): void {
     switch (message.kind) {
+      case 'setup':
+        return this.#setUp(message.text)
       case 'certificate':
         this.#certificate = message.certificate
         for (const listener of this.#certified) listener(message.certificate)
@@ -66,7 +81,7 @@ export class WorkerLink {
       case 'not-listening':
         return this.#ports.get(message.port)?.failed(Object.assign(new Error(message.message), { code: message.code }))
       default:
-        return this.onMessage(message)
+        return this.#onMessage(message)
     }
   }
 

@@ -10,6 +10,8 @@ import type { ConfigDelta } from './config-delta.ts'
 export const WORKER_ENV = 'ISTHMUS_WORKER'
 
 export type ToWorker =
+  /** The first one: what the primary read, so that no worker reads another state of it later. */
+  | { readonly kind: 'setup'; readonly text: string }
   | { readonly kind: 'certificate'; readonly certificate: OwnCertificate }
   | { readonly kind: 'config'; readonly delta: ConfigDelta }
   /** `port`: the id that the worker gave its wish; `id` names this hand-over until `taken`. */
@@ -18,6 +20,8 @@ export type ToWorker =
   | { readonly kind: 'not-listening'; readonly port: string; readonly code: string; readonly message: string }
   | { readonly kind: 'page'; readonly id: number; readonly path: string }
   | { readonly kind: 'drain' }
+  /** Ends the process; what is still open is cut. */
+  | { readonly kind: 'stop' }
 
 export type ToPrimary =
   /** The configuration runs: sockets may come. `pages` are the paths it can answer. */

@@ -3,7 +3,7 @@
  * stays counted when it dies: the last that was seen of it is kept, so that no counter ever runs backwards.
  */
 import type { Cancel, Clock } from '../../runtime/clock.ts'
-import { EXPOSITION, JSON_TYPE, type Page, type Pages } from '../../runtime/pages.ts'
+import { EXPOSITION, JSON_TYPE, type Page } from '../../runtime/pages.ts'
 import { mergeClusters } from './merge-clusters.ts'
 import { type Exposition, formatExposition, mergeExpositions, parseExposition, retire } from './merge-exposition.ts'
 import type { WorkerProcess } from './worker-process.ts'
@@ -17,6 +17,9 @@ export interface WorkerPagesOptions {
 
 /** One that does not answer is left out: a page that hangs tells nobody anything. */
 const ANSWER_MS = 2_000
+
+/** Answered also while there is no worker: what was counted stays counted. */
+const METRICS: ReadonlySet<string> = new Set(['/metrics', '/stats/prometheus'])
 
 interface Asked {
   readonly answers: Map<WorkerProcess, Page>
@@ -33,24 +36,14 @@ export class WorkerPages {
   #retired: Exposition = new Map()
   #lastId = 0
   /** Filled by what workers say they have. */
-  readonly pages: Record<string, () => Promise<Page>> = {}
+  readonly known: Record<string, () => Promise<Page>> = {}
 
   constructor(options: WorkerPagesOptions) {
     this.#options = options
   }
 
-  /** `own` win over what workers have. */
-  with(own: Pages): Pages {
-    return new Proxy(this.pages as Pages, {
-      get: (pages, path) => (typeof path === 'string' && Object.hasOwn(own, path) ? own[path] : pages[path as string]),
-      getOwnPropertyDescriptor: (pages, path) =>
-        Object.getOwnPropertyDescriptor(Object.hasOwn(own, path) ? own : pages, path),
-      ownKeys: (pages) => [...new Set([...Object.keys(own), ...Object.keys(pages)])],
-    })
-  }
-
   know(paths: readonly string[]): void {
-    for (const path of paths) this.pages[path] ??= () => this.#page(path)
+    for (const path of paths) this.known[path] ??= () => this.#page(path)
   }
 
   answered(worker: WorkerProcess, id: number, page: Page | undefined): void {
@@ -65,14 +58,14 @@ export class WorkerPages {
     const seen = this.#seen.get(worker)
     this.#seen.delete(worker)
     if (seen !== undefined) this.#retired = mergeExpositions([this.#retired, retire(seen)])
-    for (const id of [...this.#asked.keys()]) this.answered(worker, id, undefined)
+    for (const id of this.#asked.keys()) this.answered(worker, id, undefined)
   }
 
   async #page(path: string): Promise<Page> {
     const answers = await this.#ask(path)
     const [first] = answers.values()
+    if (METRICS.has(path)) return { type: EXPOSITION, body: this.#metrics(answers) }
     if (first === undefined) return { type: 'text/plain; charset=utf-8', status: 503, body: 'no worker answers\n' }
-    if (first.type === EXPOSITION) return { ...first, body: this.#metrics(answers) }
     if (path === '/clusters' && first.type === JSON_TYPE) {
       return { ...first, body: mergeClusters(Array.from(answers.values(), ({ body }) => body)) }
     }

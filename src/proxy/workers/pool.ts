@@ -13,7 +13,7 @@ import type { ApplyResult, StateOptions } from '../state.ts'
 import { deltaOf } from './config-delta.ts'
 import { Judge } from './judge.ts'
 import type { ToPrimary, ToWorker } from './messages.ts'
-import { WorkerOutput } from './output.ts'
+import { passLines } from './output.ts'
 import { WorkerPages } from './pages.ts'
 import { Ports } from './ports.ts'
 import { Shares } from './shares.ts'
@@ -23,6 +23,8 @@ export interface PoolOptions {
   readonly workers: number
   readonly state: Omit<StateOptions, 'identity' | 'now'>
   readonly identity: IdentitySource
+  /** What every worker begins with, also one that starts later. */
+  readonly setup?: string
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -31,6 +33,8 @@ export interface PoolOptions {
 }
 
 const RESTART = { initialMs: 50, maxMs: 10_000 } as const
+/** One that does not stop by itself is stopped. */
+const STOP_MS = 1_000
 /** One that lived for so long died of something new. */
 const HEALTHY_MS = 10_000
 
@@ -45,6 +49,8 @@ export class WorkerPool {
   readonly #ports: Ports
   #config: ProxyConfig | undefined
   #draining = false
+  /** Every worker has served once. */
+  #started = false
   /** Workers that ended without being asked. */
   deaths = 0
 
@@ -81,8 +87,6 @@ export class WorkerPool {
     return serving && this.#started ? [] : [...missing]
   }
 
-  #started = false
-
   get busy(): number {
     let busy = 0
     for (const { load } of this.#workers.values()) busy += load.busy
@@ -94,11 +98,18 @@ export class WorkerPool {
     this.#tellAll({ kind: 'drain' })
   }
 
-  close(): void {
+  /** Resolves once every worker has written what it had to say and is gone. */
+  async close(): Promise<void> {
     this.#draining = true
     for (const cancel of this.#restarts) cancel()
     this.#ports.closeAll()
-    for (const worker of this.#workers.values()) worker.kill('SIGKILL')
+    const workers = [...this.#workers.values()]
+    this.#tellAll({ kind: 'stop' })
+    const cancel = this.#options.clock.after(STOP_MS, () => {
+      for (const worker of workers) worker.kill('SIGKILL')
+    })
+    await Promise.all(workers.map(({ ended }) => ended))
+    cancel()
   }
 
   #tellAll(message: ToWorker): void {
@@ -112,7 +123,8 @@ export class WorkerPool {
       gone: (from, how, untaken) => this.#gone(from, how, untaken),
     })
     this.#workers.set(number, worker)
-    new WorkerOutput(worker.output, this.#options.output)
+    passLines(worker.output, this.#options.output)
+    worker.send({ kind: 'setup', text: this.#options.setup ?? '' })
     const certificate: OwnCertificate | undefined = identity.current()
     if (certificate !== undefined) worker.send({ kind: 'certificate', certificate })
     if (this.#config !== undefined) worker.send({ kind: 'config', delta: deltaOf(undefined, this.#config) })
@@ -175,6 +187,9 @@ export class WorkerPool {
       '# HELP isthmus_worker_connections Connections by worker.',
       '# TYPE isthmus_worker_connections gauge',
       ...ready.map(({ number, connections }) => `isthmus_worker_connections{worker="${number}"} ${connections}`),
+      '# HELP isthmus_worker_pid Process of each worker.',
+      '# TYPE isthmus_worker_pid gauge',
+      ...ready.map(({ number, pid }) => `isthmus_worker_pid{worker="${number}"} ${pid ?? 0}`),
       '# HELP isthmus_worker_refused_total Connections reset because no worker could take them.',
       '# TYPE isthmus_worker_refused_total counter',
       `isthmus_worker_refused_total ${this.#ports.refused}`,

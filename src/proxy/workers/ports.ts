@@ -56,7 +56,7 @@ export class Ports {
   }
 
   closeAll(): void {
-    for (const key of [...this.#open.keys()]) this.#shut(key)
+    for (const key of this.#open.keys()) this.#shut(key)
   }
 
   /** To the worker with the least to do; reset at once when there is none. */

@@ -1,21 +1,16 @@
 /** One worker: a data plane whose configuration, certificate and sockets come from its primary. */
 import type { ProxyConfig } from '../../model/config.ts'
-import type { Clock } from '../../runtime/clock.ts'
-import type { Log } from '../../runtime/log.ts'
+import { growYoungGenerationUnderLoad, releaseStartupMemory } from '../../runtime/heap.ts'
 import type { Pages } from '../../runtime/pages.ts'
-import type { Proxy } from '../proxy.ts'
+import { type Proxy, type ProxyOptions, startProxy } from '../proxy.ts'
 import { applyDelta } from './config-delta.ts'
 import type { WorkerLink } from './link.ts'
 import type { Load, ToWorker } from './messages.ts'
 
 export interface WorkerParts {
-  readonly proxy: Proxy
+  readonly options: ProxyOptions
   /** What it can answer when the primary is asked. */
-  readonly pages: Pages
-  readonly clock: Clock
-  readonly log: Log
-  /** Once, when the first configuration runs. */
-  readonly onFirst: () => void
+  readonly pagesOf: (proxy: Proxy) => Pages
 }
 
 /** How often the primary learns how busy we are, if that changed: between two of these it counts for itself. */
@@ -30,7 +25,10 @@ const EMPTY: ProxyConfig = {
 }
 
 export function runWorker(link: WorkerLink, parts: WorkerParts): void {
-  const { proxy, pages, clock, log } = parts
+  const { clock, log } = parts.options
+  const proxy = startProxy({ ...parts.options, createPort: link.createPort })
+  const pages = parts.pagesOf(proxy)
+  growYoungGenerationUnderLoad(clock)
   let config = EMPTY
   let ready = false
   let ended = 0
@@ -50,16 +48,20 @@ export function runWorker(link: WorkerLink, parts: WorkerParts): void {
     tellLoad()
     if (ready) return
     ready = true
-    parts.onFirst()
+    releaseStartupMemory()
     link.send({ kind: 'ready', pages: Object.keys(pages) })
   }
-  link.onMessage = (message: ToWorker) => {
+  link.listen((message: ToWorker) => {
     if (message.kind === 'config') apply(message.delta)
     else if (message.kind === 'drain') {
       proxy.drain()
       tellLoad()
+    } else if (message.kind === 'stop') {
+      proxy.close()
+      // Standard output is a pipe, which is written at once: nothing is left behind.
+      process.exit(0)
     } else if (message.kind === 'page') void answer(link, pages, message)
-  }
+  })
   clock.every(LOAD_EVERY_MS, tellLoad)
 }
 

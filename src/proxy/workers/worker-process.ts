@@ -64,9 +64,19 @@ export class WorkerProcess {
     return this.#load
   }
 
+  get connections(): number {
+    return this.#handed - this.#load.ended
+  }
+
   /** Connections and what goes on in them; the fewest gets the next socket. */
   get weight(): number {
-    return this.#handed - this.#load.ended + this.#load.streams
+    // What waits to be taken counts twice: a worker that is slow to take is busy in ways it has not told.
+    return this.connections + this.#load.streams + this.#underWay.size
+  }
+
+  /** Resolves once the process is gone. */
+  get ended(): Promise<void> {
+    return this.#gone ? Promise.resolve() : new Promise((resolve) => this.#child.once('exit', () => resolve()))
   }
 
   /** May get sockets: it runs the configuration and keeps up. */
