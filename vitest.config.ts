@@ -1,6 +1,9 @@
 import { defineConfig } from 'vitest/config'
 
-/** `unit` runs beside the sources and needs nothing but Node; `e2e` starts real processes and takes minutes. */
+/**
+ * `unit` runs beside the sources and needs nothing but Node; `differential` holds the built product to Envoy's
+ * outcomes; `e2e` starts real processes and takes minutes.
+ */
 export default defineConfig({
   test: {
     projects: [
@@ -12,9 +15,18 @@ export default defineConfig({
             'test/*.test.ts',
             'test/{golden,fuzz,conformance}/**/*.test.ts',
           ],
+          exclude: ['test/conformance/envoy/**'],
           testTimeout: 20_000,
           hookTimeout: 20_000,
           maxWorkers: 2,
+        },
+      },
+      {
+        test: {
+          name: 'differential',
+          include: ['test/conformance/envoy/*.test.ts'],
+          testTimeout: 60_000,
+          maxConcurrency: 4,
         },
       },
       {

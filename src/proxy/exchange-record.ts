@@ -1,30 +1,42 @@
 /** An exchange as the recorder takes it: what the exchange knows, put together with its stream and connection. */
-import type { Destination, DownstreamConnection, ExchangeServices } from './exchange-context.ts'
+import type { Attempts } from './exchange-attempts.ts'
+import type { DownstreamConnection, ExchangeServices } from './exchange-context.ts'
 import { headerOf } from './message.ts'
 import type { ResponseFlag } from './record.ts'
 import type { ServerStream } from './stream.ts'
 
-export interface Outcome {
+/** What became of a request, as far as it is known. */
+export class Outcome {
   /** Monotonic. */
   readonly startedAt: number
+  /** As the client asked; the path in normal form. Rewrites come later. */
   readonly authority: string
-  readonly path: string
-  readonly status: number
-  readonly flag: ResponseFlag
-  readonly detail: string
-  readonly target: Destination
-  readonly service: string
-  readonly attempts: number
+  path: string
+  service: string
+  status = 0
+  flag: ResponseFlag = '-'
+  detail = ''
+  /** The answer's head is on its way; only its end can still go wrong. */
+  responded = false
+
+  constructor(startedAt: number, authority: string, path: string) {
+    this.startedAt = startedAt
+    this.authority = authority
+    this.path = path
+    this.service = authority
+  }
 }
 
-export function recordExchange(
-  stream: ServerStream,
-  downstream: DownstreamConnection,
-  services: ExchangeServices,
-  outcome: Outcome,
-): void {
+export interface Ends {
+  readonly stream: ServerStream
+  readonly downstream: DownstreamConnection
+  readonly attempts: Attempts
+}
+
+export function recordExchange(ends: Ends, services: ExchangeServices, outcome: Outcome): void {
+  const { stream, downstream, attempts } = ends
   const { mode } = downstream
-  const { target } = outcome
+  const target = attempts.destination
   const durationMs = services.timers.now() - outcome.startedAt
   services.recorder.request({
     reporter: mode === 'forward' ? 'source' : 'destination',
@@ -42,7 +54,7 @@ export function recordExchange(
     service: outcome.service,
     upstream: target.address,
     transport: target.transport,
-    attempts: outcome.attempts,
+    attempts: attempts.count,
     bytesReceived: stream.bytesReceived,
     bytesSent: stream.bytesSent,
     requestId: headerOf(stream.head.headers, 'x-request-id') ?? '',

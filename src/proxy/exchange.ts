@@ -1,12 +1,14 @@
 /**
  * One request from its head to its record: the only place that decides about it. Steps are leaves in other files, in
- * the order a request meets them: admit, filter, pick, connect, send, retry, answer, record.
+ * the order a request meets them: admit, filter, pick, connect, send, retry, answer, record. What it has to remember
+ * stands in three parts: the body that may be sent again, the attempts upstream, the outcome.
  */
 import { admit, isRoute } from './admission.ts'
-import type { EndpointState } from './balance/endpoint.ts'
-import type { ClusterState } from './balance/cluster.ts'
 import { type DeadlineKind, type DeadlineOwner, Deadlines } from './deadlines.ts'
-import { type DownstreamConnection, type ExchangeServices, serviceOf, targetOf } from './exchange-context.ts'
+import { Attempts } from './exchange-attempts.ts'
+import { RequestBody } from './exchange-body.ts'
+import { type DownstreamConnection, type ExchangeServices, serviceOf } from './exchange-context.ts'
+import { Outcome, recordExchange } from './exchange-record.ts'
 import { filterResponse } from './filters/chain.ts'
 import { hashOf } from './filters/hash.ts'
 import { changeHeaders, type ValueContext } from './filters/header-steps.ts'
@@ -16,71 +18,41 @@ import { type LocalAnswer, localReply, type Refusal, REFUSALS } from './local-re
 import { type HeaderList, headerOf, type RequestHead, type ResponseHead, setHeader } from './message.ts'
 import { type Mirror, startMirrors } from './mirror.ts'
 import { PEER_HEADER } from './peer-facts.ts'
-import { recordExchange } from './exchange-record.ts'
-import type { ResponseFlag } from './record.ts'
 import { type CompiledRoute, pickTarget, type RouteTarget } from './routes.ts'
-import { backOffMs, lossOf, mayRetryAnswer, mayRetryReset, type RetryRule } from './retry.ts'
-import type { ClientConnection, ClientStream, RequestSink, ResetReason, ResponseSink, ServerStream } from './stream.ts'
+import { backOffMs, lossOf, mayRetryAnswer } from './retry.ts'
+import type { ClientConnection, RequestSink, ResetReason, ResponseSink, ServerStream } from './stream.ts'
 import type { ConnectFailure, Waiter } from './upstream/transport.ts'
 
-/** A body longer than this is sent once only. */
-const REPLAY_BYTES_MAX = 64 * 1024
 /** Silence is noticed after a second; requests that wait longer look now and then whether that is why. */
 const WATCH_AFTER_MS = 1_000
 const WATCH_EVERY_MS = 250
-const NO_TRAILERS: HeaderList = []
 
 export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwner {
   readonly #stream: ServerStream
   readonly #downstream: DownstreamConnection
   readonly #services: ExchangeServices
-  readonly #startedAt: number
   readonly #deadlines: Deadlines
+  readonly #body: RequestBody
+  readonly #attempts: Attempts
+  readonly #outcome: Outcome
   /** When a byte last moved, by the coarse clock. */
   #activeAt = 0
   #route: CompiledRoute | undefined = undefined
   #target: RouteTarget | undefined = undefined
-  /** As the client asked, in normal form: rewrites come later. */
-  readonly #authority: string
-  #path: string
-  #cluster: ClusterState | undefined = undefined
   #filters: CompiledFilters = NO_FILTERS
   /** Of a cross-origin request that may read its answer. */
   #origin: string | undefined = undefined
-  #hash: bigint | undefined = undefined
   #mirrors: readonly Mirror[] | undefined = undefined
-  #service = ''
-  // The attempt under way.
-  #endpoint: EndpointState | undefined = undefined
-  #connection: ClientConnection | undefined = undefined
-  #upstream: ClientStream | undefined = undefined
-  #tried: EndpointState[] = []
-  #attempts = 0
-  #retried = false
-  /** The destination as last known; it outlives the attempt, for the record. */
-  #destination = targetOf(undefined, undefined)
-  // The request's body, kept while it may be sent again; undefined once it may not.
-  #replay: Buffer[] | undefined = []
-  #replayBytes = 0
-  #requestEnded = false
-  #trailers: HeaderList = NO_TRAILERS
-  // The outcome.
-  #responded = false
   #finished = false
-  #status = 0
-  #flag: ResponseFlag = '-'
-  #detail = ''
 
   constructor(stream: ServerStream, downstream: DownstreamConnection, services: ExchangeServices) {
     this.#stream = stream
     this.#downstream = downstream
     this.#services = services
-    this.#authority = stream.head.authority
-    this.#path = stream.head.path
-    this.#service = downstream.service === '' ? this.#authority : downstream.service
-    this.#startedAt = services.timers.now()
-    this.#requestEnded = stream.headOnly
     this.#deadlines = new Deadlines(services.timers, this)
+    this.#body = new RequestBody(stream.headOnly)
+    this.#attempts = new Attempts(this.#deadlines, services.mesh)
+    this.#outcome = new Outcome(services.timers.now(), stream.head.authority, stream.head.path)
     stream.sink = this
   }
 
@@ -88,43 +60,16 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   start(): void {
     const { head } = this.#stream
     const admitted = admit(head, this.#downstream, this.#services)
-    this.#path = head.path
+    this.#outcome.path = head.path
+    if (this.#downstream.service !== '') this.#outcome.service = this.#downstream.service
     const refusal = isRoute(admitted) ? this.#judge(admitted, head) : admitted
-    if (refusal !== undefined) return 'kind' in refusal ? this.#answer(refusal) : this.#reply(refusal, '')
+    if (refusal !== undefined) return 'kind' in refusal ? this.#answer(refusal) : this.#reply(refusal)
     // Body bytes wait with the client until there is somewhere to send them; so does `100 Continue`.
     if (!this.#stream.headOnly) this.#stream.pause()
     const delayMs = this.#filters.fault?.delayMs(head, this.#services.random) ?? 0
     if (delayMs === 0) return this.#proceed()
-    this.#flag = 'DI'
+    this.#outcome.flag = 'DI'
     this.#deadlines.start('delay', delayMs)
-  }
-
-  #proceed(): void {
-    const { head } = this.#stream
-    const answer = this.#filters.fault?.abort(head, this.#services.random) ?? this.#route?.answer?.(head)
-    if (answer !== undefined) return this.#answer(answer)
-    const { cluster, requestHeaders } = this.#target ?? {}
-    if (cluster === undefined) return this.#reply(REFUSALS.cluster, '')
-    const hash = this.#route?.hash
-    if (hash !== undefined) this.#hash = hashOf(hash, head, this.#downstream.remoteAddress)
-    cluster.enter()
-    this.#cluster = cluster
-    if (requestHeaders !== undefined) changeHeaders(head.headers, requestHeaders, this.#valueContext())
-    this.#route?.rewrite?.(head)
-    this.#startDeadlines()
-    this.#mirrors = startMirrors(this.#route?.mirrors ?? [], { head, ended: this.#requestEnded }, this.#services)
-    this.#attempt()
-  }
-
-  /** The whole answer is timed from the complete request: an upload may take as long as it moves. */
-  #startDeadlines(): void {
-    const { timeoutMs = 0, idleTimeoutMs = 0, durationMaxMs = 0 } = this.#route ?? {}
-    if (this.#requestEnded) this.#deadlines.start('timeout', timeoutMs)
-    this.#deadlines.start('duration', durationMaxMs)
-    this.#activeAt = this.#services.timers.coarseNow
-    // A request that is timed anyway, and earlier, needs no second clock.
-    const covered = this.#requestEnded && timeoutMs > 0 && timeoutMs <= idleTimeoutMs
-    if (!covered) this.#deadlines.start('idle', idleTimeoutMs)
   }
 
   /** Undefined: the request may go on. */
@@ -133,15 +78,48 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const { random, timers } = this.#services
     this.#route = route
     this.#target = pickTarget(route, random)
-    if (service === '') this.#service = serviceOf(this.#target?.clusterName ?? '', this.#service)
+    if (service === '') this.#outcome.service = serviceOf(this.#target?.clusterName ?? '', this.#outcome.service)
     if (route.allow !== undefined && (peer === undefined || !allows(route.allow, peer))) return REFUSALS.denied
     const filters = mergeFilters(route.filters, this.#downstream.http()?.filters ?? NO_FILTERS)
     if (filters === NO_FILTERS) return undefined
     this.#filters = filters
     this.#origin = filters.cors?.originOf(head)
-    if (filters.rbac?.action === 'log') this.#detail = logHint(filters.rbac.judge({ head, peer, remoteAddress }))
+    if (filters.rbac?.action === 'log')
+      this.#outcome.detail = logHint(filters.rbac.judge({ head, peer, remoteAddress }))
     const { descriptors } = route
     return runFilters(filters, { head, peer, remoteAddress, nowMs: timers.now(), descriptors, random })
+  }
+
+  #proceed(): void {
+    const { head } = this.#stream
+    const answer = this.#filters.fault?.abort(head, this.#services.random) ?? this.#route?.answer?.(head)
+    if (answer !== undefined) return this.#answer(answer)
+    const route = this.#route
+    const target = this.#target
+    if (route === undefined || target?.cluster === undefined) return this.#reply(REFUSALS.cluster)
+    this.#attempts.enter(target.cluster)
+    this.#forward(route, target)
+  }
+
+  #forward(route: CompiledRoute, target: RouteTarget): void {
+    const { head } = this.#stream
+    if (route.hash !== undefined) this.#attempts.hash = hashOf(route.hash, head, this.#downstream.remoteAddress)
+    this.#attempts.rule = route.retry ?? this.#downstream.retry
+    if (target.requestHeaders !== undefined) changeHeaders(head.headers, target.requestHeaders, this.#valueContext())
+    route.rewrite?.(head)
+    this.#startDeadlines(route)
+    this.#mirrors = startMirrors(route.mirrors, { head, ended: this.#body.ended }, this.#services)
+    this.#attempt()
+  }
+
+  /** The whole answer is timed from the complete request: an upload may take as long as it moves. */
+  #startDeadlines({ timeoutMs, idleTimeoutMs, durationMaxMs }: CompiledRoute): void {
+    if (this.#body.ended) this.#deadlines.start('timeout', timeoutMs)
+    this.#deadlines.start('duration', durationMaxMs)
+    this.#activeAt = this.#services.timers.coarseNow
+    // A request that is timed anyway, and earlier, needs no second clock.
+    const covered = this.#body.ended && timeoutMs > 0 && timeoutMs <= idleTimeoutMs
+    if (!covered) this.#deadlines.start('idle', idleTimeoutMs)
   }
 
   #valueContext(): ValueContext {
@@ -152,105 +130,63 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   // Upstream: pick, connect, send
 
   #attempt(): void {
-    const endpoint = this.#cluster?.pick(this.#tried, this.#hash === undefined ? undefined : { hash: this.#hash })
-    if (endpoint === undefined) return this.#reply(REFUSALS.none, '')
-    this.#attempts++
-    this.#endpoint = endpoint
-    this.#tried.push(endpoint)
-    endpoint.active++
-    this.#destination = targetOf(endpoint, undefined)
-    if (this.#requestEnded) this.#deadlines.start('try', this.#retryRule()?.perTryTimeoutMs ?? 0)
+    const endpoint = this.#attempts.begin()
+    if (endpoint === undefined) return this.#reply(REFUSALS.none)
+    if (this.#body.ended) this.#deadlines.start('try', this.#attempts.rule?.perTryTimeoutMs ?? 0)
     endpoint.transport.acquire(this)
   }
 
   onConnected(connection: ClientConnection): void {
-    const endpoint = this.#endpoint
+    const { endpoint } = this.#attempts
     if (this.#finished || endpoint === undefined) return
-    this.#connection = connection
-    this.#destination = targetOf(endpoint, this.#services.mesh.dialedOf(endpoint, connection))
-    const replay = this.#replay ?? []
-    const end = this.#requestEnded && replay.length === 0 && this.#trailers.length === 0
-    const upstream = connection.request(this.#headFor(connection), end, this)
-    this.#upstream = upstream
-    if (this.#destination.mutualTls) this.#deadlines.start('watch', WATCH_AFTER_MS)
+    this.#attempts.connected(endpoint, connection)
+    const end = this.#body.isEmpty
+    const upstream = connection.request(this.#attempts.headFor(connection, this.#stream.head), end, this)
+    this.#attempts.stream = upstream
+    if (this.#attempts.destination.mutualTls) this.#deadlines.start('watch', WATCH_AFTER_MS)
     if (end) return
-    for (const chunk of replay) upstream.write(chunk)
-    if (this.#requestEnded) upstream.end(this.#trailers)
-    else this.#stream.resume()
-  }
-
-  /** The peer's facts are told once per connection, on its first request. */
-  #headFor(connection: ClientConnection): RequestHead {
-    const { head } = this.#stream
-    const facts = this.#services.mesh.introduce(connection, this.#destination.mutualTls)
-    if (facts === undefined) return head
-    return { ...head, headers: [...head.headers, PEER_HEADER, facts] }
+    this.#body.sendTo(upstream)
+    if (!this.#body.ended) this.#stream.resume()
   }
 
   onConnectFailed(failure: ConnectFailure): void {
     if (this.#finished) return
-    this.#detail = `${this.#destination.address}: ${failure.detail}`
+    this.#outcome.detail = `${this.#attempts.destination.address}: ${failure.detail}`
     if (failure.kind === 'overflow') {
-      this.#endAttempt('unjudged')
-      return this.#reply(REFUSALS.overflow, this.#detail)
+      this.#attempts.end('unjudged')
+      return this.#reply(REFUSALS.overflow, this.#outcome.detail)
     }
-    this.#endAttempt('error')
-    if (this.#retryRule()?.connectFailure === true && this.#reserveRetry('nowhere')) return this.#tryAgain()
-    this.#reply(REFUSALS.connectFailed, this.#detail)
+    this.#attempts.end('error')
+    if (this.#attempts.rule?.connectFailure === true && this.#reserveRetry('nowhere')) return this.#tryAgain()
+    this.#reply(REFUSALS.connectFailed, this.#outcome.detail)
   }
 
-  /**
-   * May there be one more attempt? Only what reached someone costs budget: an attempt that led `nowhere`, or was `lost`
-   * with its connection the first time, put load on nobody, so all that was under way in a dying cluster moves once.
-   */
   #reserveRetry(last: 'nowhere' | 'lost' | 'answered'): boolean {
-    const rule = this.#retryRule()
-    if (rule === undefined || this.#replay === undefined || this.#attempts > rule.retriesMax) return false
-    if (rule.requests?.some((test) => test(this.#stream.head)) === false) return false
-    if (last === 'nowhere' || (last === 'lost' && this.#attempts === 1)) return true
-    if (this.#cluster?.mayRetry(this.#retried) !== true) return false
-    this.#retried = true
-    return true
+    return this.#body.replayable && this.#attempts.reserve(last, this.#stream.head)
   }
 
   #tryAgain(): void {
-    if (!this.#requestEnded) this.#stream.pause()
-    const rule = this.#retryRule()
-    const waitMs = rule === undefined ? 0 : backOffMs(rule, this.#attempts, this.#services.random)
+    if (!this.#body.ended) this.#stream.pause()
+    const { rule, count } = this.#attempts
+    const waitMs = rule === undefined ? 0 : backOffMs(rule, count, this.#services.random)
     if (waitMs >= 1) this.#deadlines.start('wait', waitMs)
     else this.#attempt()
   }
 
-  /** Undefined: this request is sent once, whatever becomes of it. */
-  #retryRule(): RetryRule | undefined {
-    return this.#route?.retry ?? this.#downstream.retry
-  }
-
   /** A connection that stopped answering PING is given up by requests that may be sent again before it is declared dead. */
   #lookAtConnection(): void {
-    const connection = this.#connection
-    if (this.#finished || this.#responded || connection === undefined) return
-    if (this.#endpoint?.transport.suspects(connection) !== true) {
-      return this.#deadlines.start('watch', WATCH_EVERY_MS)
-    }
+    const { connection, endpoint, stream } = this.#attempts
+    if (this.#finished || this.#outcome.responded || connection === undefined) return
+    if (endpoint?.transport.suspects(connection) !== true) return this.#deadlines.start('watch', WATCH_EVERY_MS)
     if (!this.#mayRetryReset('lost') || !this.#reserveRetry('lost')) return
-    const upstream = this.#upstream
     // Keep-alive judges the connection; the endpoint behind it did nothing wrong that we know of.
-    this.#endAttempt('unjudged')
-    upstream?.reset('cancel')
+    this.#attempts.end('unjudged')
+    stream?.reset('cancel')
     this.#tryAgain()
   }
 
-  /** Counts the attempt for the endpoint and forgets its stream. */
-  #endAttempt(outcome: number | 'error' | 'unjudged'): void {
-    const endpoint = this.#endpoint
-    if (endpoint === undefined) return
-    endpoint.active--
-    if (outcome !== 'unjudged') this.#cluster?.report(endpoint, this.#connection, outcome !== 'error' && outcome)
-    this.#deadlines.cancel('try')
-    this.#endpoint = undefined
-    this.#connection = undefined
-    this.#upstream = undefined
+  #mayRetryReset(reason: ResetReason): boolean {
+    return this.#attempts.mayRetryReset(reason, this.#stream.head.method)
   }
 
   // The request's body, from the client
@@ -259,37 +195,31 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (this.#finished) return
     this.#activeAt = this.#services.timers.coarseNow
     if (this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.write(chunk)
-    if (this.#replay !== undefined) this.#remember(chunk)
-    if (this.#upstream !== undefined && !this.#upstream.write(chunk)) this.#stream.pause()
-  }
-
-  /** Bytes that come before there is a connection are always kept; pausing bounds them. */
-  #remember(chunk: Buffer): void {
-    this.#replay?.push(chunk)
-    this.#replayBytes += chunk.length
-    if (this.#replayBytes > REPLAY_BYTES_MAX && this.#upstream !== undefined) this.#replay = undefined
+    const upstream = this.#attempts.stream
+    this.#body.keep(chunk, upstream !== undefined)
+    if (upstream !== undefined && !upstream.write(chunk)) this.#stream.pause()
   }
 
   onRequestEnd(trailers: HeaderList): void {
     if (this.#finished) return
-    this.#requestEnded = true
-    this.#trailers = trailers
+    this.#body.ended = true
+    this.#body.trailers = trailers
     this.#deadlines.start('timeout', this.#route?.timeoutMs ?? 0)
-    if (this.#endpoint !== undefined) this.#deadlines.start('try', this.#retryRule()?.perTryTimeoutMs ?? 0)
+    if (this.#attempts.endpoint !== undefined) this.#deadlines.start('try', this.#attempts.rule?.perTryTimeoutMs ?? 0)
     if (this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.end(trailers)
-    this.#upstream?.end(trailers)
+    this.#attempts.stream?.end(trailers)
   }
 
   onRequestReset(reason: ResetReason): void {
     if (this.#finished) return
-    this.#flag = 'DC'
-    this.#detail = `the client's stream ended early (${reason})`
-    this.#abandonAttempt()
+    this.#outcome.flag = 'DC'
+    this.#outcome.detail = `the client's stream ended early (${reason})`
+    this.#attempts.abandon(this)
     this.#finish()
   }
 
   onResponseDrain(): void {
-    this.#upstream?.resume()
+    this.#attempts.stream?.resume()
   }
 
   // The response, from the endpoint
@@ -299,19 +229,18 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   onResponse(head: ResponseHead, end: boolean): void {
-    if (this.#finished || this.#endpoint === undefined) return
-    const fromMesh = this.#destination.mutualTls
+    if (this.#finished || this.#attempts.endpoint === undefined) return
+    const fromMesh = this.#attempts.destination.mutualTls
     const remoteError = fromMesh ? headerOf(head.headers, 'isthmus-error') : undefined
     this.#activeAt = this.#services.timers.coarseNow
     if (this.#retryResponse(head, remoteError, end)) return
-    if (fromMesh && this.#connection !== undefined) {
-      const facts = headerOf(head.headers, PEER_HEADER)
-      this.#destination = this.#services.mesh.learn(this.#connection, this.#destination, facts)
+    this.#attempts.learn(head.headers)
+    this.#body.forget()
+    this.#outcome.responded = true
+    this.#outcome.status = head.status
+    if (remoteError !== undefined) {
+      this.#outcome.detail = `${this.#attempts.destination.address} answered ${remoteError}`
     }
-    this.#responded = true
-    this.#replay = undefined
-    this.#status = head.status
-    if (remoteError !== undefined) this.#detail = `${this.#destination.address} answered ${remoteError}`
     filterResponse(head, fromMesh)
     this.#changeResponse(head)
     const facts = this.#downstream.introduceSelf()
@@ -328,13 +257,12 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   /** True: another attempt is under way, and this answer is dropped. */
   #retryResponse({ status, headers }: ResponseHead, remoteError: string | undefined, end: boolean): boolean {
-    const rule = this.#retryRule()
+    const { rule, stream } = this.#attempts
     if (rule === undefined || (status < 300 && rule.answers.length === 0)) return false
     const { method } = this.#stream.head
     if (!mayRetryAnswer(rule, { status, headers, remoteError, method }) || !this.#reserveRetry('answered')) return false
-    const upstream = this.#upstream
-    this.#endAttempt(status)
-    if (!end) upstream?.reset('cancel')
+    this.#attempts.end(status)
+    if (!end) stream?.reset('cancel')
     this.#tryAgain()
     return true
   }
@@ -342,7 +270,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   onResponseData(chunk: Buffer): void {
     if (this.#finished) return
     this.#activeAt = this.#services.timers.coarseNow
-    if (!this.#stream.write(chunk)) this.#upstream?.pause()
+    if (!this.#stream.write(chunk)) this.#attempts.stream?.pause()
   }
 
   onResponseEnd(trailers: HeaderList): void {
@@ -357,20 +285,11 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   onResponseReset(reason: ResetReason): void {
     if (this.#finished) return
-    this.#detail = `${this.#destination.address}: the stream ended early (${reason})`
-    this.#endAttempt(reason === 'local' ? 'unjudged' : 'error')
-    if (this.#responded) {
-      this.#flag = 'UC'
-      this.#stream.reset('internal')
-      return this.#finish()
-    }
+    this.#outcome.detail = `${this.#attempts.destination.address}: the stream ended early (${reason})`
+    this.#attempts.end(reason === 'local' ? 'unjudged' : 'error')
+    if (this.#outcome.responded) return this.#breakOff('UC')
     if (this.#mayRetryReset(reason) && this.#reserveRetry(lossOf(reason))) return this.#tryAgain()
-    this.#reply(reason === 'protocol' || reason === 'limit' ? REFUSALS.protocol : REFUSALS.lost, this.#detail)
-  }
-
-  #mayRetryReset(reason: ResetReason): boolean {
-    const rule = this.#retryRule()
-    return rule !== undefined && mayRetryReset(rule, reason, this.#stream.head.method)
+    this.#reply(reason === 'protocol' || reason === 'limit' ? REFUSALS.protocol : REFUSALS.lost, this.#outcome.detail)
   }
 
   // Ends
@@ -391,7 +310,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
       case 'idle':
         return this.#lookForActivity()
       case 'duration':
-        return this.#cutOff(this.#requestEnded ? REFUSALS.duration : REFUSALS.durationUpload)
+        return this.#cutOff(this.#body.ended ? REFUSALS.duration : REFUSALS.durationUpload)
       default:
         return kind satisfies never
     }
@@ -399,12 +318,12 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   /** Once the answer has begun it may take the time the whole route has. */
   #tryTimedOut(): void {
-    const [endpoint, upstream] = [this.#endpoint, this.#upstream]
-    if (this.#responded || endpoint === undefined) return
+    const { endpoint, stream } = this.#attempts
+    if (this.#outcome.responded || endpoint === undefined) return
     if (!this.#mayRetryReset('timeout') || !this.#reserveRetry('answered')) return this.#timedOut()
-    if (upstream === undefined) endpoint.transport.abandon(this)
-    this.#endAttempt('error')
-    upstream?.reset('cancel')
+    if (stream === undefined) endpoint.transport.abandon(this)
+    this.#attempts.end('error')
+    stream?.reset('cancel')
     this.#tryAgain()
   }
 
@@ -412,47 +331,43 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const limitMs = this.#route?.idleTimeoutMs ?? 0
     const leftMs = limitMs - (this.#services.timers.coarseNow - this.#activeAt)
     if (leftMs >= 1) return this.#deadlines.start('idle', leftMs)
-    this.#cutOff(this.#requestEnded ? REFUSALS.idle : REFUSALS.idleUpload)
+    this.#cutOff(this.#body.ended ? REFUSALS.idle : REFUSALS.idleUpload)
   }
 
   /** A limit of the stream, and nobody's fault in particular. */
   #cutOff(refusal: Refusal): void {
-    this.#abandonAttempt()
-    if (!this.#responded) return this.#reply(refusal, '')
-    this.#flag = refusal.flag
-    this.#stream.reset('internal')
-    this.#finish()
+    this.#attempts.abandon(this)
+    if (this.#outcome.responded) this.#breakOff(refusal.flag)
+    else this.#reply(refusal)
   }
 
   #timedOut(): void {
-    if (this.#finished) return
-    this.#detail = `${this.#destination.address}: no answer within ${this.#route?.timeoutMs ?? 0} ms`
-    const [endpoint, connection] = [this.#endpoint, this.#connection]
-    this.#abandonAttempt()
-    if (endpoint !== undefined) this.#cluster?.report(endpoint, connection, false)
-    if (!this.#responded) return this.#reply(REFUSALS.timeout, this.#detail)
-    this.#flag = 'UT'
+    const { endpoint, connection, cluster, destination } = this.#attempts
+    this.#outcome.detail = `${destination.address}: no answer within ${this.#route?.timeoutMs ?? 0} ms`
+    this.#attempts.abandon(this)
+    if (endpoint !== undefined) cluster?.report(endpoint, connection, false)
+    if (this.#outcome.responded) this.#breakOff(REFUSALS.timeout.flag)
+    else this.#reply(REFUSALS.timeout, this.#outcome.detail)
+  }
+
+  /** The answer had begun: all that is left is to make sure that nobody takes it for whole. */
+  #breakOff(flag: Outcome['flag']): void {
+    this.#outcome.flag = flag
     this.#stream.reset('internal')
     this.#finish()
   }
 
-  #abandonAttempt(): void {
-    if (this.#upstream === undefined) this.#endpoint?.transport.abandon(this)
-    this.#upstream?.reset('cancel')
-    this.#endAttempt('unjudged')
-  }
-
   /** A refusal of our own, in clear text. */
-  #reply(refusal: Refusal, detail: string): void {
-    this.#answer(localReply(refusal, this.#authority, detail))
+  #reply(refusal: Refusal, detail = ''): void {
+    this.#answer(localReply(refusal, this.#outcome.authority, detail))
   }
 
   #answer({ head, body, flag, detail }: LocalAnswer): void {
     this.#changeResponse(head)
-    this.#status = head.status
-    this.#flag = flag
-    if (this.#detail === '') this.#detail = detail
-    this.#responded = true
+    this.#outcome.status = head.status
+    this.#outcome.flag = flag
+    if (this.#outcome.detail === '') this.#outcome.detail = detail
+    this.#outcome.responded = true
     const headOnly = body.length === 0 || this.#stream.head.method === 'HEAD'
     this.#stream.respond(head, headOnly)
     if (!headOnly) {
@@ -463,36 +378,23 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   #complete(): void {
-    const upstream = this.#upstream
-    this.#endAttempt(this.#status)
+    const upstream = this.#attempts.stream
+    this.#attempts.end(this.#outcome.status)
     // The endpoint answered without wanting the rest of the body.
-    if (!this.#requestEnded) upstream?.reset('no-error')
+    if (!this.#body.ended) upstream?.reset('no-error')
     this.#finish()
   }
 
   #finish(): void {
     if (this.#finished) return
     this.#finished = true
-    this.#replay = undefined
+    this.#body.forget()
     this.#deadlines.cancelAll()
-    if (!this.#requestEnded && this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.abandon()
-    this.#cluster?.leave(this.#retried)
+    if (!this.#body.ended && this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.abandon()
+    this.#attempts.leave()
     // What is left of the request is read and dropped, so that the connection can serve the next one.
-    if (!this.#requestEnded) this.#stream.resume()
-    this.#record()
-  }
-
-  #record(): void {
-    recordExchange(this.#stream, this.#downstream, this.#services, {
-      startedAt: this.#startedAt,
-      authority: this.#authority,
-      path: this.#path,
-      status: this.#status,
-      flag: this.#flag,
-      detail: this.#detail,
-      target: this.#destination,
-      service: this.#service,
-      attempts: this.#attempts,
-    })
+    if (!this.#body.ended) this.#stream.resume()
+    const ends = { stream: this.#stream, downstream: this.#downstream, attempts: this.#attempts }
+    recordExchange(ends, this.#services, this.#outcome)
   }
 }

@@ -13,6 +13,7 @@ import {
   type RecordedConnection,
   type RecordedRequest,
 } from '../../../test/harness/codec.ts'
+import { REQUEST_ROWS } from '../../../test/conformance/smuggling/rows.ts'
 import { LENGTH_UNKNOWN } from '../message.ts'
 import type { H1Limits } from './types.ts'
 
@@ -34,91 +35,8 @@ async function start(
 const HEAD = 'GET / HTTP/1.1\r\nHost: a\r\n'
 const chunked = (body: string): string => `POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${body}`
 
-/** Rows of shared/reference/security.md section 1, and what its last paragraph adds; the bytes are the case. */
-const refused: [name: string, bytes: string, status: number][] = [
-  [
-    'Content-Length and Transfer-Encoding',
-    `${HEAD}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
-    400,
-  ],
-  ['two equal Content-Length', `${HEAD}Content-Length: 1\r\nContent-Length: 1\r\n\r\nx`, 400],
-  ['a list in Content-Length', `${HEAD}Content-Length: 1, 1\r\n\r\nx`, 400],
-  ['two different Content-Length', `${HEAD}Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx`, 400],
-  ['an empty Content-Length', `${HEAD}Content-Length:\r\n\r\n`, 400],
-  ['a sign in Content-Length', `${HEAD}Content-Length: +1\r\n\r\nx`, 400],
-  ['a Content-Length beyond exact integers', `${HEAD}Content-Length: 99999999999999999999\r\n\r\n`, 400],
-  ['an unknown transfer coding', `${HEAD}Transfer-Encoding: xchunked\r\n\r\n`, 501],
-  ['a coding before chunked', `${HEAD}Transfer-Encoding: gzip, chunked\r\n\r\n`, 501],
-  ['chunked twice', `${HEAD}Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n`, 400],
-  ['chunked twice in two fields', `${HEAD}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n`, 400],
-  ['chunked not last', `${HEAD}Transfer-Encoding: chunked, gzip\r\n\r\n`, 400],
-  ['Transfer-Encoding on HTTP/1.0', 'POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 400],
-  ['a folded field', `${HEAD}X: a\r\n b\r\n\r\n`, 400],
-  ['bare LF line ends', 'GET / HTTP/1.1\nHost: a\n\n', 400],
-  ['a bare LF after a field', `${HEAD}X: a\nY: b\r\n\r\n`, 400],
-  ['a bare LF that ends the head', `${HEAD}\n`, 400],
-  ['a bare CR in a value', `${HEAD}X: a\rb\r\n\r\n`, 400],
-  ['NUL in a value', `${HEAD}X: a\0b\r\n\r\n`, 400],
-  ['NUL in a name', `${HEAD}X\0: a\r\n\r\n`, 400],
-  ['DEL in a value', `${HEAD}X: \x7f\r\n\r\n`, 400],
-  ['two different Host', 'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n', 400],
-  ['two equal Host', 'GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n', 400],
-  ['no Host', 'GET / HTTP/1.1\r\n\r\n', 400],
-  ['an empty Host', 'GET / HTTP/1.1\r\nHost:\r\n\r\n', 400],
-  ['user information in Host', 'GET / HTTP/1.1\r\nHost: u@a\r\n\r\n', 400],
-  ['a path in Host', 'GET / HTTP/1.1\r\nHost: a/b\r\n\r\n', 400],
-  ['a port that is none in Host', 'GET / HTTP/1.1\r\nHost: a:99999\r\n\r\n', 400],
-  ['a fragment in the target', 'GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n', 400],
-  ['a space in the target', 'GET /a b HTTP/1.1\r\nHost: a\r\n\r\n', 400],
-  ['a byte over 0x7f in the target', 'GET /\xe9 HTTP/1.1\r\nHost: a\r\n\r\n', 400],
-  ['a relative target', 'GET a HTTP/1.1\r\nHost: a\r\n\r\n', 400],
-  ['another scheme in the target', 'GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n', 400],
-  ['user information in the target', 'GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n', 400],
-  ['* without OPTIONS', 'GET * HTTP/1.1\r\nHost: a\r\n\r\n', 400],
-  ['CONNECT without a port', 'CONNECT a HTTP/1.1\r\nHost: a\r\n\r\n', 400],
-  ['CONNECT with a path', 'CONNECT /a HTTP/1.1\r\nHost: a\r\n\r\n', 400],
-  ['CONNECT with a body', 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx', 400],
-  ['a space before the colon', `${HEAD}X : a\r\n\r\n`, 400],
-  ['a space before the first field', 'GET / HTTP/1.1\r\n Host: a\r\n\r\n', 400],
-  ['an empty name', `${HEAD}: a\r\n\r\n`, 400],
-  ['a line without a colon', `${HEAD}abc\r\n\r\n`, 400],
-  ['two spaces after the method', 'GET  / HTTP/1.1\r\nHost: a\r\n\r\n', 400],
-  ['a tab after the method', 'GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n', 400],
-  ['a space after the version', 'GET / HTTP/1.1 \r\nHost: a\r\n\r\n', 400],
-  ['no version', 'GET /\r\nHost: a\r\n\r\n', 400],
-  ['a short version', 'GET / HTTP\r\nHost: a\r\n\r\n', 400],
-  ['a version in lower case', 'GET / http/1.1\r\nHost: a\r\n\r\n', 400],
-  ['HTTP/2.0 in a request line', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 505],
-  ['HTTP/1.2', 'GET / HTTP/1.2\r\nHost: a\r\n\r\n', 505],
-  ['a TLS ClientHello', '\x16\x03\x01\x02\x00\x01', 400],
-  ['a chunk size ended by a bare LF', chunked('1\nx\r\n0\r\n\r\n'), 400],
-  ['an extension ended by a bare LF', chunked('1;a\nx\r\n0\r\n\r\n'), 400],
-  ['a chunk size with a sign', chunked('+1\r\nx\r\n0\r\n\r\n'), 400],
-  ['a chunk size with a prefix', chunked('0x1\r\nx\r\n0\r\n\r\n'), 400],
-  ['a space after a chunk size', chunked('1 \r\nx\r\n0\r\n\r\n'), 400],
-  ['an empty chunk size', chunked('\r\nx\r\n0\r\n\r\n'), 400],
-  ['a chunk size that overflows', chunked('fffffffffffffffff\r\nx'), 400],
-  ['a chunk longer than its size', chunked('1\r\nxy\r\n0\r\n\r\n'), 400],
-  ['a chunk ended by a bare LF', chunked('1\r\nx\n0\r\n\r\n'), 400],
-  ['an endless chunk extension', chunked(`1;${'a'.repeat(5_000)}\r\nx\r\n0\r\n\r\n`), 400],
-  ['Content-Length in trailers', chunked('0\r\nContent-Length: 1\r\n\r\n'), 400],
-  ['Host in trailers', chunked('0\r\nHost: b\r\n\r\n'), 400],
-  ['a folded trailer', chunked('0\r\nX: a\r\n b\r\n\r\n'), 400],
-  ['128 KiB in one field', `${HEAD}X: ${'a'.repeat(128 * 1024)}\r\n\r\n`, 431],
-  ['128 KiB of target', `GET /${'a'.repeat(128 * 1024)} HTTP/1.1\r\nHost: a\r\n\r\n`, 431],
-  ['300 fields', `${HEAD}${'X: a\r\n'.repeat(299)}\r\n`, 431],
-  ['101 fields', `${HEAD}${'X: a\r\n'.repeat(100)}\r\n`, 431],
-  ['101 trailers', chunked(`0\r\n${'X: a\r\n'.repeat(101)}\r\n`), 400],
-  ['another expectation', `${HEAD}Expect: 200-ok\r\n\r\n`, 417],
-  [
-    '40 names in Connection',
-    `${HEAD}Connection: ${Array.from({ length: 40 }, (_, n) => `x${n}`).join(',')}\r\n\r\n`,
-    400,
-  ],
-]
-
 describe('H1ServerConnection refuses and closes', () => {
-  it.each(refused)('%s', async (_name, bytes, status) => {
+  it.each(REQUEST_ROWS)('$name', async ({ bytes, status }) => {
     const { port, seen } = await start()
     const response = await exchange(port, bytes)
     expect(response.match(/^HTTP\/1\.1 (\d+) /)?.[1]).toBe(String(status))

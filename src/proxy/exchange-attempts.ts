@@ -1,0 +1,118 @@
+/**
+ * The upstream half of an exchange: the attempt under way, those before it, and the account of both that cluster and
+ * endpoint keep. It answers questions and keeps books; whether there is another attempt is exchange.ts's decision.
+ */
+import type { ClusterState } from './balance/cluster.ts'
+import type { EndpointState } from './balance/endpoint.ts'
+import type { Deadlines } from './deadlines.ts'
+import { type Destination, type MeshDirectory, targetOf } from './exchange-context.ts'
+import { type HeaderList, headerOf, type RequestHead } from './message.ts'
+import { PEER_HEADER } from './peer-facts.ts'
+import { mayRetryReset, type RetryRule } from './retry.ts'
+import type { ClientConnection, ClientStream, ResetReason } from './stream.ts'
+import type { Waiter } from './upstream/transport.ts'
+
+const NONE: readonly EndpointState[] = []
+
+export class Attempts {
+  /** Undefined until the request was let through. */
+  cluster: ClusterState | undefined = undefined
+  hash: bigint | undefined = undefined
+  /** Undefined: this request is sent once, whatever becomes of it. */
+  rule: RetryRule | undefined = undefined
+  count = 0
+  // The attempt under way.
+  endpoint: EndpointState | undefined = undefined
+  connection: ClientConnection | undefined = undefined
+  stream: ClientStream | undefined = undefined
+  /** As last known; it outlives the attempt, for the record. */
+  destination: Destination = targetOf(undefined, undefined)
+  readonly #deadlines: Deadlines
+  readonly #mesh: MeshDirectory
+  #last: EndpointState | undefined = undefined
+  #tried: EndpointState[] | undefined = undefined
+  #retried = false
+
+  constructor(deadlines: Deadlines, mesh: MeshDirectory) {
+    this.#deadlines = deadlines
+    this.#mesh = mesh
+  }
+
+  enter(cluster: ClusterState): void {
+    cluster.enter()
+    this.cluster = cluster
+  }
+
+  leave(): void {
+    this.cluster?.leave(this.#retried)
+  }
+
+  /** Chooses the endpoint of a new attempt; undefined: there is none. */
+  begin(): EndpointState | undefined {
+    if (this.#last !== undefined) (this.#tried ??= []).push(this.#last)
+    const hashed = this.hash === undefined ? undefined : { hash: this.hash }
+    const endpoint = this.cluster?.pick(this.#tried ?? NONE, hashed)
+    if (endpoint === undefined) return undefined
+    this.count++
+    this.endpoint = endpoint
+    this.#last = endpoint
+    endpoint.active++
+    this.destination = targetOf(endpoint, undefined)
+    return endpoint
+  }
+
+  connected(endpoint: EndpointState, connection: ClientConnection): void {
+    this.connection = connection
+    this.destination = targetOf(endpoint, this.#mesh.dialedOf(endpoint, connection))
+  }
+
+  /** The peer's facts are told once per connection, on its first request. */
+  headFor(connection: ClientConnection, head: RequestHead): RequestHead {
+    const facts = this.#mesh.introduce(connection, this.destination.mutualTls)
+    if (facts === undefined) return head
+    return { ...head, headers: [...head.headers, PEER_HEADER, facts] }
+  }
+
+  /** Completes the destination by what its proxy tells with an answer. */
+  learn(headers: HeaderList): void {
+    if (!this.destination.mutualTls || this.connection === undefined) return
+    this.destination = this.#mesh.learn(this.connection, this.destination, headerOf(headers, PEER_HEADER))
+  }
+
+  /** Counts the attempt for the endpoint and forgets its stream. */
+  end(outcome: number | 'error' | 'unjudged'): void {
+    const { endpoint } = this
+    if (endpoint === undefined) return
+    endpoint.active--
+    if (outcome !== 'unjudged') this.cluster?.report(endpoint, this.connection, outcome !== 'error' && outcome)
+    this.#deadlines.cancel('try')
+    this.endpoint = undefined
+    this.connection = undefined
+    this.stream = undefined
+  }
+
+  /** Ends it without anyone's fault, wherever it stands. */
+  abandon(waiter: Waiter): void {
+    if (this.stream === undefined) this.endpoint?.transport.abandon(waiter)
+    this.stream?.reset('cancel')
+    this.end('unjudged')
+  }
+
+  /**
+   * May there be one more attempt? Only what reached someone costs budget: an attempt that led `nowhere`, or was `lost`
+   * with its connection the first time, put load on nobody, so all that was under way in a dying cluster moves once.
+   */
+  reserve(last: 'nowhere' | 'lost' | 'answered', head: RequestHead): boolean {
+    const { rule } = this
+    if (rule === undefined || this.count > rule.retriesMax) return false
+    if (rule.requests?.some((test) => test(head)) === false) return false
+    if (last === 'nowhere' || (last === 'lost' && this.count === 1)) return true
+    if (this.cluster?.mayRetry(this.#retried) !== true) return false
+    this.#retried = true
+    return true
+  }
+
+  mayRetryReset(reason: ResetReason, method: string): boolean {
+    return this.rule !== undefined && mayRetryReset(this.rule, reason, method)
+  }
+}

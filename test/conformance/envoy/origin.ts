@@ -1,0 +1,151 @@
+/**
+ * What stands behind the proxies under comparison: servers that record what arrives and answer as the case says, by
+ * bytes where it wants to misbehave.
+ */
+import { createServer as createH2Server, type Http2Session, type ServerHttp2Stream } from 'node:http2'
+import { createServer, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
+import type { Origin } from './case.ts'
+import { type Message, MessageReader } from './message-reader.ts'
+
+/** One request, or the bytes of one connection, as an origin saw it. */
+export interface Arrival extends Message {
+  readonly origin: string
+}
+
+export interface PlainAnswer {
+  readonly status?: number
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
+  /** HTTP/2 only. */
+  readonly trailers?: Readonly<Record<string, string>>
+}
+
+/** `reset`: the connection is cut. `never`: nothing comes. `bytes`: exactly these; `close` then closes. */
+export type Answer = PlainAnswer | 'reset' | 'never' | { readonly bytes: string; readonly close?: true }
+
+export class Origins {
+  readonly arrivals: Arrival[] = []
+  readonly #open = new Set<{ destroy(): void }>()
+  readonly #servers: { close(): void }[] = []
+
+  async start(host: string, origins: Readonly<Record<string, Origin>>): Promise<void> {
+    for (const [name, origin] of Object.entries(origins)) {
+      const server = this.#serve(name, origin)
+      this.#servers.push(server)
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject)
+        server.listen(origin.port, host, resolve)
+      })
+    }
+  }
+
+  close(): void {
+    for (const open of this.#open) open.destroy()
+    for (const server of this.#servers) server.close()
+  }
+
+  #serve(name: string, origin: Origin): Server {
+    if (origin.protocol === 'http2') return this.#serveH2(name, origin)
+    const { tls } = origin
+    const accept = (socket: Socket): void => this.#accept(name, origin, socket)
+    return tls === undefined ? createServer({ allowHalfOpen: true }, accept) : createTlsServer(secured(tls), accept)
+  }
+
+  #accept(name: string, origin: Origin, socket: Socket): void {
+    this.#keep(socket)
+    socket.on('error', () => {})
+    if (origin.protocol === 'tcp') return this.#acceptTcp(name, origin, socket)
+    const reader = new MessageReader(
+      () => 'framed',
+      (message) => this.#answer(socket, origin, this.#arrived(name, message)),
+    )
+    socket.on('data', (chunk: Buffer) => reader.push(chunk))
+    socket.on('end', () => socket.end())
+  }
+
+  /** Answers at the first bytes; what came in all is known, and recorded, at the end. */
+  #acceptTcp(name: string, origin: Origin, socket: Socket): void {
+    let body = ''
+    const arrival = (): Arrival => ({ origin: name, line: 'tcp', headers: [], body, trailers: [] })
+    socket.on('data', (chunk: Buffer) => {
+      const first = body === ''
+      body += chunk.toString('latin1')
+      if (first) this.#answer(socket, origin, arrival())
+    })
+    socket.on('end', () => socket.end())
+    socket.on('close', () => this.arrivals.push(arrival()))
+  }
+
+  #arrived(origin: string, message: Message): Arrival {
+    const arrival = { origin, ...message }
+    this.arrivals.push(arrival)
+    return arrival
+  }
+
+  #answer(socket: Socket, origin: Origin, arrival: Arrival): void {
+    const answer = this.#answerOf(origin, arrival)
+    if (answer === 'never') return
+    if (answer === 'reset') return void socket.resetAndDestroy()
+    if ('bytes' in answer) {
+      const bytes = Buffer.from(answer.bytes, 'latin1')
+      return void (answer.close === true ? socket.end(bytes) : socket.write(bytes))
+    }
+    const { status = 200, headers = {}, body = arrival.origin } = answer
+    if (origin.protocol === 'tcp') return void socket.write(body)
+    const fields = Object.entries({ ...(status === 204 ? {} : { 'content-length': String(body.length) }), ...headers })
+    const head = [`HTTP/1.1 ${status} `, ...fields.map(([key, value]) => `${key}: ${value}`), '', ''].join('\r\n')
+    const bare = arrival.line.startsWith('HEAD ') || status === 204 || status === 304
+    socket.write(Buffer.from(head + (bare ? '' : body), 'latin1'))
+  }
+
+  #answerOf(origin: Origin, arrival: Arrival): Answer {
+    const count = this.arrivals.filter((other) => other.origin === arrival.origin).length
+    return origin.answer?.(arrival, count) ?? {}
+  }
+
+  #serveH2(name: string, origin: Origin): Server {
+    const server = createH2Server({ settings: { enableConnectProtocol: true } })
+    server.on('session', (session: Http2Session) => this.#keep(session))
+    server.on('stream', (stream: ServerHttp2Stream, headers) => {
+      const chunks: Buffer[] = []
+      let trailers: Message['trailers'] = []
+      stream.on('error', () => {})
+      stream.on('data', (chunk: Buffer) => chunks.push(chunk))
+      stream.on('trailers', (fields) => (trailers = pairs(fields)))
+      stream.on('end', () => {
+        const line = `${headers[':method']} ${headers[':path']} HTTP/2`
+        const body = Buffer.concat(chunks).toString('latin1')
+        this.#answerStream(stream, origin, this.#arrived(name, { line, headers: pairs(headers), body, trailers }))
+      })
+    })
+    return server
+  }
+
+  #answerStream(stream: ServerHttp2Stream, origin: Origin, arrival: Arrival): void {
+    const answer = this.#answerOf(origin, arrival)
+    if (answer === 'never') return
+    if (answer === 'reset' || 'bytes' in answer) return stream.close(2)
+    const { status = 200, headers = {}, body = arrival.origin, trailers } = answer
+    stream.respond({ ':status': status, ...headers }, { waitForTrailers: trailers !== undefined })
+    stream.on('wantTrailers', () => stream.sendTrailers(trailers ?? {}))
+    stream.end(body)
+  }
+
+  #keep(open: Socket | Http2Session): void {
+    this.#open.add(open)
+    open.once('close', () => this.#open.delete(open))
+  }
+}
+
+const secured = ({ cert, key, ca }: NonNullable<Origin['tls']>): Parameters<typeof createTlsServer>[0] => ({
+  cert,
+  key,
+  ...(ca === undefined ? {} : { ca, requestCert: true, rejectUnauthorized: true }),
+})
+
+export function pairs(headers: object): [string, string][] {
+  return Object.entries(headers).flatMap(([name, value]) =>
+    (Array.isArray(value) ? value : [value]).map((one): [string, string] => [name, String(one)]),
+  )
+}
