@@ -8,6 +8,7 @@ import type { HttpFilters } from './filters.ts'
 import type { PathPolicy, PrincipalRule, RouteTable } from './route.ts'
 
 export * from './cluster.ts'
+export * from './ext-authz.ts'
 export * from './filters.ts'
 export * from './rbac.ts'
 export * from './route.ts'

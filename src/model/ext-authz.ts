@@ -76,4 +76,3 @@ export type ExtAuthzRoute =
       readonly skipBody?: true
       readonly body?: AuthzBody
     }
-

@@ -7,23 +7,26 @@ import type {
   Fraction,
   HashPolicy,
   HeaderMutations,
+  Metadata,
   PrincipalRule,
   Route,
   RouteTable,
   VirtualHost,
+  WeightedCluster,
 } from '../model/config.ts'
 import type { Random } from '../runtime/random.ts'
 import type { ClusterState } from './balance/cluster.ts'
+import type { Priority } from './balance/limits.ts'
 import { compileHeaderSteps, type HeaderSteps } from './filters/header-steps.ts'
 import { type CompiledFilters, compileFilters, NO_FILTERS } from './filters/policies.ts'
 import type { Descriptors } from './filters/rate-limit.ts'
 import { compileRedirect, compileRewrite, type HeadChange } from './filters/rewrite.ts'
-import { configuredReply, type LocalAnswer } from './local-reply.ts'
-import { type HeadTest, compileHeaders } from './match/headers.ts'
+import { configuredReply, type LocalAnswer, type Refusal, REFUSALS } from './local-reply.ts'
+import { type HeadTest, compileHeaders, fieldOf } from './match/headers.ts'
 import { compileHosts, findByAuthority, type HostTable } from './match/hosts.ts'
 import { compilePath, type PathTest, withoutQuery } from './match/paths.ts'
 import { compileQuery, type QueryTest } from './match/query.ts'
-import type { RequestHead } from './message.ts'
+import { headerOf, type RequestHead } from './message.ts'
 import { compileRetry, type RetryRule } from './retry.ts'
 
 /** Envoy's stream_idle_timeout. */
@@ -34,6 +37,10 @@ export interface RouteTarget {
   readonly weight: number
   readonly clusterName: string
   readonly cluster: ClusterState | undefined
+  /** The cluster is the one that a header of the request names. */
+  readonly byHeader: ((head: RequestHead) => RouteTarget) | undefined
+  readonly subset: Metadata | undefined
+  readonly rewrite: HeadChange | undefined
   readonly requestHeaders: HeaderSteps | undefined
   readonly responseHeaders: HeaderSteps | undefined
 }
@@ -51,11 +58,18 @@ export interface CompiledRoute {
   /** At least one; of an answering route only its header changes count. */
   readonly targets: readonly RouteTarget[]
   readonly weightTotal: number
+  /** A header whose number stands for the draw. */
+  readonly drawHeader: string | undefined
+  readonly unknownCluster: Refusal
+  readonly priority: Priority | undefined
+  /** The host becomes the endpoint's own; `tell`: the old one goes along. */
+  readonly endpointHost: 'set' | 'tell' | undefined
+  readonly attemptCount: VirtualHost['attemptCount']
+  readonly grpcTimeout: ForwardAction['grpcTimeout']
   readonly timeoutMs: number
   readonly idleTimeoutMs: number
   readonly durationMaxMs: number
   readonly retry: RetryRule | undefined
-  readonly rewrite: HeadChange | undefined
   readonly filters: CompiledFilters
   readonly descriptors: Descriptors
   readonly hash: readonly HashPolicy[] | undefined
@@ -112,15 +126,26 @@ export function findConnectRoute(host: CompiledHost): CompiledRoute | undefined 
 }
 
 /** One draw per request: its retries stay with the cluster. */
-export function pickTarget(route: CompiledRoute, random: Random): RouteTarget | undefined {
-  const { targets } = route
-  if (targets.length <= 1) return targets[0]
-  let left = Math.floor(random.next() * route.weightTotal)
-  for (const target of targets) {
+export function pickTarget(route: CompiledRoute, head: RequestHead, random: Random): RouteTarget | undefined {
+  const target = route.targets.length <= 1 ? route.targets[0] : drawTarget(route, head, random)
+  return target?.byHeader === undefined ? target : target.byHeader(head)
+}
+
+function drawTarget(route: CompiledRoute, head: RequestHead, random: Random): RouteTarget | undefined {
+  let left = drawnBy(route, head) ?? Math.floor(random.next() * route.weightTotal)
+  for (const target of route.targets) {
     left -= target.weight
     if (left < 0) return target
   }
   return undefined
+}
+
+/** Clients choose the number, so it is only ever a choice among what the weights admit. */
+function drawnBy({ drawHeader, weightTotal }: CompiledRoute, head: RequestHead): number | undefined {
+  const text = drawHeader === undefined ? undefined : headerOf(head.headers, drawHeader)
+  if (text === undefined || !/^[0-9]{1,20}$/.test(text)) return undefined
+  const number = BigInt(text)
+  return number > 0xffff_ffff_ffff_ffffn ? undefined : Number(number % BigInt(weightTotal))
 }
 
 interface Levels {
@@ -148,46 +173,86 @@ function compileRoute(route: Route, levels: Levels): CompiledRoute {
     // `allow` is the route's own RBAC and so replaces what is around it.
     filters: compileFilters(route.allow === undefined ? route.filters : { ...route.filters, rbac: {} }, levels.filters),
     descriptors: forward?.descriptors ?? levels.host.descriptors ?? [],
-    rewrite: forward === undefined ? undefined : compileRewrite(match, forward),
-    ...compileForward(forward, levels.clusterOf),
+    attemptCount: levels.host.attemptCount,
+    ...compileForward(forward, levels),
   }
 }
 
-type ForwardParts = 'timeoutMs' | 'idleTimeoutMs' | 'durationMaxMs' | 'retry' | 'hash' | 'mirrors'
+type ForwardParts =
+  | 'timeoutMs'
+  | 'idleTimeoutMs'
+  | 'durationMaxMs'
+  | 'grpcTimeout'
+  | 'retry'
+  | 'hash'
+  | 'mirrors'
+  | 'drawHeader'
+  | 'unknownCluster'
+  | 'priority'
+  | 'endpointHost'
 
 function compileForward(
   forward: Partial<ForwardAction> | undefined,
-  clusterOf: ClusterOf,
+  { clusterOf, host }: Levels,
 ): Pick<CompiledRoute, ForwardParts> {
-  const { timeoutMs = 0, idleTimeoutMs = IDLE_TIMEOUT_MS, durationMaxMs = 0, retry, hash, mirrors = [] } = forward ?? {}
+  const { timeoutMs = 0, idleTimeoutMs = IDLE_TIMEOUT_MS, durationMaxMs = 0, mirrors = [] } = forward ?? {}
+  const { unknownClusterStatus: status, rewriteHost, retry = host.retry } = forward ?? {}
+  const usesEndpoint = rewriteHost?.kind === 'endpoint'
   return {
     timeoutMs,
     idleTimeoutMs,
     durationMaxMs,
-    retry: retry === undefined ? undefined : compileRetry(retry),
-    hash,
+    grpcTimeout: forward?.grpcTimeout,
+    retry: retry === undefined || forward === undefined ? undefined : compileRetry(retry),
+    hash: forward?.hash,
     mirrors: mirrors.map(({ cluster, share, keepHost }) => ({
       cluster: clusterOf(cluster),
       share,
       keepHost: keepHost === true,
     })),
+    drawHeader: forward?.drawHeader,
+    unknownCluster: status === undefined ? REFUSALS.cluster : { ...REFUSALS.cluster, status },
+    priority: forward?.priority,
+    endpointHost: usesEndpoint ? (forward?.forwardedHost === true ? 'tell' : 'set') : undefined,
   }
 }
 
 function targetsOf(route: Route, forward: ForwardAction | undefined, levels: Levels): RouteTarget[] {
   const { cluster = '' } = forward ?? {}
-  const choices = typeof cluster === 'string' ? [{ name: cluster, weight: 1, headers: undefined }] : cluster
-  return choices.map(({ name, weight, headers }) => {
-    const changes: (HeaderMutations | undefined)[] = [headers, route.headers, levels.host.headers, levels.table.headers]
-    if (levels.table.mostSpecificHeadersWin === true) changes.reverse()
-    return {
-      weight,
-      clusterName: name,
-      cluster: levels.clusterOf(name),
-      requestHeaders: compileHeaderSteps(changes, 'request'),
-      responseHeaders: compileHeaderSteps(changes, 'response'),
-    }
-  })
+  const isOne = typeof cluster === 'string' || 'header' in cluster
+  const choices: readonly WeightedCluster[] = isOne ? [{ name: cluster, weight: 1 }] : cluster
+  return choices.map((choice) => compileTarget(choice, { route, forward, levels }))
+}
+
+function compileTarget(
+  { name, weight, headers, subset, rewriteHost }: WeightedCluster,
+  { route, forward, levels }: { route: Route; forward: ForwardAction | undefined; levels: Levels },
+): RouteTarget {
+  const changes: (HeaderMutations | undefined)[] = [headers, route.headers, levels.host.headers, levels.table.headers]
+  if (levels.table.mostSpecificHeadersWin === true) changes.reverse()
+  const rewrites = rewriteHost === undefined ? forward : { ...forward, rewriteHost }
+  const target: RouteTarget = {
+    weight,
+    clusterName: typeof name === 'string' ? name : '',
+    cluster: typeof name === 'string' ? levels.clusterOf(name) : undefined,
+    byHeader: undefined,
+    subset: mergeSubsets(forward?.subset, subset),
+    rewrite: rewrites === undefined ? undefined : compileRewrite(route.match, rewrites),
+    requestHeaders: compileHeaderSteps(changes, 'request'),
+    responseHeaders: compileHeaderSteps(changes, 'response'),
+  }
+  if (typeof name === 'string') return target
+  return {
+    ...target,
+    byHeader: (head) => {
+      const clusterName = fieldOf(head, name.header) ?? ''
+      return { ...target, clusterName, cluster: levels.clusterOf(clusterName) }
+    },
+  }
+}
+
+function mergeSubsets(around: Metadata | undefined, own: Metadata | undefined): Metadata | undefined {
+  return around === undefined || own === undefined ? (own ?? around) : { ...around, ...own }
 }
 
 function compileAnswer(route: Route): CompiledRoute['answer'] {

@@ -67,7 +67,9 @@ export function httpVerdict(answer: SideAnswer, rules: CompiledHttpAuthz): Verdi
   if (status !== 200) {
     // What frames the answer is written anew; everything else of a no is for the client unless a list says otherwise.
     const client = rules.client
-    const steps = stepsOf(headers, (name) => (client === undefined || alwaysForClient(name) || client(name) ? 'add' : undefined))
+    const steps = stepsOf(headers, (name) =>
+      client === undefined || alwaysForClient(name) || client(name) ? 'add' : undefined,
+    )
     return { kind: 'denied', status, headers: steps, body, metadata }
   }
   const { upstream, upstreamAppend, clientOnSuccess } = rules

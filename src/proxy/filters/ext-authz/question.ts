@@ -56,4 +56,3 @@ export function fieldsOf({ head, body }: Question, shown: StringTest | undefined
   if (body !== undefined) fields.set(PARTIAL_HEADER, String(body.partial))
   return fields
 }
-

@@ -116,4 +116,3 @@ function changedQuery(path: string, { setQuery, removeQuery }: Admitted): string
   const whole = query === '' ? bare : `${bare}?${query}`
   return isMadeOf(whole, TARGET) ? whole : path
 }
-
