@@ -3,15 +3,19 @@
  * endpoint keep. It answers questions and keeps books; whether there is another attempt is exchange.ts's decision.
  */
 import type { BreakerPass } from './balance/breaker.ts'
-import type { ClusterState } from './balance/cluster.ts'
+import type { ClusterState, PickRequest } from './balance/cluster.ts'
 import type { EndpointState } from './balance/endpoint.ts'
 import type { Deadlines } from './deadlines.ts'
 import { type Destination, type MeshDirectory, targetOf } from './exchange-context.ts'
-import { type HeaderList, headerOf, type RequestHead } from './message.ts'
+import { changeHost } from './filters/rewrite.ts'
+import { type HeaderList, headerOf, type RequestHead, setHeader } from './message.ts'
 import { PEER_HEADER } from './peer-facts.ts'
+import { type AttemptWay, NO_WAY } from './routes.ts'
 import { mayRetryReset, type RetryRule } from './retry.ts'
 import type { ClientConnection, ClientStream, ResetReason } from './stream.ts'
 import type { Waiter } from './upstream/transport.ts'
+
+export const ATTEMPT_COUNT = 'x-envoy-attempt-count'
 
 const NONE: readonly EndpointState[] = []
 
@@ -19,6 +23,8 @@ export class Attempts {
   /** Undefined until the request was let through. */
   cluster: ClusterState | undefined = undefined
   hash: bigint | undefined = undefined
+  /** What the way a request takes says about its attempts. */
+  way: AttemptWay = NO_WAY
   /** Undefined: this request is sent once, whatever becomes of it. */
   rule: RetryRule | undefined = undefined
   count = 0
@@ -47,7 +53,7 @@ export class Attempts {
       this.pass = cluster.breaker.admit(complete)
       if (this.pass === undefined) return false
     }
-    cluster.enter()
+    cluster.enter(this.way.priority)
     this.cluster = cluster
     return true
   }
@@ -58,14 +64,13 @@ export class Attempts {
   }
 
   leave(): void {
-    this.cluster?.leave(this.#retried)
+    this.cluster?.leave(this.#retried, this.way.priority)
   }
 
   /** Chooses the endpoint of a new attempt; undefined: there is none. */
   begin(): EndpointState | undefined {
     if (this.#last !== undefined) (this.#tried ??= []).push(this.#last)
-    const hashed = this.hash === undefined ? undefined : { hash: this.hash }
-    const endpoint = this.cluster?.pick(this.#tried ?? NONE, hashed)
+    const endpoint = this.cluster?.pick(this.#tried ?? NONE, this.#wanted())
     if (endpoint === undefined) return undefined
     this.count++
     this.endpoint = endpoint
@@ -73,6 +78,19 @@ export class Attempts {
     endpoint.active++
     this.destination = targetOf(endpoint, undefined)
     return endpoint
+  }
+
+  /** Undefined: any endpoint will do, as nearly always. */
+  #wanted(): PickRequest | undefined {
+    const { hash } = this
+    const { subset } = this.way
+    const omit = this.#tried === undefined ? undefined : this.rule?.omitHosts
+    if (hash === undefined && subset === undefined && omit === undefined) return undefined
+    return {
+      ...(hash !== undefined && { hash }),
+      ...(subset !== undefined && { subset }),
+      ...(omit !== undefined && { omit }),
+    }
   }
 
   connected(endpoint: EndpointState, connection: ClientConnection): void {
@@ -83,8 +101,14 @@ export class Attempts {
   /** The peer's facts are told once per connection, on its first request. */
   headFor(connection: ClientConnection, head: RequestHead): RequestHead {
     const facts = this.#mesh.introduce(connection, this.destination.mutualTls)
-    if (facts === undefined) return head
-    return { ...head, headers: [...head.headers, PEER_HEADER, facts] }
+    const { endpointHost, counts } = this.way
+    const host = endpointHost === undefined ? undefined : this.endpoint?.endpoint.hostname
+    if (facts === undefined && host === undefined && !counts) return head
+    const own = { ...head, headers: [...head.headers] }
+    if (facts !== undefined) own.headers.push(PEER_HEADER, facts)
+    if (counts) setHeader(own.headers, ATTEMPT_COUNT, String(this.count))
+    if (host !== undefined) changeHost(own, host, endpointHost === 'tell')
+    return own
   }
 
   /** Completes the destination by what its proxy tells with an answer. */
@@ -121,7 +145,7 @@ export class Attempts {
     if (rule === undefined || this.count > rule.retriesMax || this.cutOff) return false
     if (rule.requests?.some((test) => test(head)) === false) return false
     if (last === 'nowhere' || (last === 'lost' && this.count === 1)) return true
-    if (this.cluster?.mayRetry(this.#retried) !== true) return false
+    if (this.cluster?.mayRetry(this.#retried, this.way.priority) !== true) return false
     this.#retried = true
     return true
   }

@@ -7,7 +7,8 @@ import { admit, isRoute } from './admission.ts'
 import type { ClusterState } from './balance/cluster.ts'
 import { type DeadlineKind, type DeadlineOwner, Deadlines } from './deadlines.ts'
 import { openReply, outcomeOf } from './breaker-reply.ts'
-import { Attempts } from './exchange-attempts.ts'
+import type { Priority } from './balance/limits.ts'
+import { ATTEMPT_COUNT, Attempts } from './exchange-attempts.ts'
 import { RequestBody } from './exchange-body.ts'
 import { type DownstreamConnection, type ExchangeServices, serviceOf } from './exchange-context.ts'
 import { Outcome, recordExchange } from './exchange-record.ts'
@@ -15,6 +16,8 @@ import { filterResponse } from './filters/chain.ts'
 import { hashOf } from './filters/hash.ts'
 import { changeHeaders, type ValueContext } from './filters/header-steps.ts'
 import { type CompiledFilters, logHint, mergeFilters, NO_FILTERS, runFilters } from './filters/policies.ts'
+import { takeGrpcDeadline } from './grpc-timeout.ts'
+import { grpcReply, isGrpc } from './grpc-reply.ts'
 import { allows } from './identity.ts'
 import { type LocalAnswer, localReply, type Refusal, REFUSALS } from './local-reply.ts'
 import { type HeaderList, headerOf, type RequestHead, type ResponseHead, setHeader } from './message.ts'
@@ -22,7 +25,8 @@ import { type Mirror, startMirrors } from './mirror.ts'
 import { PEER_HEADER } from './peer-facts.ts'
 import type { ReverseHttp } from './reverse/reverse-http.ts'
 import { type CompiledRoute, pickTarget, type RouteTarget } from './routes.ts'
-import { backOffMs, lossOf, mayRetryAnswer } from './retry.ts'
+import { takeControls } from './request-controls.ts'
+import { backOffMs, looksGood, lossOf, mayRetryAnswer, resetWaitMs } from './retry.ts'
 import type { ClientConnection, RequestSink, ResetReason, ResponseSink, ServerStream } from './stream.ts'
 import type { ConnectFailure, Waiter } from './upstream/transport.ts'
 
@@ -50,6 +54,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   #reverse: ReverseHttp | undefined = undefined
   /** When the request was whole: what the endpoint took counts from here. */
   #completeAt = 0
+  /** For the whole answer; 0: no limit. */
+  #timeoutMs = 0
   #finished = false
 
   constructor(stream: ServerStream, downstream: DownstreamConnection, services: ExchangeServices) {
@@ -61,6 +67,11 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#attempts = new Attempts(this.#deadlines, services.mesh)
     this.#outcome = new Outcome(services.timers.now(), stream.head.authority, stream.head.path)
     stream.sink = this
+  }
+
+  /** As a Waiter: whose limits count. */
+  get priority(): Priority | undefined {
+    return this.#attempts.way.priority
   }
 
   /** To be called once, inside the codec's `onRequest`. */
@@ -85,7 +96,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const { peer, service, remoteAddress } = this.#downstream
     const { random, timers } = this.#services
     this.#route = route
-    this.#target = pickTarget(route, random)
+    this.#target = pickTarget(route, head, random)
     if (service === '') this.#outcome.service = serviceOf(this.#target?.clusterName ?? '', this.#outcome.service)
     if (route.allow !== undefined && (peer === undefined || !allows(route.allow, peer))) return REFUSALS.denied
     const filters = mergeFilters(route.filters, this.#downstream.http()?.filters ?? NO_FILTERS)
@@ -104,7 +115,9 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (answer !== undefined) return this.#answer(answer)
     const route = this.#route
     const target = this.#target
-    if (route === undefined || target?.cluster === undefined) return this.#reply(REFUSALS.cluster)
+    if (route === undefined || target?.cluster === undefined)
+      return this.#reply(route?.unknownCluster ?? REFUSALS.cluster)
+    this.#attempts.way = target.way
     if (!this.#attempts.enter(target.cluster, this.#body.ended)) return this.#answerCutOff(target.cluster)
     this.#forward(route, target)
   }
@@ -112,10 +125,14 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   #forward(route: CompiledRoute, target: RouteTarget): void {
     const { head } = this.#stream
     if (route.hash !== undefined) this.#attempts.hash = hashOf(route.hash, head, this.#downstream.remoteAddress)
-    this.#attempts.rule = route.retry ?? this.#downstream.retry
+    const rule = route.retry ?? this.#downstream.retry
+    const asked = takeControls(head, rule)
+    this.#attempts.rule = asked === undefined ? rule : asked.rule
+    this.#timeoutMs = asked?.timeoutMs ?? route.timeoutMs
     if (target.requestHeaders !== undefined) changeHeaders(head.headers, target.requestHeaders, this.#valueContext())
-    this.#reverse?.forwarded(head, this.#attempts.rule?.perTryTimeoutMs ?? route.timeoutMs)
-    route.rewrite?.(head)
+    const perTryMs = this.#attempts.rule?.perTryTimeoutMs ?? 0
+    this.#reverse?.forwarded(head, perTryMs > 0 ? perTryMs : this.#timeoutMs)
+    target.rewrite?.(head)
     this.#completeAt = this.#outcome.startedAt
     this.#startDeadlines(route)
     this.#mirrors = startMirrors(route.mirrors, { head, ended: this.#body.ended }, this.#services)
@@ -123,9 +140,11 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   /** The whole answer is timed from the complete request: an upload may take as long as it moves. */
-  #startDeadlines({ timeoutMs, idleTimeoutMs, durationMaxMs }: CompiledRoute): void {
+  #startDeadlines({ idleTimeoutMs, durationMaxMs, grpcTimeout }: CompiledRoute): void {
+    const timeoutMs = this.#timeoutMs
     if (this.#body.ended) this.#deadlines.start('timeout', timeoutMs)
-    this.#deadlines.start('duration', durationMaxMs)
+    const ownMs = grpcTimeout === undefined ? undefined : takeGrpcDeadline(this.#stream.head.headers, grpcTimeout)
+    this.#deadlines.start('duration', ownMs ?? durationMaxMs)
     this.#activeAt = this.#services.timers.coarseNow
     // A request that is timed anyway, and earlier, needs no second clock.
     const covered = this.#body.ended && timeoutMs > 0 && timeoutMs <= idleTimeoutMs
@@ -178,10 +197,11 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     return this.#body.replayable && this.#attempts.reserve(last, this.#stream.head)
   }
 
-  #tryAgain(): void {
+  /** `askedMs`: the last answer said when to come again. */
+  #tryAgain(askedMs?: number): void {
     if (!this.#body.ended) this.#stream.pause()
     const { rule, count } = this.#attempts
-    const waitMs = rule === undefined ? 0 : backOffMs(rule, count, this.#services.random)
+    const waitMs = askedMs ?? (rule === undefined ? 0 : backOffMs(rule, count, this.#services.random))
     if (waitMs >= 1) this.#deadlines.start('wait', waitMs)
     else this.#attempt()
   }
@@ -218,7 +238,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#body.ended = true
     this.#completeAt = this.#services.timers.now()
     this.#body.trailers = trailers
-    this.#deadlines.start('timeout', this.#route?.timeoutMs ?? 0)
+    this.#deadlines.start('timeout', this.#timeoutMs)
     if (this.#attempts.endpoint !== undefined) this.#deadlines.start('try', this.#attempts.rule?.perTryTimeoutMs ?? 0)
     if (this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.end(trailers)
     this.#attempts.pass?.requestEnded()
@@ -267,6 +287,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   #changeResponse(head: ResponseHead): void {
+    const { count } = this.#attempts
+    if (count > 0 && this.#route?.countsForClient === true) setHeader(head.headers, ATTEMPT_COUNT, String(count))
     const { responseHeaders } = this.#target ?? {}
     if (responseHeaders !== undefined) changeHeaders(head.headers, responseHeaders, this.#valueContext())
     if (this.#origin !== undefined) this.#filters.cors?.mark(head.headers, this.#origin)
@@ -276,12 +298,12 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   /** True: another attempt is under way, and this answer is dropped. */
   #retryResponse({ status, headers }: ResponseHead, remoteError: string | undefined, end: boolean): boolean {
     const { rule, stream } = this.#attempts
-    if (rule === undefined || (status < 300 && rule.answers.length === 0)) return false
+    if (rule === undefined || looksGood(rule, status)) return false
     const { method } = this.#stream.head
     if (!mayRetryAnswer(rule, { status, headers, remoteError, method }) || !this.#reserveRetry('answered')) return false
     this.#attempts.end(status)
     if (!end) stream?.reset('cancel')
-    this.#tryAgain()
+    this.#tryAgain(resetWaitMs(rule, headers, { now: () => this.#services.now(), random: this.#services.random }))
     return true
   }
 
@@ -362,7 +384,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   #timedOut(): void {
     const { endpoint, connection, cluster, destination } = this.#attempts
-    this.#outcome.detail = `${destination.address}: no answer within ${this.#route?.timeoutMs ?? 0} ms`
+    this.#outcome.detail = `${destination.address}: no answer within ${this.#timeoutMs} ms`
     this.#attempts.abandon(this)
     if (endpoint !== undefined) cluster?.report(endpoint, connection, false)
     if (this.#outcome.responded) this.#breakOff(REFUSALS.timeout.flag)
@@ -382,10 +404,11 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   /** A refusal of our own, in clear text. */
   #reply(refusal: Refusal, detail = ''): void {
-    this.#answer(this.#reverse?.refusal(refusal, detail) ?? localReply(refusal, this.#outcome.authority, detail))
+    this.#answer(this.#reverse?.refusal(refusal, detail, this.#attempts.count) ?? localReply(refusal, this.#outcome.authority, detail))
   }
 
-  #answer({ head, body, flag, detail }: LocalAnswer): void {
+  #answer(answer: LocalAnswer): void {
+    const { head, body, flag, detail } = isGrpc(this.#stream.head.headers) ? grpcReply(answer) : answer
     this.#changeResponse(head)
     this.#outcome.status = head.status
     this.#outcome.flag = flag

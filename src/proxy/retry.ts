@@ -100,19 +100,24 @@ export const looksGood = (rule: RetryRule, status: number): boolean =>
   status < 300 && rule.answers.length === 0 && rule.grpcCodes.size === 0 && rule.statusCodes.size === 0
 
 export function mayRetryAnswer(rule: RetryRule, answer: RetriedAnswer): boolean {
-  const { status, headers, remoteError } = answer
+  const { status, headers } = answer
   if (headerOf(headers, 'x-envoy-ratelimited') !== undefined) return rule.rateLimited
   if (rule.grpcCodes.size > 0 && rule.grpcCodes.has(headerOf(headers, 'grpc-status') ?? '')) return true
-  if (remoteError !== undefined) {
-    if (SAFE_REMOTE_ERRORS.has(remoteError) && rule.connectFailure) return true
-    if (remoteError === 'UPSTREAM_LOST' && rule.safeReset && IDEMPOTENT.has(answer.method)) return true
-  }
-  if (status >= 500) {
-    if (rule.serverError) return true
-    if (rule.gatewayError && status >= 502 && status <= 504) return true
-  }
-  if (rule.conflict && status === 409) return true
-  return rule.statusCodes.has(status) || rule.answers.some((test) => test(answer.headers))
+  if (isRetriedError(rule, answer) || isRetriedStatus(rule, status)) return true
+  return rule.answers.some((test) => test(headers))
+}
+
+/** What a peer's proxy says became of the request. */
+function isRetriedError(rule: RetryRule, { remoteError, method }: RetriedAnswer): boolean {
+  if (remoteError === undefined) return false
+  if (SAFE_REMOTE_ERRORS.has(remoteError) && rule.connectFailure) return true
+  return remoteError === 'UPSTREAM_LOST' && rule.safeReset && IDEMPOTENT.has(method)
+}
+
+function isRetriedStatus(rule: RetryRule, status: number): boolean {
+  if (status >= 500 && rule.serverError) return true
+  if (rule.gatewayError && status >= 502 && status <= 504) return true
+  return (rule.conflict && status === 409) || rule.statusCodes.has(status)
 }
 
 /** Without an answer nobody knows whether the endpoint acted, except where it said that it did not. */
@@ -133,11 +138,15 @@ export function backOffMs(rule: RetryRule, retry: number, random: Random): numbe
 const RESET_JITTER = 0.5
 
 /** When the answer asks to be asked again, if that is soon enough; undefined: it does not say, and `backOffMs` counts. */
-export function resetWaitMs(rule: RetryRule, headers: HeaderList, nowMs: number, random: Random): number | undefined {
+export function resetWaitMs(
+  rule: RetryRule,
+  headers: HeaderList,
+  { now, random }: { readonly now: () => number; readonly random: Random },
+): number | undefined {
   for (const { name, format } of rule.resetHeaders?.headers ?? []) {
     const text = headerOf(headers, name)
     if (text === undefined || !/^[0-9]{1,10}$/.test(text)) continue
-    const waitMs = format === 'seconds' ? Number(text) * 1000 : Number(text) * 1000 - nowMs
+    const waitMs = format === 'seconds' ? Number(text) * 1000 : Number(text) * 1000 - now()
     if (waitMs < 0 || waitMs > (rule.resetHeaders?.maxMs ?? 0)) continue
     // Not earlier, and not all who were told so at once.
     return waitMs * (1 + random.next() * RESET_JITTER)

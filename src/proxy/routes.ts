@@ -32,6 +32,18 @@ import { compileRetry, type RetryRule } from './retry.ts'
 /** Envoy's stream_idle_timeout. */
 const IDLE_TIMEOUT_MS = 300_000
 
+/** What the way of a request says about its attempts. */
+export interface AttemptWay {
+  readonly subset: Metadata | undefined
+  readonly priority: Priority | undefined
+  /** The host becomes the endpoint's own; `tell`: the client's goes along. */
+  readonly endpointHost: 'set' | 'tell' | undefined
+  /** The endpoint is told which attempt it is. */
+  readonly counts: boolean
+}
+
+export const NO_WAY: AttemptWay = { subset: undefined, priority: undefined, endpointHost: undefined, counts: false }
+
 /** Where requests of a route go, with the header changes of all levels for this way. */
 export interface RouteTarget {
   readonly weight: number
@@ -39,7 +51,7 @@ export interface RouteTarget {
   readonly cluster: ClusterState | undefined
   /** The cluster is the one that a header of the request names. */
   readonly byHeader: ((head: RequestHead) => RouteTarget) | undefined
-  readonly subset: Metadata | undefined
+  readonly way: AttemptWay
   readonly rewrite: HeadChange | undefined
   readonly requestHeaders: HeaderSteps | undefined
   readonly responseHeaders: HeaderSteps | undefined
@@ -61,10 +73,8 @@ export interface CompiledRoute {
   /** A header whose number stands for the draw. */
   readonly drawHeader: string | undefined
   readonly unknownCluster: Refusal
-  readonly priority: Priority | undefined
-  /** The host becomes the endpoint's own; `tell`: the old one goes along. */
-  readonly endpointHost: 'set' | 'tell' | undefined
-  readonly attemptCount: VirtualHost['attemptCount']
+  /** The client is told how many attempts there were. */
+  readonly countsForClient: boolean
   readonly grpcTimeout: ForwardAction['grpcTimeout']
   readonly timeoutMs: number
   readonly idleTimeoutMs: number
@@ -173,7 +183,7 @@ function compileRoute(route: Route, levels: Levels): CompiledRoute {
     // `allow` is the route's own RBAC and so replaces what is around it.
     filters: compileFilters(route.allow === undefined ? route.filters : { ...route.filters, rbac: {} }, levels.filters),
     descriptors: forward?.descriptors ?? levels.host.descriptors ?? [],
-    attemptCount: levels.host.attemptCount,
+    countsForClient: levels.host.attemptCount?.response === true,
     ...compileForward(forward, levels),
   }
 }
@@ -188,18 +198,17 @@ type ForwardParts =
   | 'mirrors'
   | 'drawHeader'
   | 'unknownCluster'
-  | 'priority'
-  | 'endpointHost'
 
 function compileForward(
   forward: Partial<ForwardAction> | undefined,
   { clusterOf, host }: Levels,
 ): Pick<CompiledRoute, ForwardParts> {
   const { timeoutMs = 0, idleTimeoutMs = IDLE_TIMEOUT_MS, durationMaxMs = 0, mirrors = [] } = forward ?? {}
-  const { unknownClusterStatus: status, rewriteHost, retry = host.retry } = forward ?? {}
-  const usesEndpoint = rewriteHost?.kind === 'endpoint'
+  const { unknownClusterStatus: status, retry = host.retry } = forward ?? {}
+  // As in Envoy, who limits the stream gives up the limit on the answer.
+  const limitsStream = forward?.durationMaxMs !== undefined || forward?.grpcTimeout !== undefined
   return {
-    timeoutMs,
+    timeoutMs: limitsStream ? 0 : timeoutMs,
     idleTimeoutMs,
     durationMaxMs,
     grpcTimeout: forward?.grpcTimeout,
@@ -212,8 +221,6 @@ function compileForward(
     })),
     drawHeader: forward?.drawHeader,
     unknownCluster: status === undefined ? REFUSALS.cluster : { ...REFUSALS.cluster, status },
-    priority: forward?.priority,
-    endpointHost: usesEndpoint ? (forward?.forwardedHost === true ? 'tell' : 'set') : undefined,
   }
 }
 
@@ -230,14 +237,16 @@ function compileTarget(
 ): RouteTarget {
   const changes: (HeaderMutations | undefined)[] = [headers, route.headers, levels.host.headers, levels.table.headers]
   if (levels.table.mostSpecificHeadersWin === true) changes.reverse()
-  const rewrites = rewriteHost === undefined ? forward : { ...forward, rewriteHost }
   const target: RouteTarget = {
     weight,
     clusterName: typeof name === 'string' ? name : '',
     cluster: typeof name === 'string' ? levels.clusterOf(name) : undefined,
     byHeader: undefined,
-    subset: mergeSubsets(forward?.subset, subset),
-    rewrite: rewrites === undefined ? undefined : compileRewrite(route.match, rewrites),
+    way: compileWay(forward, mergeSubsets(forward?.subset, subset), levels.host),
+    rewrite: bothRewrites(
+      rewriteHost && compileRewrite(route.match, { rewriteHost }),
+      forward && compileRewrite(route.match, forward),
+    ),
     requestHeaders: compileHeaderSteps(changes, 'request'),
     responseHeaders: compileHeaderSteps(changes, 'response'),
   }
@@ -245,10 +254,33 @@ function compileTarget(
   return {
     ...target,
     byHeader: (head) => {
-      const clusterName = fieldOf(head, name.header) ?? ''
+      const clusterName =
+        (name.header.startsWith(':') ? fieldOf(head, name.header) : headerOf(head.headers, name.header)) ?? ''
       return { ...target, clusterName, cluster: levels.clusterOf(clusterName) }
     },
   }
+}
+
+/** As in Envoy the route has the last word. */
+function bothRewrites(own: HeadChange | undefined, around: HeadChange | undefined): HeadChange | undefined {
+  if (own === undefined || around === undefined) return own ?? around
+  return (head) => {
+    own(head)
+    around(head)
+  }
+}
+
+function compileWay(
+  forward: Partial<ForwardAction> | undefined,
+  subset: Metadata | undefined,
+  { attemptCount }: VirtualHost,
+): AttemptWay {
+  const { priority, rewriteHost, forwardedHost } = forward ?? {}
+  const usesEndpoint = rewriteHost?.kind === 'endpoint'
+  const counts = attemptCount?.request === true
+  if (subset === undefined && priority === undefined && !usesEndpoint && !counts) return NO_WAY
+  const endpointHost = usesEndpoint ? (forwardedHost === true ? 'tell' : 'set') : undefined
+  return { subset, priority, endpointHost, counts }
 }
 
 function mergeSubsets(around: Metadata | undefined, own: Metadata | undefined): Metadata | undefined {

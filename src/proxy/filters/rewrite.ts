@@ -8,7 +8,7 @@ import { joinedField } from '../match/headers.ts'
 import { withoutPort } from '../match/hosts.ts'
 import { withoutQuery } from '../match/paths.ts'
 import { compileSubstitution } from '../match/substitution.ts'
-import { headerOf, type RequestHead, setHeader } from '../message.ts'
+import { type RequestHead, setHeader } from '../message.ts'
 
 export type HeadChange = (head: RequestHead) => void
 type PathChange = (path: string) => string
@@ -48,9 +48,14 @@ function compileHost({
 /** `tells`: the host the client asked for goes along. */
 export function changeHost(head: RequestHead, authority: string, tells: boolean): void {
   if (authority === head.authority) return
-  if (tells && headerOf(head.headers, 'x-forwarded-host') !== head.authority) {
-    head.headers.push('x-forwarded-host', head.authority)
+  if (tells) {
+    const before = joinedField(head.headers, 'x-forwarded-host')
+    const known = before === undefined ? undefined : before.slice(before.lastIndexOf(',') + 1).trim()
+    if (known !== head.authority) {
+      setHeader(head.headers, 'x-forwarded-host', before === undefined ? head.authority : `${before},${head.authority}`)
+    }
   }
+  setHeader(head.headers, 'x-envoy-original-host', head.authority)
   head.authority = authority
 }
 

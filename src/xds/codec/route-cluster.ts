@@ -90,7 +90,7 @@ export const encodeSubset = (subset: Metadata): MetadataMessage =>
 /** To be spread: no field where it says nothing. Other namespaces mean nothing to a balancer, and are refused. */
 export function decodeSubset(path: string, message: MetadataMessage | undefined): { readonly subset?: Metadata } {
   const subset = decodeMetadata(path, message, [BALANCING_METADATA])[BALANCING_METADATA]
-  return subset === undefined ? {} : { subset: subset as Metadata }
+  return subset === undefined ? {} : { subset }
 }
 
 export function decodeTargeting(path: string, action: RouteActionMessage): Targeting {
