@@ -4,7 +4,7 @@
  * field here has an effect in the proxy, and what is not here is refused by the codec (NACK), never ignored.
  */
 import type { Cluster, LoadAssignment } from './cluster.ts'
-import type { HttpFilters } from './filters.ts'
+import type { ListedFilter } from './filters.ts'
 import type { PathPolicy, PrincipalRule, RouteTable } from './route.ts'
 
 export * from './cluster.ts'
@@ -61,8 +61,8 @@ export interface HttpFilterChain {
   readonly routes: { readonly rds: string } | RouteTable
   /** Absent: DEFAULT_PATHS. */
   readonly paths?: PathPolicy
-  /** For routes that bring none of their own. */
-  readonly filters?: HttpFilters
+  /** In the order requests meet them. Absent: DEFAULT_FILTERS. */
+  readonly filters?: readonly ListedFilter[]
 }
 
 export interface TcpProxy {

@@ -1,7 +1,8 @@
 /**
- * From a request's head to its route, in the order that keeps it safe: what we do not serve, where nobody may go, the
- * one form of the path, headers a client may not send; only then is a route chosen by what is left.
+ * What is settled before filters and routes, in the order that keeps it safe: what we do not serve, where nobody may
+ * go, the one form of the path, headers a client may not send.
  */
+import type { CompiledHttp } from './compile.ts'
 import type { DownstreamConnection, ExchangeServices } from './exchange-context.ts'
 import { filterRequest } from './filters/chain.ts'
 import { isForbiddenTarget } from './forbidden.ts'
@@ -10,20 +11,16 @@ import { normalizePath } from './match/normal-path.ts'
 import type { RequestHead } from './message.ts'
 import { type CompiledRoute, findHost, findRoute } from './routes.ts'
 
-export type Admission = CompiledRoute | Refusal | LocalAnswer
-
-export function isRoute(admission: Admission): admission is CompiledRoute {
-  return 'kind' in admission && admission.kind === 'route'
-}
-
-export function admit(head: RequestHead, downstream: DownstreamConnection, services: ExchangeServices): Admission {
-  const { mode, peer } = downstream
+/** Undefined: filters and routes may see it. */
+export function admit(
+  head: RequestHead,
+  http: CompiledHttp,
+  { mode, peer }: DownstreamConnection,
+  services: ExchangeServices,
+): Refusal | LocalAnswer | undefined {
   if (head.method === 'CONNECT') return REFUSALS.connect
   if (head.protocol !== '') return REFUSALS.upgrade
   if (mode === 'forward' && isForbiddenTarget(head.authority)) return REFUSALS.forbidden
-  const http = downstream.http()
-  const host = http?.routes === undefined ? undefined : findHost(http.routes, head.authority)
-  if (http === undefined || host === undefined) return mode === 'forward' ? REFUSALS.host : REFUSALS.route
   const normal = normalizePath(head.path, http.paths)
   if (normal !== undefined) {
     if (normal.kind === 'refused') return REFUSALS.path
@@ -31,5 +28,17 @@ export function admit(head: RequestHead, downstream: DownstreamConnection, servi
     if (normal.kind === 'redirect') return configuredReply(307, ['location', normal.path])
   }
   filterRequest(head, { mode, peer, ownUri: services.ownUri() })
-  return findRoute(host, head) ?? REFUSALS.route
+  return undefined
+}
+
+/** May be asked again when a filter has changed the head. */
+export function chooseRoute(head: RequestHead, { routes }: CompiledHttp): CompiledRoute | undefined {
+  const host = routes === undefined ? undefined : findHost(routes, head.authority)
+  return host === undefined ? undefined : findRoute(host, head)
+}
+
+/** Why no route was found. A host that no one serves is the gateway's matter, a path that it does not serve the service's. */
+export function unrouted(head: RequestHead, http: CompiledHttp | undefined, mode: 'forward' | 'inbound'): Refusal {
+  const known = http?.routes !== undefined && findHost(http.routes, head.authority) !== undefined
+  return mode === 'forward' && !known ? REFUSALS.host : REFUSALS.route
 }

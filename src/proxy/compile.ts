@@ -4,6 +4,7 @@
  */
 import {
   type Capture,
+  DEFAULT_FILTERS,
   DEFAULT_PATHS,
   type FilterChain,
   type HttpFilterChain,
@@ -18,7 +19,7 @@ import {
 } from '../model/config.ts'
 import { captureFault, type CapturedChains, capturedChains } from './capture/chains.ts'
 import type { ClusterState } from './balance/cluster.ts'
-import { type CompiledFilters, compileFilters, NO_FILTERS } from './filters/policies.ts'
+import { CompiledFilters } from './filter-chain.ts'
 import { type CompiledRoutes, compileRoutes } from './routes.ts'
 
 export type HttpMode = HttpFilterChain['mode']
@@ -159,7 +160,9 @@ function compileChain(
       mode: filter.mode,
       paths: filter.paths ?? DEFAULT_PATHS,
       routes,
-      filters: compileFilters(filter.filters, NO_FILTERS),
+      filters: new CompiledFilters(filter.filters ?? DEFAULT_FILTERS, {
+        clusterOf: (name) => input.clusters.get(name),
+      }),
     },
   }
 }
