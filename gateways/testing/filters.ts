@@ -1,6 +1,5 @@
 /** Filters in a test's few words: at most one of each kind, under its usual name. Never imported by the product. */
 import {
-  DEFAULT_FILTERS,
   FILTER_NAMES,
   type ListedFilter,
   type RoutedConfigs,
@@ -21,10 +20,10 @@ export function saying(filters: Filters): RoutedFilters {
 
 /** As a chain lists it, among all that may be configured. */
 export function listing({ rbac, rateLimit, fault }: Omit<Filters, 'cors'>): readonly ListedFilter[] {
-  return DEFAULT_FILTERS.map((filter): ListedFilter => {
-    if (filter.kind === 'rbac' && rbac !== undefined) return { ...filter, config: rbac }
-    if (filter.kind === 'fault' && fault !== undefined) return { ...filter, config: fault }
-    if (filter.kind === 'rateLimit' && rateLimit !== undefined) return { ...filter, config: { policy: rateLimit } }
-    return filter
-  })
+  return [
+    { name: FILTER_NAMES.cors, kind: 'cors', config: {} },
+    { name: FILTER_NAMES.rbac, kind: 'rbac', config: rbac ?? {} },
+    { name: FILTER_NAMES.rateLimit, kind: 'rateLimit', config: rateLimit === undefined ? {} : { policy: rateLimit } },
+    { name: FILTER_NAMES.fault, kind: 'fault', config: fault ?? {} },
+  ]
 }

@@ -2,6 +2,7 @@
  * What is settled before filters and routes, in the order that keeps it safe: what we do not serve, where nobody may
  * go, the one form of the path, headers a client may not send.
  */
+import type { PathPolicy } from '../model/config.ts'
 import type { CompiledHttp } from './compile.ts'
 import type { DownstreamConnection, ExchangeServices } from './exchange-context.ts'
 import { filterRequest } from './filters/chain.ts'
@@ -18,15 +19,12 @@ export function admit(
   { mode, peer }: DownstreamConnection,
   services: ExchangeServices,
 ): Refusal | LocalAnswer | undefined {
+  if (mode === 'reverse') return admitReverse(head, http)
   if (head.method === 'CONNECT') return REFUSALS.connect
   if (head.protocol !== '') return REFUSALS.upgrade
   if (mode === 'forward' && isForbiddenTarget(head.authority)) return REFUSALS.forbidden
-  const normal = normalizePath(head.path, http.paths)
-  if (normal !== undefined) {
-    if (normal.kind === 'refused') return REFUSALS.path
-    head.path = normal.path
-    if (normal.kind === 'redirect') return configuredReply(307, ['location', normal.path])
-  }
+  const refused = settlePath(head, http.paths)
+  if (refused !== undefined) return refused
   filterRequest(head, { mode, peer, ownUri: services.ownUri() })
   return undefined
 }
@@ -38,7 +36,29 @@ export function chooseRoute(head: RequestHead, { routes }: CompiledHttp): Compil
 }
 
 /** Why no route was found. A host that no one serves is the gateway's matter, a path that it does not serve the service's. */
-export function unrouted(head: RequestHead, http: CompiledHttp | undefined, mode: 'forward' | 'inbound'): Refusal {
+export function unrouted(
+  head: RequestHead,
+  http: CompiledHttp | undefined,
+  mode: DownstreamConnection['mode'],
+): Refusal {
   const known = http?.routes !== undefined && findHost(http.routes, head.authority) !== undefined
   return mode === 'forward' && !known ? REFUSALS.host : REFUSALS.route
+}
+
+/** A generic listener: heads are made Envoy's before a virtual host is looked for. */
+function admitReverse(head: RequestHead, http: CompiledHttp): Refusal | LocalAnswer | undefined {
+  const refused = settlePath(head, http.paths)
+  if (refused !== undefined) return refused
+  http.reverse?.request(head, { scheme: 'http' })
+  if (head.method === 'CONNECT') return REFUSALS.route
+  return head.protocol === '' ? undefined : REFUSALS.denied
+}
+
+/** The path in the form that all readers see, or the answer for one that has none. */
+function settlePath(head: RequestHead, policy: PathPolicy): Refusal | LocalAnswer | undefined {
+  const normal = normalizePath(head.path, policy)
+  if (normal === undefined) return undefined
+  if (normal.kind === 'refused') return REFUSALS.path
+  head.path = normal.path
+  return normal.kind === 'redirect' ? configuredReply(307, ['location', normal.path]) : undefined
 }

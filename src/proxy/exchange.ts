@@ -5,7 +5,10 @@
  */
 import { admit, chooseRoute, unrouted } from './admission.ts'
 import type { CompiledHttp } from './compile.ts'
+import type { ClusterState } from './balance/cluster.ts'
 import { type DeadlineKind, type DeadlineOwner, Deadlines } from './deadlines.ts'
+import { openReply, outcomeOf } from './breaker-reply.ts'
+import { filterAnswer, refusalAnswer, sendAnswer, type Voice } from './exchange-answer.ts'
 import { Attempts } from './exchange-attempts.ts'
 import { RequestBody } from './exchange-body.ts'
 import { type DownstreamConnection, type ExchangeServices, serviceOf } from './exchange-context.ts'
@@ -14,11 +17,12 @@ import { filterResponse } from './filters/chain.ts'
 import { hashOf } from './filters/hash.ts'
 import { changeHeaders, type ValueContext } from './filters/header-steps.ts'
 import { FilterRun, type RunOwner } from './filters/run.ts'
-import { NO_STEPS, type Steps } from './filters/step.ts'
-import { type LocalAnswer, localReply, type Refusal, REFUSALS } from './local-reply.ts'
+import { NO_STEPS, type Refused, type Steps } from './filters/step.ts'
+import { type LocalAnswer, type Refusal, REFUSALS } from './local-reply.ts'
 import { type HeaderList, headerOf, type ResponseHead, setHeader } from './message.ts'
 import { type Mirror, startMirrors } from './mirror.ts'
 import { PEER_HEADER } from './peer-facts.ts'
+import type { ReverseHttp } from './reverse/reverse-http.ts'
 import { type CompiledRoute, IDLE_TIMEOUT_MS, pickTarget, type RouteTarget } from './routes.ts'
 import { backOffMs, lossOf, mayRetryAnswer } from './retry.ts'
 import type { ClientConnection, RequestSink, ResetReason, ResponseSink, ServerStream } from './stream.ts'
@@ -45,6 +49,10 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   /** Undefined: no filter has anything to say about this request. */
   #run: FilterRun | undefined = undefined
   #mirrors: readonly Mirror[] | undefined = undefined
+  /** Of a generic listener: Envoy's way with heads. */
+  #reverse: ReverseHttp | undefined = undefined
+  /** When the request was whole: what the endpoint took counts from here. */
+  #completeAt = 0
   #finished = false
 
   constructor(stream: ServerStream, downstream: DownstreamConnection, services: ExchangeServices) {
@@ -65,6 +73,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const http = downstream.http()
     if (downstream.service !== '') this.#outcome.service = downstream.service
     if (http === undefined) return this.#reply(unrouted(head, undefined, downstream.mode))
+    this.#reverse = http.reverse
     const refusal = admit(head, http, downstream, this.#services)
     this.#outcome.path = head.path
     if (refusal !== undefined) return 'kind' in refusal ? this.#answer(refusal) : this.#reply(refusal)
@@ -73,8 +82,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     // Body bytes wait with the client until there is somewhere to send them; so does `100 Continue`.
     if (!this.#stream.headOnly) this.#stream.pause()
     if (steps === NO_STEPS) return this.onFiltered()
-    const input = { stream: this.#stream, connection: downstream, services: this.#services }
-    this.#run = new FilterRun(this, steps, input)
+    const around = { connection: downstream, services: this.#services, outcome: this.#outcome }
+    this.#run = new FilterRun(this, steps, this.#stream, around)
     this.#run.run()
   }
 
@@ -96,14 +105,6 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     return this.#target?.clusterName ?? ''
   }
 
-  flag(flag: Outcome['flag']): void {
-    this.#outcome.flag = flag
-  }
-
-  note(detail: string): void {
-    this.#outcome.detail = detail
-  }
-
   onReroute(): Steps {
     return this.#http === undefined ? NO_STEPS : this.#choose(this.#http)
   }
@@ -114,8 +115,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#stream.resume()
   }
 
-  onFilterAnswer(answer: LocalAnswer): void {
-    this.#answer(answer)
+  onFilterAnswer(verdict: LocalAnswer | Refused): void {
+    this.#answer(filterAnswer(this.#voice(), verdict))
   }
 
   onFiltered(): void {
@@ -127,7 +128,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const target = this.#target
     if (target?.cluster === undefined) return this.#reply(REFUSALS.cluster)
     if (this.#run?.translates === true) this.#body.translate(this.#run)
-    this.#attempts.enter(target.cluster)
+    if (!this.#attempts.enter(target.cluster, this.#body.ended)) return this.#answerCutOff(target.cluster)
     this.#forward(route, target)
   }
 
@@ -136,7 +137,9 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (route.hash !== undefined) this.#attempts.hash = hashOf(route.hash, head, this.#downstream.remoteAddress)
     this.#attempts.rule = route.retry ?? this.#downstream.retry
     if (target.requestHeaders !== undefined) changeHeaders(head.headers, target.requestHeaders, this.#valueContext())
+    this.#reverse?.forwarded(head, this.#attempts.rule?.perTryTimeoutMs ?? route.timeoutMs)
     route.rewrite?.(head)
+    this.#completeAt = this.#outcome.startedAt
     this.#startDeadlines(route)
     this.#mirrors = startMirrors(route.mirrors, { head, ended: this.#body.isEmpty }, this.#services)
     if (!this.#body.isEmpty && this.#mirrors !== undefined)
@@ -162,6 +165,9 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   // Upstream: pick, connect, send
 
   #attempt(): void {
+    const { cluster, count, cutOff } = this.#attempts
+    // While it waited for its next attempt the circuit breaker opened.
+    if (cutOff && count > 0 && cluster !== undefined) return this.#answerCutOff(cluster)
     const endpoint = this.#attempts.begin()
     if (endpoint === undefined) return this.#reply(REFUSALS.none)
     if (this.#body.ended) this.#deadlines.start('try', this.#attempts.rule?.perTryTimeoutMs ?? 0)
@@ -249,12 +255,16 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (run !== undefined && run.passed && run.translates) this.#passOn(run.requestEnd(trailers))
     this.#body.ended = true
     this.#body.trailers = trailers
-    if (run?.gathers === true) return run.onBody(this.#body)
-    // Still with the filters.
-    if (this.#attempts.cluster === undefined) return
+    this.#completeAt = this.#services.timers.now()
+    if (run?.gathers === true) run.onBody(this.#body)
+    else if (this.#attempts.cluster !== undefined) this.#forwardEnd(trailers)
+  }
+
+  #forwardEnd(trailers: HeaderList): void {
     this.#deadlines.start('timeout', this.#route?.timeoutMs ?? 0)
     if (this.#attempts.endpoint !== undefined) this.#deadlines.start('try', this.#attempts.rule?.perTryTimeoutMs ?? 0)
     if (this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.end(trailers)
+    this.#attempts.pass?.requestEnded()
     this.#attempts.stream?.end(trailers)
   }
 
@@ -286,10 +296,12 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#body.forget()
     this.#outcome.responded = true
     this.#outcome.status = head.status
+    this.#attempts.pass?.answered(head.status, headerOf(head.headers, 'grpc-status'))
     if (remoteError !== undefined) {
       this.#outcome.detail = `${this.#attempts.destination.address} answered ${remoteError}`
     }
-    filterResponse(head, fromMesh)
+    if (this.#reverse === undefined) filterResponse(head, fromMesh)
+    else this.#reverse.upstreamResponse(head, this.#services.timers.now() - this.#completeAt)
     this.#changeResponse(head)
     const facts = this.#downstream.introduceSelf()
     if (facts !== undefined) setHeader(head.headers, PEER_HEADER, facts)
@@ -301,6 +313,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const { responseHeaders } = this.#target ?? {}
     if (responseHeaders !== undefined) changeHeaders(head.headers, responseHeaders, this.#valueContext())
     this.#run?.response(head)
+    this.#reverse?.response(head, this.#services.now())
   }
 
   /** True: another attempt is under way, and this answer is dropped. */
@@ -328,6 +341,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
       const rest = this.#run.responseEnd(trailers)
       if (rest.length > 0) this.#stream.write(rest)
     }
+    this.#attempts.pass?.answered(this.#outcome.status, headerOf(trailers, 'grpc-status'))
     this.#stream.end(trailers)
     this.#complete()
   }
@@ -408,24 +422,26 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#finish()
   }
 
-  /** A refusal of our own, in clear text. */
-  #reply(refusal: Refusal, detail = ''): void {
-    this.#answer(localReply(refusal, this.#outcome.authority, detail))
+  #answerCutOff({ breaker }: ClusterState): void {
+    this.#answer(openReply(breaker, this.#outcome.authority))
   }
 
-  #answer({ head, body: text, flag, detail }: LocalAnswer): void {
-    this.#changeResponse(head)
-    const body = this.#run?.translates === true && text.length > 0 ? translated(this.#run, text) : text
-    this.#outcome.status = head.status
-    this.#outcome.flag = flag
-    if (this.#outcome.detail === '') this.#outcome.detail = detail
+  /** A refusal of our own, in clear text. */
+  #reply(refusal: Refusal, detail = ''): void {
+    this.#answer(refusalAnswer(this.#voice(), refusal, detail))
+  }
+
+  #voice(): Voice {
+    return { reverse: this.#reverse, authority: this.#outcome.authority }
+  }
+
+  #answer(answer: LocalAnswer): void {
+    this.#changeResponse(answer.head)
+    this.#outcome.status = answer.head.status
+    this.#outcome.flag = answer.flag
+    if (this.#outcome.detail === '') this.#outcome.detail = answer.detail
     this.#outcome.responded = true
-    const headOnly = body.length === 0 || this.#stream.head.method === 'HEAD'
-    this.#stream.respond(head, headOnly)
-    if (!headOnly) {
-      this.#stream.write(body)
-      this.#stream.end()
-    }
+    sendAnswer(this.#stream, this.#run, answer)
     this.#finish()
   }
 
@@ -447,15 +463,11 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#body.forget()
     this.#deadlines.cancelAll()
     if (!this.#body.ended && this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.abandon()
+    this.#attempts.pass?.ended(outcomeOf(this.#outcome))
     this.#attempts.leave()
     // What is left of the request is read and dropped, so that the connection can serve the next one.
     if (!this.#body.ended) this.#stream.resume()
     const ends = { stream: this.#stream, downstream: this.#downstream, attempts: this.#attempts }
     recordExchange(ends, this.#services, this.#outcome)
   }
-}
-
-function translated(run: FilterRun, text: Buffer): Buffer {
-  const bytes = run.responseData(text)
-  return Buffer.concat([bytes, run.responseEnd([])])
 }

@@ -7,6 +7,7 @@ import type { Random } from '../../runtime/random.ts'
 import type { ClientConnection } from '../stream.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
 import type { Transport } from '../upstream/transport.ts'
+import { Breaker } from './breaker.ts'
 import { EndpointState } from './endpoint.ts'
 import { DnsWatcher, type Resolve } from './dns.ts'
 import { HealthChecker } from './health-check.ts'
@@ -60,6 +61,8 @@ export class ClusterState {
   /** Made when asked for, dropped when anything changed; by subset, '' for all endpoints. */
   readonly #tables = new Map<string, BalanceTable>()
   readonly limits: ClusterLimits
+  /** Asked once per request, before anything is picked. */
+  breaker: Breaker | undefined = undefined
   readonly #outlier: OutlierDetector
   #health: { readonly config: HealthCheck; readonly checker: HealthChecker } | undefined
   #hasTraffic = false
@@ -75,6 +78,7 @@ export class ClusterState {
     const endpoints = (): Iterable<EndpointState> => this.#endpoints.values()
     const onChange = (): void => this.#tables.clear()
     this.#outlier = new OutlierDetector({ timers, random, endpoints, onChange }, config.outlier)
+    this.#followBreaker()
     this.#followNames()
     this.#reconcile()
   }
@@ -102,6 +106,7 @@ export class ClusterState {
     this.#assignment = assignment
     this.limits.apply(config)
     this.#outlier.apply(config.outlier)
+    this.#followBreaker()
     this.#followNames()
     this.#reconcile()
   }
@@ -204,6 +209,15 @@ export class ClusterState {
       groups.set(priority, group)
     }
     return [...groups].sort(([a], [b]) => a - b).map(([, localities]) => localities)
+  }
+
+  /** What it has seen so far stays: a changed threshold is no new service. */
+  #followBreaker(): void {
+    const { breaker } = this.#config
+    const { timers, random } = this.#dependencies
+    if (breaker === undefined) this.breaker = undefined
+    else if (this.breaker === undefined) this.breaker = new Breaker(breaker, { now: () => timers.now(), random })
+    else this.breaker.apply(breaker)
   }
 
   /** A new assignment of the same content keeps what was resolved. */

@@ -4,12 +4,12 @@
  */
 import type { DescriptorAction, ListedConfigs, RateLimitPolicy, TokenBucket } from '../../model/config.ts'
 import type { Random } from '../../runtime/random.ts'
-import { localReply, type LocalAnswer, REFUSALS } from '../local-reply.ts'
+import { REFUSALS } from '../local-reply.ts'
 import { joinedField } from '../match/headers.ts'
 import type { RequestHead } from '../message.ts'
 import { hits } from './fractions.ts'
 import { filterKind } from './kind.ts'
-import type { Call, Step } from './step.ts'
+import type { Call, Refused, Step } from './step.ts'
 
 /** What of a request can be counted. */
 interface Counted {
@@ -63,14 +63,16 @@ class RateLimiter {
   }
 
   /** Undefined: go on. */
-  refuse(counted: Counted, descriptors: Descriptors, random: Random): LocalAnswer | undefined {
+  refuse(counted: Counted, descriptors: Descriptors, random: Random): Refused | undefined {
     const { enabled, enforced, status } = this.#policy
     if (!hits(enabled, random) || this.#admits(counted, descriptors)) return undefined
     if (!hits(enforced, random)) return undefined
-    const refusal = { ...REFUSALS.rateLimited, status: status ?? REFUSALS.rateLimited.status }
-    const answer = localReply(refusal, counted.head.authority, '')
-    answer.head.headers.push('x-envoy-ratelimited', 'true')
-    return answer
+    return {
+      kind: 'refuse',
+      refusal: REFUSALS.rateLimited,
+      headers: ['x-envoy-ratelimited', 'true'],
+      ...(status !== undefined && { status }),
+    }
   }
 
   #admits(counted: Counted, descriptors: Descriptors): boolean {
@@ -113,7 +115,7 @@ class RateLimitStep implements Step {
     this.#limiter = new RateLimiter(policy)
   }
 
-  request({ head, connection, services, route }: Call): LocalAnswer | undefined {
+  request({ head, connection, services, route }: Call): Refused | undefined {
     const counted = { head, remoteAddress: connection.remoteAddress, nowMs: services.timers.now() }
     return this.#limiter.refuse(counted, route?.descriptors ?? [], services.random)
   }

@@ -1,10 +1,13 @@
 /** RBAC as a filter of the chain: full policies, and the simplest form that routes of this mesh have. */
 import type { PrincipalRule, RbacPolicy } from '../../model/config.ts'
 import { allows } from '../identity.ts'
-import { type LocalAnswer, localReply, REFUSALS } from '../local-reply.ts'
+import { REFUSALS } from '../local-reply.ts'
 import { filterKind } from './kind.ts'
 import { Rbac } from './rbac.ts'
-import type { Call, Step } from './step.ts'
+import type { Call, Refused, Step } from './step.ts'
+
+const POLICY: Refused = { kind: 'refuse', refusal: REFUSALS.policy }
+const DENIED: Refused = { kind: 'refuse', refusal: REFUSALS.denied }
 
 class RbacStep implements Step {
   readonly #rbac: Rbac
@@ -13,12 +16,12 @@ class RbacStep implements Step {
     this.#rbac = new Rbac(policy)
   }
 
-  request(call: Call): LocalAnswer | undefined {
+  request(call: Call): Refused | undefined {
     const { head, connection } = call
     const { peer, remoteAddress } = connection
     const { admitted, policy } = this.#rbac.judge({ head, peer, remoteAddress })
     if (this.#rbac.action === 'log' && policy !== '') call.note(`policy ${policy} asks to log this request`)
-    return admitted ? undefined : localReply(REFUSALS.policy, head.authority, '')
+    return admitted ? undefined : POLICY
   }
 }
 
@@ -29,9 +32,8 @@ class AllowStep implements Step {
     this.#rule = rule
   }
 
-  request({ head, connection: { peer } }: Call): LocalAnswer | undefined {
-    if (peer !== undefined && allows(this.#rule, peer)) return undefined
-    return localReply(REFUSALS.denied, head.authority, '')
+  request({ connection: { peer } }: Call): Refused | undefined {
+    return peer !== undefined && allows(this.#rule, peer) ? undefined : DENIED
   }
 }
 

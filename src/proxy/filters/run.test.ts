@@ -5,7 +5,7 @@ import { configuredReply, type LocalAnswer } from '../local-reply.ts'
 import type { ServerStream } from '../stream.ts'
 import { TimerWheel } from '../timer-wheel.ts'
 import { FilterRun, type RunOwner } from './run.ts'
-import { type Call, Slot, type Step, type Steps, stepsOf, type Verdict } from './step.ts'
+import { type Call, type Refused, Slot, type Step, type Steps, stepsOf, type Verdict } from './step.ts'
 
 /** Records what filters do and what becomes of the request. */
 class Bench implements RunOwner {
@@ -22,20 +22,18 @@ class Bench implements RunOwner {
     const services = { timers: new TimerWheel(this.clock), random: seededRandom(1), now: () => 0 }
     const connection = { mode: 'inbound' as const, peer: undefined, service: '', remoteAddress: '' }
     const placed = steps.map((step, place) => [place, step] as const)
-    this.run = new FilterRun(this, stepsOf(placed), { stream, connection, services })
+    this.run = new FilterRun(this, stepsOf(placed), stream, {
+      connection,
+      services,
+      outcome: { flag: '-', detail: '' },
+    })
   }
 
-  flag(flag: string): void {
-    this.log.push(flag)
-  }
-  note(detail: string): void {
-    this.log.push(detail)
-  }
   onFiltered(): void {
     this.log.push('filtered')
   }
-  onFilterAnswer({ head }: LocalAnswer): void {
-    this.log.push(`answer ${head.status}`)
+  onFilterAnswer(answer: LocalAnswer | Refused): void {
+    this.log.push(`answer ${answer.kind === 'answer' ? answer.head.status : answer.refusal.status}`)
   }
   onGather(): void {
     this.log.push('gather')
@@ -137,7 +135,10 @@ describe('FilterRun', () => {
       named(log, 'a', () => ({
         kind: 'gather',
         bytesMax: 4,
-        gathered: (bytes, whole) => void log(`${bytes.toString()} ${whole}`),
+        gathered: (bytes, whole) => {
+          log(`${bytes.toString()} ${whole}`)
+          return undefined
+        },
       })),
     ]
     const whole = bench(gathering, false)
@@ -156,7 +157,14 @@ describe('FilterRun', () => {
   })
 
   it('goes on behind its place when a filter changes the route', () => {
-    const one = bench((log) => [named(log, 'a'), named(log, 'b', (call) => void call.reroute()), named(log, 'old c')])
+    const one = bench((log) => [
+      named(log, 'a'),
+      named(log, 'b', (call) => {
+        call.reroute()
+        return undefined
+      }),
+      named(log, 'old c'),
+    ])
     const log = (text: string): void => void one.log.push(text)
     one.rerouted = stepsOf([
       [0, named(log, 'new a')],

@@ -8,7 +8,17 @@ import type { ResponseFlag } from '../record.ts'
 import type { ServerStream } from '../stream.ts'
 import { WheelTimer } from '../timer-wheel.ts'
 import { RequestMetadata } from './metadata.ts'
-import type { Call, CallConnection, CallRoute, CallServices, Gathering, Steps, Verdict, Waiting } from './step.ts'
+import type {
+  Call,
+  CallConnection,
+  CallRoute,
+  CallServices,
+  Gathering,
+  Refused,
+  Steps,
+  Verdict,
+  Waiting,
+} from './step.ts'
 
 const NOTHING = Buffer.alloc(0)
 
@@ -16,11 +26,9 @@ const NOTHING = Buffer.alloc(0)
 export interface RunOwner {
   readonly route: CallRoute | undefined
   readonly clusterName: string
-  flag(flag: ResponseFlag): void
-  note(detail: string): void
   /** Every filter let the request through. */
   onFiltered(): void
-  onFilterAnswer(answer: LocalAnswer): void
+  onFilterAnswer(answer: LocalAnswer | Refused): void
   /** The body is wanted: it is to flow, and `FilterRun.onBody` to be called as it comes. */
   onGather(): void
   /** Chooses the route again. */
@@ -34,10 +42,12 @@ export interface Gathered {
   read(): Buffer
 }
 
-export interface RunInput {
-  readonly stream: ServerStream
+/** What is around the request. */
+export interface Around {
   readonly connection: CallConnection
   readonly services: CallServices
+  /** For log and metrics. */
+  readonly outcome: { flag: ResponseFlag; detail: string }
 }
 
 export class FilterRun implements Call {
@@ -47,6 +57,7 @@ export class FilterRun implements Call {
   readonly connection: CallConnection
   readonly services: CallServices
   readonly #owner: RunOwner
+  readonly #outcome: Around['outcome']
   #steps: Steps
   #next = 0
   #passed = false
@@ -60,7 +71,7 @@ export class FilterRun implements Call {
   #metadata: RequestMetadata | undefined = undefined
   #kept: Map<object, unknown> | undefined = undefined
 
-  constructor(owner: RunOwner, steps: Steps, { stream, connection, services }: RunInput) {
+  constructor(owner: RunOwner, steps: Steps, stream: ServerStream, { connection, services, outcome }: Around) {
     this.#owner = owner
     this.#steps = steps
     this.head = stream.head
@@ -68,6 +79,7 @@ export class FilterRun implements Call {
     this.version = stream.version
     this.connection = connection
     this.services = services
+    this.#outcome = outcome
   }
 
   get route(): CallRoute | undefined {
@@ -105,11 +117,11 @@ export class FilterRun implements Call {
   }
 
   flag(flag: ResponseFlag): void {
-    this.#owner.flag(flag)
+    this.#outcome.flag = flag
   }
 
   note(detail: string): void {
-    this.#owner.note(detail)
+    this.#outcome.detail = detail
   }
 
   /** Runs the filters that are left, until one answers or waits. */
@@ -219,6 +231,7 @@ export class FilterRun implements Call {
   #heed(verdict: NonNullable<Verdict>): void {
     switch (verdict.kind) {
       case 'answer':
+      case 'refuse':
         return this.#owner.onFilterAnswer(verdict)
       case 'wait':
         return this.#wait(verdict)

@@ -5,7 +5,7 @@
 import type { DescriptorAction } from '../../model/config.ts'
 import type { Random } from '../../runtime/random.ts'
 import type { Peer } from '../identity.ts'
-import type { LocalAnswer } from '../local-reply.ts'
+import type { LocalAnswer, Refusal } from '../local-reply.ts'
 import type { HeaderList, RequestHead, ResponseHead } from '../message.ts'
 import type { ResponseFlag } from '../record.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
@@ -32,7 +32,16 @@ export interface Step {
 }
 
 /** Undefined: go on to the next filter. */
-export type Verdict = LocalAnswer | Waiting | Gathering | undefined
+export type Verdict = LocalAnswer | Refused | Waiting | Gathering | undefined
+
+/** In the words of whoever serves: the mesh's own, or Envoy's on a generic listener. */
+export interface Refused {
+  readonly kind: 'refuse'
+  readonly refusal: Refusal
+  /** In place of the refusal's own. */
+  readonly status?: number
+  readonly headers?: HeaderList
+}
 
 /** The request rests until `call.settle`, which may come at any time, even before the hook has returned. */
 export interface Waiting {
@@ -77,7 +86,7 @@ export interface Call {
 }
 
 export interface CallConnection {
-  readonly mode: 'forward' | 'inbound'
+  readonly mode: 'forward' | 'inbound' | 'reverse'
   readonly peer: Peer | undefined
   readonly service: string
   readonly remoteAddress: string
@@ -117,12 +126,11 @@ export interface Steps {
 
 export const NO_STEPS: Steps = { steps: [], places: [], translates: false }
 
+const TRANSLATIONS = ['requestData', 'requestEnd', 'responseData', 'responseEnd'] as const
+
 export function stepsOf(placed: readonly (readonly [place: number, step: Step])[]): Steps {
   if (placed.length === 0) return NO_STEPS
   const steps = placed.map(([, step]) => step)
-  const translates = steps.some(
-    ({ requestData, requestEnd, responseData, responseEnd }) =>
-      requestData !== undefined || requestEnd !== undefined || responseData !== undefined || responseEnd !== undefined,
-  )
+  const translates = steps.some((step) => TRANSLATIONS.some((hook) => step[hook] !== undefined))
   return { steps, places: placed.map(([place]) => place), translates }
 }
