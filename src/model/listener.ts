@@ -2,8 +2,9 @@
  * Listeners as plain data. Those of the mesh say no more than the mesh needs; a `generic` one is what an Envoy
  * configuration of someone's own making asks for. Part of config.ts, which exports it.
  */
-import type { HttpFilters } from './filters.ts'
+import type { ListedFilter } from './filters.ts'
 import type { PathPolicy, PrincipalRule, RouteTable } from './route.ts'
+import type { TcpProxy } from './tcp.ts'
 import type { ServerTls } from './tls.ts'
 
 export interface Listener {
@@ -35,6 +36,8 @@ export interface FilterChain {
   readonly destinations?: { readonly addresses: readonly string[]; readonly port: number }
   /** Captured listeners only: the chain is for what begins like HTTP. Absent: for anything, or for what does not. */
   readonly protocol?: 'http'
+  /** Only for clients that offer one of these in the ClientHello; before a chain of the same name without. */
+  readonly applicationProtocols?: readonly string[]
   /** Absent: plaintext, or TLS passed through untouched when `filter` is `tcp`. */
   readonly tls?: DownstreamTls
   /** Who may use the chain at all, judged by the client's certificate. Absent: anyone the TLS context admits. */
@@ -108,8 +111,8 @@ export interface HttpFilterChain {
   readonly routes: { readonly rds: string } | RouteTable
   /** Absent: DEFAULT_PATHS in the mesh, untouched paths in mode `reverse`. */
   readonly paths?: PathPolicy
-  /** For routes that bring none of their own. */
-  readonly filters?: HttpFilters
+  /** In the order requests meet them. Absent: DEFAULT_FILTERS. */
+  readonly filters?: readonly ListedFilter[]
   /** With mode `reverse` only. */
   readonly http?: HttpSettings
 }
@@ -118,10 +121,4 @@ export interface HttpFilterChain {
 export interface HttpSettings {
   /** Absent: whatever ALPN or the first bytes say. */
   readonly codec?: 'http1' | 'http2'
-}
-
-export interface TcpProxy {
-  readonly kind: 'tcp'
-  readonly statPrefix: string
-  readonly cluster: string
 }

@@ -117,7 +117,8 @@ function exposition(options: AdminOptions): string {
     ([reason, count]) => `isthmus_connections_refused_total{${formatLabels({ reason })}} ${count}`,
   )
   const links = proxy.links.entries().map((link) => {
-    const labels = formatLabels({ gateway: link.key.split('|')[1] ?? '', address: link.key.split('|')[0] ?? '' })
+    const [address = '', gateway = '', , use] = link.key.split('|')
+    const labels = formatLabels({ gateway, address, ...(use === undefined ? {} : { carries: use }) })
     return `isthmus_gateway_link_up{${labels}} ${link.pool.usable ? 1 : 0}`
   })
   const overflows = [...proxy.state.snapshot.clusters.values()].flatMap(({ config, limits }) =>
@@ -130,6 +131,7 @@ function exposition(options: AdminOptions): string {
   const cpu = process.cpuUsage()
   return [
     proxy.recorder.metrics.exposition(),
+    proxy.acceptor.tcp.exposition(),
     options.metrics?.() ?? '',
     ...family('isthmus_connections', 'gauge', 'Downstream connections open.', [
       `isthmus_connections ${proxy.activeConnections}`,

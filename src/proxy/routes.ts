@@ -3,6 +3,7 @@
  * match leads to is already resolved, so that a request never looks a cluster up by name.
  */
 import type {
+  DescriptorAction,
   ForwardAction,
   Fraction,
   HashPolicy,
@@ -18,8 +19,7 @@ import type { Random } from '../runtime/random.ts'
 import type { ClusterState } from './balance/cluster.ts'
 import type { Priority } from './balance/limits.ts'
 import { compileHeaderSteps, type HeaderSteps } from './filters/header-steps.ts'
-import { type CompiledFilters, compileFilters, NO_FILTERS } from './filters/policies.ts'
-import type { Descriptors } from './filters/rate-limit.ts'
+import { compileLevel, type FilterLevel, FilterWay } from './filter-chain.ts'
 import { compileRedirect, compileRewrite, type HeadChange } from './filters/rewrite.ts'
 import { configuredReply, type LocalAnswer, type Refusal, REFUSALS } from './local-reply.ts'
 import { type HeadTest, compileHeaders, fieldOf } from './match/headers.ts'
@@ -30,7 +30,7 @@ import { headerOf, type RequestHead } from './message.ts'
 import { compileRetry, type RetryRule } from './retry.ts'
 
 /** Envoy's stream_idle_timeout. */
-const IDLE_TIMEOUT_MS = 300_000
+export const IDLE_TIMEOUT_MS = 300_000
 
 /** What the way of a request says about its attempts. */
 export interface AttemptWay {
@@ -55,6 +55,8 @@ export interface RouteTarget {
   readonly rewrite: HeadChange | undefined
   readonly requestHeaders: HeaderSteps | undefined
   readonly responseHeaders: HeaderSteps | undefined
+  /** Undefined: no level says anything to filters. */
+  readonly filters: FilterWay | undefined
 }
 
 export interface CompiledRoute {
@@ -80,8 +82,7 @@ export interface CompiledRoute {
   readonly idleTimeoutMs: number
   readonly durationMaxMs: number
   readonly retry: RetryRule | undefined
-  readonly filters: CompiledFilters
-  readonly descriptors: Descriptors
+  readonly descriptors: readonly (readonly DescriptorAction[])[]
   readonly hash: readonly HashPolicy[] | undefined
   readonly mirrors: readonly CompiledMirror[]
 }
@@ -106,8 +107,9 @@ type ClusterOf = (name: string) => ClusterState | undefined
 
 export function compileRoutes(table: RouteTable, clusterOf: ClusterOf): CompiledRoutes {
   const domains: (readonly [string, CompiledHost])[] = []
+  const around = compileLevel(table.filters, { clusterOf })
   for (const host of table.hosts) {
-    const filters = compileFilters(host.filters, NO_FILTERS)
+    const filters = [compileLevel(host.filters, { clusterOf }), around]
     const routes = host.routes.map((route) => compileRoute(route, { table, host, filters, clusterOf }))
     const compiled = { name: host.name, routes }
     for (const domain of host.domains) domains.push([domain, compiled])
@@ -161,7 +163,7 @@ function drawnBy({ drawHeader, weightTotal }: CompiledRoute, head: RequestHead):
 interface Levels {
   readonly table: RouteTable
   readonly host: VirtualHost
-  readonly filters: CompiledFilters
+  readonly filters: readonly (FilterLevel | undefined)[]
   readonly clusterOf: ClusterOf
 }
 
@@ -180,8 +182,6 @@ function compileRoute(route: Route, levels: Levels): CompiledRoute {
     answer: compileAnswer(route),
     targets,
     weightTotal: targets.reduce((sum, target) => sum + target.weight, 0),
-    // `allow` is the route's own RBAC and so replaces what is around it.
-    filters: compileFilters(route.allow === undefined ? route.filters : { ...route.filters, rbac: {} }, levels.filters),
     descriptors: forward?.descriptors ?? levels.host.descriptors ?? [],
     countsForClient: levels.host.attemptCount?.response === true,
     ...compileForward(forward, levels),
@@ -199,41 +199,57 @@ type ForwardParts =
   | 'drawHeader'
   | 'unknownCluster'
 
-function compileForward(
-  forward: Partial<ForwardAction> | undefined,
-  { clusterOf, host }: Levels,
-): Pick<CompiledRoute, ForwardParts> {
-  const { timeoutMs = 0, idleTimeoutMs = IDLE_TIMEOUT_MS, durationMaxMs = 0, mirrors = [] } = forward ?? {}
-  const { unknownClusterStatus: status, retry = host.retry } = forward ?? {}
+function compileForward(forward: Partial<ForwardAction> = {}, levels: Levels): Pick<CompiledRoute, ForwardParts> {
+  const { timeoutMs = 0, idleTimeoutMs = IDLE_TIMEOUT_MS, durationMaxMs, grpcTimeout, mirrors = [] } = forward
   // As in Envoy, who limits the stream gives up the limit on the answer.
-  const limitsStream = forward?.durationMaxMs !== undefined || forward?.grpcTimeout !== undefined
+  const limitsStream = durationMaxMs !== undefined || grpcTimeout !== undefined
   return {
     timeoutMs: limitsStream ? 0 : timeoutMs,
     idleTimeoutMs,
-    durationMaxMs,
-    grpcTimeout: forward?.grpcTimeout,
-    retry: retry === undefined || forward === undefined ? undefined : compileRetry(retry),
-    hash: forward?.hash,
+    durationMaxMs: durationMaxMs ?? 0,
+    grpcTimeout,
+    retry: retryOf(forward, levels.host),
+    hash: forward.hash,
     mirrors: mirrors.map(({ cluster, share, keepHost }) => ({
-      cluster: clusterOf(cluster),
+      cluster: levels.clusterOf(cluster),
       share,
       keepHost: keepHost === true,
     })),
-    drawHeader: forward?.drawHeader,
-    unknownCluster: status === undefined ? REFUSALS.cluster : { ...REFUSALS.cluster, status },
+    drawHeader: forward.drawHeader,
+    unknownCluster: unknownCluster(forward.unknownClusterStatus),
   }
 }
+
+/** A route that forwards nothing retries nothing. */
+function retryOf({ cluster, retry }: Partial<ForwardAction>, host: VirtualHost): RetryRule | undefined {
+  const policy = retry ?? host.retry
+  return cluster === undefined || policy === undefined ? undefined : compileRetry(policy)
+}
+
+const unknownCluster = (status: ForwardAction['unknownClusterStatus']): Refusal =>
+  status === undefined ? REFUSALS.cluster : { ...REFUSALS.cluster, status }
 
 function targetsOf(route: Route, forward: ForwardAction | undefined, levels: Levels): RouteTarget[] {
   const { cluster = '' } = forward ?? {}
   const isOne = typeof cluster === 'string' || 'header' in cluster
   const choices: readonly WeightedCluster[] = isOne ? [{ name: cluster, weight: 1 }] : cluster
-  return choices.map((choice) => compileTarget(choice, { route, forward, levels }))
+  const around = [compileLevel(route.filters, levels, route.allow), ...levels.filters]
+  return choices.map((choice) => {
+    const filters = new FilterWay([compileLevel(choice.filters, levels), ...around])
+    return compileTarget(choice, { route, forward, levels, filters })
+  })
+}
+
+interface Way {
+  readonly route: Route
+  readonly forward: ForwardAction | undefined
+  readonly levels: Levels
+  readonly filters: FilterWay
 }
 
 function compileTarget(
   { name, weight, headers, subset, rewriteHost }: WeightedCluster,
-  { route, forward, levels }: { route: Route; forward: ForwardAction | undefined; levels: Levels },
+  { route, forward, levels, filters }: Way,
 ): RouteTarget {
   const changes: (HeaderMutations | undefined)[] = [headers, route.headers, levels.host.headers, levels.table.headers]
   if (levels.table.mostSpecificHeadersWin === true) changes.reverse()
@@ -249,6 +265,7 @@ function compileTarget(
     ),
     requestHeaders: compileHeaderSteps(changes, 'request'),
     responseHeaders: compileHeaderSteps(changes, 'response'),
+    filters: filters.says ? filters : undefined,
   }
   if (typeof name === 'string') return target
   return {

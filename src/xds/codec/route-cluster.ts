@@ -15,6 +15,7 @@ import {
 import type { ForwardAction, Metadata, WeightedCluster } from '../../model/config.ts'
 import { decodeMetadata } from './common.ts'
 import { decodeMutations, decodeName, encodeMutations, MUTATIONS_SHAPE } from './header-mutations.ts'
+import { decodePerHost, encodePerRoute, said } from './per-route.ts'
 import { refuse, require, type Shape, within } from './shape.ts'
 
 const BALANCING_METADATA = 'envoy.lb'
@@ -31,6 +32,7 @@ export const CLUSTER_SPECIFIER_SHAPE: Shape = {
       metadata_match: METADATA_SHAPE,
       host_rewrite_literal: true,
       ...MUTATIONS_SHAPE,
+      typed_per_filter_config: true,
     },
     header_name: true,
   },
@@ -72,7 +74,7 @@ function specifierOf({ cluster, drawHeader }: Targeting): NonNullable<ActionInit
   }
 }
 
-function encodeWeight({ name, weight, subset, rewriteHost, headers }: WeightedCluster): WeightInit {
+function encodeWeight({ name, weight, subset, rewriteHost, headers, filters }: WeightedCluster): WeightInit {
   return {
     ...(typeof name === 'string' ? { name } : { clusterHeader: name.header }),
     weight,
@@ -81,6 +83,7 @@ function encodeWeight({ name, weight, subset, rewriteHost, headers }: WeightedCl
       hostRewriteSpecifier: { case: 'hostRewriteLiteral', value: rewriteHost.host },
     }),
     ...encodeMutations(headers),
+    typedPerFilterConfig: encodePerRoute(said(filters)),
   }
 }
 
@@ -153,6 +156,7 @@ function decodeWeight(path: string, message: WeightMessage): WeightedCluster {
       rewriteHost: { kind: 'literal' as const, host: hostText(within(path, 'host_rewrite_literal'), rewrite.value) },
     }),
     ...decodeMutations(path, message),
+    ...decodePerHost(within(path, 'typed_per_filter_config'), message.typedPerFilterConfig),
   }
 }
 
