@@ -5,6 +5,7 @@
 import type { Cluster, Endpoint, HealthCheck, LoadAssignment, Metadata } from '../../model/config.ts'
 import type { Random } from '../../runtime/random.ts'
 import type { ClientConnection } from '../stream.ts'
+import type { ClusterStats } from '../stats/scopes.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
 import type { Transport } from '../upstream/transport.ts'
 import { EndpointState } from './endpoint.ts'
@@ -38,6 +39,8 @@ export interface ClusterDependencies {
   readonly createTransport: TransportFactory
   /** For clusters whose endpoints are host names. */
   readonly resolve?: Resolve
+  /** Where a cluster counts; absent: in itself. */
+  readonly stats?: (cluster: string) => ClusterStats
 }
 
 /** What a request brings to the choice of its endpoint. */
@@ -60,6 +63,7 @@ export class ClusterState {
   /** Made when asked for, dropped when anything changed; by subset, '' for all endpoints. */
   readonly #tables = new Map<string, BalanceTable>()
   readonly limits: ClusterLimits
+  readonly stats: ClusterStats
   readonly #outlier: OutlierDetector
   #health: { readonly config: HealthCheck; readonly checker: HealthChecker } | undefined
   #hasTraffic = false
@@ -70,11 +74,13 @@ export class ClusterState {
     this.#config = config
     this.#assignment = assignment
     this.#resolved = assignment
-    this.limits = new ClusterLimits(config, dependencies.timers)
+    this.limits = new ClusterLimits(config, dependencies.timers, dependencies.stats?.(config.name))
+    this.stats = this.limits.stats
     const { timers, random } = dependencies
     const endpoints = (): Iterable<EndpointState> => this.#endpoints.values()
     const onChange = (): void => this.#tables.clear()
-    this.#outlier = new OutlierDetector({ timers, random, endpoints, onChange }, config.outlier)
+    const { counters } = this.stats
+    this.#outlier = new OutlierDetector({ timers, random, endpoints, onChange, counters }, config.outlier)
     this.#followNames()
     this.#reconcile()
   }
@@ -259,6 +265,7 @@ export class ClusterState {
       random,
       cluster: this.#config.name,
       hasTraffic: () => this.#hasTraffic,
+      counters: this.stats.counters,
       onChange: () => this.#tables.clear(),
     })
   }
