@@ -6,6 +6,8 @@ import {
   type Capture,
   DEFAULT_PATHS,
   type FilterChain,
+  type GenericChain,
+  type GenericListener,
   type HttpFilterChain,
   type Listener,
   OWN_CERTIFICATE,
@@ -19,6 +21,7 @@ import {
 import { captureFault, type CapturedChains, capturedChains } from './capture/chains.ts'
 import type { ClusterState } from './balance/cluster.ts'
 import { type CompiledFilters, compileFilters, NO_FILTERS } from './filters/policies.ts'
+import { ReverseHttp } from './reverse/reverse-http.ts'
 import { type CompiledRoutes, compileRoutes } from './routes.ts'
 
 export type HttpMode = HttpFilterChain['mode']
@@ -29,10 +32,14 @@ export interface CompiledHttp {
   readonly paths: PathPolicy
   readonly routes: CompiledRoutes | undefined
   readonly filters: CompiledFilters
+  /** Mode `reverse` only. */
+  readonly reverse: ReverseHttp | undefined
 }
 
 export interface CompiledChain {
   readonly name: string
+  /** What a generic listener's chain keeps from one configuration to the next: its name, or its place. */
+  readonly key: string
   /** TLS is terminated here. */
   readonly tls: { readonly alpn: readonly string[] } | undefined
   readonly allow: PrincipalRule | undefined
@@ -50,6 +57,13 @@ export interface CompiledListener {
   readonly byName: ReadonlyMap<string, CompiledChain>
   readonly rest: CompiledChain | undefined
   readonly capture: CompiledCapture | undefined
+  readonly generic: CompiledGeneric | undefined
+}
+
+export interface CompiledGeneric {
+  readonly chains: readonly CompiledChain[]
+  readonly rest: CompiledChain | undefined
+  readonly byKey: ReadonlyMap<string, CompiledChain>
 }
 
 export interface CompiledCapture extends Capture {
@@ -89,6 +103,7 @@ export function compile(input: CompileInput): CompileResult {
 }
 
 function findFault(listener: Listener, input: CompileInput): Pick<Rejection, 'path' | 'message'> | undefined {
+  if (listener.generic !== undefined) return genericFault(listener.generic, input)
   const captured = captureFault(listener)
   if (captured !== undefined) return captured
   for (const [index, chain] of listener.chains.entries()) {
@@ -99,6 +114,15 @@ function findFault(listener: Listener, input: CompileInput): Pick<Rejection, 'pa
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice !== undefined) return { path: 'filter_chains', message: `two chains for server name ${twice}` }
   return undefined
+}
+
+function genericFault(
+  { chains, defaultChain }: GenericListener,
+  { modes }: CompileInput,
+): Pick<Rejection, 'path' | 'message'> | undefined {
+  if (modes.has('reverse')) return undefined
+  const path = chains.length > 0 || defaultChain === undefined ? 'filter_chains[0]' : 'default_filter_chain'
+  return { path, message: 'this role runs listeners of the mesh only' }
 }
 
 function chainFault(chain: FilterChain, input: CompileInput): string | undefined {
@@ -120,6 +144,14 @@ function compileListener(
   input: CompileInput,
   compiledOf: (table: RouteTable) => CompiledRoutes,
 ): CompiledListener {
+  const { name, address, port, generic } = listener
+  if (generic !== undefined) {
+    const compiled = compileGeneric(generic, (chain) =>
+      compileChain({ name: chain.name, filter: chain.filter }, input, compiledOf),
+    )
+    const common = { peeks: false, byName: new Map(), rest: undefined, capture: undefined }
+    return { name, address, port, ...common, generic: compiled }
+  }
   const byName = new Map<string, CompiledChain>()
   const pairs: [FilterChain, CompiledChain][] = []
   let rest: CompiledChain | undefined
@@ -130,19 +162,36 @@ function compileListener(
     if (chain.serverNames.length === 0) rest ??= compiled
   }
   const peeks = byName.size > 0 || rest?.tls !== undefined
-  const { name, address, port } = listener
   const capture = listener.capture === undefined ? undefined : { ...listener.capture, chains: capturedChains(pairs) }
-  return { name, address, port, peeks, byName, rest, capture }
+  return { name, address, port, peeks, byName, rest, capture, generic: undefined }
+}
+
+function compileGeneric(
+  { chains, defaultChain }: GenericListener,
+  compileOne: (chain: GenericChain) => CompiledChain,
+): CompiledGeneric {
+  const byKey = new Map<string, CompiledChain>()
+  const keyed = (chain: GenericChain, place: string): CompiledChain => {
+    const compiled = { ...compileOne(chain), key: chain.name === '' || byKey.has(chain.name) ? place : chain.name }
+    byKey.set(compiled.key, compiled)
+    return compiled
+  }
+  return {
+    chains: chains.map((chain, index) => keyed(chain, `#${index}`)),
+    rest: defaultChain === undefined ? undefined : keyed(defaultChain, '#default'),
+    byKey,
+  }
 }
 
 function compileChain(
-  chain: FilterChain,
+  chain: Pick<FilterChain, 'name' | 'tls' | 'allow' | 'filter'>,
   input: CompileInput,
   compiledOf: (table: RouteTable) => CompiledRoutes,
 ): CompiledChain {
   const { filter } = chain
   const common = {
     name: chain.name,
+    key: chain.name,
     tls: chain.tls === undefined ? undefined : { alpn: chain.tls.alpn },
     allow: chain.allow,
   }
@@ -160,6 +209,7 @@ function compileChain(
       paths: filter.paths ?? DEFAULT_PATHS,
       routes,
       filters: compileFilters(filter.filters, NO_FILTERS),
+      reverse: filter.mode === 'reverse' ? new ReverseHttp(filter.http ?? {}) : undefined,
     },
   }
 }

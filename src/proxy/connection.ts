@@ -22,6 +22,7 @@ import { allows, type Peer } from './identity.ts'
 import { type Carried, passThrough } from './l4/pass-through.ts'
 import { LiveConnections } from './live-connections.ts'
 import type { PeerFacts } from './peer-facts.ts'
+import { GenericAcceptor, type HttpTarget } from './reverse/acceptor.ts'
 import type { Snapshot } from './state.ts'
 import type { CloseReason, ServerConnection, ServerConnectionHandler } from './stream.ts'
 import type { TimerWheel } from './timer-wheel.ts'
@@ -59,6 +60,7 @@ export class Acceptor {
   readonly #options: AcceptorOptions
   readonly #terminators: TlsTerminators
   readonly captured: CaptureAcceptor
+  readonly #generic: GenericAcceptor
 
   constructor(options: AcceptorOptions) {
     this.#options = options
@@ -79,6 +81,15 @@ export class Acceptor {
       present: (name) => this.#listener(name),
       count: (reason, detail) => this.#count(reason, detail),
     })
+    this.#generic = new GenericAcceptor({
+      timers,
+      recorder: services.recorder,
+      localAddress,
+      now: () => services.now(),
+      serveHttp: (socket, target) => this.#serveGeneric(socket, target),
+      present: (name) => this.#listener(name),
+      count: (reason, detail) => this.#count(reason, detail),
+    })
   }
 
   rekey(options: SecureContextOptions | undefined): void {
@@ -91,6 +102,7 @@ export class Acceptor {
       this.#count(listener === undefined ? 'no-listener' : 'limit', listenerName)
       return void socket.destroy()
     }
+    if (listener.generic !== undefined) return this.#generic.accept(socket, listener, listener.generic)
     if (listener.capture !== undefined) return this.captured.accept(socket, listener)
     if (!listener.peeks) return this.#servePlain(socket, 'http1', () => this.#listener(listenerName)?.rest)
     return peekClientHello(socket, this.#options.timers, {
@@ -180,11 +192,11 @@ export class Acceptor {
   /** No certificate: an application of this pod, or anyone at all where inbound plaintext is captured. */
   #servePlain(socket: Socket, speaks: CapturedHttp, present: () => CompiledChain | undefined): void {
     const chain = present()
-    if (chain?.filter.kind !== 'http' || chain.filter.mode === 'tunnel') {
+    const mode = chain?.filter.kind === 'http' ? chain.filter.mode : 'tunnel'
+    if (chain === undefined || mode === 'tunnel' || mode === 'reverse') {
       this.#count('mode', chain?.name ?? '')
       return void socket.destroy()
     }
-    const { mode } = chain.filter
     let forget = (): void => {}
     const handler = this.#httpConnection(socket, {
       mode,
@@ -197,23 +209,36 @@ export class Acceptor {
         this.#closed(mode === 'inbound' ? 'a client without mTLS' : 'an application of this pod', reason, detail)
       },
     })
+    forget = this.live.addPlain(this.#codec(socket, handler, speaks))
+  }
+
+  #serveGeneric(socket: Socket, { speaks, listener, chain }: HttpTarget): void {
+    let forget = (): void => {}
+    const handler = this.#httpConnection(socket, {
+      mode: 'reverse',
+      peer: undefined,
+      service: '',
+      chain,
+      onClose: (reason, detail) => {
+        forget()
+        this.#closed(`a client of ${listener}`, reason, detail)
+      },
+    })
+    forget = this.live.addOpen(this.#codec(socket, handler, speaks))
+  }
+
+  #codec(socket: Socket, handler: ServerConnectionHandler, speaks: CapturedHttp): ServerConnection {
     const { timers } = this.#options
-    const connection: ServerConnection =
-      speaks === 'http1'
-        ? new H1ServerConnection(socket, handler, { limits: H1_LIMITS, timers, scheme: 'http' })
-        : new H2ServerConnection(socket, handler, {
-            limits: H2_LIMITS,
-            budgets: H2_BUDGETS,
-            timers,
-            extendedConnect: false,
-          })
-    forget = this.live.addPlain(connection)
+    if (speaks === 'http1')
+      return new H1ServerConnection(socket, handler, { limits: H1_LIMITS, timers, scheme: 'http' })
+    const limits = { limits: H2_LIMITS, budgets: H2_BUDGETS }
+    return new H2ServerConnection(socket, handler, { ...limits, timers, extendedConnect: false })
   }
 
   #httpConnection(
     socket: Socket,
     to: {
-      mode: 'forward' | 'inbound'
+      mode: 'forward' | 'inbound' | 'reverse'
       peer: Peer | undefined
       service: string
       chain: () => CompiledChain | undefined

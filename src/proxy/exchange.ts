@@ -18,6 +18,7 @@ import { type LocalAnswer, localReply, type Refusal, REFUSALS } from './local-re
 import { type HeaderList, headerOf, type RequestHead, type ResponseHead, setHeader } from './message.ts'
 import { type Mirror, startMirrors } from './mirror.ts'
 import { PEER_HEADER } from './peer-facts.ts'
+import type { ReverseHttp } from './reverse/reverse-http.ts'
 import { type CompiledRoute, pickTarget, type RouteTarget } from './routes.ts'
 import { backOffMs, lossOf, mayRetryAnswer } from './retry.ts'
 import type { ClientConnection, RequestSink, ResetReason, ResponseSink, ServerStream } from './stream.ts'
@@ -43,6 +44,10 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   /** Of a cross-origin request that may read its answer. */
   #origin: string | undefined = undefined
   #mirrors: readonly Mirror[] | undefined = undefined
+  /** Of a generic listener: Envoy's way with heads. */
+  #reverse: ReverseHttp | undefined = undefined
+  /** When the request was whole: what the endpoint took counts from here. */
+  #completeAt = 0
   #finished = false
 
   constructor(stream: ServerStream, downstream: DownstreamConnection, services: ExchangeServices) {
@@ -59,6 +64,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   /** To be called once, inside the codec's `onRequest`. */
   start(): void {
     const { head } = this.#stream
+    this.#reverse = this.#downstream.http()?.reverse
     const admitted = admit(head, this.#downstream, this.#services)
     this.#outcome.path = head.path
     if (this.#downstream.service !== '') this.#outcome.service = this.#downstream.service
@@ -106,7 +112,9 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (route.hash !== undefined) this.#attempts.hash = hashOf(route.hash, head, this.#downstream.remoteAddress)
     this.#attempts.rule = route.retry ?? this.#downstream.retry
     if (target.requestHeaders !== undefined) changeHeaders(head.headers, target.requestHeaders, this.#valueContext())
+    this.#reverse?.forwarded(head, this.#attempts.rule?.perTryTimeoutMs ?? route.timeoutMs)
     route.rewrite?.(head)
+    this.#completeAt = this.#outcome.startedAt
     this.#startDeadlines(route)
     this.#mirrors = startMirrors(route.mirrors, { head, ended: this.#body.ended }, this.#services)
     this.#attempt()
@@ -203,6 +211,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   onRequestEnd(trailers: HeaderList): void {
     if (this.#finished) return
     this.#body.ended = true
+    this.#completeAt = this.#services.timers.now()
     this.#body.trailers = trailers
     this.#deadlines.start('timeout', this.#route?.timeoutMs ?? 0)
     if (this.#attempts.endpoint !== undefined) this.#deadlines.start('try', this.#attempts.rule?.perTryTimeoutMs ?? 0)
@@ -241,7 +250,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (remoteError !== undefined) {
       this.#outcome.detail = `${this.#attempts.destination.address} answered ${remoteError}`
     }
-    filterResponse(head, fromMesh)
+    if (this.#reverse === undefined) filterResponse(head, fromMesh)
+    else this.#reverse.upstreamResponse(head, this.#services.timers.now() - this.#completeAt)
     this.#changeResponse(head)
     const facts = this.#downstream.introduceSelf()
     if (facts !== undefined) setHeader(head.headers, PEER_HEADER, facts)
@@ -253,6 +263,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const { responseHeaders } = this.#target ?? {}
     if (responseHeaders !== undefined) changeHeaders(head.headers, responseHeaders, this.#valueContext())
     if (this.#origin !== undefined) this.#filters.cors?.mark(head.headers, this.#origin)
+    this.#reverse?.response(head, this.#services.now())
   }
 
   /** True: another attempt is under way, and this answer is dropped. */
@@ -359,7 +370,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   /** A refusal of our own, in clear text. */
   #reply(refusal: Refusal, detail = ''): void {
-    this.#answer(localReply(refusal, this.#outcome.authority, detail))
+    this.#answer(this.#reverse?.refusal(refusal, detail) ?? localReply(refusal, this.#outcome.authority, detail))
   }
 
   #answer({ head, body, flag, detail }: LocalAnswer): void {

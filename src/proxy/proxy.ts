@@ -36,6 +36,10 @@ export interface ProxyOptions {
   readonly lookup: LookupFunction | undefined
   /** Reads where captured connections wanted to go. Absent: the kernel is asked. */
   readonly originalDestination?: OriginalDestination
+  /** What the role runs; absent: what a pod's does. */
+  readonly modes?: readonly HttpMode[]
+  /** `false`: configurations are only judged. */
+  readonly opensPorts?: boolean
   /** Serves `tunnel` chains: the east-west role. A sidecar has none and refuses such chains. */
   readonly tunnels?: (parts: TunnelParts) => TunnelServer
 }
@@ -84,14 +88,16 @@ class RunningProxy implements Proxy {
   readonly links: GatewayLinks
   #keyedWith: readonly unknown[] = []
   #self: Party | undefined = undefined
-  #draining = false
+  /** No port opens any more, or ever. */
+  #shut = false
 
   constructor(options: ProxyOptions) {
     const { clock, random, identity, log, own } = options
     const timers = new TimerWheel(clock)
     const now = (): number => clock.now()
     const recorder = new Recorder(options.accessLog, timers)
-    const modes = new Set<HttpMode>(options.tunnels === undefined ? POD_MODES : [...POD_MODES, 'tunnel'])
+    const { modes: ownModes = POD_MODES } = options
+    const modes = new Set<HttpMode>(options.tunnels === undefined ? ownModes : [...ownModes, 'tunnel'])
     const state = new ProxyState({ identity, modes, trustDomain: options.trustDomain, now })
     // Pods that share a network namespace are told apart by the address they speak from.
     const localAddress = options.podIp.startsWith('127.') ? options.podIp : undefined
@@ -129,6 +135,7 @@ class RunningProxy implements Proxy {
     this.links = links
     this.acceptor = acceptor
     this.listeners = new ListenerSet({ accept, clock, random, log })
+    this.#shut = options.opensPorts === false
     state.onSwap(() => this.#swapped())
   }
 
@@ -145,7 +152,7 @@ class RunningProxy implements Proxy {
   }
 
   drain(): void {
-    this.#draining = true
+    this.#shut = true
     this.listeners.drain()
     this.acceptor.live.drain()
   }
@@ -176,6 +183,6 @@ class RunningProxy implements Proxy {
       for (const endpoint of cluster.endpoints.values()) endpoint.transport.recheck(trusts)
     }
     // A configuration that comes during the drain opens no port again.
-    if (!this.#draining) this.listeners.apply(listeners)
+    if (!this.#shut) this.listeners.apply(listeners)
   }
 }

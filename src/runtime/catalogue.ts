@@ -319,6 +319,14 @@ export const CATALOGUE = {
     title: 'A caller speaks another version of the tunnel protocol.',
     hint: 'Upgrade the older side; one minor release of skew is supported.',
   },
+  CONFIG_UNREADABLE: {
+    title: 'The configuration file cannot be read.',
+    hint: 'Give an existing file of at most 16 MiB that this user may read: isthmus proxy -c FILE.',
+  },
+  CONFIG_INVALID: {
+    title: 'The configuration says something that this proxy does not run.',
+    hint: 'Change or remove the fields named; docs/reference/xds-support.md lists those that are supported. Nothing was started.',
+  },
   PORT_IN_USE: {
     title: 'A port that a proxy must listen on cannot be had.',
     hint: 'Another process holds it; `ss -ltnp` names it.',

@@ -34,6 +34,7 @@ import { configOf, decodeUpstreamTls, encodeUpstreamTls } from './tls.ts'
 
 const RAW_BUFFER_SOCKET = 'envoy.transport_sockets.raw_buffer'
 const ALPN_H2 = 'h2'
+const CONNECT_TIMEOUT_MS = 5_000 // Envoy's default
 
 export const CLUSTER_SHAPE: Shape = {
   name: true,
@@ -102,7 +103,10 @@ export function decodeCluster(path: string, message: ClusterMessage): Cluster {
     endpoints: decodeDiscovery(path, message),
     ...decodeDns(path, message),
     ...decodeBalancing(path, message),
-    connectTimeoutMs: decodeDuration(within(path, 'connect_timeout'), message.connectTimeout),
+    connectTimeoutMs:
+      message.connectTimeout === undefined
+        ? CONNECT_TIMEOUT_MS
+        : decodeDuration(within(path, 'connect_timeout'), message.connectTimeout),
     ...(tls !== undefined && { tls }),
     ...(message.outlierDetection !== undefined && { outlier: decodeOutlier(outlierPath, message.outlierDetection) }),
     ...(message.circuitBreakers !== undefined && {
@@ -115,7 +119,8 @@ export function decodeCluster(path: string, message: ClusterMessage): Cluster {
 
 function decodeDiscovery(path: string, message: ClusterMessage): Cluster['endpoints'] {
   const { clusterDiscoveryType: discovery, edsClusterConfig, loadAssignment } = message
-  const type = discovery.case === 'type' ? discovery.value : undefined
+  // Unset is Envoy's default.
+  const type = discovery.case === undefined ? DiscoveryType.STATIC : discovery.case === 'type' && discovery.value
   if (type === DiscoveryType.EDS) {
     const at = within(path, 'eds_cluster_config.eds_config')
     requireAds(at, edsClusterConfig?.edsConfig)
