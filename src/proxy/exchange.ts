@@ -46,8 +46,6 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   #mirrors: readonly Mirror[] | undefined = undefined
   /** Of a generic listener: Envoy's way with heads. */
   #reverse: ReverseHttp | undefined = undefined
-  /** When the request was whole: what the endpoint took counts from here. */
-  #completeAt = 0
   #finished = false
 
   constructor(stream: ServerStream, downstream: DownstreamConnection, services: ExchangeServices) {
@@ -98,8 +96,13 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   #proceed(): void {
     const { head } = this.#stream
-    const answer = this.#filters.fault?.abort(head, this.#services.random) ?? this.#route?.answer?.(head)
-    if (answer !== undefined) return this.#answer(answer)
+    const fault = this.#filters.fault?.abort(head, this.#services.random)
+    if (fault !== undefined) return this.#answer(fault)
+    const answer = this.#route?.answer?.(head)
+    if (answer !== undefined) {
+      this.#outcome.direct = true
+      return this.#answer(answer)
+    }
     const route = this.#route
     const target = this.#target
     if (route === undefined || target?.cluster === undefined) return this.#reply(REFUSALS.cluster)
@@ -114,7 +117,6 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (target.requestHeaders !== undefined) changeHeaders(head.headers, target.requestHeaders, this.#valueContext())
     this.#reverse?.forwarded(head, this.#attempts.rule?.perTryTimeoutMs ?? route.timeoutMs)
     route.rewrite?.(head)
-    this.#completeAt = this.#outcome.startedAt
     this.#startDeadlines(route)
     this.#mirrors = startMirrors(route.mirrors, { head, ended: this.#body.ended }, this.#services)
     this.#attempt()
@@ -175,7 +177,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   #tryAgain(): void {
     if (!this.#body.ended) this.#stream.pause()
-    const { rule, count } = this.#attempts
+    const { rule, count, cluster } = this.#attempts
+    cluster?.stats.retried()
     const waitMs = rule === undefined ? 0 : backOffMs(rule, count, this.#services.random)
     if (waitMs >= 1) this.#deadlines.start('wait', waitMs)
     else this.#attempt()
@@ -211,7 +214,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   onRequestEnd(trailers: HeaderList): void {
     if (this.#finished) return
     this.#body.ended = true
-    this.#completeAt = this.#services.timers.now()
+    this.#outcome.completeAt = this.#services.timers.now()
     this.#body.trailers = trailers
     this.#deadlines.start('timeout', this.#route?.timeoutMs ?? 0)
     if (this.#attempts.endpoint !== undefined) this.#deadlines.start('try', this.#attempts.rule?.perTryTimeoutMs ?? 0)
@@ -251,7 +254,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
       this.#outcome.detail = `${this.#attempts.destination.address} answered ${remoteError}`
     }
     if (this.#reverse === undefined) filterResponse(head, fromMesh)
-    else this.#reverse.upstreamResponse(head, this.#services.timers.now() - this.#completeAt)
+    else this.#reverse.upstreamResponse(head, this.#services.timers.now() - this.#outcome.completeAt)
     this.#changeResponse(head)
     const facts = this.#downstream.introduceSelf()
     if (facts !== undefined) setHeader(head.headers, PEER_HEADER, facts)

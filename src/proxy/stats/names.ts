@@ -127,8 +127,7 @@ export const TCP_NAMES = [
 ] as const
 
 /** What goes down again. */
-const GAUGE =
-  /(^|[._])(active|open|membership_[a-z]+|ejections_active)$|health_check\.(healthy|degraded)$/
+const GAUGE = /(^|[._])(active|open|membership_[a-z]+|ejections_active)$|health_check\.(healthy|degraded)$/
 const GAUGES_ELSEWHERE = /^(server|listener_manager\.total|cluster_manager\.(active|warming)|runtime\.num)/
 
 export const isGauge = (name: string): boolean =>

@@ -77,6 +77,17 @@ export class ClusterStats {
   /** Answers by status, in hundreds that are made when the first of them comes. */
   readonly #codes: (Float64Array | undefined)[] = []
 
+  /** A request was handed to a connection; the end of the attempt takes it out of those under way. */
+  sent(): void {
+    this.counters.upstream_rq_total++
+    this.counters.upstream_rq_active++
+  }
+
+  retried(): void {
+    this.counters.upstream_rq_retry++
+    this.counters.upstream_rq_retry_backoff_exponential++
+  }
+
   /** An answer, a retried one and a local one in the endpoints' stead included. */
   answered(status: number): void {
     this.counters.upstream_rq_completed++
