@@ -27,6 +27,7 @@ export type ResponseFlag =
   | 'DI'
   | 'FI'
   | 'RL'
+  | 'CB'
 
 export interface Party {
   readonly cluster: string

@@ -1,5 +1,11 @@
 /** The upstream clusters of a sidecar: one per host and port, with the identities its own cluster's pods may have. */
-import { type Cluster, type OutlierDetection, OWN_CERTIFICATE, TRUST_BUNDLE } from '../../model/config.ts'
+import {
+  type Cluster,
+  type OutlierDetection,
+  OWN_CERTIFICATE,
+  type ServiceBreaker,
+  TRUST_BUNDLE,
+} from '../../model/config.ts'
 import { formatSpiffeId } from '../../model/identity.ts'
 import { clusterName, innerSni } from '../../model/sni.ts'
 import type { PodFacts, PortFacts, SliceFacts } from '../observe/facts.ts'
@@ -10,7 +16,12 @@ export const ALPN_H2 = 'h2'
 /** Envoy's count and time. Its 10 % cap is not: with it, ten failing pods keep nine tenths of their traffic. */
 const OUTLIER: OutlierDetection = { consecutiveErrors: 5, baseEjectionMs: 30_000, ejectionPercentMax: 100 }
 
-export function outboundCluster(host: Host, port: PortFacts, identities: readonly string[]): Cluster {
+export function outboundCluster(
+  host: Host,
+  port: PortFacts,
+  identities: readonly string[],
+  breaker?: ServiceBreaker,
+): Cluster {
   const name = { service: host.name, namespace: host.namespace, domain: host.domain, port: port.port }
   return {
     name: clusterName('outbound', port.port, host.host),
@@ -25,6 +36,7 @@ export function outboundCluster(host: Host, port: PortFacts, identities: readonl
       identities,
     },
     outlier: OUTLIER,
+    ...(breaker !== undefined && { breaker }),
   }
 }
 

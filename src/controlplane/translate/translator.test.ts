@@ -78,6 +78,7 @@ function world(): Snapshot {
       ],
     ]),
     trust: { name: 'ROOTCA', roots: { 'east.demo': ['pem'] }, revokedTrustDomains: [], revokedIssuers: [] },
+    breakers: new Map(),
     federationLeader: '',
   }
 }

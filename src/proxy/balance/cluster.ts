@@ -8,6 +8,7 @@ import type { ClientConnection } from '../stream.ts'
 import type { ClusterStats } from '../stats/scopes.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
 import type { Transport } from '../upstream/transport.ts'
+import { Breaker } from './breaker.ts'
 import { EndpointState } from './endpoint.ts'
 import { DnsWatcher, type Resolve } from './dns.ts'
 import { HealthChecker } from './health-check.ts'
@@ -64,6 +65,8 @@ export class ClusterState {
   readonly #tables = new Map<string, BalanceTable>()
   readonly limits: ClusterLimits
   readonly stats: ClusterStats
+  /** Asked once per request, before anything is picked. */
+  breaker: Breaker | undefined = undefined
   readonly #outlier: OutlierDetector
   #health: { readonly config: HealthCheck; readonly checker: HealthChecker } | undefined
   #hasTraffic = false
@@ -81,6 +84,7 @@ export class ClusterState {
     const onChange = (): void => this.#tables.clear()
     const { counters } = this.stats
     this.#outlier = new OutlierDetector({ timers, random, endpoints, onChange, counters }, config.outlier)
+    this.#followBreaker()
     this.#followNames()
     this.#reconcile()
   }
@@ -92,6 +96,11 @@ export class ClusterState {
   /** As configured. */
   get assignment(): LoadAssignment {
     return this.#assignment
+  }
+
+  /** With host names resolved as far as they are. */
+  get resolved(): LoadAssignment {
+    return this.#resolved
   }
 
   get active(): number {
@@ -108,6 +117,7 @@ export class ClusterState {
     this.#assignment = assignment
     this.limits.apply(config)
     this.#outlier.apply(config.outlier)
+    this.#followBreaker()
     this.#followNames()
     this.#reconcile()
   }
@@ -210,6 +220,15 @@ export class ClusterState {
       groups.set(priority, group)
     }
     return [...groups].sort(([a], [b]) => a - b).map(([, localities]) => localities)
+  }
+
+  /** What it has seen so far stays: a changed threshold is no new service. */
+  #followBreaker(): void {
+    const { breaker } = this.#config
+    const { timers, random } = this.#dependencies
+    if (breaker === undefined) this.breaker = undefined
+    else if (this.breaker === undefined) this.breaker = new Breaker(breaker, { now: () => timers.now(), random })
+    else this.breaker.apply(breaker)
   }
 
   /** A new assignment of the same content keeps what was resolved. */

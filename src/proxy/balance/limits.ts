@@ -47,6 +47,11 @@ export class ClusterLimits {
     return priority === 'high' ? this.#high : this.#default
   }
 
+  /** Which limits would refuse now. */
+  openOf(priority: Priority): Readonly<Record<'cx' | 'pending' | 'requests' | 'retries', boolean>> {
+    return { cx: this.connections >= this.of(priority).connectionsMax, ...this.of(priority).open }
+  }
+
   get pending(): number {
     return this.#default.pending + this.#high.pending
   }
@@ -100,6 +105,14 @@ export class PriorityLimits {
     this.#requestsMax = thresholds?.requestsMax ?? (isSet ? LIMIT : REQUESTS_MAX)
     this.#retriesMax = thresholds?.retriesMax ?? (isSet ? RETRIES : undefined)
     this.#retryBudget = thresholds?.retryBudget
+  }
+
+  get open(): { readonly pending: boolean; readonly requests: boolean; readonly retries: boolean } {
+    return {
+      pending: this.pending >= this.#pendingMax,
+      requests: this.active - this.pending >= this.#requestsMax,
+      retries: this.#retriesMax !== undefined && this.retries >= this.#retriesMax,
+    }
   }
 
   enter(): void {
