@@ -3,6 +3,7 @@
  * outlive configurations. What this proxy cannot run is returned as rejections that name the resource and the field.
  */
 import {
+  ALPN_TCP,
   type Capture,
   DEFAULT_PATHS,
   type FilterChain,
@@ -16,10 +17,12 @@ import {
   type ProxyConfig,
   type Rejection,
   type RouteTable,
+  type TcpProxy,
   TRUST_BUNDLE,
 } from '../model/config.ts'
 import { captureFault, type CapturedChains, capturedChains } from './capture/chains.ts'
 import type { ClusterState } from './balance/cluster.ts'
+import { type CompiledTcp, TCP_DEFAULTS } from './l4/session.ts'
 import { type CompiledFilters, compileFilters, NO_FILTERS } from './filters/policies.ts'
 import { ReverseHttp } from './reverse/reverse-http.ts'
 import { type CompiledRoutes, compileRoutes } from './routes.ts'
@@ -47,9 +50,7 @@ export interface CompiledChain {
   /** TLS is terminated here. */
   readonly tls: { readonly alpn: readonly string[] } | undefined
   readonly allow: PrincipalRule | undefined
-  readonly filter:
-    | CompiledHttp
-    | { readonly kind: 'tcp'; readonly clusterName: string; readonly cluster: ClusterState | undefined }
+  readonly filter: CompiledHttp | CompiledTcp
 }
 
 export interface CompiledListener {
@@ -59,6 +60,7 @@ export interface CompiledListener {
   readonly port: number
   /** The server name decides: the ClientHello is read first. */
   readonly peeks: boolean
+  /** By server name, and by `name protocol` where a chain asks for an application protocol. */
   readonly byName: ReadonlyMap<string, CompiledChain>
   readonly rest: CompiledChain | undefined
   readonly capture: CompiledCapture | undefined
@@ -116,7 +118,7 @@ function findFault(listener: Listener, input: CompileInput): Pick<Rejection, 'pa
     const message = chainFault(chain, input)
     if (message !== undefined) return { path: `filter_chains[${index}]`, message }
   }
-  const names = listener.chains.flatMap((chain) => chain.serverNames)
+  const names = listener.chains.flatMap(chainKeys)
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice !== undefined) return { path: 'filter_chains', message: `two chains for server name ${twice}` }
   return undefined
@@ -141,8 +143,30 @@ function chainFault(chain: FilterChain, input: CompileInput): string | undefined
   }
   if (tls.certificate !== OWN_CERTIFICATE) return `no certificate named ${tls.certificate}`
   if (tls.validation !== TRUST_BUNDLE) return `no bundle named ${tls.validation}`
-  if (filter.kind === 'tcp') return 'TLS termination before TCP is not built'
+  if (filter.kind === 'tcp') {
+    const isTcp = tls.alpn.length === 1 && tls.alpn[0] === ALPN_TCP
+    return isTcp ? undefined : `mesh connections of TCP speak ${ALPN_TCP}`
+  }
   return tls.alpn.includes('h2') ? undefined : 'mesh connections speak h2'
+}
+
+/** What the listener's table knows a chain by. */
+const chainKeys = ({ serverNames, applicationProtocols }: FilterChain): readonly string[] =>
+  applicationProtocols === undefined
+    ? serverNames
+    : serverNames.flatMap((name) => applicationProtocols.map((protocol) => `${name} ${protocol}`))
+
+/** Most specific first: a chain for one of the protocols offered, then one for any. */
+export function chainFor(
+  { byName, rest }: CompiledListener,
+  serverName: string,
+  offered: readonly string[],
+): CompiledChain | undefined {
+  for (const protocol of offered) {
+    const found = byName.get(`${serverName} ${protocol}`)
+    if (found !== undefined) return found
+  }
+  return byName.get(serverName) ?? rest
 }
 
 function compileListener(
@@ -165,7 +189,7 @@ function compileListener(
   for (const chain of listener.chains) {
     const compiled = compileChain(chain, input, compiledOf)
     pairs.push([chain, compiled])
-    for (const name of chain.serverNames) byName.set(name, compiled)
+    for (const key of chainKeys(chain)) byName.set(key, compiled)
     if (chain.serverNames.length === 0) rest ??= compiled
   }
   const peeks = byName.size > 0 || rest?.tls !== undefined
@@ -203,8 +227,7 @@ function compileChain(
     allow: chain.allow,
   }
   if (filter.kind === 'tcp') {
-    const cluster = input.clusters.get(filter.cluster)
-    return { ...common, filter: { kind: 'tcp', clusterName: filter.cluster, cluster } }
+    return { ...common, filter: compileTcp(filter, input) }
   }
   const table = 'rds' in filter.routes ? input.config.routes.get(filter.routes.rds) : filter.routes
   const routes = table === undefined ? undefined : compiledOf(table)
@@ -219,5 +242,17 @@ function compileChain(
       telemetry: { stats: input.stats.http(filter.statPrefix) },
       reverse: filter.mode === 'reverse' ? new ReverseHttp(filter.http ?? {}) : undefined,
     },
+  }
+}
+
+function compileTcp(filter: TcpProxy, { clusters }: CompileInput): CompiledTcp {
+  const { cluster: clusterName, connectAttemptsMax, idleMs, durationMaxMs } = filter
+  return {
+    kind: 'tcp',
+    clusterName,
+    cluster: clusters.get(clusterName),
+    attemptsMax: connectAttemptsMax ?? TCP_DEFAULTS.attemptsMax,
+    idleMs: idleMs ?? TCP_DEFAULTS.idleMs,
+    durationMaxMs: durationMaxMs ?? TCP_DEFAULTS.durationMaxMs,
   }
 }

@@ -21,6 +21,7 @@ import { TimerWheel } from './timer-wheel.ts'
 import { tlsOptions } from './trust.ts'
 import type { DialContext } from './upstream/dial.ts'
 import { createResolve } from './upstream/resolve.ts'
+import { createStreamWay, OpenStreams } from './upstream/stream-way.ts'
 import { transportFactory } from './upstream/transports.ts'
 import { GatewayLinks } from './upstream/tunnel.ts'
 
@@ -95,6 +96,7 @@ class RunningProxy implements Proxy {
   readonly listeners: ListenerSet
   readonly acceptor: Acceptor
   readonly links: GatewayLinks
+  readonly #streams = new OpenStreams()
   failsHealth = false
   readonly now: () => number
   #keyedWith: readonly unknown[] = []
@@ -119,6 +121,7 @@ class RunningProxy implements Proxy {
       timers,
       random,
       createTransport: transportFactory(context, random, links),
+      createStreams: (way) => createStreamWay({ ...way, context, random, links, streams: this.#streams }),
       resolve: createResolve(options.lookup),
     })
     const acceptor = new Acceptor({
@@ -187,6 +190,7 @@ class RunningProxy implements Proxy {
     this.listeners.destroy()
     this.acceptor.live.destroy()
     this.state.close()
+    this.#streams.destroy()
     this.links.destroy()
     this.recorder.flush()
   }
@@ -205,6 +209,7 @@ class RunningProxy implements Proxy {
     const trusts = (peer: Peer): boolean => state.trusts(peer)
     this.acceptor.live.recheck(trusts)
     this.links.recheck(trusts)
+    this.#streams.recheck(trusts)
     for (const cluster of clusters.values()) {
       for (const endpoint of cluster.endpoints.values()) endpoint.transport.recheck(trusts)
     }

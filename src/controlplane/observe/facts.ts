@@ -88,6 +88,8 @@ export interface ImportFacts {
   readonly namespace: string
   readonly name: string
   readonly ports: readonly PortFacts[]
+  /** Virtual ones of this cluster; empty for headless imports. */
+  readonly addresses: readonly string[]
 }
 
 export interface PeerFacts {

@@ -1,5 +1,6 @@
 /** The upstream clusters of a sidecar: one per host and port, with the identities its own cluster's pods may have. */
 import {
+  ALPN_TCP,
   type Cluster,
   type OutlierDetection,
   OWN_CERTIFICATE,
@@ -32,7 +33,8 @@ export function outboundCluster(
       certificate: OWN_CERTIFICATE,
       validation: TRUST_BUNDLE,
       sni: innerSni(name),
-      alpn: [ALPN_H2],
+      // What nobody declared is offered as requests; a connection that turns out to be none brings its own protocol.
+      alpn: [port.protocol === 'tcp' ? ALPN_TCP : ALPN_H2],
       identities,
     },
     outlier: OUTLIER,

@@ -89,7 +89,7 @@ export class Translator {
       outboundRoutes(hosts, pod.namespace),
     )
     const proxyListener = this.#listeners.get(`${HTTP_PROXY_LISTENER}|${key}`, [pod.ip], () => forwardListener(pod.ip))
-    const listeners = [proxyListener, ...this.#captureListeners(snapshot, pod)]
+    const listeners = [proxyListener, ...this.#captureListeners(snapshot, pod, hosts)]
     if (inbound.listener !== undefined) listeners.push(inbound.listener)
     return {
       listeners: this.#keep(`listeners|${key}`, named(listeners)),
@@ -161,14 +161,14 @@ export class Translator {
     return this.#inbound.get(key, inputs, () => inboundOf({ pod, services, exports, trustDomain, domain, cluster }))
   }
 
-  #captureListeners(snapshot: Snapshot, pod: PodFacts): readonly Listener[] {
+  #captureListeners(snapshot: Snapshot, pod: PodFacts, hosts: readonly Host[]): readonly Listener[] {
     if (!pod.captured) return []
     const { services, mesh } = snapshot
     const key = `${pod.namespace}/${pod.name}`
     const selecting = this.#selecting(pod, services)
     const inputs = [selecting, pod.ip, JSON.stringify(pod.ports), mesh]
     return [
-      this.#listeners.get(`capture-outbound|${pod.ip}`, [services], () => captureOutbound(pod, services)),
+      this.#listeners.get(`capture-outbound|${loopbackOf(pod.ip)}`, [hosts], () => captureOutbound(pod, hosts)),
       this.#listeners.get(`capture-inbound|${key}`, inputs, () => captureInbound(pod, selecting, mesh.domain)),
     ]
   }

@@ -13,7 +13,8 @@ export function exposition(proxy: Proxy, more: string): string {
     ([reason, count]) => `isthmus_connections_refused_total{${formatLabels({ reason })}} ${count}`,
   )
   const links = proxy.links.entries().map((link) => {
-    const labels = formatLabels({ gateway: link.key.split('|')[1] ?? '', address: link.key.split('|')[0] ?? '' })
+    const [address = '', gateway = '', , use] = link.key.split('|')
+    const labels = formatLabels({ gateway, address, ...(use === undefined ? {} : { carries: use }) })
     return `isthmus_gateway_link_up{${labels}} ${link.pool.usable ? 1 : 0}`
   })
   const overflows = [...proxy.state.snapshot.clusters.values()].flatMap(({ config, limits }) =>
@@ -26,6 +27,7 @@ export function exposition(proxy: Proxy, more: string): string {
   const cpu = process.cpuUsage()
   return [
     proxy.recorder.metrics.exposition(),
+    proxy.acceptor.tcp.exposition(),
     more,
     ...family('isthmus_connections', 'gauge', 'Downstream connections open.', [
       `isthmus_connections ${proxy.activeConnections}`,

@@ -7,7 +7,7 @@ import type { Random } from '../../runtime/random.ts'
 import type { ClientConnection } from '../stream.ts'
 import type { ClusterStats } from '../stats/scopes.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
-import type { Transport } from '../upstream/transport.ts'
+import type { StreamWay, Transport } from '../upstream/transport.ts'
 import { Breaker } from './breaker.ts'
 import { EndpointState } from './endpoint.ts'
 import { DnsWatcher, type Resolve } from './dns.ts'
@@ -38,6 +38,8 @@ export interface ClusterDependencies {
   readonly timers: TimerWheel
   readonly random: Random
   readonly createTransport: TransportFactory
+  /** For clusters that carry TCP; called when a connection first needs it. */
+  readonly createStreams?: (options: TransportOptions) => StreamWay
   /** For clusters whose endpoints are host names. */
   readonly resolve?: Resolve
   /** Where a cluster counts; absent: in itself. */
@@ -291,7 +293,8 @@ export class ClusterState {
 
   #createState(key: string, endpoint: Endpoint): EndpointState {
     const current = (): Endpoint => this.#endpoints.get(key)?.endpoint ?? endpoint
-    const transport = this.#dependencies.createTransport({
+    const { timers, createTransport, createStreams } = this.#dependencies
+    const options: TransportOptions = {
       cluster: this.#config,
       endpoint: current,
       limits: this.limits,
@@ -299,8 +302,9 @@ export class ClusterState {
         this.#endpoints.get(key)?.transportChanged()
         this.#tables.clear()
       },
-    })
-    return new EndpointState({ key, endpoint, transport, timers: this.#dependencies.timers })
+    }
+    const ways = createStreams && (() => createStreams(options))
+    return new EndpointState({ key, endpoint, transport: createTransport(options), timers, createStreams: ways })
   }
 }
 

@@ -5,16 +5,13 @@
 import type { Socket } from 'node:net'
 import type { CompiledChain, CompiledGeneric, CompiledListener } from '../compile.ts'
 import { PREFACE } from '../h2/frames.ts'
-import { type Carried, passThrough } from '../l4/pass-through.ts'
-import type { Recorder } from '../record.ts'
+import type { CompiledTcp } from '../l4/session.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
 
 export interface GenericAcceptorOptions {
   readonly timers: TimerWheel
-  readonly recorder: Recorder
-  readonly now: () => number
-  readonly localAddress: string | undefined
   readonly serveHttp: (socket: Socket, to: HttpTarget) => void
+  readonly serveTcp: (socket: Socket, filter: CompiledTcp) => void
   /** The listener under the present configuration. */
   readonly present: (name: string) => CompiledListener | undefined
   readonly count: (reason: string, detail: string) => void
@@ -46,12 +43,7 @@ export class GenericAcceptor {
 
   #serve(socket: Socket, to: { listener: string; chain: CompiledChain; secure: boolean }): void {
     const { filter } = to.chain
-    if (filter.kind === 'tcp') {
-      const { timers, recorder, now, localAddress } = this.#options
-      const onEnd = (carried: Carried): void =>
-        recorder.line({ time: new Date(now()).toISOString(), reporter: 'gateway', ...carried })
-      return passThrough(socket, filter, { timers, localAddress, onEnd })
-    }
+    if (filter.kind === 'tcp') return this.#options.serveTcp(socket, filter)
     const codec = filter.reverse?.settings.codec
     const target = { listener: to.listener, secure: to.secure, chain: this.#following(to) }
     const serve = (speaks: 'http1' | 'h2'): void => this.#options.serveHttp(socket, { ...target, speaks })
