@@ -2,6 +2,7 @@
 import type { Attempts } from './exchange-attempts.ts'
 import type { DownstreamConnection, ExchangeServices } from './exchange-context.ts'
 import { account } from './exchange-account.ts'
+import type { RequestMetadata } from './filters/metadata.ts'
 import { headerOf } from './message.ts'
 import type { ResponseFlag } from './record.ts'
 import type { ServerStream } from './stream.ts'
@@ -23,6 +24,8 @@ export class Outcome {
   direct = false
   /** When the request was whole: what the endpoint took counts from here. */
   completeAt: number
+  /** What filters said; undefined: nothing. */
+  metadata: RequestMetadata | undefined = undefined
 
   constructor(startedAt: number, authority: string, path: string) {
     this.startedAt = startedAt
