@@ -19,8 +19,8 @@ function describe(certificate: X509Certificate, nowMs: number): object {
     path: '<inline>',
     serial_number: certificate.serialNumber.toLowerCase(),
     subject_alt_names: names.map((name) => {
-      const [kind = '', value = ''] = [name.slice(0, name.indexOf(':')), name.slice(name.indexOf(':') + 1)]
-      return kind === 'URI' ? { uri: value } : kind === 'DNS' ? { dns: value } : { ip_address: value }
+      const value = name.slice(name.indexOf(':') + 1)
+      return name.startsWith('URI:') ? { uri: value } : name.startsWith('DNS:') ? { dns: value } : { ip_address: value }
     }),
     days_until_expiration: String(Math.max(0, Math.floor((to.getTime() - nowMs) / DAY_MS))),
     valid_from: from.toISOString(),

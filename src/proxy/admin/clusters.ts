@@ -113,16 +113,16 @@ function statusOf(cluster: ClusterState) {
   }
 }
 
+function statOf(name: string, value: number): object {
+  return { ...(GAUGES.has(name) && { type: 'GAUGE' }), ...(value !== 0 && { value: String(value) }), name }
+}
+
 /** proto3 JSON: what is zero or empty is absent, and 64-bit integers are text. */
 function hostStatus(found: Placed) {
   const { state, place } = found
   const { address, port, health, weight } = state.endpoint
   const { region = '', zone = '' } = place?.locality ?? {}
-  const stats = Object.entries(countersOf(found)).map(([stat, value]) => ({
-    ...(GAUGES.has(stat) && { type: 'GAUGE' }),
-    ...(value !== 0 && { value: String(value) }),
-    name: stat,
-  }))
+  const stats = Object.entries(countersOf(found)).map(([stat, value]) => statOf(stat, value))
   return {
     address: { socket_address: { address, port_value: port } },
     stats,
