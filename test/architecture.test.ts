@@ -49,7 +49,7 @@ const JOINTS = new Set(
   ].map((name) => `src/proxy/${name}.ts`),
 )
 /** Only these files of the proxy may touch certificates and xDS. */
-const PROXY_WIRING = new Set(['src/proxy/main.ts', 'src/proxy/state.ts'])
+const PROXY_WIRING = new Set(['src/proxy/main.ts', 'src/proxy/state.ts', 'src/proxy/bootstrap/main.ts'])
 
 interface Import {
   readonly file: string
