@@ -1,6 +1,6 @@
 /**
- * From a request's head to its route, in the order that keeps it safe: what we do not serve, where nobody may go, the
- * one form of the path, headers a client may not send; only then is a route chosen by what is left.
+ * What is settled before filters and routes, in the order that keeps it safe: what we do not serve, where nobody may
+ * go, the one form of the path, headers a client may not send.
  */
 import type { PathPolicy } from '../model/config.ts'
 import type { CompiledHttp } from './compile.ts'
@@ -12,36 +12,46 @@ import { normalizePath } from './match/normal-path.ts'
 import type { RequestHead } from './message.ts'
 import { type CompiledRoute, findHost, findRoute } from './routes.ts'
 
-export type Admission = CompiledRoute | Refusal | LocalAnswer
-
-export function isRoute(admission: Admission): admission is CompiledRoute {
-  return 'kind' in admission && admission.kind === 'route'
-}
-
-export function admit(head: RequestHead, downstream: DownstreamConnection, services: ExchangeServices): Admission {
-  const { mode, peer } = downstream
-  const http = downstream.http()
-  if (mode === 'reverse') return http === undefined ? REFUSALS.route : admitReverse(head, http)
+/** Undefined: filters and routes may see it. */
+export function admit(
+  head: RequestHead,
+  http: CompiledHttp,
+  { mode, peer }: DownstreamConnection,
+  services: ExchangeServices,
+): Refusal | LocalAnswer | undefined {
+  if (mode === 'reverse') return admitReverse(head, http)
   if (head.method === 'CONNECT') return REFUSALS.connect
   if (head.protocol !== '') return REFUSALS.upgrade
   if (mode === 'forward' && isForbiddenTarget(head.authority)) return REFUSALS.forbidden
-  const host = http?.routes === undefined ? undefined : findHost(http.routes, head.authority)
-  if (http === undefined || host === undefined) return mode === 'forward' ? REFUSALS.host : REFUSALS.route
   const refused = settlePath(head, http.paths)
   if (refused !== undefined) return refused
   filterRequest(head, { mode, peer, ownUri: services.ownUri() })
-  return findRoute(host, head) ?? REFUSALS.route
+  return undefined
+}
+
+/** May be asked again when a filter has changed the head. */
+export function chooseRoute(head: RequestHead, { routes }: CompiledHttp): CompiledRoute | undefined {
+  const host = routes === undefined ? undefined : findHost(routes, head.authority)
+  return host === undefined ? undefined : findRoute(host, head)
+}
+
+/** Why no route was found. A host that no one serves is the gateway's matter, a path that it does not serve the service's. */
+export function unrouted(
+  head: RequestHead,
+  http: CompiledHttp | undefined,
+  mode: DownstreamConnection['mode'],
+): Refusal {
+  const known = http?.routes !== undefined && findHost(http.routes, head.authority) !== undefined
+  return mode === 'forward' && !known ? REFUSALS.host : REFUSALS.route
 }
 
 /** A generic listener: heads are made Envoy's before a virtual host is looked for. */
-function admitReverse(head: RequestHead, http: CompiledHttp): Admission {
+function admitReverse(head: RequestHead, http: CompiledHttp): Refusal | LocalAnswer | undefined {
   const refused = settlePath(head, http.paths)
   if (refused !== undefined) return refused
   http.reverse?.request(head, { scheme: 'http' })
   if (head.method === 'CONNECT') return REFUSALS.route
-  if (head.protocol !== '') return REFUSALS.denied
-  const host = http.routes === undefined ? undefined : findHost(http.routes, head.authority)
-  return (host && findRoute(host, head)) ?? REFUSALS.route
+  return head.protocol === '' ? undefined : REFUSALS.denied
 }
 
 /** The path in the form that all readers see, or the answer for one that has none. */
