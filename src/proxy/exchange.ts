@@ -55,8 +55,6 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   #mirrors: readonly Mirror[] | undefined = undefined
   /** Of a generic listener: Envoy's way with heads. */
   #reverse: ReverseHttp | undefined = undefined
-  /** When the request was whole: what the endpoint took counts from here. */
-  #completeAt = 0
   /** For the whole answer; 0: no limit. */
   #timeoutMs = 0
   #finished = false
@@ -136,7 +134,10 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const route = this.#route
     if (route === undefined) return this.#reply(unrouted(head, this.#http, this.#downstream.mode))
     const answer = route.answer?.(head)
-    if (answer !== undefined) return this.#answer(answer)
+    if (answer !== undefined) {
+      this.#outcome.direct = true
+      return this.#answer(answer)
+    }
     const target = this.#target
     if (target?.cluster === undefined) return this.#reply(route.unknownCluster)
     if (this.#run?.translates === true) this.#body.translate(this.#run)
@@ -156,7 +157,6 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const perTryMs = this.#attempts.rule?.perTryTimeoutMs ?? 0
     this.#reverse?.forwarded(head, perTryMs > 0 ? perTryMs : this.#timeoutMs)
     target.rewrite?.(head)
-    this.#completeAt = this.#outcome.startedAt
     this.#startDeadlines(route)
     this.#mirrors = startMirrors(route.mirrors, { head, ended: this.#body.isEmpty }, this.#services)
     if (!this.#body.isEmpty && this.#mirrors !== undefined)
@@ -225,7 +225,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   /** `askedMs`: the last answer said when to come again. */
   #tryAgain(askedMs?: number): void {
     if (!this.#body.ended) this.#stream.pause()
-    const { rule, count } = this.#attempts
+    const { rule, count, cluster } = this.#attempts
+    cluster?.stats.retried()
     const waitMs = askedMs ?? (rule === undefined ? 0 : backOffMs(rule, count, this.#services.random))
     if (waitMs >= 1) this.#deadlines.start('wait', waitMs)
     else this.#attempt()
@@ -275,7 +276,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (run !== undefined && run.passed && run.translates) this.#passOn(run.requestEnd(trailers))
     this.#body.ended = true
     this.#body.trailers = trailers
-    this.#completeAt = this.#services.timers.now()
+    this.#outcome.completeAt = this.#services.timers.now()
     if (run?.gathers === true) run.onBody(this.#body)
     else if (this.#attempts.cluster !== undefined) this.#forwardEnd(trailers)
   }
@@ -321,7 +322,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
       this.#outcome.detail = `${this.#attempts.destination.address} answered ${remoteError}`
     }
     if (this.#reverse === undefined) filterResponse(head, fromMesh)
-    else this.#reverse.upstreamResponse(head, this.#services.timers.now() - this.#completeAt)
+    else this.#reverse.upstreamResponse(head, this.#services.timers.now() - this.#outcome.completeAt)
     this.#changeResponse(head)
     const facts = this.#downstream.introduceSelf()
     if (facts !== undefined) setHeader(head.headers, PEER_HEADER, facts)

@@ -30,6 +30,8 @@ export interface Transport {
   /** False while it is known to lead nowhere; balancing then prefers others, and it is probed in the background. */
   readonly usable: boolean
   readonly connections: number
+  /** Connections begun and failed so far; absent where nobody counts. */
+  readonly account?: { readonly connectionsTotal: number; readonly connectFailures: number }
   acquire(waiter: Waiter): void
   /** The waiter no longer wants to be called. */
   abandon(waiter: Waiter): void
