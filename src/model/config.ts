@@ -6,11 +6,13 @@
 import type { Cluster, LoadAssignment } from './cluster.ts'
 import type { HttpFilters } from './filters.ts'
 import type { PathPolicy, PrincipalRule, RouteTable } from './route.ts'
+import type { Upgrade } from './upgrade.ts'
 
 export * from './cluster.ts'
 export * from './filters.ts'
 export * from './rbac.ts'
 export * from './route.ts'
+export * from './upgrade.ts'
 
 export interface Listener {
   readonly name: string
@@ -63,6 +65,8 @@ export interface HttpFilterChain {
   readonly paths?: PathPolicy
   /** For routes that bring none of their own. */
   readonly filters?: HttpFilters
+  /** Absent: MESH_UPGRADES. */
+  readonly upgrades?: readonly Upgrade[]
 }
 
 export interface TcpProxy {

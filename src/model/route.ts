@@ -2,6 +2,7 @@
  * Routing as plain data: which virtual host, which route, and what becomes of the request. Part of config.ts, which
  * exports it; shaped after envoy.config.route.v3. Durations are whole milliseconds.
  */
+import type { Upgrade } from './upgrade.ts'
 import type { DescriptorAction, HashPolicy, HttpFilters, MirrorPolicy } from './filters.ts'
 
 export interface RouteTable {
@@ -59,6 +60,8 @@ export interface ForwardAction {
   readonly hash?: readonly HashPolicy[]
   /** What rate limits count the request as. */
   readonly descriptors?: readonly (readonly DescriptorAction[])[]
+  /** Beside those of the listener, and stronger. */
+  readonly upgrades?: readonly Upgrade[]
 }
 
 export interface WeightedCluster {

@@ -8,6 +8,7 @@ import {
   type FilterChain,
   type HttpFilterChain,
   type Listener,
+  MESH_UPGRADES,
   OWN_CERTIFICATE,
   type PathPolicy,
   type PrincipalRule,
@@ -20,6 +21,7 @@ import { captureFault, type CapturedChains, capturedChains } from './capture/cha
 import type { ClusterState } from './balance/cluster.ts'
 import { type CompiledFilters, compileFilters, NO_FILTERS } from './filters/policies.ts'
 import { type CompiledRoutes, compileRoutes } from './routes.ts'
+import { compileUpgrades, type UpgradeRules } from './upgrade.ts'
 
 export type HttpMode = HttpFilterChain['mode']
 
@@ -29,6 +31,7 @@ export interface CompiledHttp {
   readonly paths: PathPolicy
   readonly routes: CompiledRoutes | undefined
   readonly filters: CompiledFilters
+  readonly upgrades: UpgradeRules
 }
 
 export interface CompiledChain {
@@ -160,6 +163,7 @@ function compileChain(
       paths: filter.paths ?? DEFAULT_PATHS,
       routes,
       filters: compileFilters(filter.filters, NO_FILTERS),
+      upgrades: compileUpgrades(filter.upgrades ?? MESH_UPGRADES),
     },
   }
 }

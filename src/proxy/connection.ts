@@ -171,7 +171,7 @@ export class Acceptor {
       limits: tunnel ? H2_TUNNEL_LIMITS : H2_LIMITS,
       budgets: H2_BUDGETS,
       timers,
-      extendedConnect: false,
+      extendedConnect: !tunnel,
     })
     const endsAt = Math.min(peer.notAfterMs, this.#options.ownNotAfterMs())
     forget = this.live.add({ peer, connection, chain: present }, endsAt - this.#options.services.now())
@@ -205,7 +205,7 @@ export class Acceptor {
             limits: H2_LIMITS,
             budgets: H2_BUDGETS,
             timers,
-            extendedConnect: false,
+            extendedConnect: true,
           })
     forget = this.live.addPlain(connection)
   }

@@ -10,7 +10,8 @@ import { type HeaderList, headerOf, type RequestHead } from './message.ts'
 import { PEER_HEADER } from './peer-facts.ts'
 import { mayRetryReset, type RetryRule } from './retry.ts'
 import type { ClientConnection, ClientStream, ResetReason } from './stream.ts'
-import type { Waiter } from './upstream/transport.ts'
+import type { RawDialer } from './upstream/raw.ts'
+import type { Waiter, Way } from './upstream/transport.ts'
 
 const NONE: readonly EndpointState[] = []
 
@@ -18,11 +19,14 @@ export class Attempts {
   /** Undefined until the request was let through. */
   cluster: ClusterState | undefined = undefined
   hash: bigint | undefined = undefined
+  /** Set for CONNECT: the endpoint is reached without HTTP. */
+  raw: RawDialer | undefined = undefined
   /** Undefined: this request is sent once, whatever becomes of it. */
   rule: RetryRule | undefined = undefined
   count = 0
   // The attempt under way.
   endpoint: EndpointState | undefined = undefined
+  way: Way | undefined = undefined
   connection: ClientConnection | undefined = undefined
   stream: ClientStream | undefined = undefined
   /** As last known; it outlives the attempt, for the record. */
@@ -55,6 +59,7 @@ export class Attempts {
     if (endpoint === undefined) return undefined
     this.count++
     this.endpoint = endpoint
+    this.way = this.raw?.to(endpoint, this.cluster?.config) ?? endpoint.transport
     this.#last = endpoint
     endpoint.active++
     this.destination = targetOf(endpoint, undefined)
@@ -87,13 +92,14 @@ export class Attempts {
     if (outcome !== 'unjudged') this.cluster?.report(endpoint, this.connection, outcome !== 'error' && outcome)
     this.#deadlines.cancel('try')
     this.endpoint = undefined
+    this.way = undefined
     this.connection = undefined
     this.stream = undefined
   }
 
   /** Ends it without anyone's fault, wherever it stands. */
   abandon(waiter: Waiter): void {
-    if (this.stream === undefined) this.endpoint?.transport.abandon(waiter)
+    if (this.stream === undefined) this.way?.abandon(waiter)
     this.stream?.reset('cancel')
     this.end('unjudged')
   }

@@ -21,6 +21,7 @@ import { PEER_HEADER } from './peer-facts.ts'
 import { type CompiledRoute, pickTarget, type RouteTarget } from './routes.ts'
 import { backOffMs, lossOf, mayRetryAnswer } from './retry.ts'
 import type { ClientConnection, RequestSink, ResetReason, ResponseSink, ServerStream } from './stream.ts'
+import { opensTunnel, type Tunnel, tunnelOf } from './upgrade.ts'
 import type { ConnectFailure, Waiter } from './upstream/transport.ts'
 
 /** Silence is noticed after a second; requests that wait longer look now and then whether that is why. */
@@ -37,6 +38,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   readonly #outcome: Outcome
   /** When a byte last moved, by the coarse clock. */
   #activeAt = 0
+  /** Of an upgrade or CONNECT. */
+  readonly #tunnel: Tunnel | undefined
   #route: CompiledRoute | undefined = undefined
   #target: RouteTarget | undefined = undefined
   #filters: CompiledFilters = NO_FILTERS
@@ -53,6 +56,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#body = new RequestBody(stream.headOnly)
     this.#attempts = new Attempts(this.#deadlines, services.mesh)
     this.#outcome = new Outcome(services.timers.now(), stream.head.authority, stream.head.path)
+    this.#tunnel = tunnelOf(stream.head)
     stream.sink = this
   }
 
@@ -108,7 +112,9 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (target.requestHeaders !== undefined) changeHeaders(head.headers, target.requestHeaders, this.#valueContext())
     route.rewrite?.(head)
     this.#startDeadlines(route)
-    this.#mirrors = startMirrors(route.mirrors, { head, ended: this.#body.ended }, this.#services)
+    if (route.connect) this.#attempts.raw = this.#services.raw
+    if (this.#tunnel === undefined)
+      this.#mirrors = startMirrors(route.mirrors, { head, ended: this.#body.ended }, this.#services)
     this.#attempt()
   }
 
@@ -133,18 +139,18 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const endpoint = this.#attempts.begin()
     if (endpoint === undefined) return this.#reply(REFUSALS.none)
     if (this.#body.ended) this.#deadlines.start('try', this.#attempts.rule?.perTryTimeoutMs ?? 0)
-    endpoint.transport.acquire(this)
+    this.#attempts.way?.acquire(this)
   }
 
   onConnected(connection: ClientConnection): void {
     const { endpoint } = this.#attempts
     if (this.#finished || endpoint === undefined) return
     this.#attempts.connected(endpoint, connection)
-    const end = this.#body.isEmpty
+    const end = this.#tunnel === undefined && this.#body.isEmpty
     const upstream = connection.request(this.#attempts.headFor(connection, this.#stream.head), end, this)
     this.#attempts.stream = upstream
     if (this.#attempts.destination.mutualTls) this.#deadlines.start('watch', WATCH_AFTER_MS)
-    if (end) return
+    if (end || this.#tunnel !== undefined) return
     this.#body.sendTo(upstream)
     if (!this.#body.ended) this.#stream.resume()
   }
@@ -195,7 +201,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (this.#finished) return
     this.#activeAt = this.#services.timers.coarseNow
     if (this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.write(chunk)
-    const upstream = this.#attempts.stream
+    const upstream = this.#tunnel?.open === false ? undefined : this.#attempts.stream
     this.#body.keep(chunk, upstream !== undefined)
     if (upstream !== undefined && !upstream.write(chunk)) this.#stream.pause()
   }
@@ -204,6 +210,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (this.#finished) return
     this.#body.ended = true
     this.#body.trailers = trailers
+    if (this.#tunnel !== undefined) return this.#endClientHalf(this.#tunnel)
     this.#deadlines.start('timeout', this.#route?.timeoutMs ?? 0)
     if (this.#attempts.endpoint !== undefined) this.#deadlines.start('try', this.#attempts.rule?.perTryTimeoutMs ?? 0)
     if (this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.end(trailers)
@@ -235,7 +242,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#activeAt = this.#services.timers.coarseNow
     if (this.#retryResponse(head, remoteError, end)) return
     this.#attempts.learn(head.headers)
-    this.#body.forget()
+    if (this.#tunnel === undefined) this.#body.forget()
     this.#outcome.responded = true
     this.#outcome.status = head.status
     if (remoteError !== undefined) {
@@ -245,8 +252,27 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#changeResponse(head)
     const facts = this.#downstream.introduceSelf()
     if (facts !== undefined) setHeader(head.headers, PEER_HEADER, facts)
+    const tunnel = this.#tunnel !== undefined && !end && opensTunnel(this.#stream.head, head.status)
     this.#stream.respond(head, end)
-    if (end) this.#complete()
+    if (end) return this.#complete()
+    if (tunnel) this.#openTunnel()
+  }
+
+  /** What the client sent on trust comes first; from now on bytes pass as they come. */
+  #openTunnel(): void {
+    const { stream } = this.#attempts
+    if (this.#tunnel === undefined || stream === undefined) return
+    this.#tunnel.open = true
+    this.#body.sendTo(stream)
+    this.#body.forget()
+    this.#stream.resume()
+  }
+
+  /** Each half of a tunnel ends on its own; the exchange is over with the second. */
+  #endClientHalf(tunnel: Tunnel): void {
+    if (!tunnel.open) return
+    this.#attempts.stream?.end()
+    if (tunnel.answered) this.#complete()
   }
 
   #changeResponse(head: ResponseHead): void {
@@ -276,7 +302,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   onResponseEnd(trailers: HeaderList): void {
     if (this.#finished) return
     this.#stream.end(trailers)
-    this.#complete()
+    if (this.#tunnel?.open === true && !this.#body.ended) this.#tunnel.answered = true
+    else this.#complete()
   }
 
   onRequestDrain(): void {
@@ -288,6 +315,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#outcome.detail = `${this.#attempts.destination.address}: the stream ended early (${reason})`
     this.#attempts.end(reason === 'local' ? 'unjudged' : 'error')
     if (this.#outcome.responded) return this.#breakOff('UC')
+    if (reason === 'http1-required' && this.#tunnel !== undefined) return this.#reply(REFUSALS.upgrade)
     if (this.#mayRetryReset(reason) && this.#reserveRetry(lossOf(reason))) return this.#tryAgain()
     this.#reply(reason === 'protocol' || reason === 'limit' ? REFUSALS.protocol : REFUSALS.lost, this.#outcome.detail)
   }
@@ -321,7 +349,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const { endpoint, stream } = this.#attempts
     if (this.#outcome.responded || endpoint === undefined) return
     if (!this.#mayRetryReset('timeout') || !this.#reserveRetry('answered')) return this.#timedOut()
-    if (stream === undefined) endpoint.transport.abandon(this)
+    if (stream === undefined) this.#attempts.way?.abandon(this)
     this.#attempts.end('error')
     stream?.reset('cancel')
     this.#tryAgain()

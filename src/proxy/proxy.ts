@@ -19,6 +19,7 @@ import { type ApplyResult, ProxyState } from './state.ts'
 import { TimerWheel } from './timer-wheel.ts'
 import { tlsOptions } from './trust.ts'
 import type { DialContext } from './upstream/dial.ts'
+import { RawDialer } from './upstream/raw.ts'
 import { createResolve } from './upstream/resolve.ts'
 import { transportFactory } from './upstream/transports.ts'
 import { GatewayLinks } from './upstream/tunnel.ts'
@@ -112,6 +113,7 @@ class RunningProxy implements Proxy {
         random,
         recorder,
         mesh: new MeshConnections(own),
+        raw: new RawDialer(context),
         now,
         ownUri: () => state.ownUri(),
         self: () => (this.#self ??= partyOf(own, state.ownUri())),

@@ -25,6 +25,7 @@ import { compilePath, type PathTest, withoutQuery } from './match/paths.ts'
 import { compileQuery, type QueryTest } from './match/query.ts'
 import type { RequestHead } from './message.ts'
 import { compileRetry, type RetryRule } from './retry.ts'
+import { compileUpgrades, type UpgradeRules } from './upgrade.ts'
 
 /** Envoy's stream_idle_timeout. */
 const IDLE_TIMEOUT_MS = 300_000
@@ -60,6 +61,7 @@ export interface CompiledRoute {
   readonly descriptors: Descriptors
   readonly hash: readonly HashPolicy[] | undefined
   readonly mirrors: readonly CompiledMirror[]
+  readonly upgrades: UpgradeRules
 }
 
 export interface CompiledMirror {
@@ -148,6 +150,7 @@ function compileRoute(route: Route, levels: Levels): CompiledRoute {
     // `allow` is the route's own RBAC and so replaces what is around it.
     filters: compileFilters(route.allow === undefined ? route.filters : { ...route.filters, rbac: {} }, levels.filters),
     descriptors: forward?.descriptors ?? levels.host.descriptors ?? [],
+    upgrades: compileUpgrades(forward?.upgrades),
     rewrite: forward === undefined ? undefined : compileRewrite(match, forward),
     ...compileForward(forward, levels.clusterOf),
   }
