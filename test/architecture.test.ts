@@ -30,15 +30,26 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Folders of the proxy's hot path: only model, runtime and each other, and no library (design, The proxy). */
-const HOT = ['h1', 'h2', 'l4', 'balance', 'upstream', 'filters', 'match', 'side'].map((name) => `src/proxy/${name}`)
+const HOT = ['h1', 'h2', 'l4', 'balance', 'upstream', 'filters', 'match', 'side', 'access-log', 'stats', 'tracing'].map(
+  (name) => `src/proxy/${name}`,
+)
 /** What the hot folders share: messages, streams, time, peers, records. Held to the same rule. */
 const JOINTS = new Set(
-  ['message', 'stream', 'timer-wheel', 'identity', 'record', 'log-line', 'local-reply', 'series', 'peer-facts'].map(
-    (name) => `src/proxy/${name}.ts`,
-  ),
+  [
+    'message',
+    'stream',
+    'timer-wheel',
+    'identity',
+    'record',
+    'log-line',
+    'local-reply',
+    'series',
+    'peer-facts',
+    'stream-facts',
+  ].map((name) => `src/proxy/${name}.ts`),
 )
 /** Only these files of the proxy may touch certificates and xDS. */
-const PROXY_WIRING = new Set(['src/proxy/main.ts', 'src/proxy/state.ts'])
+const PROXY_WIRING = new Set(['src/proxy/main.ts', 'src/proxy/state.ts', 'src/proxy/bootstrap/main.ts'])
 
 interface Import {
   readonly file: string

@@ -32,6 +32,7 @@ const STAMP = '.inputs'
 const ENTRY_FILES = [
   'envoy/service/discovery/v3/discovery.proto',
   'envoy/service/discovery/v3/ads.proto',
+  'envoy/config/bootstrap/v3/bootstrap.proto',
   'envoy/config/listener/v3/listener.proto',
   'envoy/config/route/v3/route.proto',
   'envoy/config/cluster/v3/cluster.proto',
@@ -122,6 +123,19 @@ function runBuf(stage: string, out: string): void {
   if (run.status !== 0) throw new Error(`buf generate failed:\n${run.stderr || (run.error?.message ?? run.stdout)}`)
 }
 
+/**
+ * `gen/entries.js`: the descriptors of every entry file, for reading JSON whose `@type` names any of their messages.
+ * One import there, so that whoever adds an extension to the list above need not think of it.
+ */
+function writeEntries(out: string): void {
+  const modules = ENTRY_FILES.map((path) => path.replace(/\.proto$/, ''))
+  const names = modules.map((module) => `file_${module.replaceAll(/[/-]/g, '_')}`)
+  const imports = modules.map((module, index) => `import { ${names[index] ?? ''} } from './${module}_pb.js'\n`)
+  writeFileSync(join(out, 'entries.js'), `${imports.join('')}export const entries = [${names.join(', ')}]\n`)
+  const types = "import type { GenFile } from '@bufbuild/protobuf/codegenv2'\nexport declare const entries: GenFile[]\n"
+  writeFileSync(join(out, 'entries.d.ts'), types)
+}
+
 /** Returns whether anything was generated. */
 export function generate(): boolean {
   const inputs = hashInputs()
@@ -135,6 +149,7 @@ export function generate(): boolean {
     mkdirSync(protos)
     stageProtos(protos)
     runBuf(protos, fresh)
+    writeEntries(fresh)
     writeFileSync(join(fresh, STAMP), inputs)
     // Swapped whole: a killed run leaves the old output or none, never half of one.
     rmSync(OUT, { recursive: true, force: true })

@@ -4,15 +4,15 @@
  * names: any workload of a peer carries its trust domain, so the trust domain alone opens nothing.
  */
 import * as grpc from '@grpc/grpc-js'
-import { createServer, type Server, type TLSSocket } from 'node:tls'
+import type { TLSSocket } from 'node:tls'
 import { federationSni } from '../../src/model/sni.ts'
 import { verifyLeaf } from '../../src/pki/verify.ts'
-import type { Cancel, Clock } from '../../src/runtime/clock.ts'
+import type { Clock } from '../../src/runtime/clock.ts'
 import type { Log } from '../../src/runtime/log.ts'
-import { listen } from '../../src/runtime/listen.ts'
 import { contextOptions, federationId, type TrustMaterial } from '../trust/material.ts'
 import { CHANNEL_OPTIONS, callChannel, STREAM_METHOD } from './grpc-channel.ts'
 import type { Channel, ChannelEvents } from './message.ts'
+import { TlsPort } from './tls-port.ts'
 
 export interface PeerListenerOptions {
   readonly cluster: string
@@ -29,14 +29,11 @@ export interface PeerListenerOptions {
 
 const HANDSHAKE_MS = 10_000
 const CONNECTIONS_MAX = 512
-const TIMER_MS_MAX = 2 ** 31 - 1
 
 export class PeerListener {
   readonly #options: PeerListenerOptions
-  readonly #server: Server
+  readonly #port: TlsPort
   readonly #grpc: grpc.Server
-  readonly #sockets = new Set<TLSSocket>()
-  readonly #unsubscribe: () => void
 
   constructor(options: PeerListenerOptions) {
     this.#options = options
@@ -44,35 +41,29 @@ export class PeerListener {
     this.#grpc.addService({ stream: STREAM_METHOD }, { stream: (call: Stream) => this.#stream(call) })
     // Own TLS server, so that rotation swaps the context and the identity is judged before gRPC sees a byte.
     const injector = this.#grpc.createConnectionInjector(grpc.ServerCredentials.createInsecure())
-    this.#server = createServer(
-      {
-        ...contextOptions(options.material),
-        requestCert: true,
-        rejectUnauthorized: true,
-        ALPNProtocols: ['h2'],
-        handshakeTimeout: HANDSHAKE_MS,
-      },
-      (socket) => {
+    const { address, port, material, clock, log } = options
+    this.#port = new TlsPort({
+      address,
+      port,
+      material,
+      clock,
+      connectionsMax: CONNECTIONS_MAX,
+      context: () => contextOptions(material),
+      tls: { requestCert: true, rejectUnauthorized: true, ALPNProtocols: ['h2'], handshakeTimeout: HANDSHAKE_MS },
+      accept: (socket) => {
         if (this.#admit(socket)) injector.injectConnection(socket)
         else socket.destroy()
       },
-    )
-    this.#server.maxConnections = CONNECTIONS_MAX
-    this.#server.on('tlsClientError', (error) => options.log.info({ reason: error.message }, 'peer handshake refused'))
-    this.#unsubscribe = options.material.onChange(() => this.#server.setSecureContext(contextOptions(options.material)))
+      onHandshakeError: (reason) => log.info({ reason }, 'peer handshake refused'),
+    })
   }
 
   listen(): Promise<number> {
-    const { address, port } = this.#options
-    return listen(this.#server, { host: address, port })
+    return this.#port.listen()
   }
 
-  async close(): Promise<void> {
-    this.#unsubscribe()
-    const closed = new Promise<void>((resolve) => void this.#server.close(() => resolve()))
-    this.#grpc.forceShutdown()
-    for (const socket of this.#sockets) socket.destroy()
-    await closed
+  close(): Promise<void> {
+    return this.#port.close(() => this.#grpc.forceShutdown())
   }
 
   #admit(socket: TLSSocket): boolean {
@@ -86,13 +77,7 @@ export class PeerListener {
       this.#options.refused(identity)
       return false
     }
-    this.#sockets.add(socket)
-    const leftMs = Math.min(leaf.leaf.notAfterMs, material.certificate()?.notAfterMs ?? 0) - clock.now()
-    const cancelExpiry: Cancel = clock.after(Math.min(Math.max(leftMs, 0), TIMER_MS_MAX), () => socket.destroy())
-    socket.once('close', () => {
-      cancelExpiry()
-      this.#sockets.delete(socket)
-    })
+    this.#port.admit(socket, Math.min(leaf.leaf.notAfterMs, material.certificate()?.notAfterMs ?? 0) - clock.now())
     return true
   }
 

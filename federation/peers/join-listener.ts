@@ -2,16 +2,16 @@
  * Answers joins (POD_IP:15023, reached only through this cluster's gateway by SNI): the one port of the mesh that takes
  * strangers, who have no certificate yet. So it reads one bounded message, answers one, and does both rarely.
  */
-import { createServer, type Server, type TLSSocket } from 'node:tls'
+import type { TLSSocket } from 'node:tls'
 import { joinSni } from '../../src/model/sni.ts'
 import { JOIN_EXPORTER_BYTES, JOIN_EXPORTER_LABEL } from '../../src/pki/join-token.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 import { MeshError } from '../../src/runtime/errors.ts'
 import type { Log } from '../../src/runtime/log.ts'
-import { listen } from '../../src/runtime/listen.ts'
 import { contextOptions, type TrustMaterial } from '../trust/material.ts'
 import { JOIN_ALPN, JOIN_TIMEOUT_MS, parseJoinRequest, readFrame, writeFrame, type JoinAnswer } from './join-frame.ts'
 import type { JoinIssuer } from './redeem.ts'
+import { TlsPort } from './tls-port.ts'
 
 export interface JoinListenerOptions {
   readonly cluster: string
@@ -30,35 +30,34 @@ const PER_SECOND = 5
 
 export class JoinListener {
   readonly #options: JoinListenerOptions
-  readonly #server: Server
-  readonly #sockets = new Set<TLSSocket>()
-  readonly #unsubscribe: () => void
+  readonly #port: TlsPort
   #tokens = BURST
   #refilledAt: number
 
   constructor(options: JoinListenerOptions) {
     this.#options = options
     this.#refilledAt = options.clock.monotonic()
-    this.#server = createServer(
-      { ...this.#context(), requestCert: false, ALPNProtocols: [JOIN_ALPN], handshakeTimeout: JOIN_TIMEOUT_MS },
-      (socket) => void this.#serve(socket),
-    )
-    this.#server.maxConnections = CONCURRENT_MAX
-    // Every joiner looks at the chain first and hangs up: only worth a line when something is being searched for.
-    this.#server.on('tlsClientError', (error) => options.log.debug({ reason: error.message }, 'join handshake ended'))
-    this.#unsubscribe = options.material.onChange(() => this.#server.setSecureContext(this.#context()))
+    const { address, port, material, clock, log } = options
+    this.#port = new TlsPort({
+      address,
+      port,
+      material,
+      clock,
+      connectionsMax: CONCURRENT_MAX,
+      context: () => this.#context(),
+      tls: { requestCert: false, ALPNProtocols: [JOIN_ALPN], handshakeTimeout: JOIN_TIMEOUT_MS },
+      accept: (socket) => void this.#serve(socket),
+      // Every joiner looks at the chain first and hangs up: only worth a line when something is being searched for.
+      onHandshakeError: (reason) => log.debug({ reason }, 'join handshake ended'),
+    })
   }
 
   listen(): Promise<number> {
-    const { address, port } = this.#options
-    return listen(this.#server, { host: address, port })
+    return this.#port.listen()
   }
 
-  async close(): Promise<void> {
-    this.#unsubscribe()
-    const closed = new Promise<void>((resolve) => void this.#server.close(() => resolve()))
-    for (const socket of this.#sockets) socket.destroy()
-    await closed
+  close(): Promise<void> {
+    return this.#port.close()
   }
 
   /** The root comes along: a joiner knows only its hash. */
@@ -68,15 +67,10 @@ export class JoinListener {
   }
 
   async #serve(socket: TLSSocket): Promise<void> {
-    const { cluster, mesh, clock, log } = this.#options
+    const { cluster, mesh, log } = this.#options
     socket.on('error', (error) => log.debug({ reason: error.message }, 'join connection'))
     if (socket.servername !== joinSni(cluster, mesh) || socket.alpnProtocol !== JOIN_ALPN) return void socket.destroy()
-    this.#sockets.add(socket)
-    const cancel = clock.after(2 * JOIN_TIMEOUT_MS, () => socket.destroy())
-    socket.once('close', () => {
-      cancel()
-      this.#sockets.delete(socket)
-    })
+    this.#port.admit(socket, 2 * JOIN_TIMEOUT_MS)
     try {
       writeFrame(socket, await this.#answer(socket))
       socket.end()

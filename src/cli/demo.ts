@@ -1,7 +1,7 @@
 /** `isthmus demo`: three clusters on this machine, one mesh, two failovers under load, a report. */
 import { fileURLToPath } from 'node:url'
 import type { Command } from 'commander'
-import { MeshError } from '../runtime/errors.ts'
+import { requireLinux } from './require-linux.ts'
 
 export interface DemoFlags {
   readonly config: string
@@ -49,8 +49,7 @@ Examples:
 `,
     )
     .action(async (flags: DemoFlags) => {
-      if (process.platform !== 'linux')
-        throw new MeshError('NOT_BUILT', `local clusters on ${process.platform} are not built: they need Linux`)
+      requireLinux()
       const { runDemo } = await import('./demo/run.ts')
       process.exitCode = await runDemo(flags)
     })

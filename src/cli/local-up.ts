@@ -15,11 +15,10 @@ import { MeshError } from '../runtime/errors.ts'
 import { createLog } from '../runtime/log.ts'
 import type { UpFlags } from './local.ts'
 import { progress, writeLine } from './output.ts'
+import { requireLinux } from './require-linux.ts'
 
 export async function up(flags: UpFlags): Promise<void> {
-  if (process.platform !== 'linux') {
-    throw new MeshError('NOT_BUILT', `local clusters on ${process.platform} are not built: they need Linux`)
-  }
+  requireLinux()
   const stateDir = flags.state ?? defaultStateDirectory()
   const clusters = planned(await clusterSpecs(flags, stateDir), flags.plan)
   const local = await startClusters({

@@ -213,6 +213,8 @@ export interface RetryPolicy {
  * segments, `\` and needless escapes are always resolved (RFC 3986 6.2.2); this is what remains to choose.
  */
 export interface PathPolicy {
+  /** Of generic listeners only: dot segments and needless escapes stay, as in an Envoy that is told nothing. */
+  readonly normalize?: false
   readonly mergeSlashes: boolean
   /** `%2f` and `%5c`: two readers may disagree about them, so the default refuses. */
   readonly escapedSlashes: 'reject' | 'keep' | 'unescape' | 'redirect'

@@ -3,9 +3,12 @@
  * outlive configurations. What this proxy cannot run is returned as rejections that name the resource and the field.
  */
 import {
+  ALPN_TCP,
   type Capture,
   DEFAULT_PATHS,
   type FilterChain,
+  type GenericChain,
+  type GenericListener,
   type HttpFilterChain,
   type Listener,
   MESH_UPGRADES,
@@ -15,11 +18,14 @@ import {
   type ProxyConfig,
   type Rejection,
   type RouteTable,
+  type TcpProxy,
   TRUST_BUNDLE,
 } from '../model/config.ts'
 import { captureFault, type CapturedChains, capturedChains } from './capture/chains.ts'
 import type { ClusterState } from './balance/cluster.ts'
+import { type CompiledTcp, TCP_DEFAULTS } from './l4/session.ts'
 import { type CompiledFilters, compileFilters, NO_FILTERS } from './filters/policies.ts'
+import { ReverseHttp } from './reverse/reverse-http.ts'
 import { type CompiledRoutes, compileRoutes } from './routes.ts'
 import { compileUpgrades, type UpgradeRules } from './upgrade.ts'
 
@@ -32,16 +38,18 @@ export interface CompiledHttp {
   readonly routes: CompiledRoutes | undefined
   readonly filters: CompiledFilters
   readonly upgrades: UpgradeRules
+  /** Mode `reverse` only. */
+  readonly reverse: ReverseHttp | undefined
 }
 
 export interface CompiledChain {
   readonly name: string
+  /** What a generic listener's chain keeps from one configuration to the next: its name, or its place. */
+  readonly key: string
   /** TLS is terminated here. */
   readonly tls: { readonly alpn: readonly string[] } | undefined
   readonly allow: PrincipalRule | undefined
-  readonly filter:
-    | CompiledHttp
-    | { readonly kind: 'tcp'; readonly clusterName: string; readonly cluster: ClusterState | undefined }
+  readonly filter: CompiledHttp | CompiledTcp
 }
 
 export interface CompiledListener {
@@ -50,9 +58,17 @@ export interface CompiledListener {
   readonly port: number
   /** The server name decides: the ClientHello is read first. */
   readonly peeks: boolean
+  /** By server name, and by `name protocol` where a chain asks for an application protocol. */
   readonly byName: ReadonlyMap<string, CompiledChain>
   readonly rest: CompiledChain | undefined
   readonly capture: CompiledCapture | undefined
+  readonly generic: CompiledGeneric | undefined
+}
+
+export interface CompiledGeneric {
+  readonly chains: readonly CompiledChain[]
+  readonly rest: CompiledChain | undefined
+  readonly byKey: ReadonlyMap<string, CompiledChain>
 }
 
 export interface CompiledCapture extends Capture {
@@ -92,16 +108,26 @@ export function compile(input: CompileInput): CompileResult {
 }
 
 function findFault(listener: Listener, input: CompileInput): Pick<Rejection, 'path' | 'message'> | undefined {
+  if (listener.generic !== undefined) return genericFault(listener.generic, input)
   const captured = captureFault(listener)
   if (captured !== undefined) return captured
   for (const [index, chain] of listener.chains.entries()) {
     const message = chainFault(chain, input)
     if (message !== undefined) return { path: `filter_chains[${index}]`, message }
   }
-  const names = listener.chains.flatMap((chain) => chain.serverNames)
+  const names = listener.chains.flatMap(chainKeys)
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice !== undefined) return { path: 'filter_chains', message: `two chains for server name ${twice}` }
   return undefined
+}
+
+function genericFault(
+  { chains, defaultChain }: GenericListener,
+  { modes }: CompileInput,
+): Pick<Rejection, 'path' | 'message'> | undefined {
+  if (modes.has('reverse')) return undefined
+  const path = chains.length > 0 || defaultChain === undefined ? 'filter_chains[0]' : 'default_filter_chain'
+  return { path, message: 'this role runs listeners of the mesh only' }
 }
 
 function chainFault(chain: FilterChain, input: CompileInput): string | undefined {
@@ -114,8 +140,30 @@ function chainFault(chain: FilterChain, input: CompileInput): string | undefined
   }
   if (tls.certificate !== OWN_CERTIFICATE) return `no certificate named ${tls.certificate}`
   if (tls.validation !== TRUST_BUNDLE) return `no bundle named ${tls.validation}`
-  if (filter.kind === 'tcp') return 'TLS termination before TCP is not built'
+  if (filter.kind === 'tcp') {
+    const isTcp = tls.alpn.length === 1 && tls.alpn[0] === ALPN_TCP
+    return isTcp ? undefined : `mesh connections of TCP speak ${ALPN_TCP}`
+  }
   return tls.alpn.includes('h2') ? undefined : 'mesh connections speak h2'
+}
+
+/** What the listener's table knows a chain by. */
+const chainKeys = ({ serverNames, applicationProtocols }: FilterChain): readonly string[] =>
+  applicationProtocols === undefined
+    ? serverNames
+    : serverNames.flatMap((name) => applicationProtocols.map((protocol) => `${name} ${protocol}`))
+
+/** Most specific first: a chain for one of the protocols offered, then one for any. */
+export function chainFor(
+  { byName, rest }: CompiledListener,
+  serverName: string,
+  offered: readonly string[],
+): CompiledChain | undefined {
+  for (const protocol of offered) {
+    const found = byName.get(`${serverName} ${protocol}`)
+    if (found !== undefined) return found
+  }
+  return byName.get(serverName) ?? rest
 }
 
 function compileListener(
@@ -123,35 +171,59 @@ function compileListener(
   input: CompileInput,
   compiledOf: (table: RouteTable) => CompiledRoutes,
 ): CompiledListener {
+  const { name, address, port, generic } = listener
+  if (generic !== undefined) {
+    const compiled = compileGeneric(generic, (chain) =>
+      compileChain({ name: chain.name, filter: chain.filter }, input, compiledOf),
+    )
+    const common = { peeks: false, byName: new Map(), rest: undefined, capture: undefined }
+    return { name, address, port, ...common, generic: compiled }
+  }
   const byName = new Map<string, CompiledChain>()
   const pairs: [FilterChain, CompiledChain][] = []
   let rest: CompiledChain | undefined
   for (const chain of listener.chains) {
     const compiled = compileChain(chain, input, compiledOf)
     pairs.push([chain, compiled])
-    for (const name of chain.serverNames) byName.set(name, compiled)
+    for (const key of chainKeys(chain)) byName.set(key, compiled)
     if (chain.serverNames.length === 0) rest ??= compiled
   }
   const peeks = byName.size > 0 || rest?.tls !== undefined
-  const { name, address, port } = listener
   const capture = listener.capture === undefined ? undefined : { ...listener.capture, chains: capturedChains(pairs) }
-  return { name, address, port, peeks, byName, rest, capture }
+  return { name, address, port, peeks, byName, rest, capture, generic: undefined }
+}
+
+function compileGeneric(
+  { chains, defaultChain }: GenericListener,
+  compileOne: (chain: GenericChain) => CompiledChain,
+): CompiledGeneric {
+  const byKey = new Map<string, CompiledChain>()
+  const keyed = (chain: GenericChain, place: string): CompiledChain => {
+    const compiled = { ...compileOne(chain), key: chain.name === '' || byKey.has(chain.name) ? place : chain.name }
+    byKey.set(compiled.key, compiled)
+    return compiled
+  }
+  return {
+    chains: chains.map((chain, index) => keyed(chain, `#${index}`)),
+    rest: defaultChain === undefined ? undefined : keyed(defaultChain, '#default'),
+    byKey,
+  }
 }
 
 function compileChain(
-  chain: FilterChain,
+  chain: Pick<FilterChain, 'name' | 'tls' | 'allow' | 'filter'>,
   input: CompileInput,
   compiledOf: (table: RouteTable) => CompiledRoutes,
 ): CompiledChain {
   const { filter } = chain
   const common = {
     name: chain.name,
+    key: chain.name,
     tls: chain.tls === undefined ? undefined : { alpn: chain.tls.alpn },
     allow: chain.allow,
   }
   if (filter.kind === 'tcp') {
-    const cluster = input.clusters.get(filter.cluster)
-    return { ...common, filter: { kind: 'tcp', clusterName: filter.cluster, cluster } }
+    return { ...common, filter: compileTcp(filter, input) }
   }
   const table = 'rds' in filter.routes ? input.config.routes.get(filter.routes.rds) : filter.routes
   const routes = table === undefined ? undefined : compiledOf(table)
@@ -163,7 +235,20 @@ function compileChain(
       paths: filter.paths ?? DEFAULT_PATHS,
       routes,
       filters: compileFilters(filter.filters, NO_FILTERS),
-      upgrades: compileUpgrades(filter.upgrades ?? MESH_UPGRADES),
+      upgrades: compileUpgrades(filter.upgrades ?? (filter.mode === 'reverse' ? [] : MESH_UPGRADES)),
+      reverse: filter.mode === 'reverse' ? new ReverseHttp(filter.http ?? {}) : undefined,
     },
+  }
+}
+
+function compileTcp(filter: TcpProxy, { clusters }: CompileInput): CompiledTcp {
+  const { cluster: clusterName, connectAttemptsMax, idleMs, durationMaxMs } = filter
+  return {
+    kind: 'tcp',
+    clusterName,
+    cluster: clusters.get(clusterName),
+    attemptsMax: connectAttemptsMax ?? TCP_DEFAULTS.attemptsMax,
+    idleMs: idleMs ?? TCP_DEFAULTS.idleMs,
+    durationMaxMs: durationMaxMs ?? TCP_DEFAULTS.durationMaxMs,
   }
 }

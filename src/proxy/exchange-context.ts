@@ -15,7 +15,7 @@ import type { Dialed } from './upstream/transport.ts'
 
 /** The connection a request came over, in the words of its listener. */
 export interface DownstreamConnection {
-  readonly mode: 'forward' | 'inbound'
+  readonly mode: 'forward' | 'inbound' | 'reverse'
   readonly peer: Peer | undefined
   /** Host of the service the connection's server name stands for; empty where each request names its own. */
   readonly service: string

@@ -39,7 +39,7 @@ export function recordExchange(ends: Ends, services: ExchangeServices, outcome: 
   const target = attempts.destination
   const durationMs = services.timers.now() - outcome.startedAt
   services.recorder.request({
-    reporter: mode === 'forward' ? 'source' : 'destination',
+    reporter: mode === 'inbound' ? 'destination' : 'source',
     startedAt: services.now() - durationMs,
     durationMs,
     method: stream.head.method,
@@ -50,7 +50,7 @@ export function recordExchange(ends: Ends, services: ExchangeServices, outcome: 
     flag: outcome.flag,
     detail: outcome.detail,
     source: downstream.source(),
-    destination: mode === 'forward' ? target.party : services.self(),
+    destination: mode === 'inbound' ? services.self() : target.party,
     service: outcome.service,
     upstream: target.address,
     transport: target.transport,

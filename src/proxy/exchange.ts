@@ -4,7 +4,9 @@
  * stands in three parts: the body that may be sent again, the attempts upstream, the outcome.
  */
 import { admit, isRoute } from './admission.ts'
+import type { ClusterState } from './balance/cluster.ts'
 import { type DeadlineKind, type DeadlineOwner, Deadlines } from './deadlines.ts'
+import { openReply, outcomeOf } from './breaker-reply.ts'
 import { Attempts } from './exchange-attempts.ts'
 import { RequestBody } from './exchange-body.ts'
 import { type DownstreamConnection, type ExchangeServices, serviceOf } from './exchange-context.ts'
@@ -18,6 +20,7 @@ import { type LocalAnswer, localReply, type Refusal, REFUSALS } from './local-re
 import { type HeaderList, headerOf, type RequestHead, type ResponseHead, setHeader } from './message.ts'
 import { type Mirror, startMirrors } from './mirror.ts'
 import { PEER_HEADER } from './peer-facts.ts'
+import type { ReverseHttp } from './reverse/reverse-http.ts'
 import { type CompiledRoute, pickTarget, type RouteTarget } from './routes.ts'
 import { backOffMs, lossOf, mayRetryAnswer } from './retry.ts'
 import type { ClientConnection, RequestSink, ResetReason, ResponseSink, ServerStream } from './stream.ts'
@@ -46,6 +49,10 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   /** Of a cross-origin request that may read its answer. */
   #origin: string | undefined = undefined
   #mirrors: readonly Mirror[] | undefined = undefined
+  /** Of a generic listener: Envoy's way with heads. */
+  #reverse: ReverseHttp | undefined = undefined
+  /** When the request was whole: what the endpoint took counts from here. */
+  #completeAt = 0
   #finished = false
 
   constructor(stream: ServerStream, downstream: DownstreamConnection, services: ExchangeServices) {
@@ -63,6 +70,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   /** To be called once, inside the codec's `onRequest`. */
   start(): void {
     const { head } = this.#stream
+    this.#reverse = this.#downstream.http()?.reverse
     const admitted = admit(head, this.#downstream, this.#services)
     this.#outcome.path = head.path
     if (this.#downstream.service !== '') this.#outcome.service = this.#downstream.service
@@ -101,7 +109,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const route = this.#route
     const target = this.#target
     if (route === undefined || target?.cluster === undefined) return this.#reply(REFUSALS.cluster)
-    this.#attempts.enter(target.cluster)
+    if (!this.#attempts.enter(target.cluster, this.#body.ended)) return this.#answerCutOff(target.cluster)
     this.#forward(route, target)
   }
 
@@ -110,7 +118,9 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (route.hash !== undefined) this.#attempts.hash = hashOf(route.hash, head, this.#downstream.remoteAddress)
     this.#attempts.rule = route.retry ?? this.#downstream.retry
     if (target.requestHeaders !== undefined) changeHeaders(head.headers, target.requestHeaders, this.#valueContext())
+    this.#reverse?.forwarded(head, this.#attempts.rule?.perTryTimeoutMs ?? route.timeoutMs)
     route.rewrite?.(head)
+    this.#completeAt = this.#outcome.startedAt
     this.#startDeadlines(route)
     if (route.connect) this.#attempts.raw = this.#services.raw
     if (this.#tunnel === undefined)
@@ -136,6 +146,9 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   // Upstream: pick, connect, send
 
   #attempt(): void {
+    const { cluster, count, cutOff } = this.#attempts
+    // While it waited for its next attempt the circuit breaker opened.
+    if (cutOff && count > 0 && cluster !== undefined) return this.#answerCutOff(cluster)
     const endpoint = this.#attempts.begin()
     if (endpoint === undefined) return this.#reply(REFUSALS.none)
     if (this.#body.ended) this.#deadlines.start('try', this.#attempts.rule?.perTryTimeoutMs ?? 0)
@@ -209,11 +222,13 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   onRequestEnd(trailers: HeaderList): void {
     if (this.#finished) return
     this.#body.ended = true
+    this.#completeAt = this.#services.timers.now()
     this.#body.trailers = trailers
     if (this.#tunnel !== undefined) return this.#endClientHalf(this.#tunnel)
     this.#deadlines.start('timeout', this.#route?.timeoutMs ?? 0)
     if (this.#attempts.endpoint !== undefined) this.#deadlines.start('try', this.#attempts.rule?.perTryTimeoutMs ?? 0)
     if (this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.end(trailers)
+    this.#attempts.pass?.requestEnded()
     this.#attempts.stream?.end(trailers)
   }
 
@@ -245,10 +260,12 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (this.#tunnel === undefined) this.#body.forget()
     this.#outcome.responded = true
     this.#outcome.status = head.status
+    this.#attempts.pass?.answered(head.status, headerOf(head.headers, 'grpc-status'))
     if (remoteError !== undefined) {
       this.#outcome.detail = `${this.#attempts.destination.address} answered ${remoteError}`
     }
-    filterResponse(head, fromMesh)
+    if (this.#reverse === undefined) filterResponse(head, fromMesh)
+    else this.#reverse.upstreamResponse(head, this.#services.timers.now() - this.#completeAt)
     this.#changeResponse(head)
     const facts = this.#downstream.introduceSelf()
     if (facts !== undefined) setHeader(head.headers, PEER_HEADER, facts)
@@ -279,6 +296,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const { responseHeaders } = this.#target ?? {}
     if (responseHeaders !== undefined) changeHeaders(head.headers, responseHeaders, this.#valueContext())
     if (this.#origin !== undefined) this.#filters.cors?.mark(head.headers, this.#origin)
+    this.#reverse?.response(head, this.#services.now())
   }
 
   /** True: another attempt is under way, and this answer is dropped. */
@@ -301,6 +319,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   onResponseEnd(trailers: HeaderList): void {
     if (this.#finished) return
+    this.#attempts.pass?.answered(this.#outcome.status, headerOf(trailers, 'grpc-status'))
     this.#stream.end(trailers)
     if (this.#tunnel?.open === true && !this.#body.ended) this.#tunnel.answered = true
     else this.#complete()
@@ -385,9 +404,13 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#finish()
   }
 
+  #answerCutOff({ breaker }: ClusterState): void {
+    this.#answer(openReply(breaker, this.#outcome.authority))
+  }
+
   /** A refusal of our own, in clear text. */
   #reply(refusal: Refusal, detail = ''): void {
-    this.#answer(localReply(refusal, this.#outcome.authority, detail))
+    this.#answer(this.#reverse?.refusal(refusal, detail) ?? localReply(refusal, this.#outcome.authority, detail))
   }
 
   #answer({ head, body, flag, detail }: LocalAnswer): void {
@@ -419,6 +442,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#body.forget()
     this.#deadlines.cancelAll()
     if (!this.#body.ended && this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.abandon()
+    this.#attempts.pass?.ended(outcomeOf(this.#outcome))
     this.#attempts.leave()
     // What is left of the request is read and dropped, so that the connection can serve the next one.
     if (!this.#body.ended) this.#stream.resume()

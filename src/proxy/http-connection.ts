@@ -18,7 +18,7 @@ const INBOUND_RETRY = compileRetry({ on: ['reset-before-request'], retriesMax: 1
 const ANYONE: Party = { cluster: '', namespace: '', workload: '', version: '', principal: '' }
 
 export interface HttpConnectionOptions {
-  readonly mode: 'forward' | 'inbound'
+  readonly mode: 'forward' | 'inbound' | 'reverse'
   readonly peer: Peer | undefined
   readonly service: string
   readonly remoteAddress: string
@@ -30,7 +30,7 @@ export interface HttpConnectionOptions {
 }
 
 export class HttpConnection implements ServerConnectionHandler, DownstreamConnection {
-  readonly mode: 'forward' | 'inbound'
+  readonly mode: 'forward' | 'inbound' | 'reverse'
   readonly peer: Peer | undefined
   readonly service: string
   readonly remoteAddress: string

@@ -66,7 +66,7 @@ export class ListenerSet {
   }
 
   #listen(listener: CompiledListener): void {
-    const { name, address, port, peeks, capture } = listener
+    const { name, address, port, peeks, capture, generic } = listener
     const { clock, random, log, accept } = this.#options
     const sockets = new Set<Socket>()
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
@@ -77,7 +77,7 @@ export class ListenerSet {
     const open: Open = {
       address,
       port,
-      forPeers: peeks || capture?.direction === 'inbound',
+      forPeers: peeks || generic !== undefined || capture?.direction === 'inbound',
       server,
       sockets,
       retry: undefined,

@@ -23,13 +23,15 @@ export class LiveConnections {
   readonly #live = new Set<Live>()
   /** Connections without a certificate: applications of this pod. */
   readonly #plain = new Set<ServerConnection>()
+  /** Connections of generic listeners: clients from anywhere. */
+  readonly #open = new Set<ServerConnection>()
 
   constructor(timers: TimerWheel) {
     this.#timers = timers
   }
 
   get size(): number {
-    return this.#live.size + this.#plain.size
+    return this.#live.size + this.#plain.size + this.#open.size
   }
 
   /** The returned function forgets it. */
@@ -57,6 +59,11 @@ export class LiveConnections {
     return () => this.#plain.delete(connection)
   }
 
+  addOpen(connection: ServerConnection): () => void {
+    this.#open.add(connection)
+    return () => this.#open.delete(connection)
+  }
+
   /** Returns how many were closed. */
   recheck(trusts: (peer: Peer) => boolean): number {
     let closed = 0
@@ -71,7 +78,7 @@ export class LiveConnections {
 
   /** What a drain waits for: peers' connections, and those of the pod's own applications that await an answer. */
   get busy(): number {
-    let count = this.#live.size
+    let count = this.#live.size + this.#open.size
     for (const connection of this.#plain) if (connection.activeStreams > 0) count++
     return count
   }
@@ -79,10 +86,12 @@ export class LiveConnections {
   /** Peers go elsewhere; the pod's own applications are served to the end. */
   drain(): void {
     for (const { connection } of this.#live) connection.drain()
+    for (const connection of this.#open) connection.drain()
   }
 
   destroy(): void {
     for (const { connection } of this.#live) connection.destroy('local')
     for (const connection of this.#plain) connection.destroy('local')
+    for (const connection of this.#open) connection.destroy('local')
   }
 }

@@ -15,6 +15,8 @@ export interface Refusal {
 export const REFUSALS = {
   connect: { status: 405, code: 'CONNECT_UNSUPPORTED', flag: 'LR' },
   upgrade: { status: 403, code: 'UPGRADE_UNSUPPORTED', flag: 'LR' },
+  /** Envoy's flag and words. */
+  upgradeFailed: { status: 403, code: 'UPGRADE_UNSUPPORTED', flag: '-' },
   forbidden: { status: 403, code: 'TARGET_FORBIDDEN', flag: 'RBAC' },
   path: { status: 400, code: 'PATH_REFUSED', flag: 'LR' },
   host: { status: 502, code: 'ROUTE_UNKNOWN', flag: 'NR' },
@@ -22,6 +24,7 @@ export const REFUSALS = {
   denied: { status: 403, code: 'CALLER_DENIED', flag: 'RBAC' },
   policy: { status: 403, code: 'POLICY_DENIED', flag: 'RBAC' },
   cluster: { status: 503, code: 'CLUSTER_UNKNOWN', flag: 'NC' },
+  circuitOpen: { status: 503, code: 'CIRCUIT_OPEN', flag: 'CB' },
   overflow: { status: 503, code: 'UPSTREAM_OVERFLOW', flag: 'UO' },
   none: { status: 503, code: 'UPSTREAM_NONE', flag: 'UH' },
   connectFailed: { status: 503, code: 'UPSTREAM_CONNECT', flag: 'UF' },

@@ -26,9 +26,13 @@ import { Readiness } from '../runtime/readiness.ts'
 import { createAdsClient } from '../xds/client.ts'
 import { adminPages, type AdminOptions, metricsPages } from './admin.ts'
 import { PROXY_SETTINGS, workloadOf } from './config.ts'
+import { fileRole, USAGE } from './bootstrap/flags.ts'
 import { type Proxy, type ProxyOptions, startProxy } from './proxy.ts'
 
 export async function main(argv: readonly string[]): Promise<void> {
+  const asked = fileRole(argv)
+  if (asked === 'help') return void process.stdout.write(USAGE)
+  if (asked !== undefined) return (await import('./bootstrap/main.ts')).runFromFile(asked)
   const role = roleOf('proxy', argv)
   if (role !== 'sidecar') {
     const hint = 'The east-west gateway is `isthmus gateway --role east-west`.'

@@ -21,6 +21,7 @@ import { tlsOptions } from './trust.ts'
 import type { DialContext } from './upstream/dial.ts'
 import { RawDialer } from './upstream/raw.ts'
 import { createResolve } from './upstream/resolve.ts'
+import { createStreamWay, OpenStreams } from './upstream/stream-way.ts'
 import { transportFactory } from './upstream/transports.ts'
 import { GatewayLinks } from './upstream/tunnel.ts'
 
@@ -37,6 +38,10 @@ export interface ProxyOptions {
   readonly lookup: LookupFunction | undefined
   /** Reads where captured connections wanted to go. Absent: the kernel is asked. */
   readonly originalDestination?: OriginalDestination
+  /** What the role runs; absent: what a pod's does. */
+  readonly modes?: readonly HttpMode[]
+  /** `false`: configurations are only judged. */
+  readonly opensPorts?: boolean
   /** Serves `tunnel` chains: the east-west role. A sidecar has none and refuses such chains. */
   readonly tunnels?: (parts: TunnelParts) => TunnelServer
 }
@@ -83,16 +88,19 @@ class RunningProxy implements Proxy {
   readonly listeners: ListenerSet
   readonly acceptor: Acceptor
   readonly links: GatewayLinks
+  readonly #streams = new OpenStreams()
   #keyedWith: readonly unknown[] = []
   #self: Party | undefined = undefined
-  #draining = false
+  /** No port opens any more, or ever. */
+  #shut = false
 
   constructor(options: ProxyOptions) {
     const { clock, random, identity, log, own } = options
     const timers = new TimerWheel(clock)
     const now = (): number => clock.now()
     const recorder = new Recorder(options.accessLog, timers)
-    const modes = new Set<HttpMode>(options.tunnels === undefined ? POD_MODES : [...POD_MODES, 'tunnel'])
+    const { modes: ownModes = POD_MODES } = options
+    const modes = new Set<HttpMode>(options.tunnels === undefined ? ownModes : [...ownModes, 'tunnel'])
     const state = new ProxyState({ identity, modes, trustDomain: options.trustDomain, now })
     // Pods that share a network namespace are told apart by the address they speak from.
     const localAddress = options.podIp.startsWith('127.') ? options.podIp : undefined
@@ -103,6 +111,7 @@ class RunningProxy implements Proxy {
       timers,
       random,
       createTransport: transportFactory(context, random, links),
+      createStreams: (way) => createStreamWay({ ...way, context, random, links, streams: this.#streams }),
       resolve: createResolve(options.lookup),
     })
     const acceptor = new Acceptor({
@@ -131,6 +140,7 @@ class RunningProxy implements Proxy {
     this.links = links
     this.acceptor = acceptor
     this.listeners = new ListenerSet({ accept, clock, random, log })
+    this.#shut = options.opensPorts === false
     state.onSwap(() => this.#swapped())
   }
 
@@ -147,7 +157,7 @@ class RunningProxy implements Proxy {
   }
 
   drain(): void {
-    this.#draining = true
+    this.#shut = true
     this.listeners.drain()
     this.acceptor.live.drain()
   }
@@ -156,6 +166,7 @@ class RunningProxy implements Proxy {
     this.listeners.destroy()
     this.acceptor.live.destroy()
     this.state.close()
+    this.#streams.destroy()
     this.links.destroy()
     this.recorder.flush()
   }
@@ -174,10 +185,11 @@ class RunningProxy implements Proxy {
     const trusts = (peer: Peer): boolean => state.trusts(peer)
     this.acceptor.live.recheck(trusts)
     this.links.recheck(trusts)
+    this.#streams.recheck(trusts)
     for (const cluster of clusters.values()) {
       for (const endpoint of cluster.endpoints.values()) endpoint.transport.recheck(trusts)
     }
     // A configuration that comes during the drain opens no port again.
-    if (!this.#draining) this.listeners.apply(listeners)
+    if (!this.#shut) this.listeners.apply(listeners)
   }
 }

@@ -287,6 +287,10 @@ export const CATALOGUE = {
     title: 'An endpoint answered something that is not HTTP.',
     hint: 'Check that the port of the Service speaks HTTP/1.1.',
   },
+  CIRCUIT_OPEN: {
+    title: 'The circuit breaker of the service is open: too many of its answers failed or were slow.',
+    hint: 'It lets a probe through by itself; see the service, its CircuitBreakerPolicy and `/clusters` of the proxy.',
+  },
   UPSTREAM_OVERFLOW: {
     title: 'A limit on concurrent requests to a service was reached.',
     hint: 'Add endpoints, or slow the callers down; the limit protects both.',
@@ -318,6 +322,14 @@ export const CATALOGUE = {
   TUNNEL_VERSION: {
     title: 'A caller speaks another version of the tunnel protocol.',
     hint: 'Upgrade the older side; one minor release of skew is supported.',
+  },
+  CONFIG_UNREADABLE: {
+    title: 'The configuration file cannot be read.',
+    hint: 'Give an existing file of at most 16 MiB that this user may read: isthmus proxy -c FILE.',
+  },
+  CONFIG_INVALID: {
+    title: 'The configuration says something that this proxy does not run.',
+    hint: 'Change or remove the fields named; docs/reference/xds-support.md lists those that are supported. Nothing was started.',
   },
   PORT_IN_USE: {
     title: 'A port that a proxy must listen on cannot be had.',

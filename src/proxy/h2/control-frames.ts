@@ -3,9 +3,10 @@ import type { Budget } from './budget.ts'
 import { ERROR, FLAG, FRAME, FRAME_BYTES_MAX, readUint31, readUint32, SETTING } from './frames.ts'
 import type { Sender } from './sender.ts'
 import type { H2Stream } from './stream.ts'
+import type { StreamTable } from './stream-table.ts'
 
 export interface ControlSink {
-  readonly streams: Map<number, H2Stream>
+  readonly streams: StreamTable
   readonly sender: Sender
   readonly budget: Budget
   isIdle(streamId: number): boolean

@@ -21,6 +21,7 @@ import {
 import { encodeFields } from './heads.ts'
 import type { HpackEncoder } from './hpack-encoder.ts'
 import type { H2Stream } from './stream.ts'
+import type { StreamTable } from './stream-table.ts'
 import type { H2Limits } from './types.ts'
 
 const DATA = typed(FRAME.data, 0)
@@ -187,7 +188,7 @@ export class Sender {
   }
 
   /** Changes the window of every open stream by the difference (RFC 9113 6.9.2); false: beyond the maximum. */
-  setInitialWindow(streams: Map<number, H2Stream>, value: number): boolean {
+  setInitialWindow(streams: StreamTable, value: number): boolean {
     const difference = value - this.initialWindow
     if (difference === 0) return true
     if (value > WINDOW_MAX) return false

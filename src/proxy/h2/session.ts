@@ -17,6 +17,7 @@ import { HpackDecoder } from './hpack-decoder.ts'
 import { HpackEncoder } from './hpack-encoder.ts'
 import { Sender } from './sender.ts'
 import type { H2Link, H2Stream } from './stream.ts'
+import { StreamTable } from './stream-table.ts'
 import type { H2Budgets, H2Limits } from './types.ts'
 
 /** After the last frame the peer gets this long to take it before the socket is destroyed. */
@@ -32,7 +33,7 @@ export interface SessionOptions {
 
 export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2Link {
   readonly streamWriteHighBytes: number
-  readonly streams = new Map<number, H2Stream>()
+  readonly streams = new StreamTable()
   readonly sender: Sender
   readonly budget: Budget
   draining = false
@@ -242,7 +243,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
   // Streams
 
   protected open(stream: H2Stream): void {
-    this.streams.set(stream.id, stream)
+    this.streams.add(stream)
     this.budget.streamOpened()
     this.deadline.set(0)
     const timeout = this.limits.streamIdleTimeoutMs

@@ -16,9 +16,11 @@ const SLASH = 0x2f
 const BACKSLASH = 0x5c
 const PERCENT = 0x25
 const DOT = 0x2e
+const ESCAPED_SLASH = /%(?:2f|5c)/i
 
 /** Undefined: the path is normal already, which nearly all are; nothing is allocated for them. */
 export function normalizePath(path: string, policy: PathPolicy): NormalPath | undefined {
+  if (policy.normalize === false) return untouchedBut(path, policy)
   const mark = path.indexOf('?')
   const end = mark === -1 ? path.length : mark
   if (path.charCodeAt(0) !== SLASH || isNormal(path, end, policy.mergeSlashes)) return undefined
@@ -29,6 +31,22 @@ export function normalizePath(path: string, policy: PathPolicy): NormalPath | un
   if (policy.mergeSlashes) normal = normal.replaceAll(/\/{2,}/g, '/')
   const kind = decoded.slashes && policy.escapedSlashes === 'redirect' ? 'redirect' : 'path'
   return { kind, path: normal + query }
+}
+
+/** Without normalisation: only what the policy names, each by itself, as in Envoy. */
+function untouchedBut(path: string, { mergeSlashes, escapedSlashes }: PathPolicy): NormalPath | undefined {
+  if (escapedSlashes === 'keep' && !mergeSlashes) return undefined
+  const mark = path.indexOf('?')
+  const end = mark === -1 ? path.length : mark
+  const query = path.slice(end)
+  let text = path.slice(0, end)
+  const hasEscaped = escapedSlashes !== 'keep' && ESCAPED_SLASH.test(text)
+  if (hasEscaped && escapedSlashes === 'reject') return { kind: 'refused', detail: 'the path has an escaped slash' }
+  if (hasEscaped) text = text.replaceAll(/%2f/gi, '/').replaceAll(/%5c/gi, '\\')
+  if (mergeSlashes) text = text.replaceAll(/\/{2,}/g, '/')
+  const normal = text + query
+  if (hasEscaped && escapedSlashes === 'redirect') return { kind: 'redirect', path: normal }
+  return normal === path ? undefined : { kind: 'path', path: normal }
 }
 
 function isNormal(path: string, end: number, mergeSlashes: boolean): boolean {

@@ -55,7 +55,14 @@ describe('a captured listener', () => {
   })
 
   it('alone has these fields', () => {
-    const json = { name: 'plain', listener_filters: [], filter_chains: [{ name: 'a' }], traffic_direction: 'INBOUND' }
+    const metadata = { filter_metadata: { 'isthmus.listener': {} } }
+    const json = {
+      name: 'plain',
+      metadata,
+      listener_filters: [],
+      filter_chains: [{ name: 'a' }],
+      traffic_direction: 'INBOUND',
+    }
     const refused = refusalOf(() => decodeListener('', fromJson(ListenerSchema, json)))
     expect(refused.path).toBe('traffic_direction')
   })

@@ -16,6 +16,7 @@ import { type TransportSocket, TransportSocketSchema } from '#gen/envoy/config/c
 import { RawBufferSchema } from '#gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js'
 import type { Cluster, Endpoint, UpstreamTls } from '../../model/config.ts'
 import { BALANCING_SHAPE, decodeBalancing, encodeBalancing } from './cluster-balancing.ts'
+import { CLUSTER_METADATA_SHAPE, decodeBreaker, encodeBreaker } from './cluster-breaker.ts'
 import {
   CIRCUIT_BREAKERS_SHAPE,
   decodeCircuitBreakers,
@@ -34,6 +35,7 @@ import { configOf, decodeUpstreamTls, encodeUpstreamTls } from './tls.ts'
 
 const RAW_BUFFER_SOCKET = 'envoy.transport_sockets.raw_buffer'
 const ALPN_H2 = 'h2'
+const CONNECT_TIMEOUT_MS = 5_000 // Envoy's default
 
 export const CLUSTER_SHAPE: Shape = {
   name: true,
@@ -50,6 +52,7 @@ export const CLUSTER_SHAPE: Shape = {
   circuit_breakers: CIRCUIT_BREAKERS_SHAPE,
   health_checks: HEALTH_SHAPE,
   outlier_detection: OUTLIER_SHAPE,
+  metadata: CLUSTER_METADATA_SHAPE,
 }
 
 /** In the order that the wire has them; a decoder accepts any. */
@@ -73,6 +76,7 @@ export function encodeCluster(cluster: Cluster): ClusterMessage {
     typedExtensionProtocolOptions: encodeHttpOptions(isHttp2, cluster.connections),
     ...(cluster.circuitBreakers !== undefined && { circuitBreakers: encodeCircuitBreakers(cluster.circuitBreakers) }),
     ...(cluster.outlier !== undefined && { outlierDetection: encodeOutlier(cluster.outlier) }),
+    ...(cluster.breaker !== undefined && { metadata: encodeBreaker(cluster.breaker) }),
   })
 }
 
@@ -102,20 +106,25 @@ export function decodeCluster(path: string, message: ClusterMessage): Cluster {
     endpoints: decodeDiscovery(path, message),
     ...decodeDns(path, message),
     ...decodeBalancing(path, message),
-    connectTimeoutMs: decodeDuration(within(path, 'connect_timeout'), message.connectTimeout),
+    connectTimeoutMs:
+      message.connectTimeout === undefined
+        ? CONNECT_TIMEOUT_MS
+        : decodeDuration(within(path, 'connect_timeout'), message.connectTimeout),
     ...(tls !== undefined && { tls }),
     ...(message.outlierDetection !== undefined && { outlier: decodeOutlier(outlierPath, message.outlierDetection) }),
     ...(message.circuitBreakers !== undefined && {
       circuitBreakers: decodeCircuitBreakers(breakersPath, message.circuitBreakers),
     }),
     ...decodeHealth(within(path, 'health_checks'), message, tls),
+    ...decodeBreaker(within(path, 'metadata'), message.metadata),
     ...(settings !== undefined && { connections: settings }),
   }
 }
 
 function decodeDiscovery(path: string, message: ClusterMessage): Cluster['endpoints'] {
   const { clusterDiscoveryType: discovery, edsClusterConfig, loadAssignment } = message
-  const type = discovery.case === 'type' ? discovery.value : undefined
+  // Unset is Envoy's default.
+  const type = discovery.case === undefined ? DiscoveryType.STATIC : discovery.case === 'type' && discovery.value
   if (type === DiscoveryType.EDS) {
     const at = within(path, 'eds_cluster_config.eds_config')
     requireAds(at, edsClusterConfig?.edsConfig)

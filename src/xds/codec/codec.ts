@@ -23,7 +23,7 @@ import { TYPE_URLS } from '../resources.ts'
 import { CLUSTER_SHAPE, decodeCluster, encodeCluster } from './cluster.ts'
 import { decodeMetadata } from './common.ts'
 import { decodeEndpoints, encodeEndpoints, ENDPOINTS_SHAPE } from './endpoints.ts'
-import { decodeListener, encodeListener, LISTENER_SHAPE } from './listener.ts'
+import { decodeListener, encodeListener, shapeOfListener } from './listener.ts'
 import { decodeRoute, encodeRoute, ROUTE_SHAPE } from './route.ts'
 import { decodeSecret, encodeRevocations, encodeSecret, REVOCATIONS_METADATA, SECRET_SHAPE } from './secret.ts'
 import { checkShape, parseShaped, present, Refusal, require, type Shape } from './shape.ts'
@@ -117,7 +117,7 @@ const DECODERS: Readonly<Record<ResourceKind, (bytes: Uint8Array, revocations: u
   }),
   listener: (bytes) => ({
     kind: 'listener',
-    value: decodeListener(TOP, parseShaped(ListenerSchema, bytes, LISTENER_SHAPE, TOP)),
+    value: decodeListener(TOP, parseShaped(ListenerSchema, bytes, shapeOfListener, TOP)),
   }),
   route: (bytes) => ({
     kind: 'route',

@@ -57,6 +57,8 @@ const ACTIONS = new Map(
 
 type Init = MessageInitShape<typeof HttpConnectionManagerSchema>
 
+type MeshMode = Exclude<HttpFilterChain['mode'], 'reverse'>
+
 const MODE_SETTINGS = {
   forward: { httpProtocolOptions: { allowAbsoluteUrl: true } },
   inbound: { httpProtocolOptions: { allowAbsoluteUrl: false } },
@@ -65,9 +67,10 @@ const MODE_SETTINGS = {
     http2ProtocolOptions: { allowConnect: true },
     upgradeConfigs: [{ upgradeType: CONNECT }],
   },
-} satisfies Readonly<Record<HttpFilterChain['mode'], Init>>
+} satisfies Readonly<Record<MeshMode, Init>>
 
 export function encodeHttp(chain: HttpFilterChain): Any {
+  if (chain.mode === 'reverse') throw new Error(`${chain.statPrefix}: a chain of the mesh has no mode reverse`)
   const paths = chain.paths ?? DEFAULT_PATHS
   const upgrades = chain.mode === 'tunnel' ? [] : (chain.upgrades ?? MESH_UPGRADES)
   const manager = create(HttpConnectionManagerSchema, {
@@ -82,13 +85,13 @@ export function encodeHttp(chain: HttpFilterChain): Any {
     routeSpecifier: encodeRoutes(chain.routes),
     normalizePath: true,
     mergeSlashes: paths.mergeSlashes,
-    pathWithEscapedSlashesAction: ESCAPED_SLASHES[paths.escapedSlashes],
+    pathWithEscapedSlashesAction: encodeEscaped(paths.escapedSlashes),
     httpFilters: encodeFilters(chain.filters),
   })
   return anyPack(HttpConnectionManagerSchema, manager)
 }
 
-function encodeRoutes(routes: HttpFilterChain['routes']): HttpConnectionManager['routeSpecifier'] {
+export function encodeRoutes(routes: HttpFilterChain['routes']): HttpConnectionManager['routeSpecifier'] {
   if (!('rds' in routes)) return { case: 'routeConfig', value: encodeRoute(routes) }
   return { case: 'rds', value: create(RdsSchema, { configSource: encodeAds(), routeConfigName: routes.rds }) }
 }
@@ -115,13 +118,22 @@ export function decodeHttp(path: string, config: Any | undefined): HttpFilterCha
 function decodePaths(path: string, manager: HttpConnectionManager): Pick<HttpFilterChain, 'paths'> {
   require(within(path, 'normalize_path'), manager.normalizePath !== false, 'must not be false: policies need one path')
   const { mergeSlashes, pathWithEscapedSlashesAction: action } = manager
-  const escapedSlashes = action === Escaped.IMPLEMENTATION_SPECIFIC_DEFAULT ? 'reject' : ACTIONS.get(action)
-  if (escapedSlashes === undefined) return refuse(within(path, 'path_with_escaped_slashes_action'), 'is unknown')
+  const escapedSlashes = decodeEscaped(within(path, 'path_with_escaped_slashes_action'), action) ?? 'reject'
   const isDefault = mergeSlashes === DEFAULT_PATHS.mergeSlashes && escapedSlashes === DEFAULT_PATHS.escapedSlashes
   return isDefault ? {} : { paths: { mergeSlashes, escapedSlashes } }
 }
 
-function decodeRoutes(path: string, { routeSpecifier }: HttpConnectionManager): HttpFilterChain['routes'] {
+export function encodeEscaped(action: PathPolicy['escapedSlashes']): Escaped {
+  return ESCAPED_SLASHES[action]
+}
+
+/** Undefined: whoever reads it may choose. */
+export function decodeEscaped(path: string, action: Escaped): PathPolicy['escapedSlashes'] | undefined {
+  if (action === Escaped.IMPLEMENTATION_SPECIFIC_DEFAULT) return undefined
+  return ACTIONS.get(action) ?? refuse(path, 'is unknown')
+}
+
+export function decodeRoutes(path: string, { routeSpecifier }: HttpConnectionManager): HttpFilterChain['routes'] {
   if (routeSpecifier.case === 'routeConfig') return decodeRoute(within(path, 'route_config'), routeSpecifier.value)
   if (routeSpecifier.case !== 'rds') return refuse(path, 'rds or route_config is required')
   requireAds(within(path, 'rds.config_source'), routeSpecifier.value.configSource)
@@ -146,12 +158,12 @@ function decodeMode(path: string, manager: HttpConnectionManager): Pick<HttpFilt
   return { mode: 'tunnel' }
 }
 
-function encodeFilters(filters: HttpFilters | undefined): HttpFilter[] {
+export function encodeFilters(filters: HttpFilters | undefined): HttpFilter[] {
   const listed = FILTER_ORDER.map((kind) => filterOf(FILTER_NAMES[kind], encodeListed(kind, filters)))
   return [...listed, filterOf(ROUTER_FILTER, anyPack(RouterSchema, create(RouterSchema)))]
 }
 
-function decodeFilters(path: string, filters: readonly HttpFilter[]): HttpFilters {
+export function decodeFilters(path: string, filters: readonly HttpFilter[]): HttpFilters {
   const last = filters.length - 1
   require(path, last >= 0, 'must end in the router')
   const found: HttpFilters = {}

@@ -87,15 +87,15 @@ function valueOf(message: Message, field: DescField): unknown {
   return (fields[field.oneof.localName] as { readonly value?: unknown }).value
 }
 
-/** Parses bytes of one type and holds them to their shape. */
+/** Parses bytes of one type and holds them to their shape, or to the one of several that fits the message. */
 export function parseShaped<D extends DescMessage>(
   schema: D,
   bytes: Uint8Array,
-  shape: Shape,
+  shape: Shape | ((message: MessageShape<D>) => Shape),
   path: string,
 ): MessageShape<D> {
   const message = parse(schema, bytes, path)
-  checkShape(schema, message, shape, path)
+  checkShape(schema, message, typeof shape === 'function' ? shape(message) : shape, path)
   return message
 }
 

@@ -1,0 +1,129 @@
+/**
+ * `isthmus proxy -c FILE`: a data plane from Envoy's own configuration, without mesh, certificate or control plane of
+ * ours. Reads the file, opens the listeners and the admin port, drains on SIGTERM.
+ */
+import { readFile, stat } from 'node:fs/promises'
+import { delay, systemClock } from '../../runtime/clock.ts'
+import { MeshError, messageOf } from '../../runtime/errors.ts'
+import { growYoungGenerationUnderLoad, releaseStartupMemory } from '../../runtime/heap.ts'
+import { createLog, type Log } from '../../runtime/log.ts'
+import { servePages } from '../../runtime/pages.ts'
+import { systemRandom } from '../../runtime/random.ts'
+import type { Rejection } from '../../model/config.ts'
+import { type Bootstrap, type Fault, readBootstrap } from '../../xds/bootstrap/bootstrap.ts'
+import { FILE_BYTES_MAX } from '../../xds/bootstrap/document.ts'
+import { adminPages } from '../admin.ts'
+import { type Proxy, type ProxyOptions, startProxy } from '../proxy.ts'
+
+export interface FileOptions {
+  readonly file: string
+  readonly mode: 'serve' | 'validate'
+  readonly logLevel: string
+  /** What is in flight may finish for so long after SIGTERM. */
+  readonly drainMs: number
+}
+
+/** A person mends a handful at a time. */
+const FAULTS_SHOWN = 20
+const DRAIN_POLL_MS = 20
+
+export async function runFromFile(options: FileOptions): Promise<void> {
+  const bootstrap = await load(options.file)
+  const log = createLog('proxy', options.logLevel)
+  if (options.mode === 'validate') return validate(options.file, bootstrap, log)
+  const proxy = startProxy(proxyOptions(bootstrap, log))
+  const shutdown = { draining: false }
+  process.once('SIGTERM', () => {
+    shutdown.draining = true
+    void drain(proxy, options.drainMs, log)
+  })
+  refuseFile(options.file, faultsOf(proxy.apply(bootstrap.config).rejected, bootstrap))
+  const awaited = (): readonly string[] => [
+    ...(shutdown.draining ? ['the end: it drains'] : []),
+    ...proxy.listeners.awaited.map((name) => `listener ${name}`),
+  ]
+  const { admin } = bootstrap
+  if (admin !== undefined) {
+    await servePages(admin.address, admin.port, adminPages({ proxy, awaited, logLevel: () => log.level }))
+    log.info({ address: admin.address, port: admin.port }, 'admin')
+  }
+  growYoungGenerationUnderLoad(systemClock)
+  releaseStartupMemory()
+  while (awaited().length > 0 && !shutdown.draining) await delay(systemClock, DRAIN_POLL_MS)
+  const { listeners, clusters } = bootstrap.config
+  log.info({ file: options.file, listeners: listeners.size, clusters: clusters.size }, 'ready')
+}
+
+async function load(file: string): Promise<Bootstrap> {
+  const text = await readText(file)
+  const result = readBootstrap(text)
+  if (result.ok) return result.bootstrap
+  throw invalid(file, result.faults)
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    const { size } = await stat(file)
+    if (size > FILE_BYTES_MAX) throw new Error(`has more than ${FILE_BYTES_MAX} bytes`)
+    return await readFile(file, 'utf8')
+  } catch (error) {
+    throw new MeshError('CONFIG_UNREADABLE', `${file}: ${messageOf(error)}`, { cause: error })
+  }
+}
+
+/** Compiles everything, opens nothing. */
+function validate(file: string, bootstrap: Bootstrap, log: Log): void {
+  const proxy = startProxy({ ...proxyOptions(bootstrap, log), opensPorts: false })
+  const { rejected } = proxy.apply(bootstrap.config)
+  proxy.close()
+  refuseFile(file, faultsOf(rejected, bootstrap))
+  process.stdout.write(`configuration '${file}' OK\n`)
+}
+
+function proxyOptions({ node }: Bootstrap, log: Log): ProxyOptions {
+  const { region, zone } = node.locality
+  return {
+    podIp: '',
+    own: { cluster: node.cluster, namespace: '', workload: node.id, version: '', region, zone },
+    trustDomain: '',
+    identity: { current: () => undefined, onChange: () => () => {} },
+    modes: ['reverse'],
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    accessLog: () => {},
+    lookup: undefined,
+  }
+}
+
+/** A rejection names the resource; the file's reader looks for its place. */
+function faultsOf(rejected: readonly Rejection[], { config }: Bootstrap): readonly Fault[] {
+  const places = { listener: [...config.listeners.keys()], cluster: [...config.clusters.keys()] }
+  return rejected.map(({ kind, resource, path, message }) => {
+    const index = kind === 'listener' || kind === 'cluster' ? places[kind].indexOf(resource) : -1
+    const where = index === -1 ? `${kind} ${resource}` : `static_resources.${kind}s[${index}]`
+    return { path: path === '' ? where : `${where}.${path}`, message }
+  })
+}
+
+function refuseFile(file: string, faults: readonly Fault[]): void {
+  if (faults.length > 0) throw invalid(file, faults)
+}
+
+function invalid(file: string, faults: readonly Fault[]): MeshError {
+  const lines = faults
+    .slice(0, FAULTS_SHOWN)
+    .map(({ path, message }) => (path === '' ? `${file} ${message}` : `${file}: ${path}: ${message}`))
+  const more = faults.length > FAULTS_SHOWN ? [`and ${faults.length - FAULTS_SHOWN} more`] : []
+  return new MeshError('CONFIG_INVALID', [...lines, ...more].join('\n  '))
+}
+
+async function drain(proxy: Proxy, drainMs: number, log: Log): Promise<void> {
+  const endsAt = systemClock.monotonic() + drainMs
+  log.info({ drainMs, busy: proxy.busy }, 'draining')
+  proxy.drain()
+  while (proxy.busy > 0 && systemClock.monotonic() < endsAt) await delay(systemClock, DRAIN_POLL_MS)
+  if (proxy.busy > 0) log.warn({ busy: proxy.busy }, 'cutting what did not finish')
+  proxy.close()
+  process.exit(0)
+}

@@ -1,0 +1,116 @@
+/**
+ * envoy.config.bootstrap.v3.Bootstrap to what `isthmus proxy -c` runs. Each static resource goes through the same strict
+ * decoder as one that arrives over xDS; all faults of a file are found in one reading.
+ */
+import type { JsonObject } from '@bufbuild/protobuf'
+import { type Bootstrap as BootstrapMessage, BootstrapSchema } from '#gen/envoy/config/bootstrap/v3/bootstrap_pb.js'
+import { ClusterSchema } from '#gen/envoy/config/cluster/v3/cluster_pb.js'
+import type { Node as NodeMessage } from '#gen/envoy/config/core/v3/base_pb.js'
+import { ListenerSchema } from '#gen/envoy/config/listener/v3/listener_pb.js'
+import type { ProxyConfig } from '../../model/config.ts'
+import { CLUSTER_SHAPE, decodeCluster } from '../codec/cluster.ts'
+import { ADDRESS_SHAPE, decodeAddress } from '../codec/common.ts'
+import { decodeListener, shapeOfListener } from '../codec/listener.ts'
+import { checkShape, Refusal, require, type Shape, within } from '../codec/shape.ts'
+import { readDocument } from './document.ts'
+import { messageFromJson } from './json.ts'
+
+export interface Bootstrap {
+  readonly node: ProxyNode
+  /** Absent: no admin page is served. */
+  readonly admin: { readonly address: string; readonly port: number } | undefined
+  /** The static resources. */
+  readonly config: ProxyConfig
+}
+
+export interface ProxyNode {
+  readonly id: string
+  readonly cluster: string
+  readonly metadata: JsonObject
+  readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string }
+}
+
+/** What is wrong with a file: the field's path (or a line, or neither), and why. */
+export interface Fault {
+  readonly path: string
+  readonly message: string
+}
+
+export type BootstrapResult =
+  | { readonly ok: true; readonly bootstrap: Bootstrap }
+  | { readonly ok: false; readonly faults: readonly Fault[] }
+
+export const BOOTSTRAP_SHAPE: Shape = {
+  node: { id: true, cluster: true, metadata: true, locality: { region: true, zone: true, sub_zone: true } },
+  // Each resource is held to its own shape.
+  static_resources: { listeners: true, clusters: true },
+  admin: { address: ADDRESS_SHAPE },
+}
+
+export function readBootstrap(text: string): BootstrapResult {
+  const read = readDocument(text)
+  if (!read.ok) return { ok: false, faults: [{ path: read.where, message: read.message }] }
+  const faults: Fault[] = []
+  const message = attempt(faults, () => {
+    const found = messageFromJson(BootstrapSchema, read.value, '')
+    checkShape(BootstrapSchema, found, BOOTSTRAP_SHAPE, '')
+    return found
+  })
+  const bootstrap = message && attempt(faults, () => decodeBootstrap(message, faults))
+  return bootstrap === undefined || faults.length > 0 ? { ok: false, faults } : { ok: true, bootstrap }
+}
+
+function decodeBootstrap(message: BootstrapMessage, faults: Fault[]): Bootstrap {
+  const { listeners = [], clusters = [] } = message.staticResources ?? {}
+  return {
+    node: decodeNode(message.node),
+    admin: message.admin?.address && decodeAddress('admin.address', message.admin.address),
+    config: {
+      listeners: named('listeners', faults, listeners, (path, listener) => {
+        checkShape(ListenerSchema, listener, shapeOfListener(listener), path)
+        return decodeListener(path, listener)
+      }),
+      clusters: named('clusters', faults, clusters, (path, cluster) => {
+        checkShape(ClusterSchema, cluster, CLUSTER_SHAPE, path)
+        return decodeCluster(path, cluster)
+      }),
+      routes: new Map(),
+      endpoints: new Map(),
+      secrets: new Map(),
+    },
+  }
+}
+
+function named<T extends { readonly name: string }, M>(
+  field: string,
+  faults: Fault[],
+  messages: readonly M[],
+  decode: (path: string, message: M) => T,
+): Map<string, T> {
+  const found = new Map<string, T>()
+  for (const [index, message] of messages.entries()) {
+    const path = `static_resources.${field}[${index}]`
+    const value = attempt(faults, () => decode(path, message))
+    if (value === undefined) continue
+    if (found.has(value.name)) faults.push({ path: within(path, 'name'), message: `${value.name} is there twice` })
+    found.set(value.name, value)
+  }
+  return found
+}
+
+function decodeNode(node: NodeMessage | undefined): ProxyNode {
+  const { region = '', zone = '', subZone = '' } = node?.locality ?? {}
+  const metadata = node?.metadata ?? {}
+  require('node.metadata', JSON.stringify(metadata).length <= 65_536, 'is longer than 64 KiB')
+  return { id: node?.id ?? '', cluster: node?.cluster ?? '', metadata, locality: { region, zone, subZone } }
+}
+
+function attempt<T>(faults: Fault[], run: () => T): T | undefined {
+  try {
+    return run()
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error
+    faults.push({ path: error.path, message: error.message })
+    return undefined
+  }
+}
