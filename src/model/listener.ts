@@ -2,7 +2,7 @@
  * Listeners as plain data. Those of the mesh say no more than the mesh needs; a `generic` one is what an Envoy
  * configuration of someone's own making asks for. Part of config.ts, which exports it.
  */
-import type { HttpFilters } from './filters.ts'
+import type { ListedFilter } from './filters.ts'
 import type { PathPolicy, PrincipalRule, RouteTable } from './route.ts'
 import type { TcpProxy } from './tcp.ts'
 import type { ServerTls } from './tls.ts'
@@ -112,8 +112,8 @@ export interface HttpFilterChain {
   readonly routes: { readonly rds: string } | RouteTable
   /** Absent: DEFAULT_PATHS in the mesh, untouched paths in mode `reverse`. */
   readonly paths?: PathPolicy
-  /** For routes that bring none of their own. */
-  readonly filters?: HttpFilters
+  /** In the order requests meet them. Absent: DEFAULT_FILTERS. */
+  readonly filters?: readonly ListedFilter[]
   /** Absent: MESH_UPGRADES in the mesh, none in mode `reverse`. */
   readonly upgrades?: readonly Upgrade[]
   /** With mode `reverse` only. */

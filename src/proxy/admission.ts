@@ -1,6 +1,6 @@
 /**
- * From a request's head to its route, in the order that keeps it safe: what we do not serve, where nobody may go, the
- * one form of the path, headers a client may not send; only then is a route chosen by what is left.
+ * What is settled before filters and routes, in the order that keeps it safe: what we do not serve, where nobody may
+ * go, the one form of the path, headers a client may not send.
  */
 import type { PathPolicy } from '../model/config.ts'
 import type { CompiledHttp } from './compile.ts'
@@ -13,59 +13,61 @@ import type { RequestHead } from './message.ts'
 import { type CompiledRoute, findConnectRoute, findHost, findRoute } from './routes.ts'
 import { mayUpgrade } from './upgrade.ts'
 
-export type Admission = CompiledRoute | Refusal | LocalAnswer
-
-export function isRoute(admission: Admission): admission is CompiledRoute {
-  return 'kind' in admission && admission.kind === 'route'
-}
-
-export function admit(head: RequestHead, downstream: DownstreamConnection, services: ExchangeServices): Admission {
-  const { mode, peer } = downstream
-  const http = downstream.http()
-  if (mode === 'reverse') return http === undefined ? REFUSALS.route : admitReverse(head, http)
-  if (head.method === 'CONNECT') return admitConnect(head, downstream, services)
+/** Undefined: filters and routes may see it. */
+export function admit(
+  head: RequestHead,
+  http: CompiledHttp,
+  { mode, peer }: DownstreamConnection,
+  services: ExchangeServices,
+): Refusal | LocalAnswer | undefined {
+  if (mode === 'reverse') return admitReverse(head, http)
   if (mode === 'forward' && isForbiddenTarget(head.authority)) return REFUSALS.forbidden
-  const host = http?.routes === undefined ? undefined : findHost(http.routes, head.authority)
-  if (http === undefined || host === undefined) return mode === 'forward' ? REFUSALS.host : REFUSALS.route
   const refused = settlePath(head, http.paths)
   if (refused !== undefined) return refused
   filterRequest(head, { mode, peer, ownUri: services.ownUri() })
-  return admitUpgrade(head, http, findRoute(host, head), REFUSALS.upgrade)
+  return undefined
 }
 
-/** Only where a route of the host says that CONNECT ends here; it leads to the route's cluster, not where the client says. */
-function admitConnect(head: RequestHead, downstream: DownstreamConnection, services: ExchangeServices): Admission {
-  const { mode, peer } = downstream
-  const routes = downstream.http()?.routes
+/** May be asked again when a filter has changed the head. */
+export function chooseRoute(head: RequestHead, { routes }: CompiledHttp): CompiledRoute | undefined {
   const host = routes === undefined ? undefined : findHost(routes, head.authority)
-  const route = host === undefined ? undefined : findConnectRoute(host)
-  if (route === undefined) return REFUSALS.connect
-  if (mode !== 'reverse') filterRequest(head, { mode, peer, ownUri: services.ownUri() })
-  return route
+  if (host === undefined) return undefined
+  return head.method === 'CONNECT' ? findConnectRoute(host) : findRoute(host, head)
 }
 
-/** A generic listener: heads are made Envoy's before a virtual host is looked for. */
-function admitReverse(head: RequestHead, http: CompiledHttp): Admission {
-  const refused = head.method === 'CONNECT' ? undefined : settlePath(head, http.paths)
-  if (refused !== undefined) return refused
-  http.reverse?.request(head, { scheme: 'http' })
-  const host = http.routes === undefined ? undefined : findHost(http.routes, head.authority)
-  if (head.method === 'CONNECT') return (host && findConnectRoute(host)) ?? REFUSALS.route
-  return admitUpgrade(head, http, host && findRoute(host, head), REFUSALS.upgradeFailed)
+/** Why no route was found. A host that no one serves is the gateway's matter, a path that it does not serve the service's. */
+export function unrouted(
+  head: RequestHead,
+  http: CompiledHttp | undefined,
+  mode: DownstreamConnection['mode'],
+): Refusal {
+  if (head.method === 'CONNECT' && mode !== 'reverse') return REFUSALS.connect
+  const known = http?.routes !== undefined && findHost(http.routes, head.authority) !== undefined
+  return mode === 'forward' && !known ? REFUSALS.host : REFUSALS.route
 }
 
-function admitUpgrade(
+/** A tunnel that nobody allowed. CONNECT is allowed by the route that ends it, and leads to that route's cluster. */
+export function tunnelRefusal(
   head: RequestHead,
   http: CompiledHttp,
   route: CompiledRoute | undefined,
-  refusal: Refusal,
-): Admission {
-  if (route === undefined) return REFUSALS.route
-  return head.protocol === '' || mayUpgrade(head.protocol, http.upgrades, route.upgrades) ? route : refusal
+): Refusal | undefined {
+  if (route === undefined || head.protocol === '') return undefined
+  if (mayUpgrade(head.protocol, http.upgrades, route.upgrades)) return undefined
+  return http.mode === 'reverse' ? REFUSALS.upgradeFailed : REFUSALS.upgrade
+}
+
+/** A generic listener: heads are made Envoy's before a virtual host is looked for. */
+function admitReverse(head: RequestHead, http: CompiledHttp): Refusal | LocalAnswer | undefined {
+  const refused = settlePath(head, http.paths)
+  if (refused !== undefined) return refused
+  http.reverse?.request(head, { scheme: 'http' })
+  return undefined
 }
 
 /** The path in the form that all readers see, or the answer for one that has none. */
 function settlePath(head: RequestHead, policy: PathPolicy): Refusal | LocalAnswer | undefined {
+  if (head.method === 'CONNECT') return undefined
   const normal = normalizePath(head.path, policy)
   if (normal === undefined) return undefined
   if (normal.kind === 'refused') return REFUSALS.path

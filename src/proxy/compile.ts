@@ -5,6 +5,7 @@
 import {
   ALPN_TCP,
   type Capture,
+  DEFAULT_FILTERS,
   DEFAULT_PATHS,
   type FilterChain,
   type GenericChain,
@@ -23,8 +24,8 @@ import {
 } from '../model/config.ts'
 import { captureFault, type CapturedChains, capturedChains } from './capture/chains.ts'
 import type { ClusterState } from './balance/cluster.ts'
+import { CompiledFilters } from './filter-chain.ts'
 import { type CompiledTcp, TCP_DEFAULTS } from './l4/session.ts'
-import { type CompiledFilters, compileFilters, NO_FILTERS } from './filters/policies.ts'
 import { ReverseHttp } from './reverse/reverse-http.ts'
 import { type CompiledRoutes, compileRoutes } from './routes.ts'
 import { compileUpgrades, type UpgradeRules } from './upgrade.ts'
@@ -234,8 +235,10 @@ function compileChain(
       mode: filter.mode,
       paths: filter.paths ?? DEFAULT_PATHS,
       routes,
-      filters: compileFilters(filter.filters, NO_FILTERS),
       upgrades: compileUpgrades(filter.upgrades ?? (filter.mode === 'reverse' ? [] : MESH_UPGRADES)),
+      filters: new CompiledFilters(filter.filters ?? DEFAULT_FILTERS, {
+        clusterOf: (name) => input.clusters.get(name),
+      }),
       reverse: filter.mode === 'reverse' ? new ReverseHttp(filter.http ?? {}) : undefined,
     },
   }

@@ -1,6 +1,7 @@
 /** An exchange as the recorder takes it: what the exchange knows, put together with its stream and connection. */
 import type { Attempts } from './exchange-attempts.ts'
 import type { DownstreamConnection, ExchangeServices } from './exchange-context.ts'
+import type { RequestMetadata } from './filters/metadata.ts'
 import { headerOf } from './message.ts'
 import type { ResponseFlag } from './record.ts'
 import type { ServerStream } from './stream.ts'
@@ -18,6 +19,8 @@ export class Outcome {
   detail = ''
   /** The answer's head is on its way; only its end can still go wrong. */
   responded = false
+  /** What filters said; undefined: nothing. */
+  metadata: RequestMetadata | undefined = undefined
 
   constructor(startedAt: number, authority: string, path: string) {
     this.startedAt = startedAt

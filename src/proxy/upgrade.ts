@@ -4,7 +4,9 @@
  * (a server that refuses would read them as its next request), and that each half ends on its own.
  */
 import type { Upgrade } from '../model/config.ts'
+import type { RequestBody } from './exchange-body.ts'
 import type { RequestHead } from './message.ts'
+import type { ClientStream, ServerStream } from './stream.ts'
 
 export type UpgradeRules = ReadonlyMap<string, boolean>
 
@@ -26,6 +28,14 @@ export class Tunnel {
   open = false
   /** The endpoint has sent all it had; the client may go on. */
   answered = false
+
+  /** What the client sent on trust comes first; from now on bytes pass as they come. */
+  start(client: ServerStream, endpoint: ClientStream, body: RequestBody): void {
+    this.open = true
+    body.sendTo(endpoint)
+    body.forget()
+    client.resume()
+  }
 }
 
 /** Undefined for ordinary requests. */

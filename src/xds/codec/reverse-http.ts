@@ -28,7 +28,7 @@ export const REVERSE_HTTP_SHAPE: Shape = {
   stat_prefix: true,
   rds: { config_source: ADS_SHAPE, route_config_name: true },
   route_config: ROUTE_SHAPE,
-  http_filters: { name: true, typed_config: true },
+  http_filters: { name: true, typed_config: true, disabled: true },
   normalize_path: true,
   merge_slashes: true,
   path_with_escaped_slashes_action: true,
@@ -63,14 +63,13 @@ export function encodeReverse(chain: HttpFilterChain): Any {
 export function decodeReverse(path: string, config: Any): HttpFilterChain {
   const manager = unpackShaped(HttpConnectionManagerSchema, config, REVERSE_HTTP_SHAPE, path)
   const upgrades = decodeUpgrades(within(path, 'upgrade_configs'), manager.upgradeConfigs)
-  const filters = decodeFilters(within(path, 'http_filters'), manager.httpFilters)
   return {
     kind: 'http',
     statPrefix: manager.statPrefix,
     mode: 'reverse',
     routes: decodeRoutes(path, manager),
     paths: decodePaths(path, manager),
-    ...(Object.keys(filters).length > 0 && { filters }),
+    ...decodeFilters(within(path, 'http_filters'), manager.httpFilters),
     ...(upgrades.length > 0 && { upgrades }),
     http: decodeSettings(path, manager),
   }

@@ -27,6 +27,7 @@ import { compileRegex } from '../../runtime/regex.ts'
 import { decodeDuration, encodeDuration } from './common.ts'
 import { decodeMutations, decodeName, encodeMutations, MUTATIONS_SHAPE } from './header-mutations.ts'
 import { decodeRegex, encodeRegex, REGEX_SHAPE } from './matchers.ts'
+import { decodePerHost, encodePerRoute, said } from './per-route.ts'
 import { decodeRetry, encodeRetry, RETRY_SHAPE } from './retry.ts'
 import {
   decodeDescriptors,
@@ -48,7 +49,7 @@ const SUBSTITUTE_SHAPE: Shape = { pattern: REGEX_SHAPE, substitution: true }
 export const ACTION_SHAPES: Shape = {
   route: {
     cluster: true,
-    weighted_clusters: { clusters: { name: true, weight: true, ...MUTATIONS_SHAPE } },
+    weighted_clusters: { clusters: { name: true, weight: true, ...MUTATIONS_SHAPE, typed_per_filter_config: true } },
     timeout: true,
     retry_policy: RETRY_SHAPE,
     upgrade_configs: ROUTE_UPGRADES_SHAPE,
@@ -124,7 +125,12 @@ function forwardOf(route: Route & ForwardAction): ForwardInit {
 }
 
 function weightedOf(choice: WeightedCluster): MessageInitShape<typeof WeightedCluster_ClusterWeightSchema> {
-  return { name: choice.name, weight: choice.weight, ...encodeMutations(choice.headers) }
+  return {
+    name: choice.name,
+    weight: choice.weight,
+    ...encodeMutations(choice.headers),
+    typedPerFilterConfig: encodePerRoute(said(choice.filters)),
+  }
 }
 
 function hostRewriteOf(rewrite: HostRewrite): RouteActionMessage['hostRewriteSpecifier'] {
@@ -259,7 +265,12 @@ function decodeWeighted(path: string, { clusters }: WeightedMessage): WeightedCl
   const choices = clusters.map((cluster, index) => {
     const at = `${path}.clusters[${index}]`
     require(within(at, 'name'), cluster.name !== '', 'is required')
-    return { name: cluster.name, weight: cluster.weight ?? 0, ...decodeMutations(at, cluster) }
+    return {
+      name: cluster.name,
+      weight: cluster.weight ?? 0,
+      ...decodeMutations(at, cluster),
+      ...decodePerHost(within(at, 'typed_per_filter_config'), cluster.typedPerFilterConfig),
+    }
   })
   const total = choices.reduce((sum, { weight }) => sum + weight, 0)
   require(path, total > 0 && total <= 0xffff_ffff, 'needs a total weight from 1 to 4294967295')
