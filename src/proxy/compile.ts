@@ -28,6 +28,9 @@ import { CompiledFilters } from './filter-chain.ts'
 import { type CompiledTcp, TCP_DEFAULTS } from './l4/session.ts'
 import { ReverseHttp } from './reverse/reverse-http.ts'
 import { type CompiledRoutes, compileRoutes } from './routes.ts'
+import type { ListenerCounters } from './stats/scopes.ts'
+import type { Stats } from './stats/store.ts'
+import type { HttpTelemetry } from './telemetry.ts'
 import { compileUpgrades, type UpgradeRules } from './upgrade.ts'
 
 export type HttpMode = HttpFilterChain['mode']
@@ -38,6 +41,7 @@ export interface CompiledHttp {
   readonly paths: PathPolicy
   readonly routes: CompiledRoutes | undefined
   readonly filters: CompiledFilters
+  readonly telemetry: HttpTelemetry
   readonly upgrades: UpgradeRules
   /** Mode `reverse` only. */
   readonly reverse: ReverseHttp | undefined
@@ -55,6 +59,7 @@ export interface CompiledChain {
 
 export interface CompiledListener {
   readonly name: string
+  readonly stats: ListenerCounters
   readonly address: string
   readonly port: number
   /** The server name decides: the ClientHello is read first. */
@@ -80,6 +85,7 @@ export interface CompileInput {
   readonly config: ProxyConfig
   readonly clusters: ReadonlyMap<string, ClusterState>
   readonly modes: ReadonlySet<HttpMode>
+  readonly stats: Stats
   /** Tables of the snapshot before; reused where neither table nor clusters changed. */
   readonly reuse: (table: RouteTable) => CompiledRoutes | undefined
 }
@@ -173,12 +179,13 @@ function compileListener(
   compiledOf: (table: RouteTable) => CompiledRoutes,
 ): CompiledListener {
   const { name, address, port, generic } = listener
+  const stats = input.stats.listener(address, port)
   if (generic !== undefined) {
     const compiled = compileGeneric(generic, (chain) =>
       compileChain({ name: chain.name, filter: chain.filter }, input, compiledOf),
     )
     const common = { peeks: false, byName: new Map(), rest: undefined, capture: undefined }
-    return { name, address, port, ...common, generic: compiled }
+    return { name, stats, address, port, ...common, generic: compiled }
   }
   const byName = new Map<string, CompiledChain>()
   const pairs: [FilterChain, CompiledChain][] = []
@@ -191,7 +198,7 @@ function compileListener(
   }
   const peeks = byName.size > 0 || rest?.tls !== undefined
   const capture = listener.capture === undefined ? undefined : { ...listener.capture, chains: capturedChains(pairs) }
-  return { name, address, port, peeks, byName, rest, capture, generic: undefined }
+  return { name, stats, address, port, peeks, byName, rest, capture, generic: undefined }
 }
 
 function compileGeneric(
@@ -239,6 +246,7 @@ function compileChain(
       filters: new CompiledFilters(filter.filters ?? DEFAULT_FILTERS, {
         clusterOf: (name) => input.clusters.get(name),
       }),
+      telemetry: { stats: input.stats.http(filter.statPrefix) },
       reverse: filter.mode === 'reverse' ? new ReverseHttp(filter.http ?? {}) : undefined,
     },
   }

@@ -29,6 +29,7 @@ import { type Party, partyOf } from './record.ts'
 import { GenericAcceptor, type HttpTarget } from './reverse/acceptor.ts'
 import type { Snapshot } from './state.ts'
 import type { CloseReason, ServerConnection, ServerConnectionHandler } from './stream.ts'
+import { untold } from './telemetry.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 import { TlsTerminators } from './tls-terminators.ts'
 
@@ -108,6 +109,7 @@ export class Acceptor {
     const listener = this.#listener(listenerName)
     if (listener === undefined || this.live.size >= CONNECTIONS_MAX) {
       this.#count(listener === undefined ? 'no-listener' : 'limit', listenerName)
+      if (listener !== undefined) listener.stats.downstream_cx_overflow++
       return void socket.destroy()
     }
     if (listener.generic !== undefined) return this.#generic.accept(socket, listener, listener.generic)
@@ -135,6 +137,7 @@ export class Acceptor {
     const chain = chainFor(listener, hello.serverName, hello.alpn)
     if (chain === undefined) {
       this.#count('server-name', hello.serverName)
+      listener.stats.no_filter_chain_match++
       socket.on('error', () => {})
       // Written by hand: no TLS library may spend a handshake on a name that no one here has.
       socket.end(ALERT_UNRECOGNIZED_NAME, () => socket.destroy())
@@ -188,6 +191,7 @@ export class Acceptor {
       : this.#httpConnection(socket, {
           mode: 'inbound',
           peer,
+          codec: { http2: true, secure: true },
           service: serviceOf(serverName),
           chain: present,
           onClose,
@@ -273,6 +277,7 @@ export class Acceptor {
     const handler = this.#httpConnection(socket, {
       mode,
       peer: undefined,
+      codec: { http2: speaks !== 'http1', secure: false },
       // Captured inbound chains are named after their service: a stranger's Host is no label.
       service: mode === 'inbound' ? chain.name : '',
       chain: present,
@@ -284,11 +289,12 @@ export class Acceptor {
     forget = this.live.addPlain(this.#codec(socket, handler, speaks))
   }
 
-  #serveGeneric(socket: Socket, { speaks, listener, chain }: HttpTarget): void {
+  #serveGeneric(socket: Socket, { speaks, secure, listener, chain }: HttpTarget): void {
     let forget = (): void => {}
     const handler = this.#httpConnection(socket, {
       mode: 'reverse',
       peer: undefined,
+      codec: { http2: speaks !== 'http1', secure },
       service: '',
       chain,
       onClose: (reason, detail) => {
@@ -319,15 +325,19 @@ export class Acceptor {
     to: {
       mode: 'forward' | 'inbound' | 'reverse'
       peer: Peer | undefined
+      codec: { http2: boolean; secure: boolean }
       service: string
       chain: () => CompiledChain | undefined
       onClose: (reason: CloseReason, detail: string) => void
     },
   ): HttpConnection {
     const { services, own } = this.#options
+    const filter = to.chain()?.filter
     return new HttpConnection({
       mode: to.mode,
       peer: to.peer,
+      codec: to.codec,
+      telemetry: filter?.kind === 'http' ? filter.telemetry : untold(),
       service: to.service,
       remoteAddress: socket.remoteAddress ?? '',
       own,

@@ -54,8 +54,6 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   #mirrors: readonly Mirror[] | undefined = undefined
   /** Of a generic listener: Envoy's way with heads. */
   #reverse: ReverseHttp | undefined = undefined
-  /** When the request was whole: what the endpoint took counts from here. */
-  #completeAt = 0
   #finished = false
 
   constructor(stream: ServerStream, downstream: DownstreamConnection, services: ExchangeServices) {
@@ -130,7 +128,10 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const route = this.#route
     if (route === undefined) return this.#reply(unrouted(head, this.#http, this.#downstream.mode))
     const answer = route.answer?.(head)
-    if (answer !== undefined) return this.#answer(answer)
+    if (answer !== undefined) {
+      this.#outcome.direct = true
+      return this.#answer(answer)
+    }
     const target = this.#target
     if (target?.cluster === undefined) return this.#reply(REFUSALS.cluster)
     if (this.#run?.translates === true) this.#body.translate(this.#run)
@@ -145,7 +146,6 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (target.requestHeaders !== undefined) changeHeaders(head.headers, target.requestHeaders, this.#valueContext())
     this.#reverse?.forwarded(head, this.#attempts.rule?.perTryTimeoutMs ?? route.timeoutMs)
     route.rewrite?.(head)
-    this.#completeAt = this.#outcome.startedAt
     this.#startDeadlines(route)
     if (route.connect) this.#attempts.raw = this.#services.raw
     const request = { head, body: this.#body }
@@ -211,7 +211,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   #tryAgain(): void {
     if (!this.#body.ended) this.#stream.pause()
-    const { rule, count } = this.#attempts
+    const { rule, count, cluster } = this.#attempts
+    cluster?.stats.retried()
     const waitMs = rule === undefined ? 0 : backOffMs(rule, count, this.#services.random)
     if (waitMs >= 1) this.#deadlines.start('wait', waitMs)
     else this.#attempt()
@@ -261,7 +262,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (run !== undefined && run.passed && run.translates) this.#passOn(run.requestEnd(trailers))
     this.#body.ended = true
     this.#body.trailers = trailers
-    this.#completeAt = this.#services.timers.now()
+    this.#outcome.completeAt = this.#services.timers.now()
     if (run?.gathers === true) run.onBody(this.#body)
     else if (this.#attempts.cluster !== undefined) this.#forwardEnd(trailers)
   }
@@ -309,7 +310,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     }
     if (this.#reverse === undefined) filterResponse(head, fromMesh)
     else if (this.#tunnel === undefined)
-      this.#reverse.upstreamResponse(head, this.#services.timers.now() - this.#completeAt)
+      this.#reverse.upstreamResponse(head, this.#services.timers.now() - this.#outcome.completeAt)
     this.#changeResponse(head)
     const facts = this.#downstream.introduceSelf()
     if (facts !== undefined) setHeader(head.headers, PEER_HEADER, facts)

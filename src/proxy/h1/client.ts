@@ -13,6 +13,7 @@ import { BodyReader, type BodySink } from './body-reader.ts'
 import { H1ClientStream, type H1ClientOwner } from './client-stream.ts'
 import { frameResponse, type ResponseFraming } from './framing.ts'
 import { HeadReader } from './head-reader.ts'
+import { takeReads } from './reading.ts'
 import type { H1ClientOptions } from './types.ts'
 import { answersKey } from './websocket.ts'
 
@@ -49,7 +50,7 @@ export class H1ClientConnection implements ClientConnection, H1ClientOwner, Body
     this.#reader = new HeadReader(options.limits)
     this.#body = new BodyReader(this, new HeadReader(options.limits))
     this.#deadline = new Deadline(options.timers, [options.limits.streamIdleTimeoutMs], () => this.#expire())
-    socket.on('data', this.#onData)
+    takeReads(socket, this.#onData)
     socket.on('end', this.#onEnd)
     socket.on('drain', this.#onDrain)
     socket.on('error', this.#onError)

@@ -37,6 +37,8 @@ export interface Transport extends Way {
   /** False while it is known to lead nowhere; balancing then prefers others, and it is probed in the background. */
   readonly usable: boolean
   readonly connections: number
+  /** Connections begun and failed so far; absent where nobody counts. */
+  readonly account?: { readonly connectionsTotal: number; readonly connectFailures: number }
   /** What a connection leads to; undefined once it is gone. */
   dialedOf(connection: ClientConnection): Dialed | undefined
   /** Why it leads nowhere; empty when nothing is known against it. */
