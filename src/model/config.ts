@@ -15,6 +15,7 @@ export * from './rbac.ts'
 export * from './route.ts'
 export * from './tcp.ts'
 export * from './tls.ts'
+export * from './upgrade.ts'
 
 /** SDS: trust anchors. Certificates and keys never travel; a proxy makes its own and knows it as `default`. */
 export interface ValidationContext {

@@ -4,6 +4,7 @@
  */
 import type { Metadata } from './cluster.ts'
 import type { DescriptorAction, HashPolicy, MirrorPolicy, RoutedFilters } from './filters.ts'
+import type { Upgrade } from './upgrade.ts'
 
 export interface RouteTable {
   readonly name: string
@@ -75,6 +76,8 @@ export interface ForwardAction {
   readonly hash?: readonly HashPolicy[]
   /** What rate limits count the request as. */
   readonly descriptors?: readonly (readonly DescriptorAction[])[]
+  /** Beside those of the listener, and stronger. */
+  readonly upgrades?: readonly Upgrade[]
 }
 
 /** `header`: its name, lower case. */

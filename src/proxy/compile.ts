@@ -12,6 +12,7 @@ import {
   type GenericListener,
   type HttpFilterChain,
   type Listener,
+  MESH_UPGRADES,
   OWN_CERTIFICATE,
   type PathPolicy,
   type PrincipalRule,
@@ -30,6 +31,7 @@ import { type CompiledRoutes, compileRoutes } from './routes.ts'
 import type { ListenerCounters } from './stats/scopes.ts'
 import type { Stats } from './stats/store.ts'
 import type { HttpTelemetry } from './telemetry.ts'
+import { compileUpgrades, type UpgradeRules } from './upgrade.ts'
 
 export type HttpMode = HttpFilterChain['mode']
 
@@ -40,6 +42,7 @@ export interface CompiledHttp {
   readonly routes: CompiledRoutes | undefined
   readonly filters: CompiledFilters
   readonly telemetry: HttpTelemetry
+  readonly upgrades: UpgradeRules
   /** Mode `reverse` only. */
   readonly reverse: ReverseHttp | undefined
 }
@@ -239,6 +242,7 @@ function compileChain(
       mode: filter.mode,
       paths: filter.paths ?? DEFAULT_PATHS,
       routes,
+      upgrades: compileUpgrades(filter.upgrades ?? (filter.mode === 'reverse' ? [] : MESH_UPGRADES)),
       filters: new CompiledFilters(filter.filters ?? DEFAULT_FILTERS, {
         clusterOf: (name) => input.clusters.get(name),
       }),

@@ -202,7 +202,7 @@ export class Acceptor {
       limits: tunnel ? H2_TUNNEL_LIMITS : H2_LIMITS,
       budgets: H2_BUDGETS,
       timers,
-      extendedConnect: false,
+      extendedConnect: !tunnel,
     })
     forget = this.live.add({ peer, connection, chain: present }, this.#lifetimeMs(peer))
   }
@@ -302,15 +302,22 @@ export class Acceptor {
         this.#closed(`a client of ${listener}`, reason, detail)
       },
     })
-    forget = this.live.addOpen(this.#codec(socket, handler, speaks))
+    const { filter } = chain()
+    const extendedConnect = filter.kind === 'http' && filter.reverse?.settings.allowConnect === true
+    forget = this.live.addOpen(this.#codec(socket, handler, speaks, extendedConnect))
   }
 
-  #codec(socket: Socket, handler: ServerConnectionHandler, speaks: CapturedHttp): ServerConnection {
+  #codec(
+    socket: Socket,
+    handler: ServerConnectionHandler,
+    speaks: CapturedHttp,
+    extendedConnect = true,
+  ): ServerConnection {
     const { timers } = this.#options
     if (speaks === 'http1')
       return new H1ServerConnection(socket, handler, { limits: H1_LIMITS, timers, scheme: 'http' })
     const limits = { limits: H2_LIMITS, budgets: H2_BUDGETS }
-    return new H2ServerConnection(socket, handler, { ...limits, timers, extendedConnect: false })
+    return new H2ServerConnection(socket, handler, { ...limits, timers, extendedConnect })
   }
 
   #httpConnection(

@@ -11,6 +11,7 @@ import type { RetryRule } from './retry.ts'
 import type { ClientConnection } from './stream.ts'
 import type { HttpTelemetry } from './telemetry.ts'
 import type { TimerWheel } from './timer-wheel.ts'
+import type { RawDialer } from './upstream/raw.ts'
 import type { Dialed } from './upstream/transport.ts'
 
 /** The connection a request came over, in the words of its listener. */
@@ -45,8 +46,10 @@ export interface ExchangeServices {
   readonly random: Random
   readonly recorder: Recorder
   readonly mesh: MeshDirectory
+  /** Where CONNECT ends. */
+  readonly raw: RawDialer
   /** Wall clock, for the log. */
-  now(): number
+  readonly now: () => number
   ownUri(): string
   self(): Party
 }

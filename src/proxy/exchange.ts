@@ -3,23 +3,22 @@
  * the order a request meets them: admit, filter, pick, connect, send, retry, answer, record. What it has to remember
  * stands in three parts: the body that may be sent again, the attempts upstream, the outcome.
  */
-import { admit, chooseRoute, unrouted } from './admission.ts'
+import { admit, chooseRoute, tunnelRefusal, unrouted } from './admission.ts'
 import type { CompiledHttp } from './compile.ts'
 import type { ClusterState } from './balance/cluster.ts'
 import { type DeadlineKind, type DeadlineOwner, Deadlines } from './deadlines.ts'
 import { openReply, outcomeOf } from './breaker-reply.ts'
 import type { Priority } from './balance/limits.ts'
 import { filterAnswer, refusalAnswer, sendAnswer, type Voice } from './exchange-answer.ts'
-import { ATTEMPT_COUNT, Attempts } from './exchange-attempts.ts'
+import { Attempts } from './exchange-attempts.ts'
 import { RequestBody } from './exchange-body.ts'
 import { type DownstreamConnection, type ExchangeServices, serviceOf } from './exchange-context.ts'
 import { Outcome, recordExchange } from './exchange-record.ts'
 import { filterResponse } from './filters/chain.ts'
-import { hashOf } from './filters/hash.ts'
-import { changeHeaders, type ValueContext } from './filters/header-steps.ts'
+import { prepareForward, valuesOf } from './exchange-forward.ts'
+import { changeHeaders } from './filters/header-steps.ts'
 import { FilterRun, type RunOwner } from './filters/run.ts'
 import { NO_STEPS, type Refused, type Steps } from './filters/step.ts'
-import { takeGrpcDeadline } from './grpc-timeout.ts'
 import { grpcReply, isGrpc } from './grpc-reply.ts'
 import { type LocalAnswer, type Refusal, REFUSALS } from './local-reply.ts'
 import { type HeaderList, headerOf, type ResponseHead, setHeader } from './message.ts'
@@ -27,9 +26,9 @@ import { type Mirror, startMirrors } from './mirror.ts'
 import { PEER_HEADER } from './peer-facts.ts'
 import type { ReverseHttp } from './reverse/reverse-http.ts'
 import { type CompiledRoute, IDLE_TIMEOUT_MS, pickTarget, type RouteTarget } from './routes.ts'
-import { takeControls } from './request-controls.ts'
-import { backOffMs, looksGood, lossOf, mayRetryAnswer, resetWaitMs } from './retry.ts'
+import { looksGood, lossOf, mayRetryAnswer } from './retry.ts'
 import type { ClientConnection, RequestSink, ResetReason, ResponseSink, ServerStream } from './stream.ts'
+import { opensTunnel, type Tunnel, tunnelOf } from './upgrade.ts'
 import type { ConnectFailure, Waiter } from './upstream/transport.ts'
 
 /** Silence is noticed after a second; requests that wait longer look now and then whether that is why. */
@@ -46,6 +45,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   readonly #outcome: Outcome
   /** When a byte last moved, by the coarse clock. */
   #activeAt = 0
+  /** Of an upgrade or CONNECT. */
+  readonly #tunnel: Tunnel | undefined
   /** Tables of the snapshot the request started with. */
   #http: CompiledHttp | undefined = undefined
   #route: CompiledRoute | undefined = undefined
@@ -57,6 +58,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   #reverse: ReverseHttp | undefined = undefined
   /** For the whole answer; 0: no limit. */
   #timeoutMs = 0
+  /** As a Waiter: whose limits count. */
+  priority: Priority | undefined = undefined
   #finished = false
 
   constructor(stream: ServerStream, downstream: DownstreamConnection, services: ExchangeServices) {
@@ -67,12 +70,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#body = new RequestBody(stream.headOnly)
     this.#attempts = new Attempts(this.#deadlines, services.mesh)
     this.#outcome = new Outcome(services.timers.now(), stream.head.authority, stream.head.path)
+    this.#tunnel = tunnelOf(stream.head)
     stream.sink = this
-  }
-
-  /** As a Waiter: whose limits count. */
-  get priority(): Priority | undefined {
-    return this.#attempts.way.priority
   }
 
   /** To be called once, inside the codec's `onRequest`. */
@@ -90,6 +89,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const steps = this.#choose(http)
     // Body bytes wait with the client until there is somewhere to send them; so does `100 Continue`.
     if (!this.#stream.headOnly) this.#stream.pause()
+    const refused = this.#tunnel === undefined ? undefined : tunnelRefusal(head, http, this.#route)
+    if (refused !== undefined) return this.#reply(refused)
     if (steps === NO_STEPS) return this.onFiltered()
     const around = { connection: downstream, services: this.#services, outcome: this.#outcome }
     this.#run = new FilterRun(this, steps, this.#stream, around)
@@ -141,44 +142,33 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const target = this.#target
     if (target?.cluster === undefined) return this.#reply(route.unknownCluster)
     if (this.#run?.translates === true) this.#body.translate(this.#run)
-    this.#attempts.way = target.way
+    this.#attempts.terms = target.terms
+    this.priority = target.terms.priority
     if (!this.#attempts.enter(target.cluster, this.#body.ended)) return this.#answerCutOff(target.cluster)
     this.#forward(route, target)
   }
 
   #forward(route: CompiledRoute, target: RouteTarget): void {
     const { head } = this.#stream
-    if (route.hash !== undefined) this.#attempts.hash = hashOf(route.hash, head, this.#downstream.remoteAddress)
-    const rule = route.retry ?? this.#downstream.retry
-    const asked = takeControls(head, rule)
-    this.#attempts.rule = asked === undefined ? rule : asked.rule
-    this.#timeoutMs = asked?.timeoutMs ?? route.timeoutMs
-    if (target.requestHeaders !== undefined) changeHeaders(head.headers, target.requestHeaders, this.#valueContext())
-    const perTryMs = this.#attempts.rule?.perTryTimeoutMs ?? 0
-    this.#reverse?.forwarded(head, perTryMs > 0 ? perTryMs : this.#timeoutMs)
-    target.rewrite?.(head)
-    this.#startDeadlines(route)
-    this.#mirrors = startMirrors(route.mirrors, { head, ended: this.#body.isEmpty }, this.#services)
-    if (!this.#body.isEmpty && this.#mirrors !== undefined)
-      for (const mirror of this.#mirrors) this.#body.sendTo(mirror)
+    const request = { stream: this.#stream, downstream: this.#downstream, reverse: this.#reverse }
+    const limits = prepareForward(route, target, this.#attempts, request)
+    this.#timeoutMs = limits.timeoutMs
+    this.#startDeadlines(route.idleTimeoutMs, limits.durationMaxMs)
+    if (route.connect) this.#attempts.raw = this.#services.raw
+    const copied = { head, body: this.#body }
+    if (this.#tunnel === undefined) this.#mirrors = startMirrors(route.mirrors, copied, this.#services)
     this.#attempt()
   }
 
   /** The whole answer is timed from the complete request: an upload may take as long as it moves. */
-  #startDeadlines({ idleTimeoutMs, durationMaxMs, grpcTimeout }: CompiledRoute): void {
+  #startDeadlines(idleMs: number, durationMs: number): void {
     const timeoutMs = this.#timeoutMs
     if (this.#body.ended) this.#deadlines.start('timeout', timeoutMs)
-    const ownMs = grpcTimeout === undefined ? undefined : takeGrpcDeadline(this.#stream.head.headers, grpcTimeout)
-    this.#deadlines.start('duration', ownMs ?? durationMaxMs)
+    this.#deadlines.start('duration', durationMs)
     this.#activeAt = this.#services.timers.coarseNow
     // A request that is timed anyway, and earlier, needs no second clock.
-    const covered = this.#body.ended && timeoutMs > 0 && timeoutMs <= idleTimeoutMs
-    if (!covered) this.#deadlines.start('idle', idleTimeoutMs)
-  }
-
-  #valueContext(): ValueContext {
-    const { head, version } = this.#stream
-    return { headers: head.headers, protocol: version, peerUri: this.#downstream.peer?.uri ?? '' }
+    const covered = this.#body.ended && timeoutMs > 0 && timeoutMs <= idleMs
+    if (!covered) this.#deadlines.start('idle', idleMs)
   }
 
   // Upstream: pick, connect, send
@@ -190,18 +180,18 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const endpoint = this.#attempts.begin()
     if (endpoint === undefined) return this.#reply(REFUSALS.none)
     if (this.#body.ended) this.#deadlines.start('try', this.#attempts.rule?.perTryTimeoutMs ?? 0)
-    endpoint.transport.acquire(this)
+    this.#attempts.way?.acquire(this)
   }
 
   onConnected(connection: ClientConnection): void {
     const { endpoint } = this.#attempts
     if (this.#finished || endpoint === undefined) return
     this.#attempts.connected(endpoint, connection)
-    const end = this.#body.isEmpty
+    const end = this.#tunnel === undefined && this.#body.isEmpty
     const upstream = connection.request(this.#attempts.headFor(connection, this.#stream.head), end, this)
     this.#attempts.stream = upstream
     if (this.#attempts.destination.mutualTls) this.#deadlines.start('watch', WATCH_AFTER_MS)
-    if (end) return
+    if (end || this.#tunnel !== undefined) return
     this.#body.sendTo(upstream)
     if (!this.#body.ended) this.#stream.resume()
   }
@@ -222,12 +212,11 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     return this.#body.replayable && this.#attempts.reserve(last, this.#stream.head)
   }
 
-  /** `askedMs`: the last answer said when to come again. */
-  #tryAgain(askedMs?: number): void {
+  /** `told`: the head of the answer that led here, which may say when to come again. */
+  #tryAgain(told?: HeaderList): void {
     if (!this.#body.ended) this.#stream.pause()
-    const { rule, count, cluster } = this.#attempts
-    cluster?.stats.retried()
-    const waitMs = askedMs ?? (rule === undefined ? 0 : backOffMs(rule, count, this.#services.random))
+    this.#attempts.cluster?.stats.retried()
+    const waitMs = this.#attempts.waitMs(this.#services, told)
     if (waitMs >= 1) this.#deadlines.start('wait', waitMs)
     else this.#attempt()
   }
@@ -265,7 +254,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   #passOn(chunk: Buffer): void {
     if (chunk.length === 0) return
     if (this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.write(chunk)
-    const upstream = this.#attempts.stream
+    const upstream = this.#tunnel?.open === false ? undefined : this.#attempts.stream
     this.#body.keep(chunk, upstream !== undefined)
     if (upstream !== undefined && !upstream.write(chunk)) this.#stream.pause()
   }
@@ -282,6 +271,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   #forwardEnd(trailers: HeaderList): void {
+    if (this.#tunnel !== undefined) return this.#endClientHalf(this.#tunnel)
     this.#deadlines.start('timeout', this.#timeoutMs)
     if (this.#attempts.endpoint !== undefined) this.#deadlines.start('try', this.#attempts.rule?.perTryTimeoutMs ?? 0)
     if (this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.end(trailers)
@@ -314,7 +304,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#activeAt = this.#services.timers.coarseNow
     if (this.#retryResponse(head, remoteError, end)) return
     this.#attempts.learn(head.headers)
-    this.#body.forget()
+    if (this.#tunnel === undefined) this.#body.forget()
     this.#outcome.responded = true
     this.#outcome.status = head.status
     this.#attempts.pass?.answered(head.status, headerOf(head.headers, 'grpc-status'))
@@ -322,19 +312,30 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
       this.#outcome.detail = `${this.#attempts.destination.address} answered ${remoteError}`
     }
     if (this.#reverse === undefined) filterResponse(head, fromMesh)
-    else this.#reverse.upstreamResponse(head, this.#services.timers.now() - this.#outcome.completeAt)
+    else if (this.#tunnel === undefined)
+      this.#reverse.upstreamResponse(head, this.#services.timers.now() - this.#outcome.completeAt)
     this.#changeResponse(head)
     const facts = this.#downstream.introduceSelf()
     if (facts !== undefined) setHeader(head.headers, PEER_HEADER, facts)
     this.#stream.respond(head, end)
-    if (end) this.#complete()
+    if (end) return this.#complete()
+    const { stream } = this.#attempts
+    if (this.#tunnel !== undefined && stream !== undefined && opensTunnel(this.#stream.head, this.#outcome.status))
+      this.#tunnel.start(this.#stream, stream, this.#body)
+  }
+
+  /** Each half of a tunnel ends on its own; the exchange is over with the second. */
+  #endClientHalf(tunnel: Tunnel): void {
+    if (!tunnel.open) return
+    this.#attempts.stream?.end()
+    if (tunnel.answered) this.#complete()
   }
 
   #changeResponse(head: ResponseHead): void {
-    const { count } = this.#attempts
-    if (count > 0 && this.#route?.countsForClient === true) setHeader(head.headers, ATTEMPT_COUNT, String(count))
+    this.#attempts.tellClient(head.headers)
     const { responseHeaders } = this.#target ?? {}
-    if (responseHeaders !== undefined) changeHeaders(head.headers, responseHeaders, this.#valueContext())
+    if (responseHeaders !== undefined)
+      changeHeaders(head.headers, responseHeaders, valuesOf(this.#stream, this.#downstream))
     this.#run?.response(head)
     this.#reverse?.response(head, this.#services.now())
   }
@@ -347,7 +348,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (!mayRetryAnswer(rule, { status, headers, remoteError, method }) || !this.#reserveRetry('answered')) return false
     this.#attempts.end(status)
     if (!end) stream?.reset('cancel')
-    this.#tryAgain(resetWaitMs(rule, headers, { now: () => this.#services.now(), random: this.#services.random }))
+    this.#tryAgain(headers)
     return true
   }
 
@@ -366,7 +367,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     }
     this.#attempts.pass?.answered(this.#outcome.status, headerOf(trailers, 'grpc-status'))
     this.#stream.end(trailers)
-    this.#complete()
+    if (this.#tunnel?.open === true && !this.#body.ended) this.#tunnel.answered = true
+    else this.#complete()
   }
 
   onRequestDrain(): void {
@@ -378,6 +380,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#outcome.detail = `${this.#attempts.destination.address}: the stream ended early (${reason})`
     this.#attempts.end(reason === 'local' ? 'unjudged' : 'error')
     if (this.#outcome.responded) return this.#breakOff('UC')
+    if (reason === 'http1-required' && this.#tunnel !== undefined) return this.#reply(REFUSALS.upgrade)
     if (this.#mayRetryReset(reason) && this.#reserveRetry(lossOf(reason))) return this.#tryAgain()
     this.#reply(reason === 'protocol' || reason === 'limit' ? REFUSALS.protocol : REFUSALS.lost, this.#outcome.detail)
   }
@@ -409,7 +412,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const { endpoint, stream } = this.#attempts
     if (this.#outcome.responded || endpoint === undefined) return
     if (!this.#mayRetryReset('timeout') || !this.#reserveRetry('answered')) return this.#timedOut()
-    if (stream === undefined) endpoint.transport.abandon(this)
+    if (stream === undefined) this.#attempts.way?.abandon(this)
     this.#attempts.end('error')
     stream?.reset('cancel')
     this.#tryAgain()
@@ -461,10 +464,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   #answer(given: LocalAnswer): void {
     const answer = isGrpc(this.#stream.head.headers) ? grpcReply(given) : given
     this.#changeResponse(answer.head)
-    this.#outcome.status = answer.head.status
-    this.#outcome.flag = answer.flag
-    if (this.#outcome.detail === '') this.#outcome.detail = answer.detail
-    this.#outcome.responded = true
+    this.#outcome.answered(answer)
     sendAnswer(this.#stream, this.#run, answer)
     this.#finish()
   }

@@ -28,21 +28,30 @@ import { compilePath, type PathTest, withoutQuery } from './match/paths.ts'
 import { compileQuery, type QueryTest } from './match/query.ts'
 import { headerOf, type RequestHead } from './message.ts'
 import { compileRetry, type RetryRule } from './retry.ts'
+import { compileUpgrades, type UpgradeRules } from './upgrade.ts'
 
 /** Envoy's stream_idle_timeout. */
 export const IDLE_TIMEOUT_MS = 300_000
 
 /** What the way of a request says about its attempts. */
-export interface AttemptWay {
+export interface AttemptTerms {
   readonly subset: Metadata | undefined
   readonly priority: Priority | undefined
   /** The host becomes the endpoint's own; `tell`: the client's goes along. */
   readonly endpointHost: 'set' | 'tell' | undefined
   /** The endpoint is told which attempt it is. */
   readonly counts: boolean
+  /** The client is told how many there were. */
+  readonly tells: boolean
 }
 
-export const NO_WAY: AttemptWay = { subset: undefined, priority: undefined, endpointHost: undefined, counts: false }
+export const NO_TERMS: AttemptTerms = {
+  subset: undefined,
+  priority: undefined,
+  endpointHost: undefined,
+  counts: false,
+  tells: false,
+}
 
 /** Where requests of a route go, with the header changes of all levels for this way. */
 export interface RouteTarget {
@@ -51,7 +60,7 @@ export interface RouteTarget {
   readonly cluster: ClusterState | undefined
   /** The cluster is the one that a header of the request names. */
   readonly byHeader: ((head: RequestHead) => RouteTarget) | undefined
-  readonly way: AttemptWay
+  readonly terms: AttemptTerms
   readonly rewrite: HeadChange | undefined
   readonly requestHeaders: HeaderSteps | undefined
   readonly responseHeaders: HeaderSteps | undefined
@@ -75,8 +84,6 @@ export interface CompiledRoute {
   /** A header whose number stands for the draw. */
   readonly drawHeader: string | undefined
   readonly unknownCluster: Refusal
-  /** The client is told how many attempts there were. */
-  readonly countsForClient: boolean
   readonly grpcTimeout: ForwardAction['grpcTimeout']
   readonly timeoutMs: number
   readonly idleTimeoutMs: number
@@ -85,6 +92,7 @@ export interface CompiledRoute {
   readonly descriptors: readonly (readonly DescriptorAction[])[]
   readonly hash: readonly HashPolicy[] | undefined
   readonly mirrors: readonly CompiledMirror[]
+  readonly upgrades: UpgradeRules
 }
 
 export interface CompiledMirror {
@@ -183,7 +191,7 @@ function compileRoute(route: Route, levels: Levels): CompiledRoute {
     targets,
     weightTotal: targets.reduce((sum, target) => sum + target.weight, 0),
     descriptors: forward?.descriptors ?? levels.host.descriptors ?? [],
-    countsForClient: levels.host.attemptCount?.response === true,
+    upgrades: compileUpgrades(forward?.upgrades),
     ...compileForward(forward, levels),
   }
 }
@@ -258,7 +266,7 @@ function compileTarget(
     clusterName: typeof name === 'string' ? name : '',
     cluster: typeof name === 'string' ? levels.clusterOf(name) : undefined,
     byHeader: undefined,
-    way: compileWay(forward, mergeSubsets(forward?.subset, subset), levels.host),
+    terms: compileTerms(forward, mergeSubsets(forward?.subset, subset), levels.host),
     rewrite: bothRewrites(
       rewriteHost && compileRewrite(route.match, { rewriteHost }),
       forward && compileRewrite(route.match, forward),
@@ -287,17 +295,18 @@ function bothRewrites(own: HeadChange | undefined, around: HeadChange | undefine
   }
 }
 
-function compileWay(
+function compileTerms(
   forward: Partial<ForwardAction> | undefined,
   subset: Metadata | undefined,
   { attemptCount }: VirtualHost,
-): AttemptWay {
+): AttemptTerms {
   const { priority, rewriteHost, forwardedHost } = forward ?? {}
   const usesEndpoint = rewriteHost?.kind === 'endpoint'
   const counts = attemptCount?.request === true
-  if (subset === undefined && priority === undefined && !usesEndpoint && !counts) return NO_WAY
+  const tells = attemptCount?.response === true
+  if (subset === undefined && priority === undefined && !usesEndpoint && !counts && !tells) return NO_TERMS
   const endpointHost = usesEndpoint ? (forwardedHost === true ? 'tell' : 'set') : undefined
-  return { subset, priority, endpointHost, counts }
+  return { subset, priority, endpointHost, counts, tells }
 }
 
 function mergeSubsets(around: Metadata | undefined, own: Metadata | undefined): Metadata | undefined {

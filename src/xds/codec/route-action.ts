@@ -8,7 +8,6 @@ import {
   type RedirectAction as RedirectMessage,
   type Route as RouteMessage,
   type RouteAction as RouteActionMessage,
-  type RouteAction_UpgradeConfig as UpgradeConfig,
   RouteSchema,
 } from '#gen/envoy/config/route/v3/route_components_pb.js'
 import { type RegexMatchAndSubstitute, RegexMatchAndSubstituteSchema } from '#gen/envoy/type/matcher/v3/regex_pb.js'
@@ -39,8 +38,8 @@ import {
   TRAFFIC_SHAPE,
 } from './route-traffic.ts'
 import { refuse, require, type Shape, within } from './shape.ts'
+import { CONNECT, decodeRouteUpgrades, encodeUpgrades, ROUTE_UPGRADES_SHAPE } from './upgrades.ts'
 
-const CONNECT = 'CONNECT'
 /** Envoy's, for a route that says nothing. */
 const DEFAULT_TIMEOUT_MS = 15_000
 const BODY_BYTES_MAX = 4_096 // Envoy's max_direct_response_body_size_bytes
@@ -52,7 +51,7 @@ export const ACTION_SHAPES: Shape = {
     priority: true,
     timeout: true,
     retry_policy: RETRY_SHAPE,
-    upgrade_configs: { upgrade_type: true, connect_config: {} },
+    upgrade_configs: ROUTE_UPGRADES_SHAPE,
     prefix_rewrite: true,
     regex_rewrite: SUBSTITUTE_SHAPE,
     host_rewrite_literal: true,
@@ -109,7 +108,10 @@ function forwardOf(route: Route & ForwardAction): ForwardInit {
     timeout: encodeDuration(route.timeoutMs),
     ...(route.retry !== undefined && { retryPolicy: encodeRetry(route.retry) }),
     // Without it Envoy would forward the CONNECT instead of ending it and splicing.
-    upgradeConfigs: route.match.kind === 'connect' ? [{ upgradeType: CONNECT, connectConfig: {} }] : [],
+    upgradeConfigs:
+      route.match.kind === 'connect'
+        ? [{ upgradeType: CONNECT, connectConfig: {} }]
+        : encodeUpgrades(route.upgrades ?? []),
     ...(path?.kind === 'prefix' && { prefixRewrite: path.prefix }),
     ...(path?.kind === 'regex' && { regexRewrite: encodeSubstitute(path) }),
     ...(route.rewriteHost !== undefined && { hostRewriteSpecifier: hostRewriteOf(route.rewriteHost) }),
@@ -210,7 +212,6 @@ export function decodeAction(
 }
 
 function decodeForward(path: string, action: RouteActionMessage, match: RouteMatch): ForwardAction {
-  requireConnectConfig(within(path, 'upgrade_configs'), action, match)
   const rewritePath = decodePathRewrite(path, action)
   const rewriteHost = decodeHostRewrite(path, action.hostRewriteSpecifier)
   const rewrites = rewritePath !== undefined || rewriteHost !== undefined
@@ -222,6 +223,7 @@ function decodeForward(path: string, action: RouteActionMessage, match: RouteMat
       action.timeout === undefined ? DEFAULT_TIMEOUT_MS : decodeDuration(within(path, 'timeout'), action.timeout),
     ...decodeLimits(path, action),
     ...decodeTraffic(path, action),
+    ...decodeRouteUpgrades(within(path, 'upgrade_configs'), action.upgradeConfigs, match),
     ...(action.retryPolicy !== undefined && { retry: decodeRetry(within(path, 'retry_policy'), action.retryPolicy) }),
     ...(rewritePath !== undefined && { rewritePath }),
     ...(rewriteHost !== undefined && { rewriteHost }),
@@ -368,12 +370,4 @@ function decodeRedirectPath(
     default:
       return specifier satisfies never
   }
-}
-
-function requireConnectConfig(path: string, action: RouteActionMessage, match: RouteMatch): void {
-  const isEnding = (config: UpgradeConfig): boolean =>
-    config.upgradeType.toUpperCase() === CONNECT && config.connectConfig !== undefined
-  const [first, ...rest] = action.upgradeConfigs
-  if (match.kind !== 'connect') return require(path, first === undefined, 'is supported on CONNECT routes only')
-  require(path, first !== undefined && rest.length === 0 && isEnding(first), 'a CONNECT route must end the CONNECT')
 }

@@ -234,6 +234,13 @@ const traffic = {
     { minLength: 1, maxLength: 2 },
   ),
   descriptors,
+  upgrades: fc.constantFrom(
+    [{ type: 'websocket', enabled: false }],
+    [
+      { type: 'websocket', enabled: true },
+      { type: 'foo', enabled: true },
+    ],
+  ),
 }
 const times = { timeoutMs: fc.nat(100_000), idleTimeoutMs: fc.nat(1000), durationMaxMs: fc.nat(1000) }
 const subset = fc.dictionary(word, fc.oneof(word, fc.boolean(), fc.nat(9)), { minKeys: 1, maxKeys: 2 })
