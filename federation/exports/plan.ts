@@ -9,7 +9,7 @@ import { ENDPOINT_SLICES, SERVICE_EXPORTS, SERVICE_IMPORTS } from '../../src/kub
 import type { KubeObject, Resource } from '../../src/kube/object.ts'
 import { LABELS } from '../../src/model/names.ts'
 import type { Collected } from './collect.ts'
-import { withConditions, type Verdict } from './conditions.ts'
+import { withConditions, type Verdict } from '../../src/kube/conditions.ts'
 import { exportKey, SYSTEM_NAMESPACES, type ClusterExport } from './export.ts'
 import { countsOnly, importedSlices, isOurs, isOurSlice, serviceImport } from './import-objects.ts'
 import { merge, type MergedService } from './merge.ts'

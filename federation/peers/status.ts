@@ -7,7 +7,7 @@ import { CLUSTER_PEERS, type ClusterPeer, type ClusterPeerStatus } from '../../s
 import type { Cancel, Clock } from '../../src/runtime/clock.ts'
 import { messageOf } from '../../src/runtime/errors.ts'
 import type { Log } from '../../src/runtime/log.ts'
-import { withConditions, type Verdict } from '../exports/conditions.ts'
+import { withConditions, type Verdict } from '../../src/kube/conditions.ts'
 import type { Held } from '../exports/view.ts'
 import { isRace, type FencedWriter } from '../fence.ts'
 import type { Mirror } from '../mirror.ts'

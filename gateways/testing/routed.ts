@@ -31,6 +31,8 @@ export interface RoutedOptions {
   /** Endpoints per cluster name beside `a` and `b`. */
   readonly clusters?: Readonly<Record<string, Cluster['endpoints']>>
   readonly lb?: Readonly<Record<string, Cluster['lb']>>
+  /** More settings for the clusters `a` and `b`. */
+  readonly cluster?: Partial<Cluster>
 }
 
 const APPS = ['a', 'b'] as const
@@ -49,12 +51,14 @@ export async function routed(world: World, options: RoutedOptions): Promise<Rout
     })
     const locality = { cloud: '', region: 'r', zone: 'z' }
     const localities = [{ locality, priority: 0, weight: 1, endpoints: [plainEndpoint(pod)] }]
-    clusters.set(app, {
+    const cluster: Cluster = {
       name: app,
       endpoints: { cluster: app, localities },
       lb: 'least-request',
       connectTimeoutMs: 500,
-    })
+      ...options.cluster,
+    }
+    clusters.set(app, carried({ kind: 'cluster', value: cluster }))
   }
   for (const [name, endpoints] of Object.entries(options.clusters ?? {})) {
     clusters.set(name, { name, endpoints, lb: options.lb?.[name] ?? 'least-request', connectTimeoutMs: 500 })

@@ -29,6 +29,7 @@ import { Signer } from './identity/signer.ts'
 import { type ControlPlaneMetrics, createMetrics } from './metrics.ts'
 import type { MeshFacts } from './observe/facts.ts'
 import { Observer } from './observe/observer.ts'
+import { PolicyStatus } from './policy-status.ts'
 import { authenticateProxy, type ProxyClient, Push } from './push.ts'
 import { statusPages } from './status-pages.ts'
 import { Translator } from './translate/translator.ts'
@@ -118,6 +119,7 @@ function assemble(settings: Values): Parts {
     log,
     streamsMax: numberSetting('ISTHMUS_PROXIES_MAX', settings.proxiesMax, { min: 1, max: 100_000 }),
   })
+  const policies = new PolicyStatus({ client, clock: systemClock, log })
   const observer = new Observer({
     client,
     mesh,
@@ -127,6 +129,7 @@ function assemble(settings: Values): Parts {
     onSnapshot: (snapshot) => {
       push.set(snapshot)
       late.servingRoot?.reconcile(snapshot.namespaces.keys())
+      policies.set(snapshot)
       ads.notify()
     },
   })

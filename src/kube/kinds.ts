@@ -100,4 +100,12 @@ export {
   type JsonSchema,
   type PrinterColumn,
 } from './kinds/apiextensions.ts'
-export { CLUSTER_PEERS, type ClusterPeer, type ClusterPeerSpec, type ClusterPeerStatus } from './kinds/isthmus.ts'
+export {
+  CIRCUIT_BREAKER_POLICIES,
+  CLUSTER_PEERS,
+  type CircuitBreakerPolicy,
+  type CircuitBreakerPolicySpec,
+  type ClusterPeer,
+  type ClusterPeerSpec,
+  type ClusterPeerStatus,
+} from './kinds/isthmus.ts'

@@ -27,6 +27,7 @@ export interface Cluster {
   readonly outlier?: OutlierDetection
   readonly healthCheck?: HealthCheck
   readonly circuitBreakers?: CircuitBreakers
+  readonly breaker?: ServiceBreaker
   readonly connections?: ConnectionSettings
 }
 
@@ -90,6 +91,32 @@ export interface Thresholds {
   readonly retriesMax?: number
   /** Of the requests under way; absent: 20 % and 3. */
   readonly retryBudget?: { readonly percent?: number; readonly concurrencyMin?: number }
+}
+
+/**
+ * Cuts a failing service off from one caller: opens when too large a share of the requests of a rolling window failed
+ * or was slow, lets one probe through after a while, and then 10 to 100 % of the requests. Shares are percent.
+ */
+export interface ServiceBreaker {
+  readonly windowMs: number
+  /** With fewer requests in the window nothing is judged. */
+  readonly requestsMin: number
+  /** Of answers of 500 and above, gRPC's equals of those, and requests without an answer. Absent: not watched. */
+  readonly failurePercent?: number
+  /** Answers that begin later than `afterMs` after the complete request. */
+  readonly slow?: { readonly afterMs: number; readonly percent: number }
+  readonly openMs: number
+  /** 0: everything at once. */
+  readonly rampMs: number
+  /** Absent: 503 with Retry-After. */
+  readonly fallback?: BreakerFallback
+}
+
+export interface BreakerFallback {
+  readonly status: number
+  readonly body: string
+  /** Names in lower case, each followed by its value. */
+  readonly headers: readonly string[]
 }
 
 /** Absent fields: as suits the transport. */

@@ -13,6 +13,7 @@ export * from './filters.ts'
 export * from './listener.ts'
 export * from './rbac.ts'
 export * from './route.ts'
+export * from './tcp.ts'
 export * from './tls.ts'
 
 /** The mesh's trust anchors. Its certificates and keys never travel; a proxy makes its own and knows it as `default`. */

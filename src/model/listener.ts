@@ -4,6 +4,7 @@
  */
 import type { HttpFilters } from './filters.ts'
 import type { PathPolicy, PrincipalRule, RouteTable } from './route.ts'
+import type { TcpProxy } from './tcp.ts'
 import type { ServerTls } from './tls.ts'
 
 export interface Listener {
@@ -35,6 +36,8 @@ export interface FilterChain {
   readonly destinations?: { readonly addresses: readonly string[]; readonly port: number }
   /** Captured listeners only: the chain is for what begins like HTTP. Absent: for anything, or for what does not. */
   readonly protocol?: 'http'
+  /** Only for clients that offer one of these in the ClientHello; before a chain of the same name without. */
+  readonly applicationProtocols?: readonly string[]
   /** Absent: plaintext, or TLS passed through untouched when `filter` is `tcp`. */
   readonly tls?: DownstreamTls
   /** Who may use the chain at all, judged by the client's certificate. Absent: anyone the TLS context admits. */
@@ -118,10 +121,4 @@ export interface HttpFilterChain {
 export interface HttpSettings {
   /** Absent: whatever ALPN or the first bytes say. */
   readonly codec?: 'http1' | 'http2'
-}
-
-export interface TcpProxy {
-  readonly kind: 'tcp'
-  readonly statPrefix: string
-  readonly cluster: string
 }

@@ -4,6 +4,7 @@
  */
 import { EXPOSITION, JSON_TYPE, type Page, type Pages, readinessPages } from '../runtime/pages.ts'
 import type { ClusterState } from './balance/cluster.ts'
+import { breakerExposition, breakerPage, type BreakerPage } from './breaker-pages.ts'
 import type { Proxy } from './proxy.ts'
 import { family, formatLabels } from './series.ts'
 
@@ -44,6 +45,7 @@ export interface ClusterPage {
   readonly pending: number
   readonly connections: number
   readonly refused: Readonly<Record<string, number>>
+  readonly breaker?: BreakerPage | undefined
   readonly endpoints: readonly EndpointPage[]
 }
 
@@ -73,6 +75,7 @@ function clustersOf(proxy: Proxy): readonly ClusterPage[] {
     pending: cluster.limits.pending,
     connections: cluster.limits.connections,
     refused: cluster.limits.refused,
+    breaker: breakerPage(cluster),
     endpoints: endpointsOf(cluster),
   }))
 }
@@ -114,7 +117,8 @@ function exposition(options: AdminOptions): string {
     ([reason, count]) => `isthmus_connections_refused_total{${formatLabels({ reason })}} ${count}`,
   )
   const links = proxy.links.entries().map((link) => {
-    const labels = formatLabels({ gateway: link.key.split('|')[1] ?? '', address: link.key.split('|')[0] ?? '' })
+    const [address = '', gateway = '', , use] = link.key.split('|')
+    const labels = formatLabels({ gateway, address, ...(use === undefined ? {} : { carries: use }) })
     return `isthmus_gateway_link_up{${labels}} ${link.pool.usable ? 1 : 0}`
   })
   const overflows = [...proxy.state.snapshot.clusters.values()].flatMap(({ config, limits }) =>
@@ -127,6 +131,7 @@ function exposition(options: AdminOptions): string {
   const cpu = process.cpuUsage()
   return [
     proxy.recorder.metrics.exposition(),
+    proxy.acceptor.tcp.exposition(),
     options.metrics?.() ?? '',
     ...family('isthmus_connections', 'gauge', 'Downstream connections open.', [
       `isthmus_connections ${proxy.activeConnections}`,
@@ -135,6 +140,7 @@ function exposition(options: AdminOptions): string {
     ...family('isthmus_connections_refused_total', 'counter', 'Connections refused, by reason.', refused),
     ...family('isthmus_gateway_link_up', 'gauge', 'Whether a gateway of a peer answers.', links),
     ...family('isthmus_cluster_overflow_total', 'counter', 'Refused by a circuit breaker, by limit.', overflows),
+    ...breakerExposition(proxy.state.snapshot.clusters.values()),
     ...family('isthmus_config_version', 'gauge', 'Configurations taken since the start.', [
       `isthmus_config_version ${proxy.state.snapshot.version}`,
     ]),

@@ -21,7 +21,7 @@ export function isRoute(admission: Admission): admission is CompiledRoute {
 export function admit(head: RequestHead, downstream: DownstreamConnection, services: ExchangeServices): Admission {
   const { mode, peer } = downstream
   const http = downstream.http()
-  if (mode === 'reverse') return http === undefined ? REFUSALS.route : admitReverse(head, http)
+  if (mode === 'reverse') return http === undefined ? REFUSALS.route : admitReverse(head, http, downstream)
   if (head.method === 'CONNECT') return REFUSALS.connect
   if (head.protocol !== '') return REFUSALS.upgrade
   if (mode === 'forward' && isForbiddenTarget(head.authority)) return REFUSALS.forbidden
@@ -34,10 +34,10 @@ export function admit(head: RequestHead, downstream: DownstreamConnection, servi
 }
 
 /** A generic listener: heads are made Envoy's before a virtual host is looked for. */
-function admitReverse(head: RequestHead, http: CompiledHttp): Admission {
+function admitReverse(head: RequestHead, http: CompiledHttp, { client }: DownstreamConnection): Admission {
   const refused = settlePath(head, http.paths)
   if (refused !== undefined) return refused
-  http.reverse?.request(head, { scheme: 'http' })
+  http.reverse?.request(head, client)
   if (head.method === 'CONNECT') return REFUSALS.route
   if (head.protocol !== '') return REFUSALS.denied
   const host = http.routes === undefined ? undefined : findHost(http.routes, head.authority)

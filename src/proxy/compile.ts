@@ -3,11 +3,13 @@
  * outlive configurations. What this proxy cannot run is returned as rejections that name the resource and the field.
  */
 import {
+  ALPN_TCP,
   type Capture,
   DEFAULT_PATHS,
   type FilterChain,
   type GenericChain,
   type GenericListener,
+  type GenericSecret,
   type HttpFilterChain,
   type Listener,
   OWN_CERTIFICATE,
@@ -16,12 +18,16 @@ import {
   type ProxyConfig,
   type Rejection,
   type RouteTable,
+  type TcpProxy,
   TRUST_BUNDLE,
 } from '../model/config.ts'
 import { captureFault, type CapturedChains, capturedChains } from './capture/chains.ts'
 import type { ClusterState } from './balance/cluster.ts'
+import { type CompiledTcp, TCP_DEFAULTS } from './l4/session.ts'
 import { type CompiledFilters, compileFilters, NO_FILTERS } from './filters/policies.ts'
+import { type CompiledGeneric, compileGeneric, hiddenChain, type TlsContexts } from './reverse/compile-listener.ts'
 import { ReverseHttp } from './reverse/reverse-http.ts'
+import { TlsFault } from './reverse/tls-files.ts'
 import { type CompiledRoutes, compileRoutes } from './routes.ts'
 
 export type HttpMode = HttpFilterChain['mode']
@@ -38,14 +44,10 @@ export interface CompiledHttp {
 
 export interface CompiledChain {
   readonly name: string
-  /** What a generic listener's chain keeps from one configuration to the next: its name, or its place. */
-  readonly key: string
   /** TLS is terminated here. */
   readonly tls: { readonly alpn: readonly string[] } | undefined
   readonly allow: PrincipalRule | undefined
-  readonly filter:
-    | CompiledHttp
-    | { readonly kind: 'tcp'; readonly clusterName: string; readonly cluster: ClusterState | undefined }
+  readonly filter: CompiledHttp | CompiledTcp
 }
 
 export interface CompiledListener {
@@ -54,16 +56,11 @@ export interface CompiledListener {
   readonly port: number
   /** The server name decides: the ClientHello is read first. */
   readonly peeks: boolean
+  /** By server name, and by `name protocol` where a chain asks for an application protocol. */
   readonly byName: ReadonlyMap<string, CompiledChain>
   readonly rest: CompiledChain | undefined
   readonly capture: CompiledCapture | undefined
   readonly generic: CompiledGeneric | undefined
-}
-
-export interface CompiledGeneric {
-  readonly chains: readonly CompiledChain[]
-  readonly rest: CompiledChain | undefined
-  readonly byKey: ReadonlyMap<string, CompiledChain>
 }
 
 export interface CompiledCapture extends Capture {
@@ -76,6 +73,7 @@ export interface CompileInput {
   readonly modes: ReadonlySet<HttpMode>
   /** Tables of the snapshot before; reused where neither table nor clusters changed. */
   readonly reuse: (table: RouteTable) => CompiledRoutes | undefined
+  readonly tlsContexts: TlsContexts
 }
 
 export interface CompileResult {
@@ -95,14 +93,16 @@ export function compile(input: CompileInput): CompileResult {
   const listeners = new Map<string, CompiledListener>()
   const rejected: Rejection[] = []
   for (const listener of input.config.listeners.values()) {
-    const fault = findFault(listener, input)
-    if (fault === undefined) listeners.set(listener.name, compileListener(listener, input, compiledOf))
-    else rejected.push({ kind: 'listener', resource: listener.name, ...fault })
+    const compiled = findFault(listener, input) ?? compileListener(listener, input, compiledOf)
+    if ('message' in compiled) rejected.push({ kind: 'listener', resource: listener.name, ...compiled })
+    else listeners.set(listener.name, compiled)
   }
   return { listeners, routes, rejected }
 }
 
-function findFault(listener: Listener, input: CompileInput): Pick<Rejection, 'path' | 'message'> | undefined {
+type ListenerFault = Pick<Rejection, 'path' | 'message'>
+
+function findFault(listener: Listener, input: CompileInput): ListenerFault | undefined {
   if (listener.generic !== undefined) return genericFault(listener.generic, input)
   const captured = captureFault(listener)
   if (captured !== undefined) return captured
@@ -110,19 +110,18 @@ function findFault(listener: Listener, input: CompileInput): Pick<Rejection, 'pa
     const message = chainFault(chain, input)
     if (message !== undefined) return { path: `filter_chains[${index}]`, message }
   }
-  const names = listener.chains.flatMap((chain) => chain.serverNames)
+  const names = listener.chains.flatMap(chainKeys)
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice !== undefined) return { path: 'filter_chains', message: `two chains for server name ${twice}` }
   return undefined
 }
 
-function genericFault(
-  { chains, defaultChain }: GenericListener,
-  { modes }: CompileInput,
-): Pick<Rejection, 'path' | 'message'> | undefined {
-  if (modes.has('reverse')) return undefined
-  const path = chains.length > 0 || defaultChain === undefined ? 'filter_chains[0]' : 'default_filter_chain'
-  return { path, message: 'this role runs listeners of the mesh only' }
+function genericFault(generic: GenericListener, { modes }: CompileInput): ListenerFault | undefined {
+  const path = generic.chains.length > 0 ? 'filter_chains[0]' : 'default_filter_chain'
+  if (!modes.has('reverse')) return { path, message: 'this role runs listeners of the mesh only' }
+  const hidden = hiddenChain(generic)
+  if (hidden === undefined) return undefined
+  return { path: `filter_chains[${hidden}].filter_chain_match`, message: 'matches what another chain matches' }
 }
 
 function chainFault(chain: FilterChain, input: CompileInput): string | undefined {
@@ -135,30 +134,46 @@ function chainFault(chain: FilterChain, input: CompileInput): string | undefined
   }
   if (tls.certificate !== OWN_CERTIFICATE) return `no certificate named ${tls.certificate}`
   if (tls.validation !== TRUST_BUNDLE) return `no bundle named ${tls.validation}`
-  if (filter.kind === 'tcp') return 'TLS termination before TCP is not built'
+  if (filter.kind === 'tcp') {
+    const isTcp = tls.alpn.length === 1 && tls.alpn[0] === ALPN_TCP
+    return isTcp ? undefined : `mesh connections of TCP speak ${ALPN_TCP}`
+  }
   return tls.alpn.includes('h2') ? undefined : 'mesh connections speak h2'
+}
+
+/** What the listener's table knows a chain by. */
+const chainKeys = ({ serverNames, applicationProtocols }: FilterChain): readonly string[] =>
+  applicationProtocols === undefined
+    ? serverNames
+    : serverNames.flatMap((name) => applicationProtocols.map((protocol) => `${name} ${protocol}`))
+
+/** Most specific first: a chain for one of the protocols offered, then one for any. */
+export function chainFor(
+  { byName, rest }: CompiledListener,
+  serverName: string,
+  offered: readonly string[],
+): CompiledChain | undefined {
+  for (const protocol of offered) {
+    const found = byName.get(`${serverName} ${protocol}`)
+    if (found !== undefined) return found
+  }
+  return byName.get(serverName) ?? rest
 }
 
 function compileListener(
   listener: Listener,
   input: CompileInput,
   compiledOf: (table: RouteTable) => CompiledRoutes,
-): CompiledListener {
+): CompiledListener | ListenerFault {
   const { name, address, port, generic } = listener
-  if (generic !== undefined) {
-    const compiled = compileGeneric(generic, (chain) =>
-      compileChain({ name: chain.name, filter: chain.filter }, input, compiledOf),
-    )
-    const common = { peeks: false, byName: new Map(), rest: undefined, capture: undefined }
-    return { name, address, port, ...common, generic: compiled }
-  }
+  if (generic !== undefined) return openListener(listener, generic, { input, compiledOf })
   const byName = new Map<string, CompiledChain>()
   const pairs: [FilterChain, CompiledChain][] = []
   let rest: CompiledChain | undefined
   for (const chain of listener.chains) {
     const compiled = compileChain(chain, input, compiledOf)
     pairs.push([chain, compiled])
-    for (const name of chain.serverNames) byName.set(name, compiled)
+    for (const key of chainKeys(chain)) byName.set(key, compiled)
     if (chain.serverNames.length === 0) rest ??= compiled
   }
   const peeks = byName.size > 0 || rest?.tls !== undefined
@@ -166,20 +181,25 @@ function compileListener(
   return { name, address, port, peeks, byName, rest, capture, generic: undefined }
 }
 
-function compileGeneric(
-  { chains, defaultChain }: GenericListener,
-  compileOne: (chain: GenericChain) => CompiledChain,
-): CompiledGeneric {
-  const byKey = new Map<string, CompiledChain>()
-  const keyed = (chain: GenericChain, place: string): CompiledChain => {
-    const compiled = { ...compileOne(chain), key: chain.name === '' || byKey.has(chain.name) ? place : chain.name }
-    byKey.set(compiled.key, compiled)
-    return compiled
+function openListener(
+  { name, address, port }: Listener,
+  generic: GenericListener,
+  { input, compiledOf }: { input: CompileInput; compiledOf: (table: RouteTable) => CompiledRoutes },
+): CompiledListener | ListenerFault {
+  const { secrets } = input.config
+  const compileOne = ({ name: chain, filter }: GenericChain): CompiledChain =>
+    compileChain({ name: chain, filter }, input, compiledOf)
+  const secretOf = (secret: string): GenericSecret | undefined => {
+    const found = secrets.get(secret)
+    return found?.kind === undefined ? undefined : found
   }
-  return {
-    chains: chains.map((chain, index) => keyed(chain, `#${index}`)),
-    rest: defaultChain === undefined ? undefined : keyed(defaultChain, '#default'),
-    byKey,
+  try {
+    const compiled = compileGeneric(generic, { compileOne, secretOf, contexts: input.tlsContexts })
+    const none = { peeks: false, byName: new Map<string, CompiledChain>(), rest: undefined, capture: undefined }
+    return { name, address, port, ...none, generic: compiled }
+  } catch (error) {
+    if (!(error instanceof TlsFault)) throw error
+    return { path: error.path, message: error.message }
   }
 }
 
@@ -191,13 +211,11 @@ function compileChain(
   const { filter } = chain
   const common = {
     name: chain.name,
-    key: chain.name,
     tls: chain.tls === undefined ? undefined : { alpn: chain.tls.alpn },
     allow: chain.allow,
   }
   if (filter.kind === 'tcp') {
-    const cluster = input.clusters.get(filter.cluster)
-    return { ...common, filter: { kind: 'tcp', clusterName: filter.cluster, cluster } }
+    return { ...common, filter: compileTcp(filter, input) }
   }
   const table = 'rds' in filter.routes ? input.config.routes.get(filter.routes.rds) : filter.routes
   const routes = table === undefined ? undefined : compiledOf(table)
@@ -211,5 +229,17 @@ function compileChain(
       filters: compileFilters(filter.filters, NO_FILTERS),
       reverse: filter.mode === 'reverse' ? new ReverseHttp(filter.http ?? {}) : undefined,
     },
+  }
+}
+
+function compileTcp(filter: TcpProxy, { clusters }: CompileInput): CompiledTcp {
+  const { cluster: clusterName, connectAttemptsMax, idleMs, durationMaxMs } = filter
+  return {
+    kind: 'tcp',
+    clusterName,
+    cluster: clusters.get(clusterName),
+    attemptsMax: connectAttemptsMax ?? TCP_DEFAULTS.attemptsMax,
+    idleMs: idleMs ?? TCP_DEFAULTS.idleMs,
+    durationMaxMs: durationMaxMs ?? TCP_DEFAULTS.durationMaxMs,
   }
 }

@@ -6,12 +6,13 @@
 import type { Socket } from 'node:net'
 import type { SecureContextOptions, TLSSocket } from 'node:tls'
 import { hostOf, parseInnerSni } from '../model/sni.ts'
+import { ALPN_TCP } from '../model/tcp.ts'
 import type { Log } from '../runtime/log.ts'
-import { CaptureAcceptor, type CapturedHttp } from './capture/captured.ts'
+import { CaptureAcceptor, type CapturedHttp, type CapturedTcp } from './capture/captured.ts'
 import type { OriginalDestination } from './capture/destination.ts'
 import { ALERT_UNRECOGNIZED_NAME } from './client-hello.ts'
-import type { CompiledChain, CompiledListener } from './compile.ts'
-import type { ExchangeServices } from './exchange-context.ts'
+import { chainFor, type CompiledChain, type CompiledListener } from './compile.ts'
+import { type ExchangeServices, serviceOf as serviceOfCluster } from './exchange-context.ts'
 import { H1ServerConnection } from './h1/server.ts'
 import { H1_LIMITS } from './h1/types.ts'
 import { H2ServerConnection } from './h2/server.ts'
@@ -19,10 +20,14 @@ import { H2_BUDGETS, H2_LIMITS, H2_TUNNEL_LIMITS } from './h2/types.ts'
 import { peekClientHello, type Peeked } from './hello-peek.ts'
 import { HttpConnection } from './http-connection.ts'
 import { allows, type Peer } from './identity.ts'
-import { type Carried, passThrough } from './l4/pass-through.ts'
+import { resetSocket } from './l4/reset.ts'
+import { type CompiledTcp, type TcpClient, TcpSession, type TcpServices } from './l4/session.ts'
+import { TcpMetrics } from './l4/tcp-metrics.ts'
 import { LiveConnections } from './live-connections.ts'
-import type { PeerFacts } from './peer-facts.ts'
-import { GenericAcceptor, type HttpTarget } from './reverse/acceptor.ts'
+import { type PeerFacts, readPeerFacts } from './peer-facts.ts'
+import { type Party, partyOf } from './record.ts'
+import { GenericAcceptor } from './reverse/acceptor.ts'
+import { type ReverseServices, serveReverse } from './reverse/http-server.ts'
 import type { Snapshot } from './state.ts'
 import type { CloseReason, ServerConnection, ServerConnectionHandler } from './stream.ts'
 import type { TimerWheel } from './timer-wheel.ts'
@@ -30,6 +35,9 @@ import { TlsTerminators } from './tls-terminators.ts'
 
 /** Envoy's advice for an edge listener. */
 const CONNECTIONS_MAX = 10_000
+
+/** Without a certificate no one vouches for the other side. */
+const NOBODY: Party = { cluster: '', namespace: '', workload: '', version: '', principal: '' }
 
 /** What serves the CONNECT streams of a `tunnel` chain; gateways bring it, a sidecar has none. */
 export type TunnelServer = (context: {
@@ -60,6 +68,8 @@ export class Acceptor {
   readonly #options: AcceptorOptions
   readonly #terminators: TlsTerminators
   readonly captured: CaptureAcceptor
+  readonly tcp = new TcpMetrics()
+  readonly #tcp: TcpServices
   readonly #generic: GenericAcceptor
 
   constructor(options: AcceptorOptions) {
@@ -69,24 +79,31 @@ export class Acceptor {
       secured: (socket, listener) => this.#secured(socket, listener),
       refused: (reason) => this.#count('handshake', reason),
     })
-    const { timers, services, log, localAddress } = options
+    const { timers, services, log } = options
+    this.#tcp = { timers, recorder: services.recorder, metrics: this.tcp, now: () => services.now() }
     this.captured = new CaptureAcceptor({
       timers,
       recorder: services.recorder,
       log,
-      localAddress,
       now: () => services.now(),
       load: options.originalDestination,
       serveHttp: (socket, { speaks, chain }) => this.#servePlain(socket, speaks, chain),
+      serveTcp: (socket, to) => this.#serveCapturedTcp(socket, to),
       present: (name) => this.#listener(name),
       count: (reason, detail) => this.#count(reason, detail),
     })
+    const reverse: ReverseServices = {
+      services,
+      timers,
+      own: options.own,
+      live: this.live,
+      refused: (reason, detail) => this.#count(reason, detail),
+      closed: (who, reason, detail) => this.#closed(who, reason, detail),
+    }
     this.#generic = new GenericAcceptor({
       timers,
-      recorder: services.recorder,
-      localAddress,
-      now: () => services.now(),
-      serveHttp: (socket, target) => this.#serveGeneric(socket, target),
+      serveHttp: (socket, target) => serveReverse(socket, target, reverse),
+      serveTcp: (socket, filter) => this.#serveForeign(socket, filter),
       present: (name) => this.#listener(name),
       count: (reason, detail) => this.#count(reason, detail),
     })
@@ -104,11 +121,19 @@ export class Acceptor {
     }
     if (listener.generic !== undefined) return this.#generic.accept(socket, listener, listener.generic)
     if (listener.capture !== undefined) return this.captured.accept(socket, listener)
-    if (!listener.peeks) return this.#servePlain(socket, 'http1', () => this.#listener(listenerName)?.rest)
+    if (!listener.peeks) return this.#servePod(socket, listenerName)
     return peekClientHello(socket, this.#options.timers, {
       peeked: (hello) => this.#peeked(socket, listener, hello),
       refused: (reason) => this.#count('client-hello', reason),
     })
+  }
+
+  /** An application of this pod, at a port of its own. */
+  #servePod(socket: Socket, listenerName: string): void {
+    const present = (): CompiledChain | undefined => this.#listener(listenerName)?.rest
+    const chain = present()
+    if (chain?.filter.kind !== 'tcp') return this.#servePlain(socket, 'http1', present)
+    return this.#serveCapturedTcp(socket, { direction: 'outbound', chain, filter: chain.filter })
   }
 
   #listener(name: string): CompiledListener | undefined {
@@ -116,7 +141,7 @@ export class Acceptor {
   }
 
   #peeked(socket: Socket, listener: CompiledListener, hello: Peeked): void {
-    const chain = chainFor(listener, hello.serverName)
+    const chain = chainFor(listener, hello.serverName, hello.alpn)
     if (chain === undefined) {
       this.#count('server-name', hello.serverName)
       socket.on('error', () => {})
@@ -124,12 +149,8 @@ export class Acceptor {
       socket.end(ALERT_UNRECOGNIZED_NAME, () => socket.destroy())
       return
     }
-    if (chain.filter.kind === 'tcp') {
-      const { timers, services, localAddress } = this.#options
-      const onEnd = (carried: Carried): void =>
-        services.recorder.line({ time: new Date(services.now()).toISOString(), reporter: 'gateway', ...carried })
-      passThrough(socket, chain.filter, { timers, localAddress, onEnd })
-      return
+    if (chain.tls === undefined && chain.filter.kind === 'tcp') {
+      return this.#serveForeign(socket, chain.filter)
     }
     if (chain.tls === undefined || !this.#terminators.accept(socket, listener.name, chain.tls.alpn)) {
       this.#count('no-certificate', listener.name)
@@ -140,9 +161,10 @@ export class Acceptor {
   /** The handshake is done and the client's chain verified; who it is decides now, and nothing was written yet. */
   #secured(socket: TLSSocket, listenerName: string): void {
     const serverName = typeof socket.servername === 'string' ? socket.servername : ''
+    const protocol = socket.alpnProtocol === false || socket.alpnProtocol === null ? [] : [socket.alpnProtocol]
     const present = (): CompiledChain | undefined => {
       const listener = this.#listener(listenerName)
-      return listener === undefined ? undefined : chainFor(listener, serverName)
+      return listener === undefined ? undefined : chainFor(listener, serverName, protocol)
     }
     const chain = present()
     const { trust } = this.#options.snapshot()
@@ -152,6 +174,8 @@ export class Acceptor {
     if (!allows(chain.allow, verdict.peer)) {
       return this.#refuse(socket, 'not-allowed', `${verdict.peer.uri} may not use ${serverName}`)
     }
+    if (chain.filter.kind === 'tcp')
+      return this.#serveMeshTcp(socket, { chain, present, serverName, peer: verdict.peer })
     if (socket.alpnProtocol !== 'h2') return this.#refuse(socket, 'alpn', 'the client does not speak h2')
     return this.#serveMesh(socket, { chain, present, serverName, peer: verdict.peer })
   }
@@ -185,8 +209,65 @@ export class Acceptor {
       timers,
       extendedConnect: false,
     })
-    const endsAt = Math.min(peer.notAfterMs, this.#options.ownNotAfterMs())
-    forget = this.live.add({ peer, connection, chain: present }, endsAt - this.#options.services.now())
+    forget = this.live.add({ peer, connection, chain: present }, this.#lifetimeMs(peer))
+  }
+
+  /** Until the first of both certificates ends. */
+  #lifetimeMs(peer: Peer): number {
+    return Math.min(peer.notAfterMs, this.#options.ownNotAfterMs()) - this.#options.services.now()
+  }
+
+  /** An application's bytes over mTLS, for the application here. */
+  #serveMeshTcp(
+    socket: TLSSocket,
+    to: { chain: CompiledChain; present: () => CompiledChain | undefined; serverName: string; peer: Peer },
+  ): void {
+    const { chain, present, serverName, peer } = to
+    if (chain.filter.kind !== 'tcp') return this.#refuse(socket, 'mode', chain.name)
+    if (socket.alpnProtocol !== ALPN_TCP) return this.#refuse(socket, 'alpn', `the client does not speak ${ALPN_TCP}`)
+    this.#serveTcp(
+      chain.filter,
+      {
+        socket,
+        reporter: 'destination',
+        source: partyOf(readPeerFacts(peer, undefined), peer.uri),
+        destination: this.#options.services.self(),
+        service: serviceOf(serverName),
+        mutualTls: true,
+      },
+      (connection) => this.live.add({ peer, connection, chain: present }, this.#lifetimeMs(peer)),
+    )
+  }
+
+  /** Neither end is one that this proxy could name. */
+  #serveForeign(socket: Socket, filter: CompiledTcp): void {
+    const nobody = { source: NOBODY, destination: undefined, service: '', mutualTls: false }
+    this.#serveTcp(filter, { socket, reporter: 'gateway', ...nobody })
+  }
+
+  #serveCapturedTcp(socket: Socket, { direction, chain, filter }: CapturedTcp): void {
+    const outbound = direction === 'outbound'
+    const self = this.#options.services.self()
+    this.#serveTcp(filter, {
+      socket,
+      reporter: outbound ? 'source' : 'destination',
+      source: outbound ? self : NOBODY,
+      destination: outbound ? undefined : self,
+      // Captured inbound chains are named after their service.
+      service: outbound ? serviceOfCluster(filter.clusterName, '') : chain.name,
+      mutualTls: false,
+    })
+  }
+
+  #serveTcp(
+    filter: CompiledTcp,
+    client: Omit<TcpClient, 'onClose'>,
+    admit = (connection: TcpSession): (() => void) => this.live.addPlain(connection),
+  ): void {
+    let forget = (): void => {}
+    const session = new TcpSession({ ...client, onClose: () => forget() }, filter, this.#tcp)
+    forget = admit(session)
+    session.start()
   }
 
   /** No certificate: an application of this pod, or anyone at all where inbound plaintext is captured. */
@@ -212,21 +293,6 @@ export class Acceptor {
     forget = this.live.addPlain(this.#codec(socket, handler, speaks))
   }
 
-  #serveGeneric(socket: Socket, { speaks, listener, chain }: HttpTarget): void {
-    let forget = (): void => {}
-    const handler = this.#httpConnection(socket, {
-      mode: 'reverse',
-      peer: undefined,
-      service: '',
-      chain,
-      onClose: (reason, detail) => {
-        forget()
-        this.#closed(`a client of ${listener}`, reason, detail)
-      },
-    })
-    forget = this.live.addOpen(this.#codec(socket, handler, speaks))
-  }
-
   #codec(socket: Socket, handler: ServerConnectionHandler, speaks: CapturedHttp): ServerConnection {
     const { timers } = this.#options
     if (speaks === 'http1')
@@ -238,7 +304,7 @@ export class Acceptor {
   #httpConnection(
     socket: Socket,
     to: {
-      mode: 'forward' | 'inbound' | 'reverse'
+      mode: 'forward' | 'inbound'
       peer: Peer | undefined
       service: string
       chain: () => CompiledChain | undefined
@@ -271,7 +337,8 @@ export class Acceptor {
 
   #refuse(socket: TLSSocket, reason: string, detail: string): void {
     socket.on('error', () => {})
-    socket.destroy()
+    // A plain end would look like an answer of no bytes to whoever speaks another protocol than HTTP.
+    resetSocket(socket)
     this.#count(reason, detail)
   }
 
@@ -279,10 +346,6 @@ export class Acceptor {
     this.refused.set(reason, (this.refused.get(reason) ?? 0) + 1)
     this.#options.log.debug({ reason, detail }, 'connection refused')
   }
-}
-
-function chainFor(listener: CompiledListener, serverName: string): CompiledChain | undefined {
-  return listener.byName.get(serverName) ?? listener.rest
 }
 
 function serviceOf(serverName: string): string {

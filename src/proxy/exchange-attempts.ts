@@ -2,6 +2,7 @@
  * The upstream half of an exchange: the attempt under way, those before it, and the account of both that cluster and
  * endpoint keep. It answers questions and keeps books; whether there is another attempt is exchange.ts's decision.
  */
+import type { BreakerPass } from './balance/breaker.ts'
 import type { ClusterState } from './balance/cluster.ts'
 import type { EndpointState } from './balance/endpoint.ts'
 import type { Deadlines } from './deadlines.ts'
@@ -21,6 +22,8 @@ export class Attempts {
   /** Undefined: this request is sent once, whatever becomes of it. */
   rule: RetryRule | undefined = undefined
   count = 0
+  /** Where the service has a circuit breaker. */
+  pass: BreakerPass | undefined = undefined
   // The attempt under way.
   endpoint: EndpointState | undefined = undefined
   connection: ClientConnection | undefined = undefined
@@ -38,9 +41,20 @@ export class Attempts {
     this.#mesh = mesh
   }
 
-  enter(cluster: ClusterState): void {
+  /** False: the service's circuit breaker is open. `complete`: all of the request is there. */
+  enter(cluster: ClusterState, complete: boolean): boolean {
+    if (cluster.breaker !== undefined) {
+      this.pass = cluster.breaker.admit(complete)
+      if (this.pass === undefined) return false
+    }
     cluster.enter()
     this.cluster = cluster
+    return true
+  }
+
+  /** The service was cut off since the request was let through: what is under way may end, but nothing new goes there. */
+  get cutOff(): boolean {
+    return this.pass?.valid === false
   }
 
   leave(): void {
@@ -104,7 +118,7 @@ export class Attempts {
    */
   reserve(last: 'nowhere' | 'lost' | 'answered', head: RequestHead): boolean {
     const { rule } = this
-    if (rule === undefined || this.count > rule.retriesMax) return false
+    if (rule === undefined || this.count > rule.retriesMax || this.cutOff) return false
     if (rule.requests?.some((test) => test(head)) === false) return false
     if (last === 'nowhere' || (last === 'lost' && this.count === 1)) return true
     if (this.cluster?.mayRetry(this.#retried) !== true) return false

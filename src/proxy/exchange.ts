@@ -4,7 +4,9 @@
  * stands in three parts: the body that may be sent again, the attempts upstream, the outcome.
  */
 import { admit, isRoute } from './admission.ts'
+import type { ClusterState } from './balance/cluster.ts'
 import { type DeadlineKind, type DeadlineOwner, Deadlines } from './deadlines.ts'
+import { openReply, outcomeOf } from './breaker-reply.ts'
 import { Attempts } from './exchange-attempts.ts'
 import { RequestBody } from './exchange-body.ts'
 import { type DownstreamConnection, type ExchangeServices, serviceOf } from './exchange-context.ts'
@@ -103,7 +105,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const route = this.#route
     const target = this.#target
     if (route === undefined || target?.cluster === undefined) return this.#reply(REFUSALS.cluster)
-    this.#attempts.enter(target.cluster)
+    if (!this.#attempts.enter(target.cluster, this.#body.ended)) return this.#answerCutOff(target.cluster)
     this.#forward(route, target)
   }
 
@@ -138,6 +140,9 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   // Upstream: pick, connect, send
 
   #attempt(): void {
+    const { cluster, count, cutOff } = this.#attempts
+    // While it waited for its next attempt the circuit breaker opened.
+    if (cutOff && count > 0 && cluster !== undefined) return this.#answerCutOff(cluster)
     const endpoint = this.#attempts.begin()
     if (endpoint === undefined) return this.#reply(REFUSALS.none)
     if (this.#body.ended) this.#deadlines.start('try', this.#attempts.rule?.perTryTimeoutMs ?? 0)
@@ -216,6 +221,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#deadlines.start('timeout', this.#route?.timeoutMs ?? 0)
     if (this.#attempts.endpoint !== undefined) this.#deadlines.start('try', this.#attempts.rule?.perTryTimeoutMs ?? 0)
     if (this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.end(trailers)
+    this.#attempts.pass?.requestEnded()
     this.#attempts.stream?.end(trailers)
   }
 
@@ -247,6 +253,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#body.forget()
     this.#outcome.responded = true
     this.#outcome.status = head.status
+    this.#attempts.pass?.answered(head.status, headerOf(head.headers, 'grpc-status'))
     if (remoteError !== undefined) {
       this.#outcome.detail = `${this.#attempts.destination.address} answered ${remoteError}`
     }
@@ -286,6 +293,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   onResponseEnd(trailers: HeaderList): void {
     if (this.#finished) return
+    this.#attempts.pass?.answered(this.#outcome.status, headerOf(trailers, 'grpc-status'))
     this.#stream.end(trailers)
     this.#complete()
   }
@@ -368,6 +376,10 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#finish()
   }
 
+  #answerCutOff({ breaker }: ClusterState): void {
+    this.#answer(openReply(breaker, this.#outcome.authority))
+  }
+
   /** A refusal of our own, in clear text. */
   #reply(refusal: Refusal, detail = ''): void {
     this.#answer(this.#reverse?.refusal(refusal, detail) ?? localReply(refusal, this.#outcome.authority, detail))
@@ -402,6 +414,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#body.forget()
     this.#deadlines.cancelAll()
     if (!this.#body.ended && this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.abandon()
+    this.#attempts.pass?.ended(outcomeOf(this.#outcome))
     this.#attempts.leave()
     // What is left of the request is read and dropped, so that the connection can serve the next one.
     if (!this.#body.ended) this.#stream.resume()

@@ -4,7 +4,7 @@
  */
 import type { CompiledHttp } from './compile.ts'
 import { Exchange } from './exchange.ts'
-import type { DownstreamConnection, ExchangeServices } from './exchange-context.ts'
+import type { ClientConnectionFacts, DownstreamConnection, ExchangeServices } from './exchange-context.ts'
 import type { Peer } from './identity.ts'
 import { headerOf } from './message.ts'
 import { formatPeerFacts, PEER_HEADER, type PeerFacts, readPeerFacts } from './peer-facts.ts'
@@ -22,6 +22,7 @@ export interface HttpConnectionOptions {
   readonly peer: Peer | undefined
   readonly service: string
   readonly remoteAddress: string
+  readonly client?: ClientConnectionFacts
   readonly http: () => CompiledHttp | undefined
   readonly own: PeerFacts
   readonly services: ExchangeServices
@@ -35,6 +36,7 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
   readonly service: string
   readonly remoteAddress: string
   readonly retry: RetryRule | undefined
+  readonly client: ClientConnectionFacts | undefined
   readonly #options: HttpConnectionOptions
   #source: Party | undefined = undefined
   #introduced = false
@@ -45,6 +47,7 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
     this.service = options.service
     this.remoteAddress = options.remoteAddress
     this.retry = options.mode === 'inbound' ? INBOUND_RETRY : undefined
+    this.client = options.client
     this.#options = options
   }
 

@@ -22,6 +22,7 @@ export const REFUSALS = {
   denied: { status: 403, code: 'CALLER_DENIED', flag: 'RBAC' },
   policy: { status: 403, code: 'POLICY_DENIED', flag: 'RBAC' },
   cluster: { status: 503, code: 'CLUSTER_UNKNOWN', flag: 'NC' },
+  circuitOpen: { status: 503, code: 'CIRCUIT_OPEN', flag: 'CB' },
   overflow: { status: 503, code: 'UPSTREAM_OVERFLOW', flag: 'UO' },
   none: { status: 503, code: 'UPSTREAM_NONE', flag: 'UH' },
   connectFailed: { status: 503, code: 'UPSTREAM_CONNECT', flag: 'UF' },

@@ -55,6 +55,9 @@ export class Mirror implements Waiter, ResponseSink, DeadlineOwner {
   }
 
   start(): void {
+    const { breaker } = this.#cluster
+    // Copies neither probe a service that is cut off nor take part in its return.
+    if (breaker !== undefined && breaker.state !== 'closed') return
     const endpoint = this.#cluster.pick([])
     if (endpoint === undefined) return
     this.#cluster.enter()

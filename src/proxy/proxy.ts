@@ -20,6 +20,7 @@ import { TimerWheel } from './timer-wheel.ts'
 import { tlsOptions } from './trust.ts'
 import type { DialContext } from './upstream/dial.ts'
 import { createResolve } from './upstream/resolve.ts'
+import { createStreamWay, OpenStreams } from './upstream/stream-way.ts'
 import { transportFactory } from './upstream/transports.ts'
 import { GatewayLinks } from './upstream/tunnel.ts'
 
@@ -86,6 +87,7 @@ class RunningProxy implements Proxy {
   readonly listeners: ListenerSet
   readonly acceptor: Acceptor
   readonly links: GatewayLinks
+  readonly #streams = new OpenStreams()
   #keyedWith: readonly unknown[] = []
   #self: Party | undefined = undefined
   /** No port opens any more, or ever. */
@@ -108,6 +110,7 @@ class RunningProxy implements Proxy {
       timers,
       random,
       createTransport: transportFactory(context, random, links),
+      createStreams: (way) => createStreamWay({ ...way, context, random, links, streams: this.#streams }),
       resolve: createResolve(options.lookup),
     })
     const acceptor = new Acceptor({
@@ -161,6 +164,7 @@ class RunningProxy implements Proxy {
     this.listeners.destroy()
     this.acceptor.live.destroy()
     this.state.close()
+    this.#streams.destroy()
     this.links.destroy()
     this.recorder.flush()
   }
@@ -179,6 +183,7 @@ class RunningProxy implements Proxy {
     const trusts = (peer: Peer): boolean => state.trusts(peer)
     this.acceptor.live.recheck(trusts)
     this.links.recheck(trusts)
+    this.#streams.recheck(trusts)
     for (const cluster of clusters.values()) {
       for (const endpoint of cluster.endpoints.values()) endpoint.transport.recheck(trusts)
     }

@@ -27,6 +27,7 @@ export type ResponseFlag =
   | 'DI'
   | 'FI'
   | 'RL'
+  | 'CB'
 
 export interface Party {
   readonly cluster: string
@@ -161,7 +162,7 @@ export class Recorder {
 /** The members of an object as they stand in a longer one. */
 const within = (fields: Readonly<Record<string, unknown>>): string => `,${JSON.stringify(fields).slice(1, -1)}`
 
-const partyKey = (party: Party): string =>
+export const partyKey = (party: Party): string =>
   `${party.cluster}|${party.namespace}|${party.workload}|${party.version}|${party.principal}`
 
 function isSameKind(one: FinishedRequest, other: FinishedRequest): boolean {
@@ -188,19 +189,30 @@ function isSameParty(one: Party, other: Party): boolean {
   )
 }
 
-const partyFields = (party: Party): Record<string, string> => ({
+export const partyFields = (party: Party): Record<string, string> => ({
   cluster: party.cluster,
   namespace: party.namespace,
   workload: party.workload,
   ...(party.principal === '' ? {} : { principal: party.principal }),
 })
 
+/** Who spoke to whom, as either end saw it: what requests and TCP connections have in common. */
+export type Between = Pick<FinishedRequest, 'reporter' | 'source' | 'destination' | 'service' | 'mutualTls'>
+
+const labelsOf = (finished: FinishedRequest): Labels => ({
+  ...labelsBetween(finished),
+  request_protocol: 'http',
+  response_code: String(finished.status),
+  response_flags: finished.flag,
+  grpc_response_status: '',
+})
+
 /** Istio's labels and nothing added; what this mesh does not know is `unknown`, as Istio writes it. */
-function labelsOf(finished: FinishedRequest): Labels {
-  const { source, destination, service } = finished
+export function labelsBetween(between: Between): Labels {
+  const { source, destination, service } = between
   const [name = 'unknown', namespace = 'unknown'] = service.split('.')
   return {
-    reporter: finished.reporter,
+    reporter: between.reporter,
     source_workload: orUnknown(source.workload),
     source_workload_namespace: orUnknown(source.namespace),
     source_principal: orUnknown(source.principal),
@@ -220,11 +232,7 @@ function labelsOf(finished: FinishedRequest): Labels {
     destination_canonical_service: orUnknown(destination.workload),
     destination_canonical_revision: destination.version === '' ? 'latest' : destination.version,
     destination_cluster: orUnknown(destination.cluster),
-    request_protocol: 'http',
-    response_code: String(finished.status),
-    response_flags: finished.flag,
-    grpc_response_status: '',
-    connection_security_policy: finished.reporter === 'source' ? 'unknown' : finished.mutualTls ? 'mutual_tls' : 'none',
+    connection_security_policy: between.reporter === 'source' ? 'unknown' : between.mutualTls ? 'mutual_tls' : 'none',
   }
 }
 

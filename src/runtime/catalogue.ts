@@ -287,6 +287,10 @@ export const CATALOGUE = {
     title: 'An endpoint answered something that is not HTTP.',
     hint: 'Check that the port of the Service speaks HTTP/1.1.',
   },
+  CIRCUIT_OPEN: {
+    title: 'The circuit breaker of the service is open: too many of its answers failed or were slow.',
+    hint: 'It lets a probe through by itself; see the service, its CircuitBreakerPolicy and `/clusters` of the proxy.',
+  },
   UPSTREAM_OVERFLOW: {
     title: 'A limit on concurrent requests to a service was reached.',
     hint: 'Add endpoints, or slow the callers down; the limit protects both.',

@@ -2,7 +2,7 @@
  * What the control plane knows, as plain data: one compact record per Kubernetes object, holding only what translate
  * reads. So a pod's status ticking, a Lease's renewal or a managed field changes nothing here and pushes nothing.
  */
-import type { ValidationContext } from '../../model/config.ts'
+import type { ServiceBreaker, ValidationContext } from '../../model/config.ts'
 import type { Locality } from '../../model/locality.ts'
 import type { ImportedFacts } from '../../model/service.ts'
 
@@ -88,6 +88,8 @@ export interface ImportFacts {
   readonly namespace: string
   readonly name: string
   readonly ports: readonly PortFacts[]
+  /** Virtual ones of this cluster; empty for headless imports. */
+  readonly addresses: readonly string[]
 }
 
 export interface PeerFacts {
@@ -96,6 +98,25 @@ export interface PeerFacts {
   readonly gateways: readonly { readonly host: string; readonly port: number }[]
   /** Probes and proxies agree that no data gets through. */
   readonly dataLost: boolean
+}
+
+/** A CircuitBreakerPolicy. */
+export interface BreakerPolicyFacts {
+  readonly namespace: string
+  readonly name: string
+  /** The older of two policies for one target wins; equal times: the name that sorts first. */
+  readonly createdAt: string
+  readonly generation: number | undefined
+  readonly targets: readonly BreakerTarget[]
+  /** What is wrong with it, where its fields fit the schema and not each other. */
+  readonly breaker: ServiceBreaker | { readonly problem: string }
+}
+
+export interface BreakerTarget {
+  readonly kind: 'Service' | 'ServiceImport'
+  readonly name: string
+  /** Absent: every port. */
+  readonly port?: number
 }
 
 /** Everything at one moment; a table keeps its identity while nothing in it changed. */
@@ -110,6 +131,7 @@ export interface Snapshot {
   readonly exports: ReadonlyMap<string, ExportFacts>
   readonly imports: ReadonlyMap<string, ImportFacts>
   readonly peers: ReadonlyMap<string, PeerFacts>
+  readonly breakers: ReadonlyMap<string, BreakerPolicyFacts>
   /** Absent until federation has brought this cluster into the mesh. */
   readonly trust: ValidationContext | undefined
   /** Pod name of the federation leader; empty while there is none. */

@@ -4,6 +4,7 @@
  */
 import type { KubeClient, ListOptions } from '../../kube/client.ts'
 import {
+  CIRCUIT_BREAKER_POLICIES,
   CLUSTER_PEERS,
   CONFIG_MAPS,
   type ConfigMap,
@@ -28,6 +29,7 @@ import type { Random } from '../../runtime/random.ts'
 import type { MeshFacts, Snapshot } from './facts.ts'
 import { FactTable } from './fact-table.ts'
 import { readExport, readImport, readNamespace, readNode, readPeer, readPod, readService, readSlice } from './read.ts'
+import { readBreakerPolicy } from './read-breaker.ts'
 import { type ClusterTrust, readTrust } from './trust.ts'
 
 export interface ObserverOptions {
@@ -55,6 +57,7 @@ export class Observer {
   readonly #exports
   readonly #imports
   readonly #peers
+  readonly #breakers
   #trust: ClusterTrust | undefined
   #leader = ''
   #version = 0
@@ -72,6 +75,7 @@ export class Observer {
     this.#exports = this.#table(SERVICE_EXPORTS, readExport)
     this.#imports = this.#table(SERVICE_IMPORTS, readImport)
     this.#peers = this.#table(CLUSTER_PEERS, readPeer)
+    this.#breakers = this.#table(CIRCUIT_BREAKER_POLICIES, readBreakerPolicy)
     const named = (name: string): ListOptions => ({
       namespace: SYSTEM_NAMESPACE,
       fieldSelector: `metadata.name=${name}`,
@@ -160,6 +164,7 @@ export class Observer {
       exports: this.#exports.current,
       imports: this.#imports.current,
       peers: this.#peers.current,
+      breakers: this.#breakers.current,
       trust: this.#trust?.validation,
       federationLeader: this.#leader,
     }

@@ -13,6 +13,7 @@ import type {
   Service,
   ServiceExport,
   ServiceImport,
+  ServiceImportPort,
   ServicePort,
   SliceEndpoint,
 } from '../../kube/kinds.ts'
@@ -186,8 +187,13 @@ function exportToOf(object: KubeObject): { exportTo?: readonly string[] } {
 
 export function readImport(found: ServiceImport): ImportFacts | undefined {
   if (found.metadata.deletionTimestamp !== undefined) return undefined
-  const ports = found.spec.ports.filter(isTcp).map(({ name = '', port }) => ({ name, port }))
-  return { ...identityOf(found), ports }
+  const ports = found.spec.ports.filter(isTcp).map((port) => readImportPort(port))
+  return { ...identityOf(found), ports, addresses: (found.spec.ips ?? []).filter((ip) => isIP(ip) !== 0) }
+}
+
+function readImportPort({ name = '', port, appProtocol }: ServiceImportPort): PortFacts {
+  const protocol = protocolOf(appProtocol, name)
+  return { name, port, ...(protocol !== undefined && { protocol }) }
 }
 
 export function readPeer(peer: ClusterPeer): PeerFacts {

@@ -17,6 +17,7 @@ import {
   readService,
   readSlice,
 } from '../observe/read.ts'
+import { readBreakerPolicy } from '../observe/read-breaker.ts'
 
 export interface SnapshotInput {
   readonly mesh: MeshFacts
@@ -34,6 +35,7 @@ const KINDS: ReadonlySet<string> = new Set([
   'ServiceExport',
   'ServiceImport',
   'ClusterPeer',
+  'CircuitBreakerPolicy',
   'Lease',
 ])
 
@@ -60,6 +62,7 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
     exports: table('ServiceExport', readExport),
     imports: table('ServiceImport', readImport),
     peers: table('ClusterPeer', readPeer),
+    breakers: table('CircuitBreakerPolicy', readBreakerPolicy),
     trust: roots === undefined ? undefined : { name: TRUST_BUNDLE, roots, revokedTrustDomains: [], revokedIssuers: [] },
     federationLeader: lease?.spec?.holderIdentity ?? '',
   }

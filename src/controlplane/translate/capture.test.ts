@@ -3,6 +3,7 @@ import type { FilterChain } from '../../model/config.ts'
 import type { PodFacts, ServiceFacts } from '../observe/facts.ts'
 import { readService } from '../observe/read.ts'
 import { captureInbound, captureOutbound } from './capture.ts'
+import { type Host, listHosts } from './hosts.ts'
 
 const pod: PodFacts = {
   namespace: 'shop',
@@ -25,8 +26,14 @@ const service = (name: string, ip: string, ports: ServiceFacts['ports']): Servic
   localFailover: true,
   addresses: ip === '' ? [] : [ip],
 })
-const tableOf = (...services: ServiceFacts[]): ReadonlyMap<string, ServiceFacts> =>
-  new Map(services.map((each) => [`shop/${each.name}`, each]))
+const mesh = { mesh: 'demo', cluster: 'east', trustDomain: 'east.demo', domain: 'cluster.local' }
+const hostsOf = (...services: ServiceFacts[]): readonly Host[] =>
+  listHosts({
+    mesh,
+    services: new Map(services.map((each) => [`shop/${each.name}`, each])),
+    exports: new Map(),
+    imports: new Map(),
+  })
 const summaryOf = ({ name, destinations, protocol, filter }: FilterChain): string =>
   [name, JSON.stringify(destinations?.addresses ?? []), destinations?.port ?? '', protocol ?? '', filter.kind].join(' ')
 
@@ -34,7 +41,7 @@ describe('captureOutbound', () => {
   it('groups destinations by port and declared protocol, and detects only what nobody declared', () => {
     const listener = captureOutbound(
       pod,
-      tableOf(
+      hostsOf(
         service('b', '10.12.64.2', [{ name: 'http', port: 80, protocol: 'http' }]),
         service('a', '10.12.64.1', [{ name: 'http', port: 80, protocol: 'http' }]),
         service('db', '10.12.64.3', [{ name: 'mysql', port: 3306, protocol: 'tcp' }]),
@@ -45,9 +52,9 @@ describe('captureOutbound', () => {
     expect(listener).toMatchObject({ address: '127.0.0.1', port: 15001, capture: { direction: 'outbound' } })
     expect(listener.chains.map(summaryOf)).toEqual([
       'http:80 ["10.12.64.1","10.12.64.2"] 80  http',
-      'tcp:3306 ["10.12.64.3"] 3306  tcp',
       'undeclared:7000 ["10.12.64.4"] 7000 http http',
-      'undeclared:7000 ["10.12.64.4"] 7000  tcp',
+      'tcp:7000 any.shop.svc.cluster.local ["10.12.64.4"] 7000  tcp',
+      'tcp:3306 db.shop.svc.cluster.local ["10.12.64.3"] 3306  tcp',
       'http []  http http',
       'passthrough []   tcp',
     ])

@@ -4,18 +4,17 @@
  */
 import { type FilterChain, type HttpFilterChain, type Listener, PASSTHROUGH_CLUSTER } from '../../model/config.ts'
 import { PORTS } from '../../model/ports.ts'
-import { hostOf } from '../../model/sni.ts'
+import { clusterName, hostOf } from '../../model/sni.ts'
 import { loopbackOf } from '../../runtime/network.ts'
-import type { PodFacts, PortFacts, ServiceFacts, Snapshot } from '../observe/facts.ts'
-import { inboundHttp, targetPortOf } from './inbound.ts'
+import type { PodFacts, PortFacts, ServiceFacts } from '../observe/facts.ts'
+import type { Host } from './hosts.ts'
+import { inboundHttp, inboundTcp, targetPortOf } from './inbound.ts'
 import { OUTBOUND_ROUTES } from './routes.ts'
 
 export const CAPTURE_OUTBOUND = 'capture-outbound'
 export const CAPTURE_INBOUND = 'capture-inbound'
 /** What a client that speaks first needs, even on a busy machine; a server that speaks first is late by as much. */
 const DETECT_MS = 100
-
-type Protocol = NonNullable<PortFacts['protocol']> | 'undeclared'
 
 const PASSTHROUGH: FilterChain = {
   name: 'passthrough',
@@ -29,23 +28,39 @@ const FORWARD: HttpFilterChain = {
   routes: { rds: OUTBOUND_ROUTES },
 }
 
+/** An endpoint that cannot be reached is not the end of a connection that has sent nothing yet. */
+const CONNECT_ATTEMPTS = 3
+
 /** The kernel leads what a process of the pod sends to the loopback address of the namespace. */
-export function captureOutbound(pod: PodFacts, services: Snapshot['services']): Listener {
-  const chains = destinationsOf(services).flatMap(({ protocol, port, addresses }) =>
-    chainsFor(protocol, {
-      name: `${protocol}:${port}`,
-      destinations: { addresses, port },
-      http: FORWARD,
-    }),
-  )
+export function captureOutbound(pod: PodFacts, hosts: readonly Host[]): Listener {
   const rest: FilterChain = { name: 'http', serverNames: [], protocol: 'http', filter: FORWARD }
   return {
     name: CAPTURE_OUTBOUND,
     address: loopbackOf(pod.ip),
     port: PORTS.outbound,
-    chains: [...chains, rest, PASSTHROUGH],
+    chains: [...requestChains(hosts), ...byteChains(hosts), rest, PASSTHROUGH],
     capture: { direction: 'outbound', detectMs: DETECT_MS },
   }
+}
+
+/** Requests name their host themselves: one chain serves all services of a port. */
+function requestChains(hosts: readonly Host[]): readonly FilterChain[] {
+  return destinationsOf(hosts).map(({ protocol, port, addresses }): FilterChain => {
+    const chain = { name: `${protocol}:${port}`, serverNames: [], destinations: { addresses, port }, filter: FORWARD }
+    return protocol === 'http' ? chain : Object.assign(chain, { protocol: 'http' as const })
+  })
+}
+
+/** Bytes name nothing: where they go is known by the address alone. */
+function byteChains(hosts: readonly Host[]): readonly FilterChain[] {
+  return hosts.flatMap(({ host, ports, addresses }) =>
+    ports.flatMap(({ port, protocol }) => {
+      if (protocol === 'http' || addresses.length === 0) return []
+      const cluster = clusterName('outbound', port, host)
+      const filter = { kind: 'tcp', statPrefix: cluster, cluster, connectAttemptsMax: CONNECT_ATTEMPTS } as const
+      return [{ name: `tcp:${port} ${host}`, serverNames: [], destinations: { addresses, port }, filter }]
+    }),
+  )
 }
 
 /** What comes from elsewhere is led to the pod's own address. Ports without a service pass untouched, unread. */
@@ -58,7 +73,7 @@ export function captureInbound(pod: PodFacts, services: readonly ServiceFacts[],
       if (target === undefined || chains.has(target)) continue
       const name = hostOf({ service: service.name, namespace: service.namespace, domain })
       const destinations = { addresses: [pod.ip], port: target }
-      chains.set(target, chainsFor(port.protocol ?? 'undeclared', { name, destinations, http: inboundHttp(target) }))
+      chains.set(target, inboundChains(port.protocol, { name, destinations, target }))
     }
   }
   return {
@@ -73,28 +88,32 @@ export function captureInbound(pod: PodFacts, services: readonly ServiceFacts[],
 interface Target {
   readonly name: string
   readonly destinations: NonNullable<FilterChain['destinations']>
-  readonly http: HttpFilterChain
+  readonly target: number
 }
 
-function chainsFor(protocol: Protocol, { name, destinations, http }: Target): readonly FilterChain[] {
+function inboundChains(
+  protocol: PortFacts['protocol'],
+  { name, destinations, target }: Target,
+): readonly FilterChain[] {
   const chain = { name, serverNames: [], destinations }
-  const tcp = { ...chain, filter: PASSTHROUGH.filter }
+  const tcp = { ...chain, filter: inboundTcp(target) }
   if (protocol === 'tcp') return [tcp]
-  if (protocol === 'http') return [{ ...chain, filter: http }]
-  return [{ ...chain, protocol: 'http', filter: http }, tcp]
+  if (protocol === 'http') return [{ ...chain, filter: inboundHttp(target) }]
+  return [{ ...chain, protocol: 'http', filter: inboundHttp(target) }, tcp]
 }
 
 interface Destinations {
-  readonly protocol: Protocol
+  readonly protocol: 'http' | 'undeclared'
   readonly port: number
   readonly addresses: readonly string[]
 }
 
 /** Grouped as chains match them, in an order that does not depend on when a service was seen. */
-function destinationsOf(services: Snapshot['services']): readonly Destinations[] {
-  const groups = new Map<string, { protocol: Protocol; port: number; addresses: string[] }>()
-  for (const { addresses, ports } of services.values()) {
+function destinationsOf(hosts: readonly Host[]): readonly Destinations[] {
+  const groups = new Map<string, { protocol: 'http' | 'undeclared'; port: number; addresses: string[] }>()
+  for (const { addresses, ports } of hosts) {
     for (const { port, protocol = 'undeclared' } of ports) {
+      if (protocol === 'tcp') continue
       const key = `${String(port).padStart(5, '0')} ${protocol}`
       const group = groups.get(key) ?? { protocol, port, addresses: [] }
       group.addresses.push(...addresses)

@@ -1,5 +1,12 @@
 /** The upstream clusters of a sidecar: one per host and port, with the identities its own cluster's pods may have. */
-import { type Cluster, type OutlierDetection, OWN_CERTIFICATE, TRUST_BUNDLE } from '../../model/config.ts'
+import {
+  ALPN_TCP,
+  type Cluster,
+  type OutlierDetection,
+  OWN_CERTIFICATE,
+  type ServiceBreaker,
+  TRUST_BUNDLE,
+} from '../../model/config.ts'
 import { formatSpiffeId } from '../../model/identity.ts'
 import { clusterName, innerSni } from '../../model/sni.ts'
 import type { PodFacts, PortFacts, SliceFacts } from '../observe/facts.ts'
@@ -10,7 +17,12 @@ export const ALPN_H2 = 'h2'
 /** Envoy's count and time. Its 10 % cap is not: with it, ten failing pods keep nine tenths of their traffic. */
 const OUTLIER: OutlierDetection = { consecutiveErrors: 5, baseEjectionMs: 30_000, ejectionPercentMax: 100 }
 
-export function outboundCluster(host: Host, port: PortFacts, identities: readonly string[]): Cluster {
+export function outboundCluster(
+  host: Host,
+  port: PortFacts,
+  identities: readonly string[],
+  breaker?: ServiceBreaker,
+): Cluster {
   const name = { service: host.name, namespace: host.namespace, domain: host.domain, port: port.port }
   return {
     name: clusterName('outbound', port.port, host.host),
@@ -21,10 +33,12 @@ export function outboundCluster(host: Host, port: PortFacts, identities: readonl
       certificate: OWN_CERTIFICATE,
       validation: TRUST_BUNDLE,
       sni: innerSni(name),
-      alpn: [ALPN_H2],
+      // What nobody declared is offered as requests; a connection that turns out to be none brings its own protocol.
+      alpn: [port.protocol === 'tcp' ? ALPN_TCP : ALPN_H2],
       identities,
     },
     outlier: OUTLIER,
+    ...(breaker !== undefined && { breaker }),
   }
 }
 

@@ -40,7 +40,8 @@ export function eastWestListener(pod: PodFacts, mesh: MeshFacts, trustDomains: r
   const spliced = (serverName: string, cluster: string): FilterChain => ({
     name: cluster,
     serverNames: [serverName],
-    filter: { kind: 'tcp', statPrefix: cluster, cluster },
+    // The leader may just have changed.
+    filter: { kind: 'tcp', statPrefix: cluster, cluster, connectAttemptsMax: 3 },
   })
   return {
     name: EAST_WEST_LISTENER,

@@ -21,6 +21,8 @@ export interface Host {
   /** `<service>.<namespace>.svc.<domain>` */
   readonly host: string
   readonly ports: readonly PortFacts[]
+  /** What its name resolves to; empty for headless ones. */
+  readonly addresses: readonly string[]
   readonly includesLocal: boolean
   readonly includesRemote: boolean
 }
@@ -35,6 +37,7 @@ export function listHosts(tables: HostTables): readonly Host[] {
     hosts.push(
       hostAt(service, tables.mesh.domain, {
         ports: service.ports,
+        addresses: service.addresses,
         includesLocal: true,
         // The owner's consent: only a service this cluster itself exports may be answered from elsewhere.
         includesRemote: isExported && service.localFailover,
@@ -43,7 +46,8 @@ export function listHosts(tables: HostTables): readonly Host[] {
   }
   for (const [key, found] of tables.imports) {
     const includesLocal = isExportedKey(tables, key)
-    hosts.push(hostAt(found, CLUSTERSET_DOMAIN, { ports: found.ports, includesLocal, includesRemote: true }))
+    const { ports, addresses } = found
+    hosts.push(hostAt(found, CLUSTERSET_DOMAIN, { ports, addresses, includesLocal, includesRemote: true }))
   }
   return hosts.filter(({ ports }) => ports.length > 0).sort((a, b) => (a.host < b.host ? -1 : 1))
 }
@@ -51,7 +55,7 @@ export function listHosts(tables: HostTables): readonly Host[] {
 function hostAt(
   named: { readonly namespace: string; readonly name: string },
   domain: string,
-  rest: Pick<Host, 'ports' | 'includesLocal' | 'includesRemote'>,
+  rest: Pick<Host, 'ports' | 'addresses' | 'includesLocal' | 'includesRemote'>,
 ): Host {
   const { namespace, name } = named
   return { namespace, name, domain, host: hostOf({ service: name, namespace, domain }), ...rest }

@@ -3,12 +3,15 @@
  * callers it admits. This enforces exports a second time, whatever the gateway let through.
  */
 import {
+  ALPN_TCP,
   type Cluster,
+  type DownstreamTls,
   type FilterChain,
   type HttpFilterChain,
   type Listener,
   OWN_CERTIFICATE,
   type PrincipalRule,
+  type TcpProxy,
   TRUST_BUNDLE,
 } from '../../model/config.ts'
 import { CLUSTERSET_DOMAIN } from '../../model/names.ts'
@@ -60,7 +63,7 @@ export function inboundOf(input: InboundInput): Inbound {
       const domains = exported === undefined ? [input.domain] : [input.domain, CLUSTERSET_DOMAIN]
       for (const domain of domains) {
         const sni = innerSni({ service: service.name, namespace: service.namespace, domain, port: port.port })
-        chains.push(inboundChain(sni, cluster.name, { trustDomains, ids: [] }))
+        chains.push(...inboundChains(sni, { port, cluster: cluster.name, allow: { trustDomains, ids: [] } }))
       }
     }
   }
@@ -74,15 +77,31 @@ export function targetPortOf(port: PortFacts, pod: PodFacts): number | undefined
   return typeof targetPort === 'number' ? targetPort : pod.ports[targetPort]
 }
 
-function inboundChain(sni: string, cluster: string, allow: PrincipalRule): FilterChain {
-  return {
-    name: sni,
-    serverNames: [sni],
-    tls: { certificate: OWN_CERTIFICATE, validation: TRUST_BUNDLE, alpn: [ALPN_H2] },
-    allow,
-    filter: inboundHttpTo(cluster),
-  }
+/** Requests, bytes, or both where nobody declared the port: the caller then says which by its ALPN. */
+function inboundChains(
+  sni: string,
+  { port, cluster, allow }: { port: PortFacts; cluster: string; allow: PrincipalRule },
+): readonly FilterChain[] {
+  const common = { name: sni, serverNames: [sni] }
+  const requests = { ...common, tls: tlsWith(ALPN_H2), allow, filter: inboundHttpTo(cluster) }
+  const bytes = { ...common, tls: tlsWith(ALPN_TCP), allow, filter: inboundTcpTo(cluster) }
+  if (port.protocol === 'http') return [requests]
+  if (port.protocol === 'tcp') return [bytes]
+  return [requests, { ...bytes, name: `${sni} ${ALPN_TCP}`, applicationProtocols: [ALPN_TCP] }]
 }
+
+const tlsWith = (alpn: string): DownstreamTls => ({
+  certificate: OWN_CERTIFICATE,
+  validation: TRUST_BUNDLE,
+  alpn: [alpn],
+})
+
+/** As `inboundHttp`, for bytes that are not ours to read. */
+export function inboundTcp(port: number): TcpProxy {
+  return inboundTcpTo(inboundName(port))
+}
+
+const inboundTcpTo = (cluster: string): TcpProxy => ({ kind: 'tcp', statPrefix: cluster, cluster })
 
 /** To the pod's own port, whoever asks; the cluster is one of `inboundOf`'s. */
 export function inboundHttp(port: number): HttpFilterChain {

@@ -21,7 +21,9 @@ export function outboundRoutes(hosts: readonly Host[], namespace: string): Route
 
 function virtualHostsOf(host: Host, namespace: string): readonly VirtualHost[] {
   const names = namesOf(host, namespace)
-  return host.ports.map(({ port }) => ({
+  // What is declared as TCP is no place for requests: the other side would not read them.
+  const ports = host.ports.filter(({ protocol }) => protocol !== 'tcp')
+  return ports.map(({ port }) => ({
     name: `${host.host}:${port}`,
     domains: names.flatMap((name) => (port === HTTP_PORT ? [name, `${name}:${port}`] : [`${name}:${port}`])),
     routes: [

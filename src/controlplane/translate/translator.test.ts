@@ -65,7 +65,9 @@ function world(): Snapshot {
     nodes: new Map([['n1', { cloud: 'aws', region: 'us-east-1', zone: 'a' }]]),
     namespaces: new Map([['shop', {}]]),
     exports: new Map([['shop/checkout', { namespace: 'shop', name: 'checkout' }]]),
-    imports: new Map([['shop/checkout', { namespace: 'shop', name: 'checkout', ports: [{ name: 'http', port: 80 }] }]]),
+    imports: new Map([
+      ['shop/checkout', { namespace: 'shop', name: 'checkout', ports: [{ name: 'http', port: 80 }], addresses: [] }],
+    ]),
     peers: new Map([
       [
         'west',
@@ -78,6 +80,7 @@ function world(): Snapshot {
       ],
     ]),
     trust: { name: 'ROOTCA', roots: { 'east.demo': ['pem'] }, revokedTrustDomains: [], revokedIssuers: [] },
+    breakers: new Map(),
     federationLeader: '',
   }
 }

@@ -15,6 +15,7 @@ import { PORTS } from '../../model/ports.ts'
 import { clusterName } from '../../model/sni.ts'
 import { loopbackOf } from '../../runtime/network.ts'
 import { type PodFacts, type ServiceFacts, type SliceFacts, type Snapshot } from '../observe/facts.ts'
+import { breakersOf, type Breakers } from './breakers.ts'
 import { captureInbound, captureOutbound } from './capture.ts'
 import { identitiesOf, outboundCluster } from './clusters.ts'
 import {
@@ -54,6 +55,7 @@ export class Translator {
   readonly #groups = new Memo<readonly Group[]>()
   readonly #clusters = new Memo<Cluster>()
   readonly #assignments = new Memo<LoadAssignment>()
+  readonly #breakers = new Memo<Breakers>()
   readonly #routes = new Memo<RouteTable>()
   readonly #inbound = new Memo<Inbound>()
   readonly #listeners = new Memo<Listener>()
@@ -87,7 +89,7 @@ export class Translator {
       outboundRoutes(hosts, pod.namespace),
     )
     const proxyListener = this.#listeners.get(`${HTTP_PROXY_LISTENER}|${key}`, [pod.ip], () => forwardListener(pod.ip))
-    const listeners = [proxyListener, ...this.#captureListeners(snapshot, pod)]
+    const listeners = [proxyListener, ...this.#captureListeners(snapshot, pod, hosts)]
     if (inbound.listener !== undefined) listeners.push(inbound.listener)
     return {
       listeners: this.#keep(`listeners|${key}`, named(listeners)),
@@ -159,14 +161,14 @@ export class Translator {
     return this.#inbound.get(key, inputs, () => inboundOf({ pod, services, exports, trustDomain, domain, cluster }))
   }
 
-  #captureListeners(snapshot: Snapshot, pod: PodFacts): readonly Listener[] {
+  #captureListeners(snapshot: Snapshot, pod: PodFacts, hosts: readonly Host[]): readonly Listener[] {
     if (!pod.captured) return []
     const { services, mesh } = snapshot
     const key = `${pod.namespace}/${pod.name}`
     const selecting = this.#selecting(pod, services)
     const inputs = [selecting, pod.ip, JSON.stringify(pod.ports), mesh]
     return [
-      this.#listeners.get(`capture-outbound|${pod.ip}`, [services], () => captureOutbound(pod, services)),
+      this.#listeners.get(`capture-outbound|${loopbackOf(pod.ip)}`, [hosts], () => captureOutbound(pod, hosts)),
       this.#listeners.get(`capture-inbound|${key}`, inputs, () => captureInbound(pod, selecting, mesh.domain)),
     ]
   }
@@ -180,19 +182,31 @@ export class Translator {
   #outboundClusters(snapshot: Snapshot, hosts: readonly Host[]): readonly Cluster[] {
     const index = this.#slicesOf(snapshot)
     const { trustDomain } = snapshot.mesh
-    const built = this.#lists.get('outbound-clusters', [hosts, index, snapshot.pods, snapshot.mesh], () =>
+    const breakers = this.#breakersOf(snapshot)
+    const inputs = [hosts, index, snapshot.pods, snapshot.mesh, breakers]
+    const built = this.#lists.get('outbound-clusters', inputs, () =>
       hosts.flatMap((host) => {
         const slices = host.includesLocal ? (index.get(`${host.namespace}/${host.name}`) ?? []) : []
         const found = identitiesOf(slices, snapshot.pods, trustDomain)
         const identities = this.#identities.get(host.host, found, () => found)
-        return host.ports.map((port) =>
-          this.#clusters.get(clusterName('outbound', port.port, host.host), [host, port, identities], () =>
-            outboundCluster(host, port, identities),
-          ),
-        )
+        return host.ports.map((port) => {
+          const name = clusterName('outbound', port.port, host.host)
+          const breaker = breakers.get(name)
+          return this.#clusters.get(name, [host, port, identities, breaker], () =>
+            outboundCluster(host, port, identities, breaker),
+          )
+        })
       }),
     )
     return built as readonly Cluster[]
+  }
+
+  #breakersOf({ breakers, services, imports, mesh }: Snapshot): Breakers {
+    return this.#breakers.get(
+      'all',
+      [breakers, services, imports, mesh],
+      () => breakersOf({ breakers, services, imports, mesh }).breakers,
+    )
   }
 
   #outboundEndpoints(snapshot: Snapshot, hosts: readonly Host[], place: Locality): ProxyConfig['endpoints'] {

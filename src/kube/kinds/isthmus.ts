@@ -4,6 +4,7 @@
  */
 import type { z } from 'zod'
 import type { KubeObject, Resource } from '../object.ts'
+import type { circuitBreakerPolicySpec, circuitBreakerPolicyStatus } from '../schemas/circuit-breaker-policy.ts'
 import type { clusterPeerSpec, clusterPeerStatus } from '../schemas/cluster-peer.ts'
 
 export type ClusterPeerSpec = z.input<typeof clusterPeerSpec>
@@ -21,4 +22,21 @@ export const CLUSTER_PEERS: Resource<ClusterPeer> = {
   plural: 'clusterpeers',
   kind: 'ClusterPeer',
   namespaced: false,
+}
+
+export type CircuitBreakerPolicySpec = z.input<typeof circuitBreakerPolicySpec>
+type CircuitBreakerPolicyStatus = z.input<typeof circuitBreakerPolicyStatus>
+
+/** Cuts a failing service off from its callers in this cluster; stands in the service's namespace. */
+export interface CircuitBreakerPolicy extends KubeObject {
+  spec: CircuitBreakerPolicySpec
+  status?: CircuitBreakerPolicyStatus
+}
+
+export const CIRCUIT_BREAKER_POLICIES: Resource<CircuitBreakerPolicy> = {
+  group: 'isthmus.dev',
+  version: 'v1alpha1',
+  plural: 'circuitbreakerpolicies',
+  kind: 'CircuitBreakerPolicy',
+  namespaced: true,
 }

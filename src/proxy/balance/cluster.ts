@@ -6,7 +6,8 @@ import type { Cluster, Endpoint, HealthCheck, LoadAssignment, Metadata } from '.
 import type { Random } from '../../runtime/random.ts'
 import type { ClientConnection } from '../stream.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
-import type { Transport } from '../upstream/transport.ts'
+import type { StreamWay, Transport } from '../upstream/transport.ts'
+import { Breaker } from './breaker.ts'
 import { EndpointState } from './endpoint.ts'
 import { DnsWatcher, type Resolve } from './dns.ts'
 import { HealthChecker } from './health-check.ts'
@@ -36,6 +37,8 @@ export interface ClusterDependencies {
   readonly timers: TimerWheel
   readonly random: Random
   readonly createTransport: TransportFactory
+  /** For clusters that carry TCP; called when a connection first needs it. */
+  readonly createStreams?: (options: TransportOptions) => StreamWay
   /** For clusters whose endpoints are host names. */
   readonly resolve?: Resolve
 }
@@ -60,6 +63,8 @@ export class ClusterState {
   /** Made when asked for, dropped when anything changed; by subset, '' for all endpoints. */
   readonly #tables = new Map<string, BalanceTable>()
   readonly limits: ClusterLimits
+  /** Asked once per request, before anything is picked. */
+  breaker: Breaker | undefined = undefined
   readonly #outlier: OutlierDetector
   #health: { readonly config: HealthCheck; readonly checker: HealthChecker } | undefined
   #hasTraffic = false
@@ -75,6 +80,7 @@ export class ClusterState {
     const endpoints = (): Iterable<EndpointState> => this.#endpoints.values()
     const onChange = (): void => this.#tables.clear()
     this.#outlier = new OutlierDetector({ timers, random, endpoints, onChange }, config.outlier)
+    this.#followBreaker()
     this.#followNames()
     this.#reconcile()
   }
@@ -102,6 +108,7 @@ export class ClusterState {
     this.#assignment = assignment
     this.limits.apply(config)
     this.#outlier.apply(config.outlier)
+    this.#followBreaker()
     this.#followNames()
     this.#reconcile()
   }
@@ -206,6 +213,15 @@ export class ClusterState {
     return [...groups].sort(([a], [b]) => a - b).map(([, localities]) => localities)
   }
 
+  /** What it has seen so far stays: a changed threshold is no new service. */
+  #followBreaker(): void {
+    const { breaker } = this.#config
+    const { timers, random } = this.#dependencies
+    if (breaker === undefined) this.breaker = undefined
+    else if (this.breaker === undefined) this.breaker = new Breaker(breaker, { now: () => timers.now(), random })
+    else this.breaker.apply(breaker)
+  }
+
   /** A new assignment of the same content keeps what was resolved. */
   #followNames(): void {
     const { dns } = this.#config
@@ -265,7 +281,8 @@ export class ClusterState {
 
   #createState(key: string, endpoint: Endpoint): EndpointState {
     const current = (): Endpoint => this.#endpoints.get(key)?.endpoint ?? endpoint
-    const transport = this.#dependencies.createTransport({
+    const { timers, createTransport, createStreams } = this.#dependencies
+    const options: TransportOptions = {
       cluster: this.#config,
       endpoint: current,
       limits: this.limits,
@@ -273,8 +290,9 @@ export class ClusterState {
         this.#endpoints.get(key)?.transportChanged()
         this.#tables.clear()
       },
-    })
-    return new EndpointState({ key, endpoint, transport, timers: this.#dependencies.timers })
+    }
+    const ways = createStreams && (() => createStreams(options))
+    return new EndpointState({ key, endpoint, transport: createTransport(options), timers, createStreams: ways })
   }
 }
 

@@ -4,8 +4,16 @@
  */
 import type { Endpoint } from '../../model/config.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
-import type { Transport } from '../upstream/transport.ts'
+import type { StreamWay, Transport } from '../upstream/transport.ts'
 import { OutlierRecord } from './outlier.ts'
+
+export interface EndpointStateOptions {
+  readonly key: string
+  readonly endpoint: Endpoint
+  readonly transport: Transport
+  readonly timers: TimerWheel
+  readonly createStreams?: (() => StreamWay) | undefined
+}
 
 export class EndpointState {
   readonly key: string
@@ -22,17 +30,29 @@ export class EndpointState {
   /** Monotonic: since when it counts as usable, for slow start. */
   usableSince: number
   #wasUsable = true
+  readonly #createStreams: (() => StreamWay) | undefined
+  #streams: StreamWay | undefined = undefined
 
-  constructor(options: { key: string; endpoint: Endpoint; transport: Transport; timers: TimerWheel }) {
+  constructor(options: EndpointStateOptions) {
     this.key = options.key
     this.endpoint = options.endpoint
     this.transport = options.transport
     this.usableSince = options.timers.now()
+    this.#createStreams = options.createStreams
+  }
+
+  /** The way for connections whose bytes are not ours to read; made by the first of them. */
+  get streams(): StreamWay | undefined {
+    return (this.#streams ??= this.#createStreams?.())
   }
 
   /** May take new requests, unless everything is in panic. */
   get usable(): boolean {
-    return this.endpoint.health === 'healthy' && !this.ejected && !this.failsCheck && this.transport.usable
+    return this.endpoint.health === 'healthy' && !this.ejected && !this.failsCheck && this.#reachable
+  }
+
+  get #reachable(): boolean {
+    return this.transport.usable && (this.#streams === undefined || this.#streams.usable)
   }
 
   count(ok: boolean): void {
@@ -60,13 +80,15 @@ export class EndpointState {
    * would stay unused for the rest of its thirty seconds.
    */
   transportChanged(): void {
-    const found = this.transport.usable && !this.#wasUsable
-    this.#wasUsable = this.transport.usable
+    const reachable = this.#reachable
+    const found = reachable && !this.#wasUsable
+    this.#wasUsable = reachable
     if (!found) return
     this.restore()
   }
 
   close(): void {
     this.transport.close()
+    this.#streams?.close()
   }
 }

@@ -3,13 +3,14 @@
  * all branching between accept and whoever reads the bytes; HTTP is connection.ts's, bytes untouched are l4's.
  */
 import { connect, type Socket } from 'node:net'
-import { PASSTHROUGH_CLUSTER } from '../../model/config.ts'
+import { type Capture, PASSTHROUGH_CLUSTER } from '../../model/config.ts'
 import { MeshError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { CompiledChain, CompiledHttp, CompiledListener } from '../compile.ts'
 import { isForbiddenTarget } from '../forbidden.ts'
-import { type Carried, passThrough } from '../l4/pass-through.ts'
-import { spliceSockets } from '../l4/splice.ts'
+import { type CompiledTcp } from '../l4/session.ts'
+import { resetSocket } from '../l4/reset.ts'
+import { Splice } from '../l4/splice.ts'
 import type { Recorder } from '../record.ts'
 import { findHost } from '../routes.ts'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
@@ -24,7 +25,6 @@ export interface CaptureOptions {
   readonly recorder: Recorder
   readonly log: Log
   readonly now: () => number
-  readonly localAddress: string | undefined
   /** Asked once, by the first captured connection. */
   readonly load: () => Promise<OriginalDestination>
   /** `chain` is asked again for each request: configurations change under a connection. */
@@ -32,8 +32,15 @@ export interface CaptureOptions {
     socket: Socket,
     to: { readonly speaks: CapturedHttp; readonly chain: () => CompiledChain | undefined },
   ) => void
+  readonly serveTcp: (socket: Socket, to: CapturedTcp) => void
   readonly present: (listener: string) => CompiledListener | undefined
   readonly count: (reason: string, detail: string) => void
+}
+
+export interface CapturedTcp {
+  readonly direction: Capture['direction']
+  readonly chain: CompiledChain
+  readonly filter: CompiledTcp
 }
 
 /** Protocols whose server speaks first, where nothing declares a port's protocol: waiting would only cost time. */
@@ -130,17 +137,16 @@ export class CaptureAcceptor {
 
   /** Bytes untouched: the chain for anything, or the listener's own for the rest where the port's speaks HTTP only. */
   #serveAny(socket: Socket, { listener, destination, choice }: Captured, how: 'tcp' | 'tcp-detected' = 'tcp'): void {
-    const { timers, recorder, localAddress, now } = this.#options
-    const own = choice.any?.filter
-    const rest = listener.capture?.chains.rest.any?.filter
-    const filter = own?.kind === 'tcp' ? own : rest
-    if (filter?.kind !== 'tcp') return this.#refuse(socket, 'capture-protocol', nameOf(destination))
+    const own = choice.any
+    const chain = own?.filter.kind === 'tcp' ? own : listener.capture?.chains.rest.any
+    const direction = listener.capture?.direction
+    if (chain?.filter.kind !== 'tcp' || direction === undefined) {
+      return this.#refuse(socket, 'capture-protocol', nameOf(destination))
+    }
     this.#served(listener, how)
+    const { filter } = chain
     if (filter.clusterName === PASSTHROUGH_CLUSTER) return this.#passOn(socket, listener, destination)
-    const reporter = reporterOf(listener)
-    const onEnd = (carried: Carried): void =>
-      recorder.line({ time: new Date(now()).toISOString(), reporter, ...carried })
-    return passThrough(socket, filter, { timers, localAddress, onEnd })
+    return this.#options.serveTcp(socket, { direction, chain, filter })
   }
 
   /** To where it wanted to go, as if we were not here; but for the line in the log. */
@@ -169,7 +175,7 @@ export class CaptureAcceptor {
       for (const socket of [client, upstream]) socket.removeAllListeners('error').on('error', () => {})
       upstream.destroy()
       // As the destination itself would have refused.
-      client.resetAndDestroy()
+      resetSocket(client)
       record(false, 0, 0)
     }
     const timer = new WheelTimer(failed)
@@ -180,10 +186,10 @@ export class CaptureAcceptor {
       timers.cancel(timer)
       client.off('error', failed)
       upstream.off('error', failed)
-      spliceSockets(client, upstream, {
+      const splice = new Splice(client, upstream, {
         timers,
         idleMs: IDLE_MS,
-        onEnd: ({ toUpstream, toClient }) => record(true, toUpstream, toClient),
+        onEnd: () => record(true, splice.bytesToUpstream, splice.bytesToClient),
       })
     })
   }
@@ -195,7 +201,7 @@ export class CaptureAcceptor {
 
   #refuse(socket: Socket, reason: string, detail: string): void {
     socket.on('error', () => {})
-    socket.resetAndDestroy()
+    resetSocket(socket)
     this.#options.count(reason, detail)
   }
 }

@@ -4,52 +4,100 @@
  */
 import type { Socket } from 'node:net'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
+import { resetSocket } from './reset.ts'
 
 export interface SpliceOptions {
   readonly timers: TimerWheel
-  /** Both directions silent for so long ends it. */
+  /** Both directions silent for so long ends it; 0: never. */
   readonly idleMs: number
-  readonly onEnd: (bytes: { readonly toUpstream: number; readonly toClient: number }) => void
+  readonly onEnd: (how: SpliceEnd) => void
 }
 
-export function spliceSockets(client: Socket, upstream: Socket, options: SpliceOptions): void {
-  let toUpstream = 0
-  let toClient = 0
-  let open = 2
-  let ended = false
-  let touched = options.timers.now()
-  const end = (how: 'flush' | 'cut'): void => {
-    if (ended) return
-    ended = true
-    options.timers.cancel(idle)
-    for (const socket of [client, upstream]) {
-      if (how === 'flush') socket.destroySoon()
-      else socket.destroy()
-    }
-    options.onEnd({ toUpstream, toClient })
+/** `closed`: both sides said so. `client`, `upstream`: that side broke. `cut`: by us. */
+export type SpliceEnd = 'closed' | 'client' | 'upstream' | 'idle' | 'cut'
+
+export class Splice {
+  bytesToUpstream = 0
+  bytesToClient = 0
+  readonly #client: Socket
+  readonly #upstream: Socket
+  readonly #options: SpliceOptions
+  readonly #idle: WheelTimer
+  #touched: number
+  #clientEnded = false
+  #upstreamEnded = false
+  #over = false
+
+  constructor(client: Socket, upstream: Socket, options: SpliceOptions) {
+    this.#client = client
+    this.#upstream = upstream
+    this.#options = options
+    this.#touched = options.timers.now()
+    this.#idle = new WheelTimer(() => this.#silent())
+    client.on('data', (chunk: Buffer) => this.#fromClient(chunk))
+    upstream.on('data', (chunk: Buffer) => this.#fromUpstream(chunk))
+    client.on('drain', () => upstream.resume())
+    upstream.on('drain', () => client.resume())
+    client.on('end', () => this.#clientEnd())
+    upstream.on('end', () => this.#upstreamEnd())
+    client.on('error', () => this.#end('client'))
+    upstream.on('error', () => this.#end('upstream'))
+    client.on('close', () => this.#end(this.#clientEnded ? 'closed' : 'client'))
+    upstream.on('close', () => this.#end(this.#upstreamEnded ? 'closed' : 'upstream'))
+    if (options.idleMs > 0) options.timers.schedule(this.#idle, options.idleMs)
+    client.resume()
+    upstream.resume()
   }
-  const idle = new WheelTimer(() => {
-    const silentMs = options.timers.now() - touched
-    if (silentMs >= options.idleMs) end('cut')
-    else options.timers.schedule(idle, options.idleMs - silentMs)
-  })
-  const carry = (from: Socket, to: Socket, count: (bytes: number) => void): void => {
-    from.on('data', (chunk: Buffer) => {
-      touched = options.timers.now()
-      count(chunk.length)
-      if (!to.write(chunk)) from.pause()
-    })
-    to.on('drain', () => from.resume())
-    from.on('end', () => {
-      to.end()
-      if (--open === 0) end('flush')
-    })
-    from.on('error', () => end('cut'))
-    from.on('close', () => end('flush'))
+
+  /** Ends both sides at once. */
+  cut(): void {
+    this.#end('cut')
   }
-  carry(client, upstream, (bytes) => (toUpstream += bytes))
-  carry(upstream, client, (bytes) => (toClient += bytes))
-  options.timers.schedule(idle, options.idleMs)
-  client.resume()
-  upstream.resume()
+
+  #fromClient(chunk: Buffer): void {
+    this.#touched = this.#options.timers.now()
+    this.bytesToUpstream += chunk.length
+    if (!this.#upstream.write(chunk)) this.#client.pause()
+  }
+
+  #fromUpstream(chunk: Buffer): void {
+    this.#touched = this.#options.timers.now()
+    this.bytesToClient += chunk.length
+    if (!this.#client.write(chunk)) this.#upstream.pause()
+  }
+
+  #clientEnd(): void {
+    this.#clientEnded = true
+    this.#upstream.end()
+    if (this.#upstreamEnded) this.#end('closed')
+  }
+
+  #upstreamEnd(): void {
+    this.#upstreamEnded = true
+    this.#client.end()
+    if (this.#clientEnded) this.#end('closed')
+  }
+
+  #silent(): void {
+    const { timers, idleMs } = this.#options
+    const silentMs = timers.now() - this.#touched
+    if (silentMs >= idleMs) this.#end('idle')
+    else timers.schedule(this.#idle, idleMs - silentMs)
+  }
+
+  #end(how: SpliceEnd): void {
+    if (this.#over) return
+    this.#over = true
+    this.#options.timers.cancel(this.#idle)
+    finish(this.#client, how, 'upstream')
+    finish(this.#upstream, how, 'client')
+    this.#options.onEnd(how)
+  }
+}
+
+/** A break is passed on as a break: an application must not take half of an answer for the whole. */
+function finish(socket: Socket, how: SpliceEnd, other: 'client' | 'upstream'): void {
+  if (how === 'closed') socket.destroySoon()
+  else if (how === other) resetSocket(socket)
+  else socket.destroy()
 }

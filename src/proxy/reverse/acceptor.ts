@@ -6,19 +6,17 @@ import type { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { CompiledChain, CompiledListener } from '../compile.ts'
 import { PREFACE } from '../h2/frames.ts'
-import { type Carried, passThrough } from '../l4/pass-through.ts'
-import type { Recorder } from '../record.ts'
+import type { CompiledTcp } from '../l4/session.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
 import type { ConnectionFacts } from './chain-match.ts'
 import type { CompiledGeneric, OpenChain } from './compile-listener.ts'
 import { inspect, type Inspected, UNKNOWN } from './inspect.ts'
+import type { ServerTlsContext } from './server-tls.ts'
 
 export interface GenericAcceptorOptions {
   readonly timers: TimerWheel
-  readonly recorder: Recorder
-  readonly now: () => number
-  readonly localAddress: string | undefined
   readonly serveHttp: (socket: Socket, to: HttpTarget) => void
+  readonly serveTcp: (socket: Socket, filter: CompiledTcp) => void
   /** The listener under the present configuration. */
   readonly present: (name: string) => CompiledListener | undefined
   readonly count: (reason: string, detail: string) => void
@@ -70,7 +68,21 @@ export class GenericAcceptor {
     const arriving = { listener, facts, open, secure: false, certificate: undefined }
     if (open.tls === undefined) return this.#serve(socket, arriving)
     if (open.tls === 'awaited') return this.#refuse(socket, 'no-certificate', listener)
-    return open.tls.accept(socket, found.protocols, {
+    const { tls } = open
+    if (found.transport === 'tls') return this.#secure(socket, tls, { arriving, offers: found.protocols })
+    // What the client offers is known before the handshake only by reading ahead.
+    return inspect(socket, this.#options.timers, tls.wanted, {
+      done: ({ protocols: offers }) => this.#secure(socket, tls, { arriving, offers }),
+      failed: (reason) => this.#options.count('handshake', reason),
+    })
+  }
+
+  #secure(
+    socket: Socket,
+    tls: ServerTlsContext,
+    { arriving, offers }: { readonly arriving: Arriving; readonly offers: readonly string[] },
+  ): void {
+    tls.accept(socket, offers, {
       secured: (secured) =>
         this.#serve(secured.socket, { ...arriving, secure: true, certificate: secured.certificate }),
       refused: (reason) => this.#options.count('handshake', reason),
@@ -79,13 +91,7 @@ export class GenericAcceptor {
 
   #serve(socket: Socket, arriving: Arriving): void {
     const { filter } = arriving.open.chain
-    if (filter.kind === 'tcp') {
-      const { timers, recorder, now, localAddress } = this.#options
-      const onEnd = (carried: Carried): void =>
-        recorder.line({ time: new Date(now()).toISOString(), reporter: 'gateway', ...carried })
-      passThrough(socket, filter, { timers, localAddress, onEnd })
-      return void socket.resume()
-    }
+    if (filter.kind === 'tcp') return this.#options.serveTcp(socket, filter)
     const { listener, facts, secure, certificate } = arriving
     const target = { listener, facts, secure, certificate, ...this.#following(arriving) }
     const serve = (speaks: 'http1' | 'h2'): void => {
@@ -154,4 +160,6 @@ function sniffPreface(socket: Socket, serve: (speaks: 'http1' | 'h2') => void): 
     serve(alike ? 'h2' : 'http1')
   }
   socket.on('data', read).on('error', ended).on('end', ended)
+  // An inspector before us may have held it.
+  socket.resume()
 }

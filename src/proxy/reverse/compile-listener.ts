@@ -7,7 +7,7 @@ import type { CompiledChain } from '../compile.ts'
 import { type ChainTable, compileChains, findTwin } from './chain-match.ts'
 import type { Wanted } from './inspect.ts'
 import { ServerTlsContext } from './server-tls.ts'
-import { type Material, readMaterial, type SecretOf } from './tls-files.ts'
+import { type Material, readMaterial, type SecretOf, TlsFault } from './tls-files.ts'
 
 export interface CompiledGeneric {
   /** Undefined: the chain is chosen without a byte from the client. */
@@ -26,6 +26,8 @@ export interface OpenChain {
   readonly tls: ServerTlsContext | 'awaited' | undefined
 }
 
+/** Place of the default chain. */
+const REST = '#default'
 const INSPECT_MS = 15_000 // Envoy's listener_filters_timeout
 
 /** Contexts stay as long as nothing that they are made of changes: tickets and servers live in them. */
@@ -59,8 +61,8 @@ export interface ListenerTools {
 export function compileGeneric(listener: GenericListener, tools: ListenerTools): CompiledGeneric {
   const byKey = new Map<string, OpenChain>()
   const open = (chain: GenericChain, place: string): OpenChain => {
-    const { name, tls, handshakeMs } = chain
-    const context = tls && tools.contexts.of(tls, handshakeMs, tools.secretOf)
+    const { name } = chain
+    const context = contextOf(chain, place, tools)
     const key = name === '' || byKey.has(name) ? place : name
     const compiled = { key, chain: tools.compileOne(chain), tls: context }
     byKey.set(key, compiled)
@@ -71,8 +73,21 @@ export function compileGeneric(listener: GenericListener, tools: ListenerTools):
   return {
     wanted: wantedBy(listener),
     chains: compileChains(opened),
-    rest: defaultChain === undefined ? undefined : open(defaultChain, '#default'),
+    rest: defaultChain === undefined ? undefined : open(defaultChain, REST),
     byKey,
+  }
+}
+
+function contextOf({ tls, handshakeMs }: GenericChain, place: string, tools: ListenerTools): OpenChain['tls'] {
+  if (tls === undefined) return undefined
+  try {
+    return tools.contexts.of(tls, handshakeMs, tools.secretOf)
+  } catch (error) {
+    if (error instanceof TlsFault) {
+      const chain = place === REST ? 'default_filter_chain' : `filter_chains[${place.slice(1)}]`
+      error.path = `${chain}.transport_socket.typed_config.common_tls_context`
+    }
+    throw error
   }
 }
 
@@ -80,14 +95,14 @@ export function compileGeneric(listener: GenericListener, tools: ListenerTools):
 export const hiddenChain = ({ chains }: GenericListener): number | undefined =>
   findTwin(chains.map(({ match }) => match ?? {}))
 
-/** Envoy adds the TLS inspector by itself where a match needs it; TLS itself needs the client's offers here. */
-function wantedBy({ inspect, chains, defaultChain }: GenericListener): Wanted | undefined {
-  const all = defaultChain === undefined ? chains : [...chains, defaultChain]
-  const needsTls = all.some(
-    ({ tls, match }) => tls !== undefined || match?.transport !== undefined || (match?.serverNames?.length ?? 0) > 0,
-  )
-  const tls = inspect.tls === true || needsTls
-  const http = inspect.http === true
+/** Without the inspector TLS has no name that a match could see, as in Envoy. */
+function wantedBy({ inspect }: GenericListener): Wanted | undefined {
+  const [tls, http] = [inspect.tls === true, inspect.http === true]
   if (!tls && !http) return undefined
-  return { tls, http, timeoutMs: inspect.timeoutMs ?? INSPECT_MS, goesOnAfterTimeout: inspect.goOnAfterTimeout === true }
+  return {
+    tls,
+    http,
+    timeoutMs: inspect.timeoutMs ?? INSPECT_MS,
+    goesOnAfterTimeout: inspect.goOnAfterTimeout === true,
+  }
 }

@@ -6,6 +6,7 @@ import { constants, X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket, type TlsOptions } from 'node:tls'
 import type { ServerTls } from '../../model/config.ts'
+import type { Wanted } from './inspect.ts'
 import type { Material } from './tls-files.ts'
 import { compileJudge, type PeerJudge } from './tls-peer.ts'
 
@@ -29,6 +30,8 @@ export interface HandshakeHandler {
 }
 
 export class ServerTlsContext {
+  /** To be known of a connection before its handshake. */
+  readonly wanted: Wanted
   readonly #tls: ServerTls
   readonly #material: Material
   readonly #handshakeMs: number
@@ -41,6 +44,7 @@ export class ServerTlsContext {
     this.#tls = tls
     this.#material = material
     this.#handshakeMs = handshakeMs ?? HANDSHAKE_TIMEOUT_MS
+    this.wanted = { tls: true, http: false, timeoutMs: this.#handshakeMs, goesOnAfterTimeout: false }
     this.#judge = compileJudge(material.anchors)
   }
 
@@ -106,7 +110,10 @@ export class ServerTlsContext {
 }
 
 /** What both sides of a connection tell OpenSSL about themselves. */
-export function secureOptions(tls: Pick<ServerTls, 'minVersion' | 'maxVersion' | 'ciphers' | 'curves'>, material: Material): TlsOptions {
+export function secureOptions(
+  tls: Pick<ServerTls, 'minVersion' | 'maxVersion' | 'ciphers' | 'curves'>,
+  material: Material,
+): TlsOptions {
   const { pairs, anchors } = material
   const ciphers = tls.ciphers === undefined ? CIPHERS : tls.ciphers.join(':')
   return {

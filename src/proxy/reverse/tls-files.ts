@@ -4,13 +4,24 @@
  */
 import { readFileSync, statSync } from 'node:fs'
 import { createPrivateKey, X509Certificate } from 'node:crypto'
-import type { DataSource, GenericSecret, HiddenSource, KeyPair, PeerValidation, TlsCommon, ValidationSource } from '../../model/config.ts'
+import type {
+  DataSource,
+  GenericSecret,
+  HiddenSource,
+  KeyPair,
+  PeerValidation,
+  TlsCommon,
+  ValidationSource,
+} from '../../model/config.ts'
 
 /** Far above any chain or bundle of anchors in use. */
 const FILE_BYTES_MAX = 4 * 1_048_576
 
 /** Says what is wrong with a source; compile.ts makes a rejection of it. */
-export class TlsFault extends Error {}
+export class TlsFault extends Error {
+  /** The chain's, set by whoever knows its place. */
+  path = ''
+}
 
 export interface KeyMaterial {
   readonly cert: string
@@ -85,8 +96,7 @@ function readAnchors(source: ValidationSource, secretOf: SecretOf): Anchors | un
   return { ...rest, ca: trustedCa === undefined ? undefined : readSource(trustedCa) }
 }
 
-const readHidden = (source: HiddenSource): string =>
-  'hidden' in source ? source.hidden.reveal() : readSource(source)
+const readHidden = (source: HiddenSource): string => ('hidden' in source ? source.hidden.reveal() : readSource(source))
 
 function readSource(source: DataSource): string {
   if ('text' in source) return source.text

@@ -40,10 +40,13 @@ export interface Target {
   readonly timeoutMs: number
 }
 
-export interface MeshTarget {
+export interface HandshakeTarget {
   readonly serverName: string
   readonly identities: readonly string[]
   readonly timeoutMs: number
+}
+
+export interface MeshTarget extends HandshakeTarget {
   readonly limits: H2Limits
 }
 
@@ -101,29 +104,59 @@ export const NO_CREDENTIALS: ConnectFailure = { kind: 'connect', detail: 'this p
 
 /** The handshake over any byte stream, then HTTP/2 if the peer is who was meant. */
 export function secure(context: DialContext, options: SecureOptions, done: (outcome: SecureOutcome) => void): Cancel {
-  const { mesh, credentials, stream } = options
+  const { mesh, credentials, stream, handler } = options
+  return handshake(context, { to: mesh, credentials, stream, alpn: 'h2' }, (outcome) => {
+    if (outcome.kind === 'failed') return done(outcome)
+    const { limits } = mesh
+    const { timers } = context
+    const connection = new H2ClientConnection(outcome.socket, handler, { limits, budgets: H2_BUDGETS, timers })
+    return done({ kind: 'connected', connection, peer: outcome.peer, lifetimeMs: outcome.lifetimeMs })
+  })
+}
+
+export type HandshakeOutcome =
+  | {
+      readonly kind: 'connected'
+      /** Nothing listens to it any more, its errors included: that is for whoever takes it, at once. */
+      readonly socket: TLSSocket
+      readonly peer: Peer
+      readonly lifetimeMs: number
+    }
+  | { readonly kind: 'failed'; readonly failure: ConnectFailure }
+
+export interface HandshakeOptions {
+  readonly to: HandshakeTarget
+  readonly credentials: ClientCredentials
+  readonly stream: Duplex
+  /** The one protocol that is offered and has to be taken. */
+  readonly alpn: string
+}
+
+/** mTLS with someone who has to be one of the identities meant; nothing is written before that is known. */
+export function handshake(
+  context: DialContext,
+  options: HandshakeOptions,
+  done: (outcome: HandshakeOutcome) => void,
+): Cancel {
+  const { to, credentials, stream, alpn } = options
   const socket = connectTls({
     socket: stream,
-    servername: mesh.serverName,
-    ALPNProtocols: ['h2'],
+    servername: to.serverName,
+    ALPNProtocols: [alpn],
     secureContext: credentials.secureContext,
     rejectUnauthorized: true,
     // Names in certificates are SPIFFE ids, judged below; host names mean nothing here.
     checkServerIdentity: () => undefined,
   })
-  const attempt = new Attempt<SecureOutcome>(context.timers, mesh.timeoutMs, socket, done)
+  const attempt = new Attempt<HandshakeOutcome>(context.timers, to.timeoutMs, socket, done)
   stream.on('error', (error: Error) => attempt.fail({ kind: 'connect', detail: error.message }))
   socket.once('secureConnect', () => {
-    const verdict = judge(socket, mesh, credentials)
+    const verdict = judge(socket, options)
     if (!verdict.ok) return attempt.fail({ kind: 'identity', detail: `${verdict.refusal}: ${verdict.detail}` })
     const { peer } = verdict
     attempt.settle(() => ({
       kind: 'connected',
-      connection: new H2ClientConnection(socket, options.handler, {
-        limits: mesh.limits,
-        budgets: H2_BUDGETS,
-        timers: context.timers,
-      }),
+      socket,
       peer,
       lifetimeMs: Math.min(credentials.notAfterMs, peer.notAfterMs) - context.now(),
     }))
@@ -131,13 +164,15 @@ export function secure(context: DialContext, options: SecureOptions, done: (outc
   return attempt.cancel
 }
 
-function judge(socket: TLSSocket, mesh: MeshTarget, credentials: ClientCredentials): PeerVerdict {
+function judge(socket: TLSSocket, { to, credentials, alpn }: HandshakeOptions): PeerVerdict {
   if (!socket.authorized) return { ok: false, refusal: 'untrusted', detail: String(socket.authorizationError) }
-  if (socket.alpnProtocol !== 'h2') return { ok: false, refusal: 'protocol', detail: 'the server does not speak h2' }
-  return credentials.judge(socket.getPeerX509Certificate()?.raw, mesh.identities)
+  if (socket.alpnProtocol !== alpn) {
+    return { ok: false, refusal: 'protocol', detail: `the server does not speak ${alpn}` }
+  }
+  return credentials.judge(socket.getPeerX509Certificate()?.raw, to.identities)
 }
 
-function openSocket(context: DialContext, target: Target): Socket {
+export function openSocket(context: DialContext, target: Target): Socket {
   return connectSocket({
     host: target.address,
     port: target.port,
@@ -159,7 +194,7 @@ function failLater(done: (outcome: DialOutcome) => void, failure: ConnectFailure
 }
 
 /** One attempt with a deadline: whatever comes first decides, and failure leaves no socket behind. */
-class Attempt<Outcome extends DialOutcome | SecureOutcome> {
+export class Attempt<Outcome extends { readonly kind: string }> {
   readonly #stream: Duplex
   readonly #timers: TimerWheel
   readonly #timer: WheelTimer

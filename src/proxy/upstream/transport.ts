@@ -2,6 +2,7 @@
  * The joint between balancing and connections: a Transport brings requests to one endpoint, whatever lies between
  * (a plain socket, mTLS, or tunnels through a gateway). Types only.
  */
+import type { Socket } from 'node:net'
 import type { Cancel } from '../../runtime/clock.ts'
 import type { Priority } from '../balance/limits.ts'
 import type { Peer } from '../identity.ts'
@@ -64,3 +65,29 @@ export interface Dialed {
 
 /** Calls `done` exactly once, never before it returned, unless cancelled. */
 export type Dial = (handler: ClientConnectionHandler, done: (outcome: DialOutcome) => void) => Cancel
+
+/** Bytes both ways, nothing between them and the endpoint's application. */
+export interface OpenStream {
+  readonly socket: Socket
+  /** Absent on plain connections. */
+  readonly peer: Peer | undefined
+  /** As in `Dialed`. */
+  readonly lifetimeMs: number
+  readonly endpointId: string
+}
+
+export type StreamOutcome =
+  | { readonly kind: 'open'; readonly stream: OpenStream }
+  | { readonly kind: 'failed'; readonly failure: ConnectFailure }
+
+/** Calls `done` exactly once, never before it returned, unless cancelled. */
+export type OpenStreamDial = (done: (outcome: StreamOutcome) => void) => Cancel
+
+/** The way to one endpoint for connections whose bytes are not ours to read. */
+export interface StreamWay {
+  /** As a transport's. */
+  readonly usable: boolean
+  readonly lastFailure: string
+  readonly open: OpenStreamDial
+  close(): void
+}

@@ -3,19 +3,17 @@
  * an inner mTLS connection end to end to one pod (design, Wire contract). The gateway authenticates this workload and
  * sees ciphertext; who answers inside is judged by the identities the exporting cluster published.
  */
-import type { Duplex } from 'node:stream'
+import type { Cancel } from '../../runtime/clock.ts'
 import type { Random } from '../../runtime/random.ts'
 import type { ConnectionSettings, Tunnel } from '../../model/config.ts'
 import type { ClusterLimits } from '../balance/limits.ts'
-import { openTunnel } from '../h2/tunnel.ts'
 import { H2_LIMITS, H2_TUNNEL_LIMITS } from '../h2/types.ts'
 import type { Peer } from '../identity.ts'
-import { headerOf, LENGTH_UNKNOWN, type RequestHead } from '../message.ts'
 import type { ClientConnection } from '../stream.ts'
-import { WheelTimer } from '../timer-wheel.ts'
 import { dialMesh, type DialContext, NO_CREDENTIALS, secure, type Target } from './dial.ts'
 import { Pool } from './pool.ts'
-import type { ConnectFailure, Dial, DialOutcome, Transport, Waiter } from './transport.ts'
+import type { Dial, DialOutcome, Transport, Waiter } from './transport.ts'
+import { type OpenedTunnel, TunnelOpening } from './tunnel-opening.ts'
 
 const OUTER_CONNECTIONS_MAX = 8
 /** Two from the start, so that one broken connection is not the loss of the gateway. */
@@ -25,8 +23,6 @@ const OUTER_IDLE_MS = 90_000
 const TUNNELS_MAX = 16 // per remote service
 const TUNNEL_STREAMS_EXPECTED = 100
 const TUNNEL_IDLE_MS = 60_000
-const AVOID_IDS_MAX = 32 // wire contract
-const WIRE_VERSION = '1'
 
 /** Connections to the gateways of peers, shared by every service behind them. */
 export class GatewayLinks {
@@ -39,9 +35,10 @@ export class GatewayLinks {
     this.#random = random
   }
 
-  /** Give it back with `release`. */
-  take(target: Target, tunnel: Tunnel): GatewayLink {
-    const key = `${target.address}:${target.port}|${tunnel.gatewaySni}|${tunnel.gatewayIdentity}`
+  /** Give it back with `release`. Bulk never shares a connection with requests, which would wait behind it. */
+  take(target: Target, tunnel: Tunnel, use: 'requests' | 'bulk' = 'requests'): GatewayLink {
+    const way = `${target.address}:${target.port}|${tunnel.gatewaySni}|${tunnel.gatewayIdentity}`
+    const key = use === 'bulk' ? `${way}|bulk` : way
     const link = this.#links.get(key) ?? new GatewayLink(key, this.#context, this.#random, { target, tunnel })
     this.#links.set(key, link)
     link.users++
@@ -67,7 +64,7 @@ export class GatewayLinks {
   }
 }
 
-interface LinkWatcher {
+export interface LinkWatcher {
   linkChanged(): void
   carrierGone(carrier: ClientConnection): void
   carrierDraining(carrier: ClientConnection): void
@@ -221,16 +218,12 @@ export class TunnelTransport implements Transport, LinkWatcher {
   }
 }
 
-/** Carrier, CONNECT, inner handshake: three steps, each with its own deadline, cancellable in every one. */
-class TunnelAttempt implements Waiter {
+/** An opened tunnel, then the inner handshake; cancellable in every step. */
+class TunnelAttempt {
   readonly #options: TunnelOptions
-  readonly #link: GatewayLink
-  readonly #avoided: () => readonly string[]
+  readonly #opening: TunnelOpening
   readonly #done: (outcome: DialOutcome) => void
-  #handler: Parameters<Dial>[0] | undefined
-  readonly #timer: WheelTimer
-  #cancelled = false
-  #cancelStep: () => void
+  #cancelStep: Cancel
 
   constructor(
     options: TunnelOptions,
@@ -239,65 +232,28 @@ class TunnelAttempt implements Waiter {
     done: (outcome: DialOutcome) => void,
   ) {
     this.#options = options
-    this.#link = link
-    this.#avoided = avoided
     this.#done = done
-    this.#cancelStep = () => link.pool.abandon(this)
-    this.#timer = new WheelTimer(() =>
-      this.#fail({ kind: 'timeout', detail: `the gateway opened no tunnel within ${options.target.timeoutMs} ms` }),
-    )
+    this.#opening = new TunnelOpening({ ...options, link, avoided })
+    this.#cancelStep = () => this.#opening.cancel()
   }
 
   start(handler: Parameters<Dial>[0]): void {
-    this.#handler = handler
-    // `done` must not run before the dial function returned, and a pool may answer at once.
-    queueMicrotask(() => {
-      if (!this.#cancelled) this.#link.pool.acquire(this)
+    this.#opening.start((outcome) => {
+      if (outcome.kind === 'failed') return this.#done(outcome)
+      return this.#secure(outcome, handler)
     })
   }
 
   cancel(): void {
-    this.#cancelled = true
-    this.#options.context.timers.cancel(this.#timer)
     this.#cancelStep()
   }
 
-  onConnectFailed(failure: ConnectFailure): void {
-    this.#fail(failure)
-  }
-
-  onConnected(carrier: ClientConnection): void {
-    this.#cancelStep = () => {}
-    const { timers } = this.#options.context
-    timers.schedule(this.#timer, this.#options.target.timeoutMs)
-    openTunnel(carrier, this.#connectHead(), (outcome) => {
-      timers.cancel(this.#timer)
-      if (this.#cancelled) return outcome.kind === 'open' ? void outcome.duplex.destroy() : undefined
-      if (outcome.kind === 'failed') {
-        return this.#fail({ kind: 'connect', detail: `the gateway's connection failed (${outcome.reason})` })
-      }
-      if (outcome.kind === 'refused') {
-        const code = headerOf(outcome.head.headers, 'isthmus-error') ?? 'no code'
-        return this.#fail({ kind: 'tunnel', detail: `the gateway answered ${outcome.head.status} (${code})` })
-      }
-      return this.#secure(carrier, outcome.duplex, headerOf(outcome.head.headers, 'isthmus-endpoint') ?? '')
-    })
-  }
-
-  #connectHead(): RequestHead {
-    const avoid = this.#avoided().slice(0, AVOID_IDS_MAX).join(',')
-    const headers = ['isthmus-version', WIRE_VERSION]
-    if (avoid !== '') headers.push('isthmus-avoid', avoid)
-    const { authority } = this.#options.tunnel()
-    return { method: 'CONNECT', scheme: '', authority, path: '', protocol: '', headers, bodyLength: LENGTH_UNKNOWN }
-  }
-
-  #secure(carrier: ClientConnection, stream: Duplex, endpointId: string): void {
+  #secure({ carrier, duplex, endpointId }: OpenedTunnel, handler: Parameters<Dial>[0]): void {
     const { context, target } = this.#options
     const credentials = context.credentials()
-    if (credentials === undefined || this.#handler === undefined) {
-      stream.destroy()
-      return this.#fail(NO_CREDENTIALS)
+    if (credentials === undefined) {
+      duplex.destroy()
+      return this.#done({ kind: 'failed', failure: NO_CREDENTIALS })
     }
     const tunnel = this.#options.tunnel()
     const mesh = {
@@ -306,16 +262,10 @@ class TunnelAttempt implements Waiter {
       timeoutMs: target.timeoutMs,
       limits: H2_LIMITS,
     }
-    this.#cancelStep = secure(context, { mesh, credentials, stream, handler: this.#handler }, (outcome) => {
-      if (outcome.kind === 'failed') return this.#fail(outcome.failure)
+    this.#cancelStep = secure(context, { mesh, credentials, stream: duplex, handler }, (outcome) => {
+      if (outcome.kind === 'failed') return this.#done(outcome)
       const { connection, peer, lifetimeMs } = outcome
       return this.#done({ kind: 'connected', dialed: { connection, peer, lifetimeMs, endpointId, carrier } })
     })
-  }
-
-  #fail(failure: ConnectFailure): void {
-    if (this.#cancelled) return
-    this.#cancelled = true
-    this.#done({ kind: 'failed', failure })
   }
 }

@@ -62,8 +62,10 @@ export function encodeCapture({
   }
 }
 
-export function encodeChainMatch({ serverNames, destinations, protocol }: FilterChain): FilterChainMatch | undefined {
-  if (serverNames.length === 0 && destinations === undefined && protocol === undefined) return undefined
+export function encodeChainMatch(chain: FilterChain): FilterChainMatch | undefined {
+  const { serverNames, destinations, protocol } = chain
+  const applicationProtocols = protocol === undefined ? (chain.applicationProtocols ?? []) : HTTP_PROTOCOLS
+  if (serverNames.length === 0 && destinations === undefined && applicationProtocols.length === 0) return undefined
   return create(FilterChainMatchSchema, {
     serverNames: [...serverNames],
     ...(destinations !== undefined && {
@@ -72,7 +74,7 @@ export function encodeChainMatch({ serverNames, destinations, protocol }: Filter
         create(CidrRangeSchema, { addressPrefix: address, prefixLen: bitsOf(address) }),
       ),
     }),
-    applicationProtocols: protocol === undefined ? [] : [...HTTP_PROTOCOLS],
+    applicationProtocols: [...applicationProtocols],
   })
 }
 
@@ -131,7 +133,7 @@ function requireNoCapture(path: string, message: ListenerMessage): undefined {
 export function decodeChainMatch(
   path: string,
   match: FilterChainMatch | undefined,
-): Pick<FilterChain, 'serverNames' | 'destinations' | 'protocol'> {
+): Pick<FilterChain, 'serverNames' | 'destinations' | 'protocol' | 'applicationProtocols'> {
   const serverNames = match?.serverNames ?? []
   for (const name of serverNames) {
     const isExact = name !== '' && !name.includes('*') && name === name.toLowerCase()
@@ -140,12 +142,15 @@ export function decodeChainMatch(
   const destinations = decodeDestinations(path, match)
   const protocols = match?.applicationProtocols ?? []
   const isHttp = protocols.length === HTTP_PROTOCOLS.length && HTTP_PROTOCOLS.every((name) => protocols.includes(name))
-  const isKnown = protocols.length === 0 || isHttp
-  require(within(path, 'application_protocols'), isKnown, `only ${HTTP_PROTOCOLS.join(', ')} together are supported`)
+  // What a ClientHello offers is known only where it is read.
+  const isOffered = protocols.length > 0 && serverNames.length > 0
+  const isKnown = protocols.length === 0 || isHttp || isOffered
+  const only = `only ${HTTP_PROTOCOLS.join(', ')} together are supported, or any with server names`
+  require(within(path, 'application_protocols'), isKnown, only)
   return {
     serverNames,
     ...(destinations !== undefined && { destinations }),
-    ...(isHttp && { protocol: 'http' }),
+    ...(isOffered ? { applicationProtocols: protocols } : isHttp && { protocol: 'http' }),
   }
 }
 
@@ -161,8 +166,13 @@ function decodeDestinations(path: string, match: FilterChainMatch | undefined): 
 }
 
 /** What two chains must not have in common. */
-export function matchKeys(chain: Pick<FilterChain, 'serverNames' | 'destinations' | 'protocol'>): readonly string[] {
-  const { serverNames, destinations, protocol } = chain
+export function matchKeys(
+  chain: Pick<FilterChain, 'serverNames' | 'destinations' | 'protocol' | 'applicationProtocols'>,
+): readonly string[] {
+  const { serverNames, destinations, protocol, applicationProtocols } = chain
+  if (applicationProtocols !== undefined) {
+    return serverNames.flatMap((name) => applicationProtocols.map((offered) => `${name} ${offered}`))
+  }
   if (serverNames.length > 0) return serverNames
   const suffix = protocol === undefined ? '' : ` ${protocol}`
   if (destinations === undefined) return [`*${suffix}`]

@@ -16,6 +16,7 @@ import { type TransportSocket, TransportSocketSchema } from '#gen/envoy/config/c
 import { RawBufferSchema } from '#gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js'
 import type { Cluster, Endpoint, UpstreamTls } from '../../model/config.ts'
 import { BALANCING_SHAPE, decodeBalancing, encodeBalancing } from './cluster-balancing.ts'
+import { CLUSTER_METADATA_SHAPE, decodeBreaker, encodeBreaker } from './cluster-breaker.ts'
 import {
   CIRCUIT_BREAKERS_SHAPE,
   decodeCircuitBreakers,
@@ -51,6 +52,7 @@ export const CLUSTER_SHAPE: Shape = {
   circuit_breakers: CIRCUIT_BREAKERS_SHAPE,
   health_checks: HEALTH_SHAPE,
   outlier_detection: OUTLIER_SHAPE,
+  metadata: CLUSTER_METADATA_SHAPE,
 }
 
 /** In the order that the wire has them; a decoder accepts any. */
@@ -74,6 +76,7 @@ export function encodeCluster(cluster: Cluster): ClusterMessage {
     typedExtensionProtocolOptions: encodeHttpOptions(isHttp2, cluster.connections),
     ...(cluster.circuitBreakers !== undefined && { circuitBreakers: encodeCircuitBreakers(cluster.circuitBreakers) }),
     ...(cluster.outlier !== undefined && { outlierDetection: encodeOutlier(cluster.outlier) }),
+    ...(cluster.breaker !== undefined && { metadata: encodeBreaker(cluster.breaker) }),
   })
 }
 
@@ -113,6 +116,7 @@ export function decodeCluster(path: string, message: ClusterMessage): Cluster {
       circuitBreakers: decodeCircuitBreakers(breakersPath, message.circuitBreakers),
     }),
     ...decodeHealth(within(path, 'health_checks'), message, tls),
+    ...decodeBreaker(within(path, 'metadata'), message.metadata),
     ...(settings !== undefined && { connections: settings }),
   }
 }

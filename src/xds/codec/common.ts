@@ -95,6 +95,27 @@ export class FieldReader {
     return refuse(this.#at(name), 'is not a count')
   }
 
+  number(name: string, range: { readonly min: number; readonly max: number }): number {
+    return this.optionalNumber(name, range) ?? refuse(this.#at(name), 'is required')
+  }
+
+  /** Whole ones only. */
+  optionalNumber(name: string, { min, max }: { readonly min: number; readonly max: number }): number | undefined {
+    const value = this.#take(name)
+    if (value === undefined) return undefined
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max) return value
+    return refuse(this.#at(name), `is not a whole number from ${min} to ${max}`)
+  }
+
+  optionalObject(name: string): FieldReader | undefined {
+    const value = this.#take(name)
+    if (value === undefined) return undefined
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+      return new FieldReader(this.#at(name), value)
+    }
+    return refuse(this.#at(name), 'is not an object')
+  }
+
   strings(name: string): readonly string[] {
     const value = this.#take(name) ?? []
     if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value

@@ -4,10 +4,7 @@
  */
 import { create } from '@bufbuild/protobuf'
 import { anyPack } from '@bufbuild/protobuf/wkt'
-import {
-  type DataSource as DataSourceMessage,
-  type TransportSocket,
-} from '#gen/envoy/config/core/v3/base_pb.js'
+import { type DataSource as DataSourceMessage, type TransportSocket } from '#gen/envoy/config/core/v3/base_pb.js'
 import {
   type CertificateValidationContext,
   CertificateValidationContextSchema,
@@ -195,8 +192,16 @@ function decodeVersions(
     const found = (Object.keys(VERSIONS) as TlsVersion[]).find((version) => VERSIONS[version] === value)
     return found ?? refuse(within(path, field), 'below TLS 1.2 is not supported')
   }
-  const minVersion = of('tls_minimum_protocol_version', params?.tlsMinimumProtocolVersion ?? 0, 'TLSv1.2')
-  const maxVersion = of('tls_maximum_protocol_version', params?.tlsMaximumProtocolVersion ?? 0, latest)
+  const minVersion = of(
+    'tls_minimum_protocol_version',
+    params?.tlsMinimumProtocolVersion ?? TlsProtocol.TLS_AUTO,
+    'TLSv1.2',
+  )
+  const maxVersion = of(
+    'tls_maximum_protocol_version',
+    params?.tlsMaximumProtocolVersion ?? TlsProtocol.TLS_AUTO,
+    latest,
+  )
   require(within(path, 'tls_maximum_protocol_version'), minVersion <= maxVersion, 'is below the minimum')
   return { minVersion, maxVersion }
 }
@@ -260,8 +265,7 @@ export function decodeCertificate(path: string, message: TlsCertificate): KeyPai
 
 const hidden = (source: DataSource): HiddenSource =>
   'text' in source ? { hidden: new HiddenText(source.text) } : source
-const revealed = (source: HiddenSource): DataSource =>
-  'hidden' in source ? { text: source.hidden.reveal() } : source
+const revealed = (source: HiddenSource): DataSource => ('hidden' in source ? { text: source.hidden.reveal() } : source)
 
 export function encodeValidation({ trustedCa, names, hashes, keys }: PeerValidation): CertificateValidationContext {
   return create(CertificateValidationContextSchema, {

@@ -13,8 +13,7 @@ import {
 } from '#gen/envoy/config/listener/v3/listener_components_pb.js'
 import { type Listener as ListenerMessage, ListenerSchema } from '#gen/envoy/config/listener/v3/listener_pb.js'
 import { RBACSchema as NetworkRbacSchema } from '#gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.js'
-import { TcpProxySchema } from '#gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
-import type { FilterChain, Listener, PrincipalRule, TcpProxy } from '../../model/config.ts'
+import type { FilterChain, Listener, PrincipalRule } from '../../model/config.ts'
 import {
   CHAIN_MATCH_SHAPE,
   decodeChainMatch,
@@ -29,12 +28,12 @@ import { decodeGeneric, encodeGeneric, GENERIC_LISTENER_SHAPE } from './generic-
 import { decodeHttp, encodeHttp, HTTP_CONNECTION_MANAGER } from './http-connection-manager.ts'
 import { decodeRules, encodeRules, RULES_SHAPE } from './principals.ts'
 import { present, refuse, require, type Shape, unpackShaped, within } from './shape.ts'
+import { decodeTcpProxy, encodeTcpProxy, TCP_PROXY } from './tcp-proxy.ts'
 import { decodeDownstreamTls, encodeDownstreamTls } from './tls.ts'
 
 /** Namespace in a listener's metadata: the mesh made it. Envoy ignores what it does not know there. */
 const MESH_METADATA = 'isthmus.listener'
 const NETWORK_RBAC = 'envoy.filters.network.rbac'
-const TCP_PROXY = 'envoy.filters.network.tcp_proxy'
 const RBAC_STAT_PREFIX = 'allow'
 
 export const MESH_LISTENER_SHAPE: Shape = {
@@ -53,7 +52,6 @@ export const MESH_LISTENER_SHAPE: Shape = {
   },
 }
 const NETWORK_RBAC_SHAPE: Shape = { rules: RULES_SHAPE, stat_prefix: true }
-const TCP_PROXY_SHAPE: Shape = { stat_prefix: true, cluster: true }
 
 /** Which of the two a listener has to keep to. */
 export function shapeOfListener(message: ListenerMessage): Shape {
@@ -83,7 +81,7 @@ function encodeChain(chain: FilterChain): FilterChainMessage {
   if (chain.allow !== undefined) filters.push(encodeAllow(chain.allow))
   filters.push(
     chain.filter.kind === 'tcp'
-      ? encodeTcp(chain.filter)
+      ? encodeTcpProxy(chain.filter)
       : create(FilterSchema, { name: HTTP_CONNECTION_MANAGER, configType: typed(encodeHttp(chain.filter)) }),
   )
   return create(FilterChainSchema, {
@@ -97,14 +95,6 @@ function encodeChain(chain: FilterChain): FilterChainMessage {
 function encodeAllow(allow: PrincipalRule): Filter {
   const rbac = create(NetworkRbacSchema, { rules: encodeRules(allow), statPrefix: RBAC_STAT_PREFIX })
   return create(FilterSchema, { name: NETWORK_RBAC, configType: typed(anyPack(NetworkRbacSchema, rbac)) })
-}
-
-function encodeTcp(filter: TcpProxy): Filter {
-  const proxy = create(TcpProxySchema, {
-    statPrefix: filter.statPrefix,
-    clusterSpecifier: { case: 'cluster', value: filter.cluster },
-  })
-  return create(FilterSchema, { name: TCP_PROXY, configType: typed(anyPack(TcpProxySchema, proxy)) })
 }
 
 function typed(value: Any): { case: 'typedConfig'; value: Any } {
@@ -156,11 +146,8 @@ function decodeFilter(path: string, filter: Filter): { allow: PrincipalRule } | 
       const rbac = unpackShaped(NetworkRbacSchema, config, NETWORK_RBAC_SHAPE, at)
       return { allow: decodeRules(within(at, 'rules'), present(within(at, 'rules'), rbac.rules)) }
     }
-    case TCP_PROXY: {
-      const { statPrefix, clusterSpecifier } = unpackShaped(TcpProxySchema, config, TCP_PROXY_SHAPE, at)
-      if (clusterSpecifier.case !== 'cluster') return refuse(within(at, 'cluster'), 'is required')
-      return { kind: 'tcp', statPrefix, cluster: clusterSpecifier.value }
-    }
+    case TCP_PROXY:
+      return decodeTcpProxy(at, config)
     case HTTP_CONNECTION_MANAGER:
       return decodeHttp(at, config)
     default:

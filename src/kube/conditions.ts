@@ -1,5 +1,5 @@
 /** Conditions as `metav1.Condition` wants them, pure: the transition time moves only when the status does. */
-import type { Condition } from '../../src/kube/object.ts'
+import type { Condition } from './object.ts'
 
 export interface Verdict {
   readonly type: string
