@@ -15,6 +15,7 @@ export * from './rbac.ts'
 export * from './route.ts'
 export * from './tcp.ts'
 export * from './tls.ts'
+export * from './upgrade.ts'
 
 /** The mesh's trust anchors. Its certificates and keys never travel; a proxy makes its own and knows it as `default`. */
 export interface ValidationContext {

@@ -2,7 +2,8 @@
  * Routing as plain data: which virtual host, which route, and what becomes of the request. Part of config.ts, which
  * exports it; shaped after envoy.config.route.v3. Durations are whole milliseconds.
  */
-import type { DescriptorAction, HashPolicy, HttpFilters, MirrorPolicy } from './filters.ts'
+import type { DescriptorAction, HashPolicy, MirrorPolicy, RoutedFilters } from './filters.ts'
+import type { Upgrade } from './upgrade.ts'
 
 export interface RouteTable {
   readonly name: string
@@ -12,6 +13,7 @@ export interface RouteTable {
   readonly headers?: HeaderMutations
   /** The order of levels is turned round: what the innermost level sets is what remains. */
   readonly mostSpecificHeadersWin?: true
+  readonly filters?: RoutedFilters
 }
 
 export interface VirtualHost {
@@ -24,7 +26,7 @@ export interface VirtualHost {
   /** First match wins. */
   readonly routes: readonly Route[]
   readonly headers?: HeaderMutations
-  readonly filters?: HttpFilters
+  readonly filters?: RoutedFilters
   /** For routes without their own. */
   readonly descriptors?: readonly (readonly DescriptorAction[])[]
 }
@@ -35,10 +37,10 @@ export type Route = RouteCommon & (ForwardAction | RedirectAction | DirectAction
 export interface RouteCommon {
   readonly name?: string
   readonly match: RouteMatch
-  /** Judged by the caller's certificate; a refusal of a `connect` route answers 404, so that nothing is disclosed. */
+  /** What the route says to the filter `envoy.filters.http.rbac`, in its simplest form. A refusal of a `connect` route answers 404, so that nothing is disclosed. */
   readonly allow?: PrincipalRule
   readonly headers?: HeaderMutations
-  readonly filters?: HttpFilters
+  readonly filters?: RoutedFilters
 }
 
 export interface ForwardAction {
@@ -59,6 +61,8 @@ export interface ForwardAction {
   readonly hash?: readonly HashPolicy[]
   /** What rate limits count the request as. */
   readonly descriptors?: readonly (readonly DescriptorAction[])[]
+  /** Beside those of the listener, and stronger. */
+  readonly upgrades?: readonly Upgrade[]
 }
 
 export interface WeightedCluster {
@@ -66,6 +70,7 @@ export interface WeightedCluster {
   readonly weight: number
   /** Come before those of the route. */
   readonly headers?: HeaderMutations
+  readonly filters?: RoutedFilters
 }
 
 /** `prefix` replaces what the route matched, all of the path where that was no prefix. The query stays. */

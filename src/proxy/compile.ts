@@ -5,6 +5,7 @@
 import {
   ALPN_TCP,
   type Capture,
+  DEFAULT_FILTERS,
   DEFAULT_PATHS,
   type FilterChain,
   type GenericChain,
@@ -12,6 +13,7 @@ import {
   type GenericSecret,
   type HttpFilterChain,
   type Listener,
+  MESH_UPGRADES,
   OWN_CERTIFICATE,
   type PathPolicy,
   type PrincipalRule,
@@ -23,12 +25,16 @@ import {
 } from '../model/config.ts'
 import { captureFault, type CapturedChains, capturedChains } from './capture/chains.ts'
 import type { ClusterState } from './balance/cluster.ts'
+import { CompiledFilters } from './filter-chain.ts'
 import { type CompiledTcp, TCP_DEFAULTS } from './l4/session.ts'
-import { type CompiledFilters, compileFilters, NO_FILTERS } from './filters/policies.ts'
 import { type CompiledGeneric, compileGeneric, hiddenChain, type TlsContexts } from './reverse/compile-listener.ts'
 import { ReverseHttp } from './reverse/reverse-http.ts'
 import { TlsFault } from './reverse/tls-files.ts'
 import { type CompiledRoutes, compileRoutes } from './routes.ts'
+import type { ListenerCounters } from './stats/scopes.ts'
+import type { Stats } from './stats/store.ts'
+import type { HttpTelemetry } from './telemetry.ts'
+import { compileUpgrades, type UpgradeRules } from './upgrade.ts'
 
 export type HttpMode = HttpFilterChain['mode']
 
@@ -38,6 +44,8 @@ export interface CompiledHttp {
   readonly paths: PathPolicy
   readonly routes: CompiledRoutes | undefined
   readonly filters: CompiledFilters
+  readonly telemetry: HttpTelemetry
+  readonly upgrades: UpgradeRules
   /** Mode `reverse` only. */
   readonly reverse: ReverseHttp | undefined
 }
@@ -52,6 +60,7 @@ export interface CompiledChain {
 
 export interface CompiledListener {
   readonly name: string
+  readonly stats: ListenerCounters
   readonly address: string
   readonly port: number
   /** The server name decides: the ClientHello is read first. */
@@ -71,6 +80,7 @@ export interface CompileInput {
   readonly config: ProxyConfig
   readonly clusters: ReadonlyMap<string, ClusterState>
   readonly modes: ReadonlySet<HttpMode>
+  readonly stats: Stats
   /** Tables of the snapshot before; reused where neither table nor clusters changed. */
   readonly reuse: (table: RouteTable) => CompiledRoutes | undefined
   readonly tlsContexts: TlsContexts
@@ -167,6 +177,7 @@ function compileListener(
 ): CompiledListener | ListenerFault {
   const { name, address, port, generic } = listener
   if (generic !== undefined) return openListener(listener, generic, { input, compiledOf })
+  const stats = input.stats.listener(address, port)
   const byName = new Map<string, CompiledChain>()
   const pairs: [FilterChain, CompiledChain][] = []
   let rest: CompiledChain | undefined
@@ -178,7 +189,7 @@ function compileListener(
   }
   const peeks = byName.size > 0 || rest?.tls !== undefined
   const capture = listener.capture === undefined ? undefined : { ...listener.capture, chains: capturedChains(pairs) }
-  return { name, address, port, peeks, byName, rest, capture, generic: undefined }
+  return { name, stats, address, port, peeks, byName, rest, capture, generic: undefined }
 }
 
 function openListener(
@@ -195,7 +206,8 @@ function openListener(
   }
   try {
     const compiled = compileGeneric(generic, { compileOne, secretOf, contexts: input.tlsContexts })
-    const none = { peeks: false, byName: new Map<string, CompiledChain>(), rest: undefined, capture: undefined }
+    const stats = input.stats.listener(address, port)
+    const none = { stats, peeks: false, byName: new Map<string, CompiledChain>(), rest: undefined, capture: undefined }
     return { name, address, port, ...none, generic: compiled }
   } catch (error) {
     if (!(error instanceof TlsFault)) throw error
@@ -226,7 +238,11 @@ function compileChain(
       mode: filter.mode,
       paths: filter.paths ?? DEFAULT_PATHS,
       routes,
-      filters: compileFilters(filter.filters, NO_FILTERS),
+      upgrades: compileUpgrades(filter.upgrades ?? (filter.mode === 'reverse' ? [] : MESH_UPGRADES)),
+      filters: new CompiledFilters(filter.filters ?? DEFAULT_FILTERS, {
+        clusterOf: (name) => input.clusters.get(name),
+      }),
+      telemetry: { stats: input.stats.http(filter.statPrefix) },
       reverse: filter.mode === 'reverse' ? new ReverseHttp(filter.http ?? {}) : undefined,
     },
   }

@@ -30,6 +30,7 @@ import { GenericAcceptor } from './reverse/acceptor.ts'
 import { type ReverseServices, serveReverse } from './reverse/http-server.ts'
 import type { Snapshot } from './state.ts'
 import type { CloseReason, ServerConnection, ServerConnectionHandler } from './stream.ts'
+import { untold } from './telemetry.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 import { TlsTerminators } from './tls-terminators.ts'
 
@@ -117,6 +118,7 @@ export class Acceptor {
     const listener = this.#listener(listenerName)
     if (listener === undefined || this.live.size >= CONNECTIONS_MAX) {
       this.#count(listener === undefined ? 'no-listener' : 'limit', listenerName)
+      if (listener !== undefined) listener.stats.downstream_cx_overflow++
       return void socket.destroy()
     }
     if (listener.generic !== undefined) return this.#generic.accept(socket, listener, listener.generic)
@@ -144,6 +146,7 @@ export class Acceptor {
     const chain = chainFor(listener, hello.serverName, hello.alpn)
     if (chain === undefined) {
       this.#count('server-name', hello.serverName)
+      listener.stats.no_filter_chain_match++
       socket.on('error', () => {})
       // Written by hand: no TLS library may spend a handshake on a name that no one here has.
       socket.end(ALERT_UNRECOGNIZED_NAME, () => socket.destroy())
@@ -197,6 +200,7 @@ export class Acceptor {
       : this.#httpConnection(socket, {
           mode: 'inbound',
           peer,
+          codec: { http2: true, secure: true },
           service: serviceOf(serverName),
           chain: present,
           onClose,
@@ -207,7 +211,7 @@ export class Acceptor {
       limits: tunnel ? H2_TUNNEL_LIMITS : H2_LIMITS,
       budgets: H2_BUDGETS,
       timers,
-      extendedConnect: false,
+      extendedConnect: !tunnel,
     })
     forget = this.live.add({ peer, connection, chain: present }, this.#lifetimeMs(peer))
   }
@@ -282,6 +286,7 @@ export class Acceptor {
     const handler = this.#httpConnection(socket, {
       mode,
       peer: undefined,
+      codec: { http2: speaks !== 'http1', secure: false },
       // Captured inbound chains are named after their service: a stranger's Host is no label.
       service: mode === 'inbound' ? chain.name : '',
       chain: present,
@@ -298,7 +303,7 @@ export class Acceptor {
     if (speaks === 'http1')
       return new H1ServerConnection(socket, handler, { limits: H1_LIMITS, timers, scheme: 'http' })
     const limits = { limits: H2_LIMITS, budgets: H2_BUDGETS }
-    return new H2ServerConnection(socket, handler, { ...limits, timers, extendedConnect: false })
+    return new H2ServerConnection(socket, handler, { ...limits, timers, extendedConnect: true })
   }
 
   #httpConnection(
@@ -306,15 +311,19 @@ export class Acceptor {
     to: {
       mode: 'forward' | 'inbound'
       peer: Peer | undefined
+      codec: { http2: boolean; secure: boolean }
       service: string
       chain: () => CompiledChain | undefined
       onClose: (reason: CloseReason, detail: string) => void
     },
   ): HttpConnection {
     const { services, own } = this.#options
+    const filter = to.chain()?.filter
     return new HttpConnection({
       mode: to.mode,
       peer: to.peer,
+      codec: to.codec,
+      telemetry: filter?.kind === 'http' ? filter.telemetry : untold(),
       service: to.service,
       remoteAddress: socket.remoteAddress ?? '',
       own,

@@ -11,7 +11,8 @@ import { type HeaderList, headerOf, type RequestHead } from './message.ts'
 import { PEER_HEADER } from './peer-facts.ts'
 import { mayRetryReset, type RetryRule } from './retry.ts'
 import type { ClientConnection, ClientStream, ResetReason } from './stream.ts'
-import type { Waiter } from './upstream/transport.ts'
+import type { RawDialer } from './upstream/raw.ts'
+import type { Waiter, Way } from './upstream/transport.ts'
 
 const NONE: readonly EndpointState[] = []
 
@@ -19,13 +20,20 @@ export class Attempts {
   /** Undefined until the request was let through. */
   cluster: ClusterState | undefined = undefined
   hash: bigint | undefined = undefined
+  /** Set for CONNECT: the endpoint is reached without HTTP. */
+  raw: RawDialer | undefined = undefined
   /** Undefined: this request is sent once, whatever becomes of it. */
   rule: RetryRule | undefined = undefined
   count = 0
+  /** The last attempt got its answer. */
+  answered = false
+  /** One more would have been due, and there were none left. */
+  exhausted = false
   /** Where the service has a circuit breaker. */
   pass: BreakerPass | undefined = undefined
   // The attempt under way.
   endpoint: EndpointState | undefined = undefined
+  way: Way | undefined = undefined
   connection: ClientConnection | undefined = undefined
   stream: ClientStream | undefined = undefined
   /** As last known; it outlives the attempt, for the record. */
@@ -66,9 +74,14 @@ export class Attempts {
     if (this.#last !== undefined) (this.#tried ??= []).push(this.#last)
     const hashed = this.hash === undefined ? undefined : { hash: this.hash }
     const endpoint = this.cluster?.pick(this.#tried ?? NONE, hashed)
-    if (endpoint === undefined) return undefined
+    if (endpoint === undefined) {
+      if (this.cluster !== undefined) this.cluster.stats.counters.upstream_cx_none_healthy++
+      return undefined
+    }
     this.count++
+    this.answered = false
     this.endpoint = endpoint
+    this.way = this.raw?.to(endpoint, this.cluster?.config) ?? endpoint.transport
     this.#last = endpoint
     endpoint.active++
     this.destination = targetOf(endpoint, undefined)
@@ -77,6 +90,8 @@ export class Attempts {
 
   connected(endpoint: EndpointState, connection: ClientConnection): void {
     this.connection = connection
+    this.cluster?.stats.sent()
+    endpoint.sent++
     this.destination = targetOf(endpoint, this.#mesh.dialedOf(endpoint, connection))
   }
 
@@ -98,17 +113,27 @@ export class Attempts {
     const { endpoint } = this
     if (endpoint === undefined) return
     endpoint.active--
+    const stats = this.cluster?.stats
+    if (stats !== undefined && this.connection !== undefined) stats.counters.upstream_rq_active--
+    if (typeof outcome === 'number') {
+      this.answered = true
+      stats?.answered(outcome)
+    }
     if (outcome !== 'unjudged') this.cluster?.report(endpoint, this.connection, outcome !== 'error' && outcome)
     this.#deadlines.cancel('try')
     this.endpoint = undefined
+    this.way = undefined
     this.connection = undefined
     this.stream = undefined
   }
 
   /** Ends it without anyone's fault, wherever it stands. */
   abandon(waiter: Waiter): void {
-    if (this.stream === undefined) this.endpoint?.transport.abandon(waiter)
-    this.stream?.reset('cancel')
+    if (this.stream === undefined) this.way?.abandon(waiter)
+    if (this.stream !== undefined) {
+      if (this.cluster !== undefined) this.cluster.stats.counters.upstream_rq_tx_reset++
+      this.stream.reset('cancel')
+    }
     this.end('unjudged')
   }
 
@@ -118,12 +143,22 @@ export class Attempts {
    */
   reserve(last: 'nowhere' | 'lost' | 'answered', head: RequestHead): boolean {
     const { rule } = this
-    if (rule === undefined || this.count > rule.retriesMax || this.cutOff) return false
+    if (rule === undefined || this.cutOff) return false
+    if (this.count > rule.retriesMax) return this.#exhaust()
     if (rule.requests?.some((test) => test(head)) === false) return false
     if (last === 'nowhere' || (last === 'lost' && this.count === 1)) return true
     if (this.cluster?.mayRetry(this.#retried) !== true) return false
     this.#retried = true
     return true
+  }
+
+  #exhaust(): false {
+    // A rule without retries grants none, and nothing ran out.
+    if (this.count > 1) {
+      this.exhausted = true
+      if (this.cluster !== undefined) this.cluster.stats.counters.upstream_rq_retry_limit_exceeded++
+    }
+    return false
   }
 
   mayRetryReset(reason: ResetReason, method: string): boolean {

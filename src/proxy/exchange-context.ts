@@ -10,7 +10,9 @@ import type { Peer } from './identity.ts'
 import type { Party, Recorder } from './record.ts'
 import type { RetryRule } from './retry.ts'
 import type { ClientConnection } from './stream.ts'
+import type { HttpTelemetry } from './telemetry.ts'
 import type { TimerWheel } from './timer-wheel.ts'
+import type { RawDialer } from './upstream/raw.ts'
 import type { Dialed } from './upstream/transport.ts'
 
 export interface ClientConnectionFacts {
@@ -30,6 +32,7 @@ export interface DownstreamConnection {
   readonly service: string
   /** Of the client's socket; empty where the socket is gone already. */
   readonly remoteAddress: string
+  readonly telemetry: HttpTelemetry
   /** Settings and table of the present snapshot: an exchange asks once and keeps what it got. */
   http(): CompiledHttp | undefined
   /** For routes that bring no rule of their own. */
@@ -55,6 +58,8 @@ export interface ExchangeServices {
   readonly random: Random
   readonly recorder: Recorder
   readonly mesh: MeshDirectory
+  /** Where CONNECT ends. */
+  readonly raw: RawDialer
   /** Wall clock, for the log. */
   now(): number
   ownUri(): string

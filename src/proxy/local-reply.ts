@@ -14,7 +14,9 @@ export interface Refusal {
 
 export const REFUSALS = {
   connect: { status: 405, code: 'CONNECT_UNSUPPORTED', flag: 'LR' },
-  upgrade: { status: 501, code: 'UPGRADE_UNSUPPORTED', flag: 'LR' },
+  upgrade: { status: 403, code: 'UPGRADE_UNSUPPORTED', flag: 'LR' },
+  /** Envoy's flag and words. */
+  upgradeFailed: { status: 403, code: 'UPGRADE_UNSUPPORTED', flag: '-' },
   forbidden: { status: 403, code: 'TARGET_FORBIDDEN', flag: 'RBAC' },
   path: { status: 400, code: 'PATH_REFUSED', flag: 'LR' },
   host: { status: 502, code: 'ROUTE_UNKNOWN', flag: 'NR' },

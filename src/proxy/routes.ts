@@ -3,6 +3,7 @@
  * match leads to is already resolved, so that a request never looks a cluster up by name.
  */
 import type {
+  DescriptorAction,
   ForwardAction,
   Fraction,
   HashPolicy,
@@ -15,8 +16,7 @@ import type {
 import type { Random } from '../runtime/random.ts'
 import type { ClusterState } from './balance/cluster.ts'
 import { compileHeaderSteps, type HeaderSteps } from './filters/header-steps.ts'
-import { type CompiledFilters, compileFilters, NO_FILTERS } from './filters/policies.ts'
-import type { Descriptors } from './filters/rate-limit.ts'
+import { compileLevel, type FilterLevel, FilterWay } from './filter-chain.ts'
 import { compileRedirect, compileRewrite, type HeadChange } from './filters/rewrite.ts'
 import { configuredReply, type LocalAnswer } from './local-reply.ts'
 import { type HeadTest, compileHeaders } from './match/headers.ts'
@@ -25,9 +25,10 @@ import { compilePath, type PathTest, withoutQuery } from './match/paths.ts'
 import { compileQuery, type QueryTest } from './match/query.ts'
 import type { RequestHead } from './message.ts'
 import { compileRetry, type RetryRule } from './retry.ts'
+import { compileUpgrades, type UpgradeRules } from './upgrade.ts'
 
 /** Envoy's stream_idle_timeout. */
-const IDLE_TIMEOUT_MS = 300_000
+export const IDLE_TIMEOUT_MS = 300_000
 
 /** Where requests of a route go, with the header changes of all levels for this way. */
 export interface RouteTarget {
@@ -36,6 +37,8 @@ export interface RouteTarget {
   readonly cluster: ClusterState | undefined
   readonly requestHeaders: HeaderSteps | undefined
   readonly responseHeaders: HeaderSteps | undefined
+  /** Undefined: no level says anything to filters. */
+  readonly filters: FilterWay | undefined
 }
 
 export interface CompiledRoute {
@@ -56,10 +59,10 @@ export interface CompiledRoute {
   readonly durationMaxMs: number
   readonly retry: RetryRule | undefined
   readonly rewrite: HeadChange | undefined
-  readonly filters: CompiledFilters
-  readonly descriptors: Descriptors
+  readonly descriptors: readonly (readonly DescriptorAction[])[]
   readonly hash: readonly HashPolicy[] | undefined
   readonly mirrors: readonly CompiledMirror[]
+  readonly upgrades: UpgradeRules
 }
 
 export interface CompiledMirror {
@@ -82,8 +85,9 @@ type ClusterOf = (name: string) => ClusterState | undefined
 
 export function compileRoutes(table: RouteTable, clusterOf: ClusterOf): CompiledRoutes {
   const domains: (readonly [string, CompiledHost])[] = []
+  const around = compileLevel(table.filters, { clusterOf })
   for (const host of table.hosts) {
-    const filters = compileFilters(host.filters, NO_FILTERS)
+    const filters = [compileLevel(host.filters, { clusterOf }), around]
     const routes = host.routes.map((route) => compileRoute(route, { table, host, filters, clusterOf }))
     const compiled = { name: host.name, routes }
     for (const domain of host.domains) domains.push([domain, compiled])
@@ -126,7 +130,7 @@ export function pickTarget(route: CompiledRoute, random: Random): RouteTarget | 
 interface Levels {
   readonly table: RouteTable
   readonly host: VirtualHost
-  readonly filters: CompiledFilters
+  readonly filters: readonly (FilterLevel | undefined)[]
   readonly clusterOf: ClusterOf
 }
 
@@ -145,9 +149,8 @@ function compileRoute(route: Route, levels: Levels): CompiledRoute {
     answer: compileAnswer(route),
     targets,
     weightTotal: targets.reduce((sum, target) => sum + target.weight, 0),
-    // `allow` is the route's own RBAC and so replaces what is around it.
-    filters: compileFilters(route.allow === undefined ? route.filters : { ...route.filters, rbac: {} }, levels.filters),
     descriptors: forward?.descriptors ?? levels.host.descriptors ?? [],
+    upgrades: compileUpgrades(forward?.upgrades),
     rewrite: forward === undefined ? undefined : compileRewrite(match, forward),
     ...compileForward(forward, levels.clusterOf),
   }
@@ -176,8 +179,11 @@ function compileForward(
 
 function targetsOf(route: Route, forward: ForwardAction | undefined, levels: Levels): RouteTarget[] {
   const { cluster = '' } = forward ?? {}
-  const choices = typeof cluster === 'string' ? [{ name: cluster, weight: 1, headers: undefined }] : cluster
-  return choices.map(({ name, weight, headers }) => {
+  const choices =
+    typeof cluster === 'string' ? [{ name: cluster, weight: 1, headers: undefined, filters: undefined }] : cluster
+  const around = [compileLevel(route.filters, levels, route.allow), ...levels.filters]
+  return choices.map(({ name, weight, headers, filters }) => {
+    const way = new FilterWay([compileLevel(filters, levels), ...around])
     const changes: (HeaderMutations | undefined)[] = [headers, route.headers, levels.host.headers, levels.table.headers]
     if (levels.table.mostSpecificHeadersWin === true) changes.reverse()
     return {
@@ -186,6 +192,7 @@ function targetsOf(route: Route, forward: ForwardAction | undefined, levels: Lev
       cluster: levels.clusterOf(name),
       requestHeaders: compileHeaderSteps(changes, 'request'),
       responseHeaders: compileHeaderSteps(changes, 'response'),
+      filters: way.says ? way : undefined,
     }
   })
 }

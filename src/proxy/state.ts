@@ -19,6 +19,7 @@ import { compile, type CompiledListener, type HttpMode } from './compile.ts'
 import type { IdentitySource, OwnCertificate, Peer } from './identity.ts'
 import { TlsContexts } from './reverse/compile-listener.ts'
 import type { CompiledRoutes } from './routes.ts'
+import { Stats } from './stats/store.ts'
 import { clientCredentials, compileTrust, type Trust } from './trust.ts'
 import type { ClientCredentials } from './upstream/dial.ts'
 
@@ -54,6 +55,8 @@ const EMPTY: ProxyConfig = {
 export class ProxyState {
   readonly #options: StateOptions
   readonly #swapped = new Set<() => void>()
+  /** Outlives configurations, as counters do. */
+  readonly stats = new Stats()
   #dependencies: ClusterDependencies | undefined
   #snapshot: Snapshot = { version: 0, config: EMPTY, listeners: new Map(), clusters: new Map(), trust: undefined }
   #routes: ReadonlyMap<RouteTable, CompiledRoutes> = new Map()
@@ -70,7 +73,7 @@ export class ProxyState {
 
   /** Clusters dial with our credentials, which live here: hence two steps. */
   connect(dependencies: ClusterDependencies): void {
-    this.#dependencies = dependencies
+    this.#dependencies = { ...dependencies, stats: (name) => this.stats.cluster(name) }
   }
 
   get snapshot(): Snapshot {
@@ -115,6 +118,7 @@ export class ProxyState {
       config,
       clusters,
       modes: this.#options.modes,
+      stats: this.stats,
       reuse: (table) => (stable ? this.#routes.get(table) : undefined),
       tlsContexts: this.#tlsContexts,
     })
@@ -127,7 +131,10 @@ export class ProxyState {
     if (trust !== before.trust) this.#credentials = undefined
     this.#routes = compiled.routes
     this.#snapshot = { version: before.version + 1, config, listeners, clusters, trust }
-    for (const [name, cluster] of before.clusters) if (clusters.get(name) !== cluster) cluster.close()
+    for (const [name, cluster] of before.clusters) {
+      if (clusters.get(name) !== cluster) cluster.close()
+      if (!clusters.has(name)) this.stats.forgetCluster(name)
+    }
     this.#announce()
     return { rejected }
   }

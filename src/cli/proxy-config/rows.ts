@@ -12,7 +12,7 @@ import type {
 
 type ByName<T> = Readonly<Record<string, T>>
 
-/** Body of the proxy's `/config_dump`: resources by name. */
+/** Body of the proxy's `/config_dump?format=model`: resources by name. */
 export interface ConfigDump {
   readonly listeners: ByName<Listener>
   readonly routes: ByName<RouteTable>

@@ -5,6 +5,7 @@
 import type { Cluster, Endpoint, HealthCheck, LoadAssignment, Metadata } from '../../model/config.ts'
 import type { Random } from '../../runtime/random.ts'
 import type { ClientConnection } from '../stream.ts'
+import type { ClusterStats } from '../stats/scopes.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
 import type { StreamWay, Transport } from '../upstream/transport.ts'
 import { Breaker } from './breaker.ts'
@@ -41,6 +42,8 @@ export interface ClusterDependencies {
   readonly createStreams?: (options: TransportOptions) => StreamWay
   /** For clusters whose endpoints are host names. */
   readonly resolve?: Resolve
+  /** Where a cluster counts; absent: in itself. */
+  readonly stats?: (cluster: string) => ClusterStats
 }
 
 /** What a request brings to the choice of its endpoint. */
@@ -63,6 +66,7 @@ export class ClusterState {
   /** Made when asked for, dropped when anything changed; by subset, '' for all endpoints. */
   readonly #tables = new Map<string, BalanceTable>()
   readonly limits: ClusterLimits
+  readonly stats: ClusterStats
   /** Asked once per request, before anything is picked. */
   breaker: Breaker | undefined = undefined
   readonly #outlier: OutlierDetector
@@ -75,11 +79,13 @@ export class ClusterState {
     this.#config = config
     this.#assignment = assignment
     this.#resolved = assignment
-    this.limits = new ClusterLimits(config, dependencies.timers)
+    this.limits = new ClusterLimits(config, dependencies.timers, dependencies.stats?.(config.name))
+    this.stats = this.limits.stats
     const { timers, random } = dependencies
     const endpoints = (): Iterable<EndpointState> => this.#endpoints.values()
     const onChange = (): void => this.#tables.clear()
-    this.#outlier = new OutlierDetector({ timers, random, endpoints, onChange }, config.outlier)
+    const { counters } = this.stats
+    this.#outlier = new OutlierDetector({ timers, random, endpoints, onChange, counters }, config.outlier)
     this.#followBreaker()
     this.#followNames()
     this.#reconcile()
@@ -92,6 +98,11 @@ export class ClusterState {
   /** As configured. */
   get assignment(): LoadAssignment {
     return this.#assignment
+  }
+
+  /** With host names resolved as far as they are. */
+  get resolved(): LoadAssignment {
+    return this.#resolved
   }
 
   get active(): number {
@@ -275,6 +286,7 @@ export class ClusterState {
       random,
       cluster: this.#config.name,
       hasTraffic: () => this.#hasTraffic,
+      counters: this.stats.counters,
       onChange: () => this.#tables.clear(),
     })
   }

@@ -9,6 +9,7 @@ import { HttpConnection } from '../http-connection.ts'
 import type { LiveConnections } from '../live-connections.ts'
 import type { PeerFacts } from '../peer-facts.ts'
 import type { CloseReason, ServerConnection } from '../stream.ts'
+import { untold } from '../telemetry.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
 import type { HttpTarget } from './acceptor.ts'
 
@@ -24,6 +25,9 @@ export interface ReverseServices {
 export function serveReverse(socket: Socket, target: HttpTarget, tools: ReverseServices): void {
   const { listener, facts, chain, secure, certificate, isPresent } = target
   const { services, own, timers } = tools
+  const http2 = target.speaks === 'h2'
+  const { filter } = chain()
+  const http = filter.kind === 'http' ? filter : undefined
   const { localAddress, localPort, serverName } = facts
   let forget = (): void => {}
   const handler = new HttpConnection({
@@ -31,12 +35,14 @@ export function serveReverse(socket: Socket, target: HttpTarget, tools: ReverseS
     peer: undefined,
     service: '',
     remoteAddress: facts.remoteAddress,
+    codec: { http2, secure },
+    telemetry: http?.telemetry ?? untold(),
     client: { secure, localAddress, localPort, serverName, certificate },
     own,
     services,
     http: () => {
-      const { filter } = chain()
-      return filter.kind === 'http' ? filter : undefined
+      const { filter: present } = chain()
+      return present.kind === 'http' ? present : undefined
     },
     onRefused: (status, detail) => tools.refused(`http-${status}`, detail),
     onClose: (reason, detail) => {
@@ -45,14 +51,9 @@ export function serveReverse(socket: Socket, target: HttpTarget, tools: ReverseS
     },
   })
   const scheme = secure ? 'https' : 'http'
-  const connection: ServerConnection =
-    target.speaks === 'http1'
-      ? new H1ServerConnection(socket, handler, { limits: H1_LIMITS, timers, scheme })
-      : new H2ServerConnection(socket, handler, {
-          limits: H2_LIMITS,
-          budgets: H2_BUDGETS,
-          timers,
-          extendedConnect: false,
-        })
+  const extendedConnect = http?.reverse?.settings.allowConnect === true
+  const connection: ServerConnection = http2
+    ? new H2ServerConnection(socket, handler, { limits: H2_LIMITS, budgets: H2_BUDGETS, timers, extendedConnect })
+    : new H1ServerConnection(socket, handler, { limits: H1_LIMITS, timers, scheme })
   forget = tools.live.addOpen(connection, isPresent)
 }

@@ -5,11 +5,21 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { serverCertificate } from '../../../test/harness/certificate.ts'
 import { type GenericProxy, startGenericProxy } from '../../../test/harness/generic-proxy.ts'
 import { startPlainProxy } from '../../../test/harness/plain-proxy.ts'
+import { testMesh, type TestMesh } from '../../pki/testing/mesh.ts'
 import { HiddenText } from '../../model/config.ts'
 
 const EXTENSION = 'type.googleapis.com/envoy.extensions'
 const server = serverCertificate('shop.example')
-const client = serverCertificate('client.example')
+const mesh = testMesh({ clusters: ['east'] })
+const stranger = clientOf(testMesh({ clusters: ['east'] }))
+const own = clientOf(mesh)
+
+/** A certificate for clients; a serving one says that it is for servers only. */
+function clientOf({ cluster }: TestMesh): { cert: string; key: string } {
+  const { trustDomain, workload } = cluster('east')
+  const { chain: certificates, keyPem } = workload({ trustDomain, namespace: 'shop', serviceAccount: 'cart' })
+  return { cert: certificates.join(''), key: keyPem }
+}
 
 const certificate = {
   certificate_chain: { inline_string: server.cert },
@@ -46,7 +56,7 @@ function chain(name: string, tls: object | undefined, match: object = {}): objec
   }
 }
 
-const validation = (more: object = {}): object => ({ trusted_ca: { inline_string: client.ca }, ...more })
+const validation = (more: object = {}): object => ({ trusted_ca: { inline_string: mesh.root.certificatePem }, ...more })
 const san = (type: string, exact: string): object => ({ san_type: type, matcher: { exact } })
 
 const BOOTSTRAP = {
@@ -83,10 +93,25 @@ const BOOTSTRAP = {
               require_client_certificate: true,
               common_tls_context: {
                 tls_certificates: [certificate],
-                validation_context: validation({ match_typed_subject_alt_names: [san('DNS', 'other.example')] }),
+                validation_context: validation({
+                  match_typed_subject_alt_names: [san('URI', 'spiffe://east.demo.mesh/ns/shop/sa/other')],
+                }),
               },
             },
             { server_names: ['named.test'] },
+          ),
+          chain(
+            'yours',
+            {
+              require_client_certificate: true,
+              common_tls_context: {
+                tls_certificates: [certificate],
+                validation_context: validation({
+                  match_typed_subject_alt_names: [san('URI', 'spiffe://east.demo.mesh/ns/shop/sa/cart')],
+                }),
+              },
+            },
+            { server_names: ['yours.test'] },
           ),
           chain('plain', undefined, { transport_protocol: 'raw_buffer' }),
         ],
@@ -127,9 +152,6 @@ async function ask(servername: string, options: ConnectionOptions = {}): Promise
   })
 }
 
-const own = { cert: client.cert, key: client.key }
-const stranger = serverCertificate('client.example')
-
 describe('TLS of a generic listener', () => {
   it('chooses the chain by name, upper case or not, and closes where there is none', async () => {
     expect(await ask('shop.example')).toBe('suffix')
@@ -154,17 +176,18 @@ describe('TLS of a generic listener', () => {
   it('admits only clients that the anchors vouch for, where one is required', async () => {
     expect(await ask('mutual.test', own)).toBe('mutual')
     expect(await ask('mutual.test')).not.toBe('mutual')
-    expect(await ask('mutual.test', { cert: stranger.cert, key: stranger.key })).not.toBe('mutual')
+    expect(await ask('mutual.test', stranger)).not.toBe('mutual')
   })
 
   it('admits clients without a certificate where it is optional, and none with a wrong one', async () => {
     expect(await ask('optional.test')).toBe('optional')
     expect(await ask('optional.test', own)).toBe('optional')
-    expect(await ask('optional.test', { cert: stranger.cert, key: stranger.key })).not.toBe('optional')
+    expect(await ask('optional.test', stranger)).not.toBe('optional')
   })
 
   it('refuses a verified client with another name', async () => {
-    expect(await ask('named.test', own)).not.toBe('named')
+    expect(await ask('named.test', own)).toBe('closed')
+    expect(await ask('yours.test', own)).toBe('yours')
   })
 })
 
@@ -180,7 +203,7 @@ describe('secrets', () => {
   })
 
   it('that do not fit together refuse the listener by the chain’s path', () => {
-    const other = { ...certificate, private_key: { inline_string: client.key } }
+    const other = { ...certificate, private_key: { inline_string: own.key } }
     const tls = { common_tls_context: { tls_certificates: [other] } }
     const [listener] = BOOTSTRAP.static_resources.listeners
     const rejected = running.apply({

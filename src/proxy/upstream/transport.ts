@@ -26,13 +26,19 @@ export interface Waiter {
   onConnectFailed(failure: ConnectFailure): void
 }
 
-export interface Transport {
-  /** False while it is known to lead nowhere; balancing then prefers others, and it is probed in the background. */
-  readonly usable: boolean
-  readonly connections: number
+/** What an attempt asks of whatever leads to its endpoint. */
+export interface Way {
   acquire(waiter: Waiter): void
   /** The waiter no longer wants to be called. */
   abandon(waiter: Waiter): void
+}
+
+export interface Transport extends Way {
+  /** False while it is known to lead nowhere; balancing then prefers others, and it is probed in the background. */
+  readonly usable: boolean
+  readonly connections: number
+  /** Connections begun and failed so far; absent where nobody counts. */
+  readonly account?: { readonly connectionsTotal: number; readonly connectFailures: number }
   /** What a connection leads to; undefined once it is gone. */
   dialedOf(connection: ClientConnection): Dialed | undefined
   /** Why it leads nowhere; empty when nothing is known against it. */

@@ -65,12 +65,19 @@ const routeTable = fc.record({
       ),
     ),
 })
-const httpFilter = fc.record({
+const http = {
   kind: fc.constant('http' as const),
   statPrefix: word,
-  mode: fc.constantFrom('forward' as const, 'inbound' as const, 'tunnel' as const),
   routes: fc.oneof(fc.record({ rds: word }), routeTable),
-})
+}
+const upgrades = fc.constantFrom([], [{ type: 'foo', enabled: true }], [{ type: 'websocket', enabled: false }])
+const httpFilter = fc.oneof(
+  fc.record({ ...http, mode: fc.constant('tunnel' as const) }),
+  fc.record(
+    { ...http, mode: fc.constantFrom('forward' as const, 'inbound' as const), upgrades },
+    { requiredKeys: ['kind', 'statPrefix', 'routes', 'mode'] },
+  ),
+)
 const tcpFilter = fc.record({ kind: fc.constant('tcp' as const), statPrefix: word, cluster: word })
 const listener: fc.Arbitrary<Listener> = fc.record({
   name: word,

@@ -7,7 +7,6 @@ import {
   type RedirectAction as RedirectMessage,
   type Route as RouteMessage,
   type RouteAction as RouteActionMessage,
-  type RouteAction_UpgradeConfig as UpgradeConfig,
   RouteSchema,
   type WeightedCluster as WeightedMessage,
   WeightedCluster_ClusterWeightSchema,
@@ -28,6 +27,7 @@ import { compileRegex } from '../../runtime/regex.ts'
 import { decodeDuration, encodeDuration } from './common.ts'
 import { decodeMutations, decodeName, encodeMutations, MUTATIONS_SHAPE } from './header-mutations.ts'
 import { decodeRegex, encodeRegex, REGEX_SHAPE } from './matchers.ts'
+import { decodePerHost, encodePerRoute, said } from './per-route.ts'
 import { decodeRetry, encodeRetry, RETRY_SHAPE } from './retry.ts'
 import {
   decodeDescriptors,
@@ -39,8 +39,8 @@ import {
   TRAFFIC_SHAPE,
 } from './route-traffic.ts'
 import { refuse, require, type Shape, within } from './shape.ts'
+import { CONNECT, decodeRouteUpgrades, encodeUpgrades, ROUTE_UPGRADES_SHAPE } from './upgrades.ts'
 
-const CONNECT = 'CONNECT'
 /** Envoy's, for a route that says nothing. */
 const DEFAULT_TIMEOUT_MS = 15_000
 const BODY_BYTES_MAX = 4_096 // Envoy's max_direct_response_body_size_bytes
@@ -49,10 +49,10 @@ const SUBSTITUTE_SHAPE: Shape = { pattern: REGEX_SHAPE, substitution: true }
 export const ACTION_SHAPES: Shape = {
   route: {
     cluster: true,
-    weighted_clusters: { clusters: { name: true, weight: true, ...MUTATIONS_SHAPE } },
+    weighted_clusters: { clusters: { name: true, weight: true, ...MUTATIONS_SHAPE, typed_per_filter_config: true } },
     timeout: true,
     retry_policy: RETRY_SHAPE,
-    upgrade_configs: { upgrade_type: true, connect_config: {} },
+    upgrade_configs: ROUTE_UPGRADES_SHAPE,
     prefix_rewrite: true,
     regex_rewrite: SUBSTITUTE_SHAPE,
     host_rewrite_literal: true,
@@ -106,7 +106,10 @@ function forwardOf(route: Route & ForwardAction): ForwardInit {
     timeout: encodeDuration(route.timeoutMs),
     ...(route.retry !== undefined && { retryPolicy: encodeRetry(route.retry) }),
     // Without it Envoy would forward the CONNECT instead of ending it and splicing.
-    upgradeConfigs: route.match.kind === 'connect' ? [{ upgradeType: CONNECT, connectConfig: {} }] : [],
+    upgradeConfigs:
+      route.match.kind === 'connect'
+        ? [{ upgradeType: CONNECT, connectConfig: {} }]
+        : encodeUpgrades(route.upgrades ?? []),
     ...(path?.kind === 'prefix' && { prefixRewrite: path.prefix }),
     ...(path?.kind === 'regex' && { regexRewrite: encodeSubstitute(path) }),
     ...(route.rewriteHost !== undefined && { hostRewriteSpecifier: hostRewriteOf(route.rewriteHost) }),
@@ -122,7 +125,12 @@ function forwardOf(route: Route & ForwardAction): ForwardInit {
 }
 
 function weightedOf(choice: WeightedCluster): MessageInitShape<typeof WeightedCluster_ClusterWeightSchema> {
-  return { name: choice.name, weight: choice.weight, ...encodeMutations(choice.headers) }
+  return {
+    name: choice.name,
+    weight: choice.weight,
+    ...encodeMutations(choice.headers),
+    typedPerFilterConfig: encodePerRoute(said(choice.filters)),
+  }
 }
 
 function hostRewriteOf(rewrite: HostRewrite): RouteActionMessage['hostRewriteSpecifier'] {
@@ -199,7 +207,6 @@ export function decodeAction(
 }
 
 function decodeForward(path: string, action: RouteActionMessage, match: RouteMatch): ForwardAction {
-  requireConnectConfig(within(path, 'upgrade_configs'), action, match)
   const rewritePath = decodePathRewrite(path, action)
   const rewriteHost = decodeHostRewrite(path, action.hostRewriteSpecifier)
   const rewrites = rewritePath !== undefined || rewriteHost !== undefined
@@ -210,6 +217,7 @@ function decodeForward(path: string, action: RouteActionMessage, match: RouteMat
       action.timeout === undefined ? DEFAULT_TIMEOUT_MS : decodeDuration(within(path, 'timeout'), action.timeout),
     ...decodeLimits(path, action),
     ...decodeTraffic(path, action),
+    ...decodeRouteUpgrades(within(path, 'upgrade_configs'), action.upgradeConfigs, match),
     ...(action.retryPolicy !== undefined && { retry: decodeRetry(within(path, 'retry_policy'), action.retryPolicy) }),
     ...(rewritePath !== undefined && { rewritePath }),
     ...(rewriteHost !== undefined && { rewriteHost }),
@@ -257,7 +265,12 @@ function decodeWeighted(path: string, { clusters }: WeightedMessage): WeightedCl
   const choices = clusters.map((cluster, index) => {
     const at = `${path}.clusters[${index}]`
     require(within(at, 'name'), cluster.name !== '', 'is required')
-    return { name: cluster.name, weight: cluster.weight ?? 0, ...decodeMutations(at, cluster) }
+    return {
+      name: cluster.name,
+      weight: cluster.weight ?? 0,
+      ...decodeMutations(at, cluster),
+      ...decodePerHost(within(at, 'typed_per_filter_config'), cluster.typedPerFilterConfig),
+    }
   })
   const total = choices.reduce((sum, { weight }) => sum + weight, 0)
   require(path, total > 0 && total <= 0xffff_ffff, 'needs a total weight from 1 to 4294967295')
@@ -362,12 +375,4 @@ function decodeRedirectPath(
     default:
       return specifier satisfies never
   }
-}
-
-function requireConnectConfig(path: string, action: RouteActionMessage, match: RouteMatch): void {
-  const isEnding = (config: UpgradeConfig): boolean =>
-    config.upgradeType.toUpperCase() === CONNECT && config.connectConfig !== undefined
-  const [first, ...rest] = action.upgradeConfigs
-  if (match.kind !== 'connect') return require(path, first === undefined, 'is supported on CONNECT routes only')
-  require(path, first !== undefined && rest.length === 0 && isEnding(first), 'a CONNECT route must end the CONNECT')
 }

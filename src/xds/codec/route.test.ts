@@ -3,9 +3,11 @@ import { anyPack } from '@bufbuild/protobuf/wkt'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { RouteConfigurationSchema } from '#gen/envoy/config/route/v3/route_pb.js'
-import { RouteSchema } from '#gen/envoy/config/route/v3/route_components_pb.js'
+import { FilterConfigSchema, RouteSchema } from '#gen/envoy/config/route/v3/route_components_pb.js'
+
 import { LocalRateLimitSchema } from '#gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
 import { RBACPerRouteSchema } from '#gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
+import { saying } from '../../../gateways/testing/filters.ts'
 import { RETRY_CONDITIONS, type RouteTable } from '../../model/config.ts'
 import { decodeResource, encodeResource, resourceFromBytes, resourceToBytes } from './codec.ts'
 
@@ -148,7 +150,7 @@ const rbac = fc.oneof(
     }),
   }),
 )
-const filters = fc.oneof(
+const configured = fc.oneof(
   fc.record({ rbac }),
   fc.record({
     cors: fc.record(
@@ -188,6 +190,11 @@ const filters = fc.oneof(
     ),
   }),
 )
+const switched = fc.record({ kind: fc.constantFrom('off' as const, 'on' as const) })
+const filters = fc.oneof(
+  configured.map(saying),
+  fc.record({ 'one more': switched, 'envoy.filters.http.rbac': fc.constant({ kind: 'off' as const }) }),
+)
 const descriptors = fc.array(
   fc.array(
     fc.oneof(
@@ -218,10 +225,20 @@ const traffic = {
     { minLength: 1, maxLength: 2 },
   ),
   descriptors,
+  upgrades: fc.constantFrom(
+    [{ type: 'websocket', enabled: false }],
+    [
+      { type: 'websocket', enabled: true },
+      { type: 'foo', enabled: true },
+    ],
+  ),
 }
 const times = { timeoutMs: fc.nat(100_000), idleTimeoutMs: fc.nat(1000), durationMaxMs: fc.nat(1000) }
 const weighted = fc.array(
-  fc.record({ name: word, weight: fc.integer({ min: 1, max: 100 }), headers }, { requiredKeys: ['name', 'weight'] }),
+  fc.record(
+    { name: word, weight: fc.integer({ min: 1, max: 100 }), headers, filters },
+    { requiredKeys: ['name', 'weight'] },
+  ),
   {
     minLength: 1,
     maxLength: 3,
@@ -288,6 +305,7 @@ const table: fc.Arbitrary<RouteTable> = fc.record(
     ignorePort: yes,
     mostSpecificHeadersWin: yes,
     headers,
+    filters,
   },
   { requiredKeys: ['name', 'hosts'] },
 )
@@ -460,8 +478,10 @@ describe('the route codec', () => {
     expect(path()).toBe(`${at}.filter_enabled.default_value`)
     limit.stage = 1
     expect(path()).toBe(`${at}.stage`)
-    const other = { 'envoy.filters.http.lua': anyPack(LocalRateLimitSchema, limit) }
+    const other = { 'envoy.filters.http.lua': anyPack(RouteConfigurationSchema, create(RouteConfigurationSchema)) }
     expect(pathOf(withRoute({ typedPerFilterConfig: other }))).toContain('envoy.filters.http.lua')
+    const optional = anyPack(FilterConfigSchema, create(FilterConfigSchema, { isOptional: true }))
+    expect(pathOf(withRoute({ typedPerFilterConfig: { x: optional } }))).toContain('["x"].is_optional')
   })
 
   it.each([

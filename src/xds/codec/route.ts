@@ -12,7 +12,7 @@ import {
 } from '#gen/envoy/config/route/v3/route_components_pb.js'
 import type { Route, RouteTable, VirtualHost } from '../../model/config.ts'
 import { decodeMutations, encodeMutations, MUTATIONS_SHAPE } from './header-mutations.ts'
-import { decodePerHost, decodePerRoute, encodePerRoute } from './per-route.ts'
+import { decodePerHost, decodePerRoute, encodePerRoute, said } from './per-route.ts'
 import { decodeDescriptors, encodeDescriptors, RATE_LIMITS_SHAPE } from './route-traffic.ts'
 import { ACTION_SHAPES, decodeAction, encodeAction } from './route-action.ts'
 import { decodeMatch, encodeMatch, MATCH_SHAPE } from './route-match.ts'
@@ -25,6 +25,7 @@ export const ROUTE_SHAPE: Shape = {
   ignore_port_in_host_matching: true,
   most_specific_header_mutations_wins: true,
   ...MUTATIONS_SHAPE,
+  typed_per_filter_config: true,
   virtual_hosts: {
     name: true,
     domains: true,
@@ -48,6 +49,7 @@ export function encodeRoute(table: RouteTable): RouteConfiguration {
     ignorePortInHostMatching: table.ignorePort === true,
     mostSpecificHeaderMutationsWins: table.mostSpecificHeadersWin === true,
     ...encodeMutations(table.headers),
+    typedPerFilterConfig: encodePerRoute(said(table.filters)),
   })
 }
 
@@ -57,7 +59,7 @@ function encodeHost(host: VirtualHost): VirtualHostMessage {
     domains: [...host.domains],
     routes: host.routes.map(encodeEntry),
     ...encodeMutations(host.headers),
-    typedPerFilterConfig: encodePerRoute(host.filters === undefined ? {} : { filters: host.filters }),
+    typedPerFilterConfig: encodePerRoute(said(host.filters)),
     rateLimits: encodeDescriptors(host.descriptors),
   })
 }
@@ -83,6 +85,7 @@ export function decodeRoute(path: string, message: RouteConfiguration): RouteTab
     ...(message.ignorePortInHostMatching && { ignorePort: true }),
     ...(message.mostSpecificHeaderMutationsWins && { mostSpecificHeadersWin: true }),
     ...decodeMutations(path, message),
+    ...decodePerHost(within(path, 'typed_per_filter_config'), message.typedPerFilterConfig),
   }
 }
 
