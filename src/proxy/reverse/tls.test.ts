@@ -15,9 +15,10 @@ const stranger = clientOf(testMesh({ clusters: ['east'] }))
 const own = clientOf(mesh)
 
 /** A certificate for clients; a serving one says that it is for servers only. */
-function clientOf({ cluster }: TestMesh): { cert: string; key: string } {
-  const { trustDomain, workload } = cluster('east')
-  const { chain: certificates, keyPem } = workload({ trustDomain, namespace: 'shop', serviceAccount: 'cart' })
+function clientOf(of: TestMesh): { cert: string; key: string } {
+  const east = of.cluster('east')
+  const { trustDomain } = east
+  const { chain: certificates, keyPem } = east.workload({ trustDomain, namespace: 'shop', serviceAccount: 'cart' })
   return { cert: certificates.join(''), key: keyPem }
 }
 
