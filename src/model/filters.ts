@@ -1,24 +1,70 @@
 /**
- * HTTP filters as plain data. A chain may carry a filter's configuration, and virtual host and route each their own,
- * which replaces it whole. Part of config.ts, which exports it.
+ * HTTP filters as plain data: a chain lists filters in the order requests meet them, and the levels of a route table may
+ * say something to each by its name. Part of config.ts, which exports it. A kind of filter is a row in both tables of
+ * types here, a codec in xds/codec/http-filters/ and a compiler in proxy/filter-kinds.ts.
  */
 import type { RbacPolicy } from './rbac.ts'
 import type { HeaderMatch, StringMatch } from './route.ts'
 
-export interface HttpFilters {
-  readonly cors?: CorsPolicy
-  /** On a route not together with `allow`, which is the same filter in its simplest form. */
-  readonly rbac?: RbacPolicy
-  readonly rateLimit?: RateLimitPolicy
-  readonly fault?: FaultPolicy
+/** What a chain's own list says, by kind. Nothing: it is listed so that routes may configure it. */
+export interface ListedConfigs {
+  readonly cors: Readonly<Record<string, never>>
+  readonly rbac: RbacPolicy
+  readonly rateLimit: { readonly policy?: RateLimitPolicy }
+  readonly fault: FaultPolicy
 }
 
+/** What table, virtual host, route or weighted cluster say; by most kinds the most specific replaces the rest. */
+export interface RoutedConfigs {
+  readonly cors: CorsPolicy
+  readonly rbac: RbacPolicy
+  readonly rateLimit: RateLimitPolicy
+  readonly fault: FaultPolicy
+}
+
+export type FilterKindName = keyof ListedConfigs
+
+export interface ListedFilterOf<Kind extends FilterKindName> {
+  /** One filter may be there twice under two names. */
+  readonly name: string
+  readonly kind: Kind
+  readonly config: ListedConfigs[Kind]
+  /** Runs only where a table says something to it. */
+  readonly disabled?: true
+}
+export type ListedFilter = { readonly [Kind in FilterKindName]: ListedFilterOf<Kind> }[FilterKindName]
+
+export interface RoutedFilterOf<Kind extends keyof RoutedConfigs> {
+  readonly kind: Kind
+  readonly config: RoutedConfigs[Kind]
+}
+/** `off`: does not run here. `on`: runs with what else it has. */
+export type RoutedFilter =
+  | { readonly [Kind in keyof RoutedConfigs]: RoutedFilterOf<Kind> }[keyof RoutedConfigs]
+  | { readonly kind: 'off' }
+  | { readonly kind: 'on' }
+
+/** By the filter's name in its chain. A name that the chain does not have says nothing, as in Envoy. */
+export type RoutedFilters = Readonly<Record<string, RoutedFilter>>
+
+/** Names that this mesh's own configurations use. */
+export const FILTER_NAMES = {
+  cors: 'envoy.filters.http.cors',
+  rbac: 'envoy.filters.http.rbac',
+  rateLimit: 'envoy.filters.http.local_ratelimit',
+  fault: 'envoy.filters.http.fault',
+} as const
+
 /**
- * The order in which every request meets them, whatever the order they were written in would be: another order is
- * refused. A preflight carries no credentials, so CORS is first; a fault stands for the service, so it is last.
+ * A chain that lists no filters has these, so that a route table can gain or lose a policy without touching its
+ * listener. A preflight carries no credentials, so CORS is first; a fault stands for the service, so it is last.
  */
-const IN_ORDER = { cors: true, rbac: true, rateLimit: true, fault: true } satisfies Record<keyof HttpFilters, true>
-export const FILTER_ORDER = Object.keys(IN_ORDER) as readonly (keyof HttpFilters)[]
+export const DEFAULT_FILTERS: readonly ListedFilter[] = [
+  { name: FILTER_NAMES.cors, kind: 'cors', config: {} },
+  { name: FILTER_NAMES.rbac, kind: 'rbac', config: {} },
+  { name: FILTER_NAMES.rateLimit, kind: 'rateLimit', config: {} },
+  { name: FILTER_NAMES.fault, kind: 'fault', config: {} },
+]
 
 export interface Fraction {
   readonly numerator: number

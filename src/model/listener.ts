@@ -2,10 +2,11 @@
  * Listeners as plain data. Those of the mesh say no more than the mesh needs; a `generic` one is what an Envoy
  * configuration of someone's own making asks for. Part of config.ts, which exports it.
  */
-import type { HttpFilters } from './filters.ts'
+import type { ListedFilter } from './filters.ts'
 import type { PathPolicy, PrincipalRule, RouteTable } from './route.ts'
 import type { TcpProxy } from './tcp.ts'
 import type { ServerTls } from './tls.ts'
+import type { Upgrade } from './upgrade.ts'
 
 export interface Listener {
   readonly name: string
@@ -111,8 +112,10 @@ export interface HttpFilterChain {
   readonly routes: { readonly rds: string } | RouteTable
   /** Absent: DEFAULT_PATHS in the mesh, untouched paths in mode `reverse`. */
   readonly paths?: PathPolicy
-  /** For routes that bring none of their own. */
-  readonly filters?: HttpFilters
+  /** In the order requests meet them. Absent: DEFAULT_FILTERS. */
+  readonly filters?: readonly ListedFilter[]
+  /** Absent: MESH_UPGRADES in the mesh, none in mode `reverse`. */
+  readonly upgrades?: readonly Upgrade[]
   /** With mode `reverse` only. */
   readonly http?: HttpSettings
 }
@@ -121,4 +124,6 @@ export interface HttpFilterChain {
 export interface HttpSettings {
   /** Absent: whatever ALPN or the first bytes say. */
   readonly codec?: 'http1' | 'http2'
+  /** HTTP/2 clients may use CONNECT, extended CONNECT too. */
+  readonly allowConnect?: true
 }

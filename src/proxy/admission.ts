@@ -1,6 +1,6 @@
 /**
- * From a request's head to its route, in the order that keeps it safe: what we do not serve, where nobody may go, the
- * one form of the path, headers a client may not send; only then is a route chosen by what is left.
+ * What is settled before filters and routes, in the order that keeps it safe: what we do not serve, where nobody may
+ * go, the one form of the path, headers a client may not send.
  */
 import type { PathPolicy } from '../model/config.ts'
 import type { CompiledHttp } from './compile.ts'
@@ -10,42 +10,69 @@ import { isForbiddenTarget } from './forbidden.ts'
 import { configuredReply, type LocalAnswer, type Refusal, REFUSALS } from './local-reply.ts'
 import { normalizePath } from './match/normal-path.ts'
 import type { RequestHead } from './message.ts'
-import { type CompiledRoute, findHost, findRoute } from './routes.ts'
+import { type CompiledRoute, findConnectRoute, findHost, findRoute } from './routes.ts'
+import { mayUpgrade } from './upgrade.ts'
 
-export type Admission = CompiledRoute | Refusal | LocalAnswer
-
-export function isRoute(admission: Admission): admission is CompiledRoute {
-  return 'kind' in admission && admission.kind === 'route'
-}
-
-export function admit(head: RequestHead, downstream: DownstreamConnection, services: ExchangeServices): Admission {
+/** Undefined: filters and routes may see it. */
+export function admit(
+  head: RequestHead,
+  http: CompiledHttp,
+  downstream: DownstreamConnection,
+  services: ExchangeServices,
+): Refusal | LocalAnswer | undefined {
   const { mode, peer } = downstream
-  const http = downstream.http()
-  if (mode === 'reverse') return http === undefined ? REFUSALS.route : admitReverse(head, http)
-  if (head.method === 'CONNECT') return REFUSALS.connect
-  if (head.protocol !== '') return REFUSALS.upgrade
+  if (mode === 'reverse') return admitReverse(head, http, downstream)
   if (mode === 'forward' && isForbiddenTarget(head.authority)) return REFUSALS.forbidden
-  const host = http?.routes === undefined ? undefined : findHost(http.routes, head.authority)
-  if (http === undefined || host === undefined) return mode === 'forward' ? REFUSALS.host : REFUSALS.route
   const refused = settlePath(head, http.paths)
   if (refused !== undefined) return refused
   filterRequest(head, { mode, peer, ownUri: services.ownUri() })
-  return findRoute(host, head) ?? REFUSALS.route
+  return undefined
+}
+
+/** May be asked again when a filter has changed the head. */
+export function chooseRoute(head: RequestHead, { routes }: CompiledHttp): CompiledRoute | undefined {
+  const host = routes === undefined ? undefined : findHost(routes, head.authority)
+  if (host === undefined) return undefined
+  return head.method === 'CONNECT' ? findConnectRoute(host) : findRoute(host, head)
+}
+
+/** Why no route was found. A host that no one serves is the gateway's matter, a path that it does not serve the service's. */
+export function unrouted(
+  head: RequestHead,
+  http: CompiledHttp | undefined,
+  mode: DownstreamConnection['mode'],
+): Refusal {
+  if (head.method === 'CONNECT' && mode !== 'reverse') return REFUSALS.connect
+  const known = http?.routes !== undefined && findHost(http.routes, head.authority) !== undefined
+  return mode === 'forward' && !known ? REFUSALS.host : REFUSALS.route
+}
+
+/** A tunnel that nobody allowed. CONNECT is allowed by the route that ends it, and leads to that route's cluster. */
+export function tunnelRefusal(
+  head: RequestHead,
+  http: CompiledHttp,
+  route: CompiledRoute | undefined,
+): Refusal | undefined {
+  if (route === undefined || head.protocol === '') return undefined
+  if (mayUpgrade(head.protocol, http.upgrades, route.upgrades)) return undefined
+  return http.mode === 'reverse' ? REFUSALS.upgradeFailed : REFUSALS.upgrade
 }
 
 /** A generic listener: heads are made Envoy's before a virtual host is looked for. */
-function admitReverse(head: RequestHead, http: CompiledHttp): Admission {
+function admitReverse(
+  head: RequestHead,
+  http: CompiledHttp,
+  { client }: DownstreamConnection,
+): Refusal | LocalAnswer | undefined {
   const refused = settlePath(head, http.paths)
   if (refused !== undefined) return refused
-  http.reverse?.request(head, { scheme: 'http' })
-  if (head.method === 'CONNECT') return REFUSALS.route
-  if (head.protocol !== '') return REFUSALS.denied
-  const host = http.routes === undefined ? undefined : findHost(http.routes, head.authority)
-  return (host && findRoute(host, head)) ?? REFUSALS.route
+  http.reverse?.request(head, client)
+  return undefined
 }
 
 /** The path in the form that all readers see, or the answer for one that has none. */
 function settlePath(head: RequestHead, policy: PathPolicy): Refusal | LocalAnswer | undefined {
+  if (head.method === 'CONNECT') return undefined
   const normal = normalizePath(head.path, policy)
   if (normal === undefined) return undefined
   if (normal.kind === 'refused') return REFUSALS.path

@@ -3,11 +3,23 @@
  * it. It decides nothing; it has no array before the first chunk.
  */
 import type { HeaderList } from './message.ts'
-import type { ClientStream } from './stream.ts'
 
 /** A body longer than this is sent once only. */
 const REPLAY_BYTES_MAX = 64 * 1024
 const NO_TRAILERS: HeaderList = []
+const NOTHING: Buffer = Buffer.alloc(0)
+
+/** An upstream stream, or a copy of one. */
+interface Receiver {
+  write(chunk: Buffer): unknown
+  end(trailers: HeaderList): void
+}
+
+/** The filters that change bytes. */
+interface Translation {
+  requestData(chunk: Buffer): Buffer
+  requestEnd(trailers: HeaderList): Buffer
+}
 
 export class RequestBody {
   ended: boolean
@@ -41,8 +53,24 @@ export class RequestBody {
     this.#chunks = undefined
   }
 
+  /** What has come so far, in one piece. */
+  read(): Buffer {
+    const [first, ...more] = this.#chunks ?? []
+    if (first === undefined) return NOTHING
+    return more.length === 0 ? first : Buffer.concat([first, ...more])
+  }
+
+  /** What has come so far becomes what filters make of it. */
+  translate(run: Translation): void {
+    let bytes = this.#chunks === undefined ? NOTHING : run.requestData(this.read())
+    // A request without a body has no end of a body either.
+    if (this.ended && this.bytes > 0) bytes = Buffer.concat([bytes, run.requestEnd(this.trailers)])
+    this.bytes = bytes.length
+    this.#chunks = bytes.length === 0 ? undefined : [bytes]
+  }
+
   /** What has come so far; the rest follows as it comes. */
-  sendTo(upstream: ClientStream): void {
+  sendTo(upstream: Receiver): void {
     if (this.#chunks !== undefined) for (const chunk of this.#chunks) upstream.write(chunk)
     if (this.ended) upstream.end(this.trailers)
   }

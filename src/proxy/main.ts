@@ -78,7 +78,8 @@ export async function runDataPlane(role: DataPlaneRole): Promise<void> {
   const link = openLink()
   const identity = createIdentity(values, log)
   const options = proxyOptions(role, values, { identity: link?.identity ?? identity, log })
-  const pagesOf = (proxy: Proxy): Pages => adminPages(adminOf(role, proxy, log))
+  const pagesOf = (proxy: Proxy, awaited: () => readonly string[]): Pages =>
+    adminPages(adminOptions(role, values, { proxy, awaited, log }))
   if (link !== undefined) return runWorker(link, { options, pagesOf })
   const readiness = new Readiness()
   const certificateReady = readiness.register('the first certificate')
@@ -94,7 +95,7 @@ export async function runDataPlane(role: DataPlaneRole): Promise<void> {
   const pages = plane.pages(awaited)
   growYoungGenerationUnderLoad(systemClock)
   const local = loopbackOf(values.podIp)
-  await servePages(local, PORTS.admin, pages)
+  await servePages(local, PORTS.admin, pages, { guarded: true })
   await servePages(values.podIp, PORTS.metrics, () => metricsOf(pages()))
   await servePages(values.podIp, PORTS.readiness, readinessPages(awaited))
   process.once('SIGTERM', () => {
@@ -142,11 +143,22 @@ function proxyOptions(
   }
 }
 
-function adminOf(role: DataPlaneRole, proxy: Proxy, log: Log): AdminOptions {
+function adminOptions(
+  role: DataPlaneRole,
+  values: Values,
+  { proxy, awaited, log }: { proxy: Proxy; awaited: () => readonly string[]; log: Log },
+): AdminOptions {
   return {
     proxy,
-    awaited: () => [],
+    awaited,
     logLevel: () => log.level,
+    setLogLevel: (level) => {
+      log.level = level
+    },
+    envoyDump: async (config) =>
+      (await import('../xds/config-dump.ts')).configDump(config, { isStatic: false, updatedAtMs: systemClock.now() }),
+    quit: () => process.kill(process.pid, 'SIGTERM'),
+    server: { node: nodeOf(role, values), configPath: '', drainMs: Number(values.drainMs) },
     ...(role.metrics === undefined ? {} : { metrics: role.metrics }),
   }
 }

@@ -5,10 +5,13 @@
 import { availableParallelism } from 'node:os'
 import type { ProxyConfig } from '../model/config.ts'
 import { numberSetting } from '../runtime/config.ts'
-import { type Pages, readinessPages } from '../runtime/pages.ts'
+import { type Page, type Pages, readinessPages, TEXT } from '../runtime/pages.ts'
+import { readyPage } from './admin.ts'
 import { modesOf, type Proxy, type ProxyOptions, startProxy } from './proxy.ts'
 import type { ApplyResult } from './state.ts'
 import { WorkerPool } from './workers/pool.ts'
+
+const OK: Page = { type: TEXT, body: 'OK\n' }
 
 export interface Plane {
   apply(config: ProxyConfig): ApplyResult
@@ -27,7 +30,7 @@ export interface PlaneOptions {
   /** What workers begin with. */
   readonly setup?: string
   /** Of one process. */
-  readonly pagesOf: (proxy: Proxy) => Pages
+  readonly pagesOf: (proxy: Proxy, awaited: () => readonly string[]) => Pages
 }
 
 export function createPlane(options: PlaneOptions): Plane {
@@ -49,7 +52,7 @@ function onePlane(proxy: Proxy, pagesOf: PlaneOptions['pagesOf']): Plane {
       return Promise.resolve()
     },
     pages: (awaited) => {
-      const pages = { ...pagesOf(proxy), ...readinessPages(awaited) }
+      const pages = pagesOf(proxy, awaited)
       return () => pages
     },
   }
@@ -77,7 +80,13 @@ function manyPlane({ proxy: options, workers, setup }: PlaneOptions): Plane {
     },
     drain: () => pool.drain(),
     close: () => pool.close(),
-    pages: (awaited) => () => ({ ...pool.pages.known, ...readinessPages(awaited) }),
+    pages: (awaited) => () => ({
+      ...pool.pages.known,
+      ...readinessPages(awaited),
+      '/ready': () => readyPage(awaited()),
+      // The workers follow their primary.
+      '/quitquitquit': { post: () => (process.kill(process.pid, 'SIGTERM'), OK) },
+    }),
   }
 }
 

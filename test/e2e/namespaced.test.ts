@@ -105,7 +105,9 @@ describe.skipIf(obstacle !== undefined)(
       network = /east +https:\/\/10\.(\d+)\./.exec(up)?.[1] ?? ''
       const image = ['local', 'image', 'set', '--state', state]
       await must(isthmus(...image, 'test/idle:1', '--', 'sleep', '100000'))
-      await must(isthmus(...image, 'test/greeter:1', '--', process.execPath, join(FILES, 'greeter.js')))
+      for (const name of ['greeter', 'keeper']) {
+        await must(isthmus(...image, `test/${name}:1`, '--', process.execPath, join(FILES, `${name}.js`)))
+      }
       for (const name of ['east', 'west']) {
         await must(isthmus('install', '--cluster', name, '--mesh', 'capture.test', '--context', name))
       }
@@ -124,7 +126,7 @@ describe.skipIf(obstacle !== undefined)(
       await until('every pod of the shop is ready', async () => {
         const { stdout } = await kubectl('-n', 'shop', 'get', 'pods', '--no-headers')
         const lines = stdout.trim().split('\n')
-        return lines.length === 3 && lines.every((line) => / 2\/2 +Running/.test(line))
+        return lines.length === 4 && lines.every((line) => / 2\/2 +Running/.test(line))
       })
     })
 
@@ -162,16 +164,31 @@ describe.skipIf(obstacle !== undefined)(
       const listen = 'exec 3<>/dev/tcp/greeter.shop/2525 && cat <&3'
       const { stdout } = await inPod('client', 'timeout', '10', 'bash', '-c', listen)
       expect(stdout).toBe('220 ready\r\n')
-      const line = await logged(
-        'client',
-        ({ cluster, bytesSent }) => cluster === 'PassthroughCluster' && bytesSent === 11,
-      )
-      expect(line).toMatchObject({ reporter: 'source' })
+      const line = await logged('client', ({ service }) => service === 'greeter.shop.svc.cluster.local')
+      expect(line).toMatchObject({ reporter: 'source', protocol: 'TCP', transport: 'mtls', bytesSent: 11, flags: '-' })
+      const heard = await logged('greeter', ({ protocol }) => protocol === 'TCP')
+      expect(heard).toMatchObject({ reporter: 'destination', bytesSent: 11, source: { principal: CLIENT } })
       // Not one connection of this pod waited for its client to be told apart from HTTP.
       const { ip } = await podOf('client')
       const metrics = await run('curl', ['-sS', '-m', '5', `http://${ip}:15020/metrics`])
       expect(metrics.stdout).toContain('isthmus_captured_connections_total{direction="outbound",as="tcp"} 1')
       expect(metrics.stdout).not.toContain('as="tcp-detected"')
+      expect(metrics.stdout).toMatch(/istio_tcp_sent_bytes_total\{.*destination_service_name="greeter".*\} 11/)
+    })
+
+    it('carries a protocol of its own over mTLS, and to the other cluster when this one has no pod left', async () => {
+      const script = 'exec 3<>/dev/tcp/keeper.shop/6379 && printf "%b" "$0" >&3 && head -n "$1" <&3'
+      const talk = async (lines: string, answers: number): Promise<string> =>
+        (await inPod('client', 'timeout', '10', 'bash', '-c', script, lines, String(answers))).stdout
+      expect(await talk('SET a b\\r\\nGET a\\r\\nPING\\r\\n', 4)).toBe('+OK\r\n$1\r\nb\r\n+PONG east\r\n')
+      const near = await logged('client', ({ service }) => service === 'keeper.shop.svc.cluster.local')
+      expect(near).toMatchObject({ transport: 'mtls', destination: { cluster: 'east', workload: 'keeper' } })
+      await must(kubectl('-n', 'shop', 'scale', 'deployment', 'keeper', '--replicas', '0'))
+      await until('the other cluster answers', async () => (await talk('PING\\r\\n', 1)) === '+PONG west\r\n')
+      const far = await logged('client', ({ transport, protocol }) => transport === 'tunnel' && protocol === 'TCP')
+      expect(far).toMatchObject({ flags: '-', destination: { cluster: 'west' } })
+      await must(kubectl('-n', 'shop', 'scale', 'deployment', 'keeper', '--replicas', '1'))
+      await until('this cluster answers again', async () => (await talk('PING\\r\\n', 1)) === '+PONG east\r\n')
     })
 
     it('takes plaintext from outside the mesh, and says that no one vouched for it', async () => {

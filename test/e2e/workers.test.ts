@@ -152,7 +152,12 @@ describe('sockets', () => {
     await Promise.all(made.map((client) => client.ask()))
     await expect.poll(() => metric('istio_requests_total')).toBe(12)
     expect(await metric('isthmus_workers')).toBe(3)
-    const { clusters } = (await (await fetch(`http://127.0.0.1:${admin}/clusters?format=json`)).json()) as {
+    const stats = await (await fetch(`http://127.0.0.1:${admin}/stats`)).text()
+    expect(stats).toContain('cluster.origin.upstream_rq_total: 12\n')
+    expect(stats).toMatch(/http\.in\.downstream_rq_time: P0\(/)
+    const text = await (await fetch(`http://127.0.0.1:${admin}/clusters`)).text()
+    expect(text).toMatch(/^origin::127\.0\.0\.1:\d+::rq_total::12$/m)
+    const { clusters } = (await (await fetch(`http://127.0.0.1:${admin}/clusters?format=isthmus`)).json()) as {
       clusters: { name: string; endpoints: { requests: number; weight: number }[] }[]
     }
     expect(clusters).toHaveLength(1)

@@ -12,7 +12,7 @@ import { systemRandom } from '../../runtime/random.ts'
 import type { Rejection } from '../../model/config.ts'
 import { type Bootstrap, type Fault, readBootstrap } from '../../xds/bootstrap/bootstrap.ts'
 import { FILE_BYTES_MAX } from '../../xds/bootstrap/document.ts'
-import { adminPages } from '../admin.ts'
+import { adminPages, type AdminOptions } from '../admin.ts'
 import { createPlane, type Plane } from '../plane.ts'
 import { type Proxy, type ProxyOptions, startProxy } from '../proxy.ts'
 import { openLink } from '../workers/link.ts'
@@ -38,7 +38,8 @@ export async function runFromFile(options: FileOptions): Promise<void> {
   const bootstrap = parse(options.file, text)
   const log = createLog('proxy', options.logLevel)
   if (options.mode === 'validate') return validate(options.file, bootstrap, log)
-  const pagesOf = (proxy: Proxy): Pages => adminPages({ proxy, awaited: () => [], logLevel: () => log.level })
+  const pagesOf = (proxy: Proxy, awaited: () => readonly string[]): Pages =>
+    adminPages(adminOptions({ proxy, awaited, log, bootstrap, options }))
   if (link !== undefined) return runWorker(link, { options: proxyOptions(bootstrap, log), pagesOf })
   const plane = createPlane({ proxy: proxyOptions(bootstrap, log), workers: options.workers, setup: text, pagesOf })
   const shutdown = { draining: false }
@@ -50,7 +51,7 @@ export async function runFromFile(options: FileOptions): Promise<void> {
   const awaited = (): readonly string[] => [...(shutdown.draining ? ['the end: it drains'] : []), ...plane.awaited]
   const { admin } = bootstrap
   if (admin !== undefined) {
-    await servePages(admin.address, admin.port, plane.pages(awaited))
+    await servePages(admin.address, admin.port, plane.pages(awaited), { guarded: true })
     log.info({ address: admin.address, port: admin.port }, 'admin')
   }
   growYoungGenerationUnderLoad(systemClock)
@@ -58,6 +59,32 @@ export async function runFromFile(options: FileOptions): Promise<void> {
   while (awaited().length > 0 && !shutdown.draining) await delay(systemClock, DRAIN_POLL_MS)
   const { listeners, clusters } = bootstrap.config
   log.info({ file: options.file, listeners: listeners.size, clusters: clusters.size }, 'ready')
+}
+
+function adminOptions(parts: {
+  proxy: Proxy
+  awaited: () => readonly string[]
+  log: Log
+  bootstrap: Bootstrap
+  options: FileOptions
+}): AdminOptions {
+  const { proxy, awaited, log, bootstrap, options } = parts
+  const updatedAtMs = systemClock.now()
+  const { id, cluster } = bootstrap.node
+  return {
+    proxy,
+    awaited,
+    logLevel: () => log.level,
+    setLogLevel: (level) => {
+      log.level = level
+    },
+    envoyDump: async (config) => {
+      const { configDump } = await import('../../xds/config-dump.ts')
+      return configDump(config, { isStatic: true, updatedAtMs, bootstrap: { node: { id, cluster } } })
+    },
+    quit: () => process.kill(process.pid, 'SIGTERM'),
+    server: { node: { id, cluster }, configPath: options.file, drainMs: options.drainMs },
+  }
 }
 
 function parse(file: string, text: string): Bootstrap {

@@ -3,12 +3,14 @@
  * answer here, other requests go on and their answers are marked. An origin that is not admitted gets no mark, and it
  * is the browser that then refuses.
  */
-import type { CorsPolicy } from '../../model/config.ts'
+import type { CorsPolicy, ListedConfigs } from '../../model/config.ts'
 import { configuredReply, type LocalAnswer } from '../local-reply.ts'
 import { compileString, type StringTest } from '../match/strings.ts'
-import { type HeaderList, headerOf, type RequestHead, setHeader } from '../message.ts'
+import { type HeaderList, headerOf, type RequestHead, type ResponseHead, setHeader } from '../message.ts'
+import { filterKind } from './kind.ts'
+import { type Call, Slot, type Step } from './step.ts'
 
-export class Cors {
+class Cors {
   readonly #policy: CorsPolicy
   readonly #origins: readonly StringTest[]
 
@@ -44,3 +46,31 @@ export class Cors {
     if (expose !== undefined) setHeader(headers, 'access-control-expose-headers', expose)
   }
 }
+
+const origins = new Slot<string>()
+
+class CorsStep implements Step {
+  readonly #cors: Cors
+
+  constructor(cors: Cors) {
+    this.#cors = cors
+  }
+
+  request(call: Call): LocalAnswer | undefined {
+    const origin = this.#cors.originOf(call.head)
+    if (origin === undefined) return undefined
+    origins.set(call, origin)
+    return this.#cors.preflight(call.head)
+  }
+
+  response(call: Call, head: ResponseHead): void {
+    const origin = origins.of(call)
+    if (origin !== undefined) this.#cors.mark(head.headers, origin)
+  }
+}
+
+export const corsKind = filterKind<ListedConfigs['cors'], CorsPolicy, undefined, CorsStep>({
+  listed: () => undefined,
+  routed: (policy) => new CorsStep(new Cors(policy)),
+  step: (_own, [first]) => first,
+})

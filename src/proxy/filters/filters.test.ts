@@ -1,13 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import type {
-  ForwardAction,
-  Fraction,
-  HttpFilters,
-  LoadAssignment,
-  RateLimitPolicy,
-  RouteTable,
-} from '../../model/config.ts'
+import type { ForwardAction, Fraction, LoadAssignment, RateLimitPolicy, RouteTable } from '../../model/config.ts'
 import { systemClock } from '../../runtime/clock.ts'
+import { type Filters, listing, saying } from '../../../gateways/testing/filters.ts'
 import { routed } from '../../../gateways/testing/routed.ts'
 import { ask, freshIp, until, World } from '../../../gateways/testing/world.ts'
 import { Bucket } from './rate-limit.ts'
@@ -17,14 +11,16 @@ afterEach(() => world.close())
 
 const ALWAYS: Fraction = { numerator: 100, denominator: 100 }
 const HALF: Fraction = { numerator: 500_000, denominator: 1_000_000 }
-const tableOf = (filters: HttpFilters, more: Partial<ForwardAction> = {}, host: HttpFilters = {}): RouteTable => ({
+const tableOf = (filters: Filters, more: Partial<ForwardAction> = {}, host: Filters = {}): RouteTable => ({
   name: 'outbound',
   hosts: [
     {
       name: 'all',
       domains: ['*'],
-      filters: host,
-      routes: [{ match: { kind: 'prefix', prefix: '/' }, cluster: 'a', timeoutMs: 5_000, filters, ...more }],
+      filters: saying(host),
+      routes: [
+        { match: { kind: 'prefix', prefix: '/' }, cluster: 'a', timeoutMs: 5_000, filters: saying(filters), ...more },
+      ],
     },
   ],
 })
@@ -65,8 +61,8 @@ describe('faults', () => {
 
   it('of a route replace those of its virtual host and of the chain', async () => {
     world = new World()
-    const abort = (status: number): HttpFilters => ({ fault: { abort: { status, share: ALWAYS } } })
-    const { caller, apply } = await routed(world, { table: tableOf({}), http: { filters: abort(501) } })
+    const abort = (status: number): Filters => ({ fault: { abort: { status, share: ALWAYS } } })
+    const { caller, apply } = await routed(world, { table: tableOf({}), http: { filters: listing(abort(501)) } })
     const status = async (): Promise<number> => (await ask(caller, 'http://shop.test/')).status
     expect(await status()).toBe(501)
     apply(tableOf({}, {}, abort(502)))

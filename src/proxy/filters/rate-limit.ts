@@ -2,21 +2,23 @@
  * Local rate limits: token buckets of this proxy alone, filled continuously as Envoy's are. The buckets live as long as
  * the table they were compiled into.
  */
-import type { DescriptorAction, RateLimitPolicy, TokenBucket } from '../../model/config.ts'
+import type { DescriptorAction, ListedConfigs, RateLimitPolicy, TokenBucket } from '../../model/config.ts'
 import type { Random } from '../../runtime/random.ts'
-import { localReply, type LocalAnswer, REFUSALS } from '../local-reply.ts'
+import { REFUSALS } from '../local-reply.ts'
 import { joinedField } from '../match/headers.ts'
 import type { RequestHead } from '../message.ts'
 import { hits } from './fractions.ts'
+import { filterKind } from './kind.ts'
+import type { Call, Refused, Step } from './step.ts'
 
 /** What of a request can be counted. */
-export interface Counted {
+interface Counted {
   readonly head: RequestHead
   readonly remoteAddress: string
   readonly nowMs: number
 }
 
-export type Descriptors = readonly (readonly DescriptorAction[])[]
+type Descriptors = readonly (readonly DescriptorAction[])[]
 
 export class Bucket {
   readonly #max: number
@@ -46,7 +48,7 @@ export class Bucket {
   }
 }
 
-export class RateLimiter {
+class RateLimiter {
   readonly #policy: RateLimitPolicy
   readonly #common: Bucket
   readonly #own = new Map<string, Bucket>()
@@ -61,14 +63,16 @@ export class RateLimiter {
   }
 
   /** Undefined: go on. */
-  refuse(counted: Counted, descriptors: Descriptors, random: Random): LocalAnswer | undefined {
+  refuse(counted: Counted, descriptors: Descriptors, random: Random): Refused | undefined {
     const { enabled, enforced, status } = this.#policy
     if (!hits(enabled, random) || this.#admits(counted, descriptors)) return undefined
     if (!hits(enforced, random)) return undefined
-    const refusal = { ...REFUSALS.rateLimited, status: status ?? REFUSALS.rateLimited.status }
-    const answer = localReply(refusal, counted.head.authority, '')
-    answer.head.headers.push('x-envoy-ratelimited', 'true')
-    return answer
+    return {
+      kind: 'refuse',
+      refusal: REFUSALS.rateLimited,
+      headers: ['x-envoy-ratelimited', 'true'],
+      ...(status !== undefined && { status }),
+    }
   }
 
   #admits(counted: Counted, descriptors: Descriptors): boolean {
@@ -103,3 +107,27 @@ function descriptorKey(actions: readonly DescriptorAction[], { head, remoteAddre
   }
   return key
 }
+
+class RateLimitStep implements Step {
+  readonly #limiter: RateLimiter
+
+  constructor(policy: RateLimitPolicy) {
+    this.#limiter = new RateLimiter(policy)
+  }
+
+  request({ head, connection, services, route }: Call): Refused | undefined {
+    const counted = { head, remoteAddress: connection.remoteAddress, nowMs: services.timers.now() }
+    return this.#limiter.refuse(counted, route?.descriptors ?? [], services.random)
+  }
+}
+
+export const rateLimitKind = filterKind<
+  ListedConfigs['rateLimit'],
+  RateLimitPolicy,
+  RateLimitStep | undefined,
+  RateLimitStep
+>({
+  listed: ({ policy }) => (policy === undefined ? undefined : new RateLimitStep(policy)),
+  routed: (policy) => new RateLimitStep(policy),
+  step: (own, [first]) => first ?? own,
+})

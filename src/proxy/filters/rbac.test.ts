@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import type { FilterChain, HttpFilters, Permission, Principal, RbacRules, RouteTable } from '../../model/config.ts'
+import type { FilterChain, Permission, Principal, RbacRules, RouteTable } from '../../model/config.ts'
+import { type Filters, listing, saying } from '../../../gateways/testing/filters.ts'
 import { routed } from '../../../gateways/testing/routed.ts'
 import { ask, listening, mtlsEndpoint, until, World } from '../../../gateways/testing/world.ts'
 
@@ -7,17 +8,17 @@ let world: World
 afterEach(() => world.close())
 
 const ANY = { kind: 'any' } as const
-const rules = (action: RbacRules['action'], permission: Permission, principal: Principal = ANY): HttpFilters => ({
+const rules = (action: RbacRules['action'], permission: Permission, principal: Principal = ANY): Filters => ({
   rbac: { rules: { action, policies: { p: { permissions: [permission], principals: [principal] } } } },
 })
-const tableOf = (filters: HttpFilters, host: HttpFilters = {}): RouteTable => ({
+const tableOf = (filters: Filters, host: Filters = {}): RouteTable => ({
   name: 'outbound',
   hosts: [
     {
       name: 'all',
       domains: ['*'],
-      filters: host,
-      routes: [{ match: { kind: 'prefix', prefix: '/' }, cluster: 'a', timeoutMs: 5_000, filters }],
+      filters: saying(host),
+      routes: [{ match: { kind: 'prefix', prefix: '/' }, cluster: 'a', timeoutMs: 5_000, filters: saying(filters) }],
     },
   ],
 })
@@ -28,7 +29,7 @@ const method = (value: string): Permission => ({
 const path = (value: string): Permission => ({ kind: 'path', path: { kind: 'prefix', value } })
 
 /** What comes back for `METHOD /path`. */
-async function statusOf(filters: HttpFilters, request: string): Promise<number> {
+async function statusOf(filters: Filters, request: string): Promise<number> {
   world = new World()
   const { caller, seen } = await routed(world, { table: tableOf(filters) })
   const [verb = 'GET', url = '/'] = request.split(' ')
@@ -38,7 +39,7 @@ async function statusOf(filters: HttpFilters, request: string): Promise<number> 
 }
 
 describe('RBAC', () => {
-  it.each<[HttpFilters, string, number]>([
+  it.each<[Filters, string, number]>([
     [rules('allow', path('/public')), 'GET /public/x', 200],
     [rules('allow', path('/public')), 'GET /admin', 403],
     [rules('deny', path('/admin')), 'GET /admin', 403],
@@ -79,8 +80,8 @@ describe('RBAC', () => {
 
   it('of a route replaces the one around it, and an empty one switches it off', async () => {
     world = new World()
-    const closed: HttpFilters = { rbac: { rules: { action: 'allow', policies: {} } } }
-    const { caller, apply } = await routed(world, { table: tableOf({}), http: { filters: closed } })
+    const closed = { rbac: { rules: { action: 'allow' as const, policies: {} } } }
+    const { caller, apply } = await routed(world, { table: tableOf({}), http: { filters: listing(closed) } })
     const status = async (): Promise<number> => (await ask(caller, 'http://shop.test/a')).status
     expect(await status()).toBe(403)
     apply(tableOf(rules('allow', path('/a')), closed))
@@ -99,7 +100,7 @@ describe('RBAC', () => {
       const chains: FilterChain[] = []
       for (const { filter, ...chain } of inbound?.chains ?? []) {
         if (filter.kind === 'http')
-          chains.push({ ...chain, filter: { ...filter, filters: rules('allow', ANY, principal) } })
+          chains.push({ ...chain, filter: { ...filter, filters: listing(rules('allow', ANY, principal)) } })
       }
       if (inbound === undefined) throw new Error('no listener')
       pod.proxy.apply({ ...config, listeners: new Map([['inbound-mesh', { ...inbound, chains }]]) })

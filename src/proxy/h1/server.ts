@@ -13,6 +13,7 @@ import { BodyReader, type BodySink } from './body-reader.ts'
 import { frameRequest } from './framing.ts'
 import { HeadReader } from './head-reader.ts'
 import { responseText } from './head-writer.ts'
+import { leaveReads, takeReads } from './reading.ts'
 import { H1ServerStream, type H1StreamOwner } from './server-stream.ts'
 import type { H1ServerOptions } from './types.ts'
 
@@ -57,7 +58,7 @@ export class H1ServerConnection implements ServerConnection, H1StreamOwner, Body
     this.#deadline = new Deadline(options.timers, timeouts, () => this.#expire())
     this.#deadline.setExact(limits.headTimeoutMs)
     this.#reader.reset('request')
-    socket.on('data', this.#onData)
+    takeReads(socket, this.#onData)
     socket.on('end', this.#onEnd)
     socket.on('drain', this.#onDrain)
     socket.on('error', this.#onError)
@@ -397,7 +398,7 @@ export class H1ServerConnection implements ServerConnection, H1StreamOwner, Body
 
   #unlisten(): void {
     const socket = this.#socket
-    socket.off('data', this.#onData)
+    leaveReads(socket, this.#onData)
     socket.off('end', this.#onEnd)
     socket.off('drain', this.#onDrain)
     socket.off('error', this.#onError)

@@ -133,7 +133,7 @@ export class WorkerPool {
   #received(worker: WorkerProcess, message: ToPrimary): void {
     switch (message.kind) {
       case 'ready':
-        this.pages.know(message.pages)
+        this.pages.know(message)
         this.#backoffs.get(worker.number)?.reset()
         if ([...this.#workers.values()].every(({ ready }) => ready)) {
           this.#started = true
@@ -145,7 +145,7 @@ export class WorkerPool {
       case 'close':
         return this.#ports.close(worker, message.port)
       case 'page':
-        return this.pages.answered(worker, message.id, message.page)
+        return this.pages.answered(worker, message)
       case 'taken':
       case 'load':
         return

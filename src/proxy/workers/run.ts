@@ -10,7 +10,7 @@ import type { Load, ToWorker } from './messages.ts'
 export interface WorkerParts {
   readonly options: ProxyOptions
   /** What it can answer when the primary is asked. */
-  readonly pagesOf: (proxy: Proxy) => Pages
+  readonly pagesOf: (proxy: Proxy, awaited: () => readonly string[]) => Pages
 }
 
 /** How often the primary learns how busy we are, if that changed: between two of these it counts for itself. */
@@ -27,7 +27,7 @@ const EMPTY: ProxyConfig = {
 export function runWorker(link: WorkerLink, parts: WorkerParts): void {
   const { clock, log } = parts.options
   const proxy = startProxy({ ...parts.options, createPort: link.createPort })
-  const pages = parts.pagesOf(proxy)
+  const pages = parts.pagesOf(proxy, () => [])
   growYoungGenerationUnderLoad(clock)
   let config = EMPTY
   let ready = false
@@ -49,7 +49,9 @@ export function runWorker(link: WorkerLink, parts: WorkerParts): void {
     if (ready) return
     ready = true
     releaseStartupMemory()
-    link.send({ kind: 'ready', pages: Object.keys(pages) })
+    const paths = Object.keys(pages)
+    const changes = paths.filter((path) => typeof pages[path] === 'object')
+    link.send({ kind: 'ready', pages: paths, changes })
   }
   link.listen((message: ToWorker) => {
     if (message.kind === 'config') apply(message.delta)
@@ -60,15 +62,31 @@ export function runWorker(link: WorkerLink, parts: WorkerParts): void {
       proxy.close()
       // Standard output is a pipe, which is written at once: nothing is left behind.
       process.exit(0)
-    } else if (message.kind === 'page') void answer(link, pages, message)
+    } else if (message.kind === 'page') void answer({ link, pages, proxy }, message)
   })
   clock.every(LOAD_EVERY_MS, tellLoad)
 }
 
-const awaitedOf = (proxy: Proxy): readonly string[] => proxy.listeners.awaited.map((name) => `listener ${name}`)
+const awaitedOf = (proxy: Proxy): readonly string[] => [
+  ...(proxy.failsHealth ? ['/healthcheck/ok'] : []),
+  ...proxy.listeners.awaited.map((name) => `listener ${name}`),
+]
 
-async function answer(link: WorkerLink, pages: Pages, asked: { id: number; path: string }): Promise<void> {
-  const { id, path } = asked
-  const page = await Promise.resolve(pages[path]?.()).catch(() => undefined)
-  link.send({ kind: 'page', id, page })
+interface Answering {
+  readonly link: WorkerLink
+  readonly pages: Pages
+  readonly proxy: Proxy
+}
+
+async function answer(
+  { link, pages, proxy }: Answering,
+  { id, path, query }: Extract<ToWorker, { kind: 'page' }>,
+): Promise<void> {
+  const found = pages[path]
+  const handler = typeof found === 'object' ? found.post : found
+  const request = { query: new URLSearchParams(query) }
+  const page = await Promise.resolve(handler?.(request)).catch(() => undefined)
+  // What is counted adds up before it is written down.
+  const samples = path === '/stats' ? { samples: proxy.state.stats.samples() } : {}
+  link.send({ kind: 'page', id, page, ...samples })
 }

@@ -1,6 +1,6 @@
 /**
- * HttpFilterChain <-> the HTTP connection manager. Its filters are always the same two: RBAC, empty until a route
- * overrides it, then the router; so a route table can gain or lose an `allow` without touching the listener.
+ * HttpFilterChain <-> the HTTP connection manager. A chain without filters of its own lists DEFAULT_FILTERS, which do
+ * nothing until a route says something to them, and ends in the router as every chain does.
  */
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import { anyPack, type Any } from '@bufbuild/protobuf/wkt'
@@ -15,16 +15,18 @@ import {
   RdsSchema,
 } from '#gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
 import {
+  DEFAULT_FILTERS,
   DEFAULT_PATHS,
-  FILTER_ORDER,
   type HttpFilterChain,
-  type HttpFilters,
+  type ListedFilter,
+  MESH_UPGRADES,
   type PathPolicy,
 } from '../../model/config.ts'
 import { ADS_SHAPE, encodeAds, requireAds } from './common.ts'
-import { CONNECT, decodeRoute, encodeRoute, ROUTE_SHAPE } from './route.ts'
-import { decodeListed, encodeListed, FILTER_NAMES } from './http-filters.ts'
+import { decodeRoute, encodeRoute, ROUTE_SHAPE } from './route.ts'
+import { decodeListed, encodeListed } from './http-filters.ts'
 import { refuse, require, type Shape, unpackShaped, within } from './shape.ts'
+import { CONNECT, decodeMeshUpgrades, encodeUpgrades, LISTENER_UPGRADES_SHAPE } from './upgrades.ts'
 
 export const HTTP_CONNECTION_MANAGER = 'envoy.filters.network.http_connection_manager'
 const ROUTER_FILTER = 'envoy.filters.http.router'
@@ -34,10 +36,10 @@ export const HTTP_CONNECTION_MANAGER_SHAPE: Shape = {
   stat_prefix: true,
   rds: { config_source: ADS_SHAPE, route_config_name: true },
   route_config: ROUTE_SHAPE,
-  http_filters: { name: true, typed_config: true },
+  http_filters: { name: true, typed_config: true, disabled: true },
   http_protocol_options: { allow_absolute_url: true },
   http2_protocol_options: { allow_connect: true },
-  upgrade_configs: { upgrade_type: true },
+  upgrade_configs: LISTENER_UPGRADES_SHAPE,
   normalize_path: true,
   merge_slashes: true,
   path_with_escaped_slashes_action: true,
@@ -57,7 +59,7 @@ type Init = MessageInitShape<typeof HttpConnectionManagerSchema>
 
 type MeshMode = Exclude<HttpFilterChain['mode'], 'reverse'>
 
-const MODE_SETTINGS: Readonly<Record<MeshMode, Init>> = {
+const MODE_SETTINGS = {
   forward: { httpProtocolOptions: { allowAbsoluteUrl: true } },
   inbound: { httpProtocolOptions: { allowAbsoluteUrl: false } },
   tunnel: {
@@ -65,13 +67,19 @@ const MODE_SETTINGS: Readonly<Record<MeshMode, Init>> = {
     http2ProtocolOptions: { allowConnect: true },
     upgradeConfigs: [{ upgradeType: CONNECT }],
   },
-}
+} satisfies Readonly<Record<MeshMode, Init>>
 
 export function encodeHttp(chain: HttpFilterChain): Any {
   if (chain.mode === 'reverse') throw new Error(`${chain.statPrefix}: a chain of the mesh has no mode reverse`)
   const paths = chain.paths ?? DEFAULT_PATHS
+  const upgrades = chain.mode === 'tunnel' ? [] : (chain.upgrades ?? MESH_UPGRADES)
   const manager = create(HttpConnectionManagerSchema, {
     ...MODE_SETTINGS[chain.mode],
+    // Envoy takes upgrades over HTTP/2 where extended CONNECT is allowed.
+    ...(upgrades.length > 0 && {
+      upgradeConfigs: encodeUpgrades(upgrades),
+      http2ProtocolOptions: { allowConnect: true },
+    }),
     codecType: CodecType.AUTO,
     statPrefix: chain.statPrefix,
     routeSpecifier: encodeRoutes(chain.routes),
@@ -95,14 +103,13 @@ function filterOf(name: string, value: Any): HttpFilter {
 export function decodeHttp(path: string, config: Any | undefined): HttpFilterChain {
   const manager = unpackShaped(HttpConnectionManagerSchema, config, HTTP_CONNECTION_MANAGER_SHAPE, path)
   require(within(path, 'codec_type'), manager.codecType === CodecType.AUTO, 'only AUTO is supported')
-  const filters = decodeFilters(within(path, 'http_filters'), manager.httpFilters)
   return {
     kind: 'http',
     statPrefix: manager.statPrefix,
-    mode: decodeMode(path, manager),
+    ...decodeMode(path, manager),
     routes: decodeRoutes(path, manager),
     ...decodePaths(path, manager),
-    ...(Object.keys(filters).length > 0 && { filters }),
+    ...decodeFilters(within(path, 'http_filters'), manager.httpFilters),
   }
 }
 
@@ -134,47 +141,47 @@ export function decodeRoutes(path: string, { routeSpecifier }: HttpConnectionMan
   return { rds: name }
 }
 
-function decodeMode(path: string, manager: HttpConnectionManager): MeshMode {
+function decodeMode(path: string, manager: HttpConnectionManager): Pick<HttpFilterChain, 'mode' | 'upgrades'> {
   // Envoy's default is true.
   const takesAbsoluteUrls = manager.httpProtocolOptions?.allowAbsoluteUrl ?? true
   const allowsConnect = manager.http2ProtocolOptions?.allowConnect ?? false
-  const [upgrade, ...more] = manager.upgradeConfigs
-  if (upgrade === undefined) {
-    require(within(path, 'http2_protocol_options.allow_connect'), !allowsConnect, 'needs the CONNECT upgrade')
-    return takesAbsoluteUrls ? 'forward' : 'inbound'
+  const at = within(path, 'upgrade_configs')
+  const allowed = within(path, 'http2_protocol_options.allow_connect')
+  const configs = manager.upgradeConfigs
+  require(allowed, allowsConnect === configs.length > 0, 'and upgrade_configs need each other')
+  if (!configs.some(({ upgradeType }) => upgradeType.toUpperCase() === CONNECT)) {
+    return { mode: takesAbsoluteUrls ? 'forward' : 'inbound', ...decodeMeshUpgrades(at, configs) }
   }
-  const isTunnel = more.length === 0 && upgrade.upgradeType.toUpperCase() === CONNECT
-  require(within(path, 'upgrade_configs'), isTunnel, 'only CONNECT is supported')
-  require(within(path, 'http2_protocol_options.allow_connect'), allowsConnect, 'must be true for a tunnel')
+  require(at, configs.length === 1 && configs[0]?.enabled !== false, 'CONNECT stands alone, for a tunnel')
   require(within(path, 'http_protocol_options.allow_absolute_url'), !takesAbsoluteUrls, 'must be false for a tunnel')
-  return 'tunnel'
+  return { mode: 'tunnel' }
 }
 
-export function encodeFilters(filters: HttpFilters | undefined): HttpFilter[] {
-  const listed = FILTER_ORDER.map((kind) => filterOf(FILTER_NAMES[kind], encodeListed(kind, filters)))
+export function encodeFilters(filters: readonly ListedFilter[] = DEFAULT_FILTERS): HttpFilter[] {
+  const listed = filters.map((filter) =>
+    create(HttpFilterSchema, {
+      name: filter.name,
+      configType: { case: 'typedConfig', value: encodeListed(filter) },
+      disabled: filter.disabled === true,
+    }),
+  )
   return [...listed, filterOf(ROUTER_FILTER, anyPack(RouterSchema, create(RouterSchema)))]
 }
 
-export function decodeFilters(path: string, filters: readonly HttpFilter[]): HttpFilters {
-  const last = filters.length - 1
-  require(path, last >= 0, 'must end in the router')
-  const found: HttpFilters = {}
-  let before = -1
-  for (const [index, filter] of filters.entries()) {
-    const at = `${path}[${index}]`
-    const config = filter.configType.case === 'typedConfig' ? filter.configType.value : undefined
-    if (index === last) {
-      require(at, filter.name === ROUTER_FILTER, 'must be the router')
-      unpackShaped(RouterSchema, config, {}, within(at, 'typed_config'))
-      continue
-    }
-    const place = FILTER_ORDER.findIndex((kind) => FILTER_NAMES[kind] === filter.name)
-    const kind = FILTER_ORDER[place]
-    if (kind === undefined) return refuse(at, `filter ${filter.name} is not supported here`)
-    require(at, place >
-      before, `filters run once each, in this order: ${FILTER_ORDER.map((one) => FILTER_NAMES[one]).join(', ')}`)
-    before = place
-    Object.assign(found, decodeListed(within(at, 'typed_config'), kind, config))
-  }
-  return found
+/** To be spread. */
+export function decodeFilters(path: string, filters: readonly HttpFilter[]): Pick<HttpFilterChain, 'filters'> {
+  const router = filters.at(-1)
+  if (router === undefined) return refuse(path, 'must end in the router')
+  const at = `${path}[${filters.length - 1}]`
+  unpackShaped(RouterSchema, configOf(router), {}, within(at, 'typed_config'))
+  require(within(at, 'disabled'), !router.disabled, 'the router cannot be disabled')
+  const listed = filters.slice(0, -1).map((filter, index): ListedFilter => {
+    const one = decodeListed(`${path}[${index}].typed_config`, filter.name, configOf(filter))
+    return filter.disabled ? Object.assign(one, { disabled: true as const }) : one
+  })
+  return JSON.stringify(listed) === JSON.stringify(DEFAULT_FILTERS) ? {} : { filters: listed }
+}
+
+function configOf({ configType }: HttpFilter): Any | undefined {
+  return configType.case === 'typedConfig' ? configType.value : undefined
 }

@@ -1,62 +1,67 @@
-/** What virtual host and route say to filters <-> `typed_per_filter_config`, `allow` among it. */
+/**
+ * What table, virtual host, route and weighted cluster say to filters <-> `typed_per_filter_config`: a filter's own
+ * message, alone or inside a FilterConfig that also switches it; and a route's `allow`, RBAC in its simplest form.
+ */
 import { create } from '@bufbuild/protobuf'
 import { anyPack, anyUnpack, type Any } from '@bufbuild/protobuf/wkt'
 import { RBAC_Action as Action } from '#gen/envoy/config/rbac/v3/rbac_pb.js'
+import { FilterConfigSchema } from '#gen/envoy/config/route/v3/route_components_pb.js'
 import { RBACPerRouteSchema } from '#gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
-import { FILTER_ORDER, type HttpFilters, type PrincipalRule } from '../../model/config.ts'
-import { decodeFilter, encodeFilter, FILTER_NAMES } from './http-filters.ts'
+import { FILTER_NAMES, type PrincipalRule, type RoutedFilter, type RoutedFilters } from '../../model/config.ts'
+import { decodeRouted, encodeRouted, typeOf } from './http-filters.ts'
 import { ALLOW_POLICY, decodeRules, encodeRules, RULES_SHAPE } from './principals.ts'
-import { present, refuse, type Shape, unpackShaped, within } from './shape.ts'
+import { present, type Shape, unpackShaped, within } from './shape.ts'
 
-const HTTP_RBAC_FILTER = FILTER_NAMES.rbac
 const PER_ROUTE_RBAC_SHAPE: Shape = { rbac: { rules: RULES_SHAPE } }
+const SWITCH_SHAPE: Shape = { config: true, disabled: true }
 
 type Configs = Record<string, Any>
 
 export interface PerRoute {
-  readonly filters?: HttpFilters
+  readonly filters?: RoutedFilters
   readonly allow?: PrincipalRule
 }
 
+/** Of levels that know no `allow`. */
+export const said = (filters: RoutedFilters | undefined): PerRoute => (filters === undefined ? {} : { filters })
+
 export function encodePerRoute({ filters, allow }: PerRoute): Configs {
   const configs: Configs = {}
-  for (const kind of FILTER_ORDER) {
-    const config = filters === undefined ? undefined : encodeFilter(kind, filters)
-    if (config !== undefined) configs[FILTER_NAMES[kind]] = config
-  }
+  for (const [name, filter] of Object.entries(filters ?? {})) configs[name] = encodeNamed(filter)
   if (allow !== undefined) {
     const message = create(RBACPerRouteSchema, { rbac: { rules: encodeRules(allow) } })
-    configs[HTTP_RBAC_FILTER] = anyPack(RBACPerRouteSchema, message)
+    configs[FILTER_NAMES.rbac] = anyPack(RBACPerRouteSchema, message)
   }
   return configs
 }
 
+function encodeNamed(filter: RoutedFilter): Any {
+  if (filter.kind !== 'on' && filter.kind !== 'off') return encodeRouted(filter)
+  return anyPack(FilterConfigSchema, create(FilterConfigSchema, { disabled: filter.kind === 'off' }))
+}
+
 /** Of a route, to be spread. */
 export function decodePerRoute(path: string, configs: Readonly<Configs>): PerRoute {
-  const filters: HttpFilters = {}
-  let allow: PrincipalRule | undefined
-  for (const [name, config] of Object.entries(configs)) {
-    const simple = name === HTTP_RBAC_FILTER && isAllow(config)
-    if (simple) allow = decodeAllow(`${path}["${name}"]`, config)
-    else Object.assign(filters, decodeNamed(path, name, config))
-  }
-  return {
-    ...(Object.keys(filters).length > 0 && { filters }),
-    ...(allow !== undefined && { allow }),
-  }
+  const simple = configs[FILTER_NAMES.rbac]
+  if (simple === undefined || !isAllow(simple)) return decodePerHost(path, configs)
+  const { [FILTER_NAMES.rbac]: _, ...others } = configs
+  const allow = decodeAllow(`${path}["${FILTER_NAMES.rbac}"]`, simple)
+  return { ...decodePerHost(path, others), allow }
 }
 
-/** Of a virtual host, to be spread; there RBAC has no simplest form. */
+/** Of the other levels, to be spread; there RBAC has no simplest form. */
 export function decodePerHost(path: string, configs: Readonly<Configs>): Pick<PerRoute, 'filters'> {
-  const filters: HttpFilters = {}
-  for (const [name, config] of Object.entries(configs)) Object.assign(filters, decodeNamed(path, name, config))
-  return Object.keys(filters).length === 0 ? {} : { filters }
+  const entries = Object.entries(configs).map(
+    ([name, config]) => [name, decodeNamed(`${path}["${name}"]`, config)] as const,
+  )
+  return entries.length === 0 ? {} : { filters: Object.fromEntries(entries) }
 }
 
-function decodeNamed(path: string, name: string, config: Any): HttpFilters {
-  const at = `${path}["${name}"]`
-  const kind = FILTER_ORDER.find((candidate) => FILTER_NAMES[candidate] === name)
-  return kind === undefined ? refuse(at, 'is not supported') : decodeFilter(at, kind, config)
+function decodeNamed(path: string, config: Any): RoutedFilter {
+  if (typeOf(path, config) !== FilterConfigSchema.typeName) return decodeRouted(path, config)
+  const { disabled, config: inner } = unpackShaped(FilterConfigSchema, config, SWITCH_SHAPE, path)
+  if (disabled) return { kind: 'off' }
+  return inner === undefined ? { kind: 'on' } : decodeRouted(within(path, 'config'), inner)
 }
 
 /** The simplest form, which routes of this mesh have; everything else is a policy of its own. */

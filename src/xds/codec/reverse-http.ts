@@ -21,16 +21,19 @@ import {
 } from './http-connection-manager.ts'
 import { ROUTE_SHAPE } from './route.ts'
 import { refuse, type Shape, unpackShaped, within } from './shape.ts'
+import { decodeUpgrades, encodeUpgrades, LISTENER_UPGRADES_SHAPE } from './upgrades.ts'
 
 export const REVERSE_HTTP_SHAPE: Shape = {
   codec_type: true,
   stat_prefix: true,
   rds: { config_source: ADS_SHAPE, route_config_name: true },
   route_config: ROUTE_SHAPE,
-  http_filters: { name: true, typed_config: true },
+  http_filters: { name: true, typed_config: true, disabled: true },
   normalize_path: true,
   merge_slashes: true,
   path_with_escaped_slashes_action: true,
+  upgrade_configs: LISTENER_UPGRADES_SHAPE,
+  http2_protocol_options: { allow_connect: true },
 }
 
 const CODECS: Readonly<Record<NonNullable<HttpSettings['codec']>, CodecType>> = {
@@ -51,20 +54,23 @@ export function encodeReverse(chain: HttpFilterChain): Any {
     mergeSlashes: paths.mergeSlashes,
     pathWithEscapedSlashesAction: encodeEscaped(paths.escapedSlashes),
     httpFilters: encodeFilters(chain.filters),
+    upgradeConfigs: encodeUpgrades(chain.upgrades ?? []),
+    ...(http.allowConnect === true && { http2ProtocolOptions: { allowConnect: true } }),
   })
   return anyPack(HttpConnectionManagerSchema, manager)
 }
 
 export function decodeReverse(path: string, config: Any): HttpFilterChain {
   const manager = unpackShaped(HttpConnectionManagerSchema, config, REVERSE_HTTP_SHAPE, path)
-  const filters = decodeFilters(within(path, 'http_filters'), manager.httpFilters)
+  const upgrades = decodeUpgrades(within(path, 'upgrade_configs'), manager.upgradeConfigs)
   return {
     kind: 'http',
     statPrefix: manager.statPrefix,
     mode: 'reverse',
     routes: decodeRoutes(path, manager),
     paths: decodePaths(path, manager),
-    ...(Object.keys(filters).length > 0 && { filters }),
+    ...decodeFilters(within(path, 'http_filters'), manager.httpFilters),
+    ...(upgrades.length > 0 && { upgrades }),
     http: decodeSettings(path, manager),
   }
 }
@@ -78,7 +84,8 @@ function decodePaths(path: string, manager: HttpConnectionManager): PathPolicy {
 
 function decodeSettings(path: string, manager: HttpConnectionManager): HttpSettings {
   const codec = decodeCodec(within(path, 'codec_type'), manager.codecType)
-  return { ...(codec !== undefined && { codec }) }
+  const allowConnect = manager.http2ProtocolOptions?.allowConnect === true
+  return { ...(codec !== undefined && { codec }), ...(allowConnect && { allowConnect }) }
 }
 
 function decodeCodec(path: string, type: CodecType): HttpSettings['codec'] {

@@ -10,7 +10,7 @@ import type {
   RouteAction_RequestMirrorPolicySchema,
 } from '#gen/envoy/config/route/v3/route_components_pb.js'
 import type { DescriptorAction, HashPolicy, HashSource, MirrorPolicy } from '../../model/config.ts'
-import { decodeFraction, encodeFraction, FRACTION_SHAPE } from './http-filters.ts'
+import { decodeFraction, encodeFraction, FRACTION_SHAPE } from './http-filters/fractions.ts'
 import { refuse, require, type Shape, within } from './shape.ts'
 
 export const RATE_LIMITS_SHAPE: Shape = {

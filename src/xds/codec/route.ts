@@ -12,10 +12,11 @@ import {
 } from '#gen/envoy/config/route/v3/route_components_pb.js'
 import type { Route, RouteTable, VirtualHost } from '../../model/config.ts'
 import { decodeMutations, encodeMutations, MUTATIONS_SHAPE } from './header-mutations.ts'
-import { decodePerHost, decodePerRoute, encodePerRoute } from './per-route.ts'
+import { decodePerHost, decodePerRoute, encodePerRoute, said } from './per-route.ts'
 import { decodeDescriptors, encodeDescriptors, RATE_LIMITS_SHAPE } from './route-traffic.ts'
 import { ACTION_SHAPES, decodeAction, encodeAction } from './route-action.ts'
 import { decodeMatch, encodeMatch, MATCH_SHAPE } from './route-match.ts'
+import { decodeRetry, encodeRetry, RETRY_SHAPE } from './retry.ts'
 import { require, type Shape, within } from './shape.ts'
 
 export const CONNECT = 'CONNECT'
@@ -25,12 +26,16 @@ export const ROUTE_SHAPE: Shape = {
   ignore_port_in_host_matching: true,
   most_specific_header_mutations_wins: true,
   ...MUTATIONS_SHAPE,
+  typed_per_filter_config: true,
   virtual_hosts: {
     name: true,
     domains: true,
     ...MUTATIONS_SHAPE,
     typed_per_filter_config: true,
     rate_limits: RATE_LIMITS_SHAPE,
+    retry_policy: RETRY_SHAPE,
+    include_request_attempt_count: true,
+    include_attempt_count_in_response: true,
     routes: {
       match: MATCH_SHAPE,
       ...ACTION_SHAPES,
@@ -48,6 +53,7 @@ export function encodeRoute(table: RouteTable): RouteConfiguration {
     ignorePortInHostMatching: table.ignorePort === true,
     mostSpecificHeaderMutationsWins: table.mostSpecificHeadersWin === true,
     ...encodeMutations(table.headers),
+    typedPerFilterConfig: encodePerRoute(said(table.filters)),
   })
 }
 
@@ -57,8 +63,11 @@ function encodeHost(host: VirtualHost): VirtualHostMessage {
     domains: [...host.domains],
     routes: host.routes.map(encodeEntry),
     ...encodeMutations(host.headers),
-    typedPerFilterConfig: encodePerRoute(host.filters === undefined ? {} : { filters: host.filters }),
+    typedPerFilterConfig: encodePerRoute(said(host.filters)),
     rateLimits: encodeDescriptors(host.descriptors),
+    ...(host.retry !== undefined && { retryPolicy: encodeRetry(host.retry) }),
+    includeRequestAttemptCount: host.attemptCount?.request === true,
+    includeAttemptCountInResponse: host.attemptCount?.response === true,
   })
 }
 
@@ -83,6 +92,7 @@ export function decodeRoute(path: string, message: RouteConfiguration): RouteTab
     ...(message.ignorePortInHostMatching && { ignorePort: true }),
     ...(message.mostSpecificHeaderMutationsWins && { mostSpecificHeadersWin: true }),
     ...decodeMutations(path, message),
+    ...decodePerHost(within(path, 'typed_per_filter_config'), message.typedPerFilterConfig),
   }
 }
 
@@ -114,7 +124,15 @@ function decodeHost(path: string, host: VirtualHostMessage): VirtualHost {
     ...decodeMutations(path, host),
     ...decodePerHost(within(path, 'typed_per_filter_config'), host.typedPerFilterConfig),
     ...(descriptors !== undefined && { descriptors }),
+    ...(host.retryPolicy !== undefined && { retry: decodeRetry(within(path, 'retry_policy'), host.retryPolicy) }),
+    ...decodeAttemptCount(host),
   }
+}
+
+function decodeAttemptCount(host: VirtualHostMessage): Pick<VirtualHost, 'attemptCount'> {
+  const { includeRequestAttemptCount: request, includeAttemptCountInResponse: response } = host
+  if (!request && !response) return {}
+  return { attemptCount: { ...(request && { request }), ...(response && { response }) } }
 }
 
 function decodeEntry(path: string, route: RouteMessage): Route {

@@ -1,0 +1,39 @@
+/** Answers an exchange gives itself: in whose words they are, and their way out through filters that change bytes. */
+import type { FilterRun } from './filters/run.ts'
+import type { Refused } from './filters/step.ts'
+import { type LocalAnswer, localReply, type Refusal } from './local-reply.ts'
+import type { ReverseHttp } from './reverse/reverse-http.ts'
+import type { ServerStream } from './stream.ts'
+
+/** Envoy's words on a generic listener (`reverse`), our own in the mesh. */
+export interface Voice {
+  readonly reverse: ReverseHttp | undefined
+  readonly authority: string
+  readonly attempts: number
+}
+
+export function refusalAnswer({ reverse, authority, attempts }: Voice, refusal: Refusal, detail: string): LocalAnswer {
+  return reverse?.refusal(refusal, detail, attempts) ?? localReply(refusal, authority, detail)
+}
+
+export function filterAnswer(voice: Voice, verdict: LocalAnswer | Refused): LocalAnswer {
+  if (verdict.kind === 'answer') return verdict
+  const answer = refusalAnswer(voice, verdict.refusal, '')
+  if (verdict.status !== undefined) answer.head.status = verdict.status
+  if (verdict.headers !== undefined) answer.head.headers.push(...verdict.headers)
+  return answer
+}
+
+/** The head has passed the filters already. */
+export function sendAnswer(stream: ServerStream, run: FilterRun | undefined, { head, body }: LocalAnswer): void {
+  const headOnly = body.length === 0 || stream.head.method === 'HEAD'
+  stream.respond(head, headOnly)
+  if (headOnly) return
+  if (run?.translates === true) {
+    stream.write(run.responseData(body))
+    stream.write(run.responseEnd([]))
+  } else {
+    stream.write(body)
+  }
+  stream.end()
+}

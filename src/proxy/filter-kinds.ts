@@ -1,0 +1,24 @@
+/** Every kind of HTTP filter that this proxy runs, by its name in the model. Adding one is adding a row. */
+import type { FilterKindName, ListedConfigs, PrincipalRule, RoutedConfigs } from '../model/config.ts'
+import { corsKind } from './filters/cors.ts'
+import { faultKind } from './filters/fault.ts'
+import type { FilterKind } from './filters/kind.ts'
+import { rateLimitKind } from './filters/rate-limit.ts'
+import { rbacKind } from './filters/rbac-step.ts'
+
+/** A kind that routes cannot configure has no row in RoutedConfigs. */
+type RoutedOf<Kind extends FilterKindName> = Kind extends keyof RoutedConfigs ? RoutedConfigs[Kind] : never
+
+export type FilterKinds = {
+  readonly [Kind in FilterKindName]: FilterKind<ListedConfigs[Kind], RoutedOf<Kind>>
+}
+
+export const FILTER_KINDS: FilterKinds = {
+  cors: corsKind,
+  rbac: rbacKind,
+  rateLimit: rateLimitKind,
+  fault: faultKind,
+}
+
+/** What a route's `allow` says to the RBAC filter. */
+export const allowed = (allow: PrincipalRule): object => rbacKind.routed({ allow }, { clusterOf: () => undefined })

@@ -1,0 +1,56 @@
+/**
+ * How one kind of filter is compiled: its own configuration in a chain, and what the levels of a route table say to it.
+ * The types of both stay inside the kind, so a chain can hold all kinds side by side.
+ */
+import type { ClusterState } from '../balance/cluster.ts'
+import type { Step } from './step.ts'
+
+/** What filters are compiled with. */
+export interface FilterEnvironment {
+  readonly clusterOf: (name: string) => ClusterState | undefined
+}
+
+/** Of one level of a table; only its own kind can read it. */
+export type Routed = object
+
+export interface Listed {
+  /** Undefined: nothing to do for this way. `levels`: those that say something, the most specific first. */
+  step(levels: readonly Routed[]): Step | undefined
+}
+
+export interface FilterKind<ListedConfig, RoutedConfig> {
+  /** `name`: the filter's own in its chain. */
+  listed(config: ListedConfig, environment: FilterEnvironment, name: string): Listed
+  routed(config: RoutedConfig, environment: FilterEnvironment): Routed
+}
+
+export interface KindParts<ListedConfig, RoutedConfig, Own, Level> {
+  readonly listed: (config: ListedConfig, environment: FilterEnvironment, name: string) => Own
+  readonly routed: (config: RoutedConfig, environment: FilterEnvironment) => Level
+  readonly step: (own: Own, levels: readonly Level[]) => Step | undefined
+}
+
+export function filterKind<ListedConfig, RoutedConfig, Own, Level>(
+  parts: KindParts<ListedConfig, RoutedConfig, Own, Level>,
+): FilterKind<ListedConfig, RoutedConfig> {
+  const levelOf = new WeakMap<Routed, { readonly level: Level }>()
+  return {
+    listed(config, environment, name) {
+      const own = parts.listed(config, environment, name)
+      return {
+        step(levels) {
+          const mine = levels.flatMap((routed) => {
+            const found = levelOf.get(routed)
+            return found === undefined ? [] : [found.level]
+          })
+          return parts.step(own, mine)
+        },
+      }
+    },
+    routed(config, environment) {
+      const routed = {}
+      levelOf.set(routed, { level: parts.routed(config, environment) })
+      return routed
+    },
+  }
+}

@@ -1,0 +1,87 @@
+/** Local rate limits. */
+import { create } from '@bufbuild/protobuf'
+import {
+  type LocalRateLimit,
+  LocalRateLimitSchema,
+} from '#gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
+import type { StatusCode } from '#gen/envoy/type/v3/http_status_pb.js'
+import type { RateLimitPolicy } from '../../../model/config.ts'
+import { require, type Shape, within } from '../shape.ts'
+import {
+  BUCKET_SHAPE,
+  decodeBucket,
+  decodeFraction,
+  encodeBucket,
+  encodeFraction,
+  FRACTION_SHAPE,
+} from './fractions.ts'
+import { type FilterCodec, messageCodec } from './message-codec.ts'
+
+const STAT_PREFIX = 'local_rate_limit'
+const STATUS_TOO_MANY = 429
+
+const RATE_LIMIT_SHAPE: Shape = {
+  stat_prefix: true,
+  status: { code: true },
+  token_bucket: BUCKET_SHAPE,
+  filter_enabled: FRACTION_SHAPE,
+  filter_enforced: FRACTION_SHAPE,
+  descriptors: { entries: { key: true, value: true }, token_bucket: BUCKET_SHAPE },
+  always_consume_default_token_bucket: {},
+}
+
+export const rateLimitCodec: FilterCodec<'rateLimit'> = {
+  listed: messageCodec(LocalRateLimitSchema, {
+    shape: RATE_LIMIT_SHAPE,
+    // Without a bucket it is there for routes to configure.
+    decode: (path, message) => (message.tokenBucket === undefined ? {} : { policy: decodeRateLimit(path, message) }),
+    encode: ({ policy }) =>
+      policy === undefined ? create(LocalRateLimitSchema, { statPrefix: STAT_PREFIX }) : encodeRateLimit(policy),
+  }),
+  routed: messageCodec(LocalRateLimitSchema, {
+    shape: RATE_LIMIT_SHAPE,
+    decode: decodeRateLimit,
+    encode: encodeRateLimit,
+  }),
+}
+
+function encodeRateLimit(policy: RateLimitPolicy): LocalRateLimit {
+  return create(LocalRateLimitSchema, {
+    statPrefix: STAT_PREFIX,
+    // oxlint-disable-next-line typescript/no-unsafe-enum-assignment -- the enum only names statuses, which are numbers
+    ...(policy.status !== undefined && { status: { code: policy.status as StatusCode } }),
+    tokenBucket: encodeBucket(policy.bucket),
+    filterEnabled: encodeFraction(policy.enabled),
+    filterEnforced: encodeFraction(policy.enforced),
+    descriptors: (policy.descriptors ?? []).map(({ entries, bucket }) => ({
+      entries: entries.map(({ key, value }) => ({ key, value })),
+      tokenBucket: encodeBucket(bucket),
+    })),
+    ...(policy.descriptorsOnly === true && { alwaysConsumeDefaultTokenBucket: false }),
+  })
+}
+
+function decodeRateLimit(path: string, message: LocalRateLimit): RateLimitPolicy {
+  const status: number = message.status?.code ?? STATUS_TOO_MANY
+  require(within(path, 'status.code'), status >= 400 && status < 600, 'must be from 400 to 599')
+  const descriptors = message.descriptors.map(({ entries, tokenBucket }, index) => {
+    const at = `${path}.descriptors[${index}]`
+    require(within(at, 'entries'), entries.length > 0, 'is required')
+    return {
+      entries: entries.map(({ key, value }) => {
+        require(within(at, 'entries'), key !== '' && value !== '', 'has an empty key or value')
+        return { key, value }
+      }),
+      bucket: decodeBucket(within(at, 'token_bucket'), tokenBucket),
+    }
+  })
+  return {
+    ...(message.status !== undefined && { status }),
+    bucket: decodeBucket(within(path, 'token_bucket'), message.tokenBucket),
+    // Envoy's default for both is never; a limit that is not one is refused rather than believed.
+    enabled: decodeFraction(within(path, 'filter_enabled'), message.filterEnabled),
+    enforced: decodeFraction(within(path, 'filter_enforced'), message.filterEnforced),
+    ...(descriptors.length > 0 && { descriptors }),
+    ...(message.alwaysConsumeDefaultTokenBucket === false && { descriptorsOnly: true }),
+  }
+}
