@@ -27,6 +27,8 @@ import { LiveConnections } from './live-connections.ts'
 import { type PeerFacts, readPeerFacts } from './peer-facts.ts'
 import { type Party, partyOf } from './record.ts'
 import { GenericAcceptor, type HttpTarget } from './reverse/acceptor.ts'
+import { behaviourOf } from './reverse/h1-behaviour.ts'
+import type { ReverseHttp } from './reverse/reverse-http.ts'
 import type { Snapshot } from './state.ts'
 import type { CloseReason, ServerConnection, ServerConnectionHandler } from './stream.ts'
 import { untold } from './telemetry.ts'
@@ -303,19 +305,25 @@ export class Acceptor {
       },
     })
     const { filter } = chain()
-    const extendedConnect = filter.kind === 'http' && filter.reverse?.settings.allowConnect === true
-    forget = this.live.addOpen(this.#codec(socket, handler, speaks, extendedConnect))
+    const reverse = filter.kind === 'http' ? filter.reverse : undefined
+    forget = this.live.addOpen(this.#codec(socket, handler, speaks, reverse))
   }
 
   #codec(
     socket: Socket,
     handler: ServerConnectionHandler,
     speaks: CapturedHttp,
-    extendedConnect = true,
+    reverse?: ReverseHttp,
   ): ServerConnection {
     const { timers } = this.#options
     if (speaks === 'http1')
-      return new H1ServerConnection(socket, handler, { limits: H1_LIMITS, timers, scheme: 'http' })
+      return new H1ServerConnection(socket, handler, {
+        limits: H1_LIMITS,
+        timers,
+        scheme: 'http',
+        behaviour: reverse && behaviourOf(reverse, () => this.#options.services.now()),
+      })
+    const extendedConnect = reverse === undefined || reverse.settings.allowConnect === true
     const limits = { limits: H2_LIMITS, budgets: H2_BUDGETS }
     return new H2ServerConnection(socket, handler, { ...limits, timers, extendedConnect })
   }
