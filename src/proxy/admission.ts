@@ -17,10 +17,11 @@ import { mayUpgrade } from './upgrade.ts'
 export function admit(
   head: RequestHead,
   http: CompiledHttp,
-  { mode, peer }: DownstreamConnection,
+  downstream: DownstreamConnection,
   services: ExchangeServices,
 ): Refusal | LocalAnswer | undefined {
-  if (mode === 'reverse') return admitReverse(head, http)
+  const { mode, peer } = downstream
+  if (mode === 'reverse') return admitReverse(head, http, downstream)
   if (mode === 'forward' && isForbiddenTarget(head.authority)) return REFUSALS.forbidden
   const refused = settlePath(head, http.paths)
   if (refused !== undefined) return refused
@@ -58,10 +59,14 @@ export function tunnelRefusal(
 }
 
 /** A generic listener: heads are made Envoy's before a virtual host is looked for. */
-function admitReverse(head: RequestHead, http: CompiledHttp): Refusal | LocalAnswer | undefined {
+function admitReverse(
+  head: RequestHead,
+  http: CompiledHttp,
+  { client }: DownstreamConnection,
+): Refusal | LocalAnswer | undefined {
   const refused = settlePath(head, http.paths)
   if (refused !== undefined) return refused
-  http.reverse?.request(head, { scheme: 'http' })
+  http.reverse?.request(head, client)
   return undefined
 }
 
