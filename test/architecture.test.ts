@@ -41,6 +41,7 @@ const JOINTS = new Set(
     'timer-wheel',
     'identity',
     'record',
+    'line-buffer',
     'log-line',
     'local-reply',
     'series',

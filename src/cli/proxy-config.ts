@@ -80,7 +80,7 @@ function configDump(admin: string): Promise<ConfigDump> {
   return new Promise((resolve, reject) => {
     const fail = (cause: unknown): void => reject(MeshError.from(cause, 'ADMIN_UNREACHABLE', `proxy admin at ${admin}`))
     const request = get(
-      { host: address.host, port: address.port, path: '/config_dump', timeout: 5_000 },
+      { host: address.host, port: address.port, path: '/config_dump?format=model', timeout: 5_000 },
       (response) => {
         const chunks: Buffer[] = []
         response.on('data', (chunk: Buffer) => chunks.push(chunk))

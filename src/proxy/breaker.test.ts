@@ -45,7 +45,8 @@ async function broken(breaker: Partial<ServiceBreaker> = {}, more: Partial<Route
 const page = async (proxy: Proxy, path: string): Promise<string> => {
   const pages = adminPages({ proxy, awaited: () => [], logLevel: () => 'info' })
   const found = pages[path]
-  return (await found?.())?.body ?? ''
+  if (typeof found !== 'function') throw new Error(`${path} is no page to read`)
+  return (await found({ query: new URLSearchParams('format=isthmus') })).body
 }
 
 describe('a service that fails', () => {

@@ -26,9 +26,11 @@ import { TcpMetrics } from './l4/tcp-metrics.ts'
 import { LiveConnections } from './live-connections.ts'
 import { type PeerFacts, readPeerFacts } from './peer-facts.ts'
 import { type Party, partyOf } from './record.ts'
-import { GenericAcceptor, type HttpTarget } from './reverse/acceptor.ts'
+import { GenericAcceptor } from './reverse/acceptor.ts'
+import { type ReverseServices, serveReverse } from './reverse/http-server.ts'
 import type { Snapshot } from './state.ts'
 import type { CloseReason, ServerConnection, ServerConnectionHandler } from './stream.ts'
+import { untold } from './telemetry.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 import { TlsTerminators } from './tls-terminators.ts'
 
@@ -91,9 +93,17 @@ export class Acceptor {
       present: (name) => this.#listener(name),
       count: (reason, detail) => this.#count(reason, detail),
     })
+    const reverse: ReverseServices = {
+      services,
+      timers,
+      own: options.own,
+      live: this.live,
+      refused: (reason, detail) => this.#count(reason, detail),
+      closed: (who, reason, detail) => this.#closed(who, reason, detail),
+    }
     this.#generic = new GenericAcceptor({
       timers,
-      serveHttp: (socket, target) => this.#serveGeneric(socket, target),
+      serveHttp: (socket, target) => serveReverse(socket, target, reverse),
       serveTcp: (socket, filter) => this.#serveForeign(socket, filter),
       present: (name) => this.#listener(name),
       count: (reason, detail) => this.#count(reason, detail),
@@ -108,6 +118,7 @@ export class Acceptor {
     const listener = this.#listener(listenerName)
     if (listener === undefined || this.live.size >= CONNECTIONS_MAX) {
       this.#count(listener === undefined ? 'no-listener' : 'limit', listenerName)
+      if (listener !== undefined) listener.stats.downstream_cx_overflow++
       return void socket.destroy()
     }
     if (listener.generic !== undefined) return this.#generic.accept(socket, listener, listener.generic)
@@ -135,6 +146,7 @@ export class Acceptor {
     const chain = chainFor(listener, hello.serverName, hello.alpn)
     if (chain === undefined) {
       this.#count('server-name', hello.serverName)
+      listener.stats.no_filter_chain_match++
       socket.on('error', () => {})
       // Written by hand: no TLS library may spend a handshake on a name that no one here has.
       socket.end(ALERT_UNRECOGNIZED_NAME, () => socket.destroy())
@@ -188,6 +200,7 @@ export class Acceptor {
       : this.#httpConnection(socket, {
           mode: 'inbound',
           peer,
+          codec: { http2: true, secure: true },
           service: serviceOf(serverName),
           chain: present,
           onClose,
@@ -198,7 +211,7 @@ export class Acceptor {
       limits: tunnel ? H2_TUNNEL_LIMITS : H2_LIMITS,
       budgets: H2_BUDGETS,
       timers,
-      extendedConnect: false,
+      extendedConnect: !tunnel,
     })
     forget = this.live.add({ peer, connection, chain: present }, this.#lifetimeMs(peer))
   }
@@ -273,6 +286,7 @@ export class Acceptor {
     const handler = this.#httpConnection(socket, {
       mode,
       peer: undefined,
+      codec: { http2: speaks !== 'http1', secure: false },
       // Captured inbound chains are named after their service: a stranger's Host is no label.
       service: mode === 'inbound' ? chain.name : '',
       chain: present,
@@ -284,43 +298,32 @@ export class Acceptor {
     forget = this.live.addPlain(this.#codec(socket, handler, speaks))
   }
 
-  #serveGeneric(socket: Socket, { speaks, listener, chain }: HttpTarget): void {
-    let forget = (): void => {}
-    const handler = this.#httpConnection(socket, {
-      mode: 'reverse',
-      peer: undefined,
-      service: '',
-      chain,
-      onClose: (reason, detail) => {
-        forget()
-        this.#closed(`a client of ${listener}`, reason, detail)
-      },
-    })
-    forget = this.live.addOpen(this.#codec(socket, handler, speaks))
-  }
-
   #codec(socket: Socket, handler: ServerConnectionHandler, speaks: CapturedHttp): ServerConnection {
     const { timers } = this.#options
     if (speaks === 'http1')
       return new H1ServerConnection(socket, handler, { limits: H1_LIMITS, timers, scheme: 'http' })
     const limits = { limits: H2_LIMITS, budgets: H2_BUDGETS }
-    return new H2ServerConnection(socket, handler, { ...limits, timers, extendedConnect: false })
+    return new H2ServerConnection(socket, handler, { ...limits, timers, extendedConnect: true })
   }
 
   #httpConnection(
     socket: Socket,
     to: {
-      mode: 'forward' | 'inbound' | 'reverse'
+      mode: 'forward' | 'inbound'
       peer: Peer | undefined
+      codec: { http2: boolean; secure: boolean }
       service: string
       chain: () => CompiledChain | undefined
       onClose: (reason: CloseReason, detail: string) => void
     },
   ): HttpConnection {
     const { services, own } = this.#options
+    const filter = to.chain()?.filter
     return new HttpConnection({
       mode: to.mode,
       peer: to.peer,
+      codec: to.codec,
+      telemetry: filter?.kind === 'http' ? filter.telemetry : untold(),
       service: to.service,
       remoteAddress: socket.remoteAddress ?? '',
       own,

@@ -1,7 +1,9 @@
 /** An exchange as the recorder takes it: what the exchange knows, put together with its stream and connection. */
 import type { Attempts } from './exchange-attempts.ts'
 import type { DownstreamConnection, ExchangeServices } from './exchange-context.ts'
+import { account } from './exchange-account.ts'
 import type { RequestMetadata } from './filters/metadata.ts'
+import type { LocalAnswer } from './local-reply.ts'
 import { headerOf } from './message.ts'
 import type { ResponseFlag } from './record.ts'
 import type { ServerStream } from './stream.ts'
@@ -19,14 +21,27 @@ export class Outcome {
   detail = ''
   /** The answer's head is on its way; only its end can still go wrong. */
   responded = false
+  /** The route itself answered: nobody upstream was meant. */
+  direct = false
+  /** When the request was whole: what the endpoint took counts from here. */
+  completeAt: number
   /** What filters said; undefined: nothing. */
   metadata: RequestMetadata | undefined = undefined
 
   constructor(startedAt: number, authority: string, path: string) {
     this.startedAt = startedAt
+    this.completeAt = startedAt
     this.authority = authority
     this.path = path
     this.service = authority
+  }
+
+  /** By the proxy itself. */
+  answered({ head, flag, detail }: LocalAnswer): void {
+    this.status = head.status
+    this.flag = flag
+    if (this.detail === '') this.detail = detail
+    this.responded = true
   }
 }
 
@@ -41,6 +56,7 @@ export function recordExchange(ends: Ends, services: ExchangeServices, outcome: 
   const { mode } = downstream
   const target = attempts.destination
   const durationMs = services.timers.now() - outcome.startedAt
+  account(downstream.telemetry.stats, outcome, attempts, durationMs)
   services.recorder.request({
     reporter: mode === 'inbound' ? 'destination' : 'source',
     startedAt: services.now() - durationMs,

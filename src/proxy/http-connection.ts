@@ -4,13 +4,14 @@
  */
 import type { CompiledHttp } from './compile.ts'
 import { Exchange } from './exchange.ts'
-import type { DownstreamConnection, ExchangeServices } from './exchange-context.ts'
+import type { ClientConnectionFacts, DownstreamConnection, ExchangeServices } from './exchange-context.ts'
 import type { Peer } from './identity.ts'
 import { headerOf } from './message.ts'
 import { formatPeerFacts, PEER_HEADER, type PeerFacts, readPeerFacts } from './peer-facts.ts'
 import { type Party, partyOf } from './record.ts'
 import { compileRetry, type RetryRule } from './retry.ts'
 import type { CloseReason, ServerConnectionHandler, ServerStream } from './stream.ts'
+import type { HttpTelemetry } from './telemetry.ts'
 
 /** A kept-alive connection of the application may close just as we use it; a request that is safe goes again. */
 const INBOUND_RETRY = compileRetry({ on: ['reset-before-request'], retriesMax: 1 })
@@ -22,6 +23,9 @@ export interface HttpConnectionOptions {
   readonly peer: Peer | undefined
   readonly service: string
   readonly remoteAddress: string
+  readonly client?: ClientConnectionFacts
+  readonly codec: { readonly http2: boolean; readonly secure: boolean }
+  readonly telemetry: HttpTelemetry
   readonly http: () => CompiledHttp | undefined
   readonly own: PeerFacts
   readonly services: ExchangeServices
@@ -35,6 +39,9 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
   readonly service: string
   readonly remoteAddress: string
   readonly retry: RetryRule | undefined
+  readonly client: ClientConnectionFacts | undefined
+  readonly telemetry: HttpTelemetry
+  readonly #startedAt: number
   readonly #options: HttpConnectionOptions
   #source: Party | undefined = undefined
   #introduced = false
@@ -45,7 +52,12 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
     this.service = options.service
     this.remoteAddress = options.remoteAddress
     this.retry = options.mode === 'inbound' ? INBOUND_RETRY : undefined
+    this.client = options.client
+    this.telemetry = options.telemetry
+    this.#startedAt = options.services.timers.now()
     this.#options = options
+    const { http2, secure } = options.codec
+    this.telemetry.stats.connected(http2, secure)
   }
 
   onRequest(stream: ServerStream): void {
@@ -54,14 +66,22 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
       const facts = readPeerFacts(this.peer, headerOf(stream.head.headers, PEER_HEADER))
       this.#source = partyOf(facts, this.peer.uri)
     }
+    this.telemetry.stats.began(this.#options.codec.http2)
     new Exchange(stream, this, this.#options.services).start()
   }
 
   onRefused(status: number, detail: string): void {
+    this.telemetry.stats.counters.downstream_cx_protocol_error++
     this.#options.onRefused(status, detail)
   }
 
   onClose(reason: CloseReason, detail: string): void {
+    const { codec, services } = this.#options
+    const { stats } = this.telemetry
+    if (reason === 'idle') stats.counters.downstream_cx_idle_timeout++
+    if (reason === 'drained') stats.counters.downstream_cx_drain_close++
+    const local = reason !== 'closed' && reason !== 'lost'
+    stats.disconnected(codec.http2, codec.secure, { local, lengthMs: services.timers.now() - this.#startedAt })
     this.#options.onClose(reason, detail)
   }
 

@@ -66,12 +66,18 @@ export class ListenerSet {
   }
 
   #listen(listener: CompiledListener): void {
-    const { name, address, port, peeks, capture, generic } = listener
+    const { name, address, port, peeks, capture, generic, stats } = listener
     const { clock, random, log, accept } = this.#options
     const sockets = new Set<Socket>()
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       sockets.add(socket)
-      socket.once('close', () => sockets.delete(socket))
+      stats.downstream_cx_total++
+      stats.downstream_cx_active++
+      socket.once('close', () => {
+        sockets.delete(socket)
+        stats.downstream_cx_active--
+        stats.downstream_cx_destroy++
+      })
       accept(socket, name)
     })
     const open: Open = {

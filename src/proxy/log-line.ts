@@ -9,14 +9,6 @@ const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
 /** `text` as a JSON string. */
 export const quoted = (text: string): string => (PLAIN.test(text) ? `"${text}"` : JSON.stringify(text))
 
-/** Two decimals; integers become text faster than fractions do. */
-export function hundredths(value: number): string {
-  if (!(value >= 0 && value < 1e12)) return '0'
-  const count = Math.round(value * 100)
-  const rest = count % 100
-  return `${(count - rest) / 100}.${rest < 10 ? '0' : ''}${rest}`
-}
-
 /** ISO 8601 in UTC; the part down to the second is made once per second. */
 export class IsoTime {
   #second = Number.NaN

@@ -88,11 +88,18 @@ export async function runDataPlane(role: DataPlaneRole): Promise<void> {
       ...proxy.listeners.awaited.map((name) => `listener ${name}`),
     ],
     logLevel: () => log.level,
+    setLogLevel: (level) => {
+      log.level = level
+    },
+    envoyDump: async (config) =>
+      (await import('../xds/config-dump.ts')).configDump(config, { isStatic: false, updatedAtMs: systemClock.now() }),
+    quit: () => process.kill(process.pid, 'SIGTERM'),
+    server: { node: nodeOf(role, values), configPath: '', drainMs: Number(values.drainMs) },
     ...(role.metrics === undefined ? {} : { metrics: role.metrics }),
   }
   growYoungGenerationUnderLoad(systemClock)
   const local = loopbackOf(values.podIp)
-  await servePages(local, PORTS.admin, adminPages(admin))
+  await servePages(local, PORTS.admin, adminPages(admin), { guarded: true })
   await servePages(values.podIp, PORTS.metrics, metricsPages(admin))
   await servePages(values.podIp, PORTS.readiness, readinessPages(admin.awaited))
   process.once('SIGTERM', () => {

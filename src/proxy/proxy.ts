@@ -16,9 +16,11 @@ import { MeshConnections } from './mesh-directory.ts'
 import type { PeerFacts } from './peer-facts.ts'
 import { type Party, partyOf, Recorder } from './record.ts'
 import { type ApplyResult, ProxyState } from './state.ts'
+import { takeFigures } from './stat-sources.ts'
 import { TimerWheel } from './timer-wheel.ts'
 import { tlsOptions } from './trust.ts'
 import type { DialContext } from './upstream/dial.ts'
+import { RawDialer } from './upstream/raw.ts'
 import { createResolve } from './upstream/resolve.ts'
 import { createStreamWay, OpenStreams } from './upstream/stream-way.ts'
 import { transportFactory } from './upstream/transports.ts'
@@ -66,6 +68,14 @@ export interface Proxy {
   drain(): void
   readonly busy: number
   readonly activeConnections: number
+  /** Readiness fails as long as someone wants it to. */
+  readonly failsHealth: boolean
+  readonly isDraining: boolean
+  failHealth(fails: boolean): void
+  /** Lets connections finish; `keepsOpen`: new ones are still taken. */
+  drainListeners(how: { readonly keepsOpen: boolean }): void
+  /** Wall clock. */
+  now(): number
   /** Cuts what is left. */
   close(): void
 }
@@ -88,6 +98,8 @@ class RunningProxy implements Proxy {
   readonly acceptor: Acceptor
   readonly links: GatewayLinks
   readonly #streams = new OpenStreams()
+  failsHealth = false
+  readonly now: () => number
   #keyedWith: readonly unknown[] = []
   #self: Party | undefined = undefined
   /** No port opens any more, or ever. */
@@ -121,6 +133,7 @@ class RunningProxy implements Proxy {
         random,
         recorder,
         mesh: new MeshConnections(own),
+        raw: new RawDialer(context),
         now,
         ownUri: () => state.ownUri(),
         self: () => (this.#self ??= partyOf(own, state.ownUri())),
@@ -133,12 +146,14 @@ class RunningProxy implements Proxy {
       originalDestination: async () => options.originalDestination ?? (await openOriginalDestination()),
     })
     const accept = (socket: Socket, listener: string): void => acceptor.accept(socket, listener)
+    this.now = now
     this.state = state
     this.recorder = recorder
     this.links = links
     this.acceptor = acceptor
     this.listeners = new ListenerSet({ accept, clock, random, log })
     this.#shut = options.opensPorts === false
+    state.stats.addSource((take) => takeFigures(this, take))
     state.onSwap(() => this.#swapped())
   }
 
@@ -148,6 +163,19 @@ class RunningProxy implements Proxy {
 
   get busy(): number {
     return this.acceptor.live.busy
+  }
+
+  failHealth(fails: boolean): void {
+    this.failsHealth = fails
+  }
+
+  drainListeners({ keepsOpen }: { readonly keepsOpen: boolean }): void {
+    if (keepsOpen) this.acceptor.live.drain()
+    else this.drain()
+  }
+
+  get isDraining(): boolean {
+    return this.#shut
   }
 
   apply(config: ProxyConfig): ApplyResult {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { ManualClock } from '../runtime/clock.ts'
-import { hundredths, IsoTime, quoted } from './log-line.ts'
+import { IsoTime, quoted } from './log-line.ts'
 import { type FinishedRequest, Recorder } from './record.ts'
 import { TimerWheel } from './timer-wheel.ts'
 
@@ -123,12 +123,6 @@ describe('pieces of a line', () => {
     for (const text of ['', 'plain', 'a"b', 'a\\b', '\u0000', '\u007f', '\u2028', 'é', '\ud800']) {
       expect(JSON.parse(quoted(text))).toBe(text)
     }
-  })
-
-  it('hundredths rounds and stays a number', () => {
-    const cases = [0, 0.004, 0.005, 0.01, 0.1, 0.999, 1, 12.345, 99.999, 1e6 + 0.25]
-    for (const value of cases) expect(JSON.parse(hundredths(value))).toBe(Math.round(value * 100) / 100)
-    for (const value of [-1, Number.NaN, Infinity]) expect(hundredths(value)).toBe('0')
   })
 
   it('IsoTime writes what Date does', () => {

@@ -2,7 +2,7 @@
  * What is written down about every request: one JSON line of access log and Istio's standard metrics. The two ends of
  * a mesh connection both report; `reporter` tells them apart. Lines are gathered and written many at a time.
  */
-import { hundredths, IsoTime, quoted } from './log-line.ts'
+import { asciiJson, LineBuffer } from './line-buffer.ts'
 import type { PeerFacts } from './peer-facts.ts'
 import { type Labels, RequestMetrics, type RequestSeries } from './series.ts'
 import { type TimerWheel, WheelTimer } from './timer-wheel.ts'
@@ -73,7 +73,7 @@ const KINDS_KEPT = 16
 interface Kind {
   readonly of: FinishedRequest
   readonly series: RequestSeries
-  /** Parts of the line, each with its commas. */
+  /** Parts of the line between what varies, up to the name of the member that follows. */
   readonly reporter: string
   readonly outcome: string
   readonly parties: string
@@ -84,9 +84,8 @@ export class Recorder {
   readonly #write: (lines: string) => void
   readonly #timers: TimerWheel
   readonly #timer: WheelTimer
-  readonly #time = new IsoTime()
   readonly #kinds: Kind[] = []
-  #lines = ''
+  readonly #lines = new LineBuffer()
   #full = false
 
   /** `write` takes whole lines, many at a time: at 64 KiB or after a tenth of a second. */
@@ -99,29 +98,56 @@ export class Recorder {
   request(finished: FinishedRequest): void {
     const kind = this.#kindOf(finished)
     kind.series.add(finished.durationMs, finished.bytesReceived, finished.bytesSent)
-    const detail = finished.detail === '' ? '' : `,"detail":${quoted(finished.detail)}`
-    this.#append(
-      `{"time":"${this.#time.text(finished.startedAt)}"${kind.reporter},"method":${quoted(finished.method)},"authority":${quoted(finished.authority)},"path":${quoted(finished.path)}${kind.outcome}${detail},"durationMs":${hundredths(finished.durationMs)},"bytesReceived":${finished.bytesReceived},"bytesSent":${finished.bytesSent}${kind.parties},"upstream":${quoted(finished.upstream)},"transport":${quoted(finished.transport)},"attempts":${finished.attempts},"requestId":${quoted(finished.requestId)}}\n`,
-    )
+    const lines = this.#lines
+    const start = lines.length
+    lines.raw('{"time":"')
+    lines.time(finished.startedAt)
+    lines.raw(kind.reporter)
+    lines.quoted(finished.method)
+    lines.raw(',"authority":')
+    lines.quoted(finished.authority)
+    lines.raw(',"path":')
+    lines.quoted(finished.path)
+    lines.raw(kind.outcome)
+    if (finished.detail !== '') {
+      lines.raw(',"detail":')
+      lines.quoted(finished.detail)
+    }
+    lines.raw(',"durationMs":')
+    lines.hundredths(finished.durationMs)
+    lines.raw(',"bytesReceived":')
+    lines.integer(finished.bytesReceived)
+    lines.raw(',"bytesSent":')
+    lines.integer(finished.bytesSent)
+    lines.raw(kind.parties)
+    lines.quoted(finished.upstream)
+    lines.raw(',"transport":')
+    lines.quoted(finished.transport)
+    lines.raw(',"attempts":')
+    lines.integer(finished.attempts)
+    lines.raw(',"requestId":')
+    lines.quoted(finished.requestId)
+    lines.raw('}\n')
+    this.#appended(start)
   }
 
   /** One line of access log; for roles that carry connections instead of requests too. */
   line(fields: Readonly<Record<string, unknown>>): void {
-    this.#append(`${JSON.stringify(fields)}\n`)
+    const start = this.#lines.length
+    this.#lines.raw(asciiJson(fields))
+    this.#lines.raw('\n')
+    this.#appended(start)
   }
 
   flush(): void {
     this.#timers.cancel(this.#timer)
     this.#full = false
-    if (this.#lines === '') return
-    const lines = this.#lines
-    this.#lines = ''
-    this.#write(lines)
+    if (this.#lines.length > 0) this.#write(this.#lines.take())
   }
 
-  #append(line: string): void {
-    if (this.#lines === '') this.#timers.schedule(this.#timer, WRITE_AFTER_MS)
-    this.#lines += line
+  /** A line was written; `start`: how much stood there before it. */
+  #appended(start: number): void {
+    if (start === 0) this.#timers.schedule(this.#timer, WRITE_AFTER_MS)
     if (this.#full || this.#lines.length < WRITE_BYTES) return
     // After the requests of this turn, which wait for their bytes.
     this.#full = true
@@ -152,15 +178,15 @@ export class Recorder {
     return {
       of: finished,
       series: this.metrics.at(key, () => labelsOf(finished)),
-      reporter: within({ reporter }),
+      reporter: `"${within({ reporter })},"method":`,
       outcome: within({ protocol, status, flags: flag }),
-      parties: within(parties),
+      parties: `${within(parties)},"upstream":`,
     }
   }
 }
 
 /** The members of an object as they stand in a longer one. */
-const within = (fields: Readonly<Record<string, unknown>>): string => `,${JSON.stringify(fields).slice(1, -1)}`
+const within = (fields: Readonly<Record<string, unknown>>): string => `,${asciiJson(fields).slice(1, -1)}`
 
 export const partyKey = (party: Party): string =>
   `${party.cluster}|${party.namespace}|${party.workload}|${party.version}|${party.principal}`

@@ -11,12 +11,15 @@ import {
   type Rejection,
   type RouteTable,
   TRUST_BUNDLE,
+  type ValidationContext,
 } from '../model/config.ts'
 import { verifyLeaf } from '../pki/verify.ts'
 import { ClusterState, type ClusterDependencies } from './balance/cluster.ts'
 import { compile, type CompiledListener, type HttpMode } from './compile.ts'
 import type { IdentitySource, OwnCertificate, Peer } from './identity.ts'
+import { TlsContexts } from './reverse/compile-listener.ts'
 import type { CompiledRoutes } from './routes.ts'
+import { Stats } from './stats/store.ts'
 import { clientCredentials, compileTrust, type Trust } from './trust.ts'
 import type { ClientCredentials } from './upstream/dial.ts'
 
@@ -52,10 +55,13 @@ const EMPTY: ProxyConfig = {
 export class ProxyState {
   readonly #options: StateOptions
   readonly #swapped = new Set<() => void>()
+  /** Outlives configurations, as counters do. */
+  readonly stats = new Stats()
   #dependencies: ClusterDependencies | undefined
   #snapshot: Snapshot = { version: 0, config: EMPTY, listeners: new Map(), clusters: new Map(), trust: undefined }
   #routes: ReadonlyMap<RouteTable, CompiledRoutes> = new Map()
   #credentials: ClientCredentials | undefined
+  readonly #tlsContexts = new TlsContexts()
 
   constructor(options: StateOptions) {
     this.#options = options
@@ -67,7 +73,7 @@ export class ProxyState {
 
   /** Clusters dial with our credentials, which live here: hence two steps. */
   connect(dependencies: ClusterDependencies): void {
-    this.#dependencies = dependencies
+    this.#dependencies = { ...dependencies, stats: (name) => this.stats.cluster(name) }
   }
 
   get snapshot(): Snapshot {
@@ -112,7 +118,9 @@ export class ProxyState {
       config,
       clusters,
       modes: this.#options.modes,
+      stats: this.stats,
       reuse: (table) => (stable ? this.#routes.get(table) : undefined),
+      tlsContexts: this.#tlsContexts,
     })
     rejected.push(...compiled.rejected)
     const listeners = new Map(compiled.listeners)
@@ -123,7 +131,10 @@ export class ProxyState {
     if (trust !== before.trust) this.#credentials = undefined
     this.#routes = compiled.routes
     this.#snapshot = { version: before.version + 1, config, listeners, clusters, trust }
-    for (const [name, cluster] of before.clusters) if (clusters.get(name) !== cluster) cluster.close()
+    for (const [name, cluster] of before.clusters) {
+      if (clusters.get(name) !== cluster) cluster.close()
+      if (!clusters.has(name)) this.stats.forgetCluster(name)
+    }
     this.#announce()
     return { rejected }
   }
@@ -137,7 +148,7 @@ export class ProxyState {
   }
 
   #compileTrust(config: ProxyConfig, before: Snapshot, rejected: Rejection[]): Trust | undefined {
-    const context = config.secrets.get(TRUST_BUNDLE)
+    const context = this.#bundleOf(config, rejected)
     // A bundle on its way is no bundle removed: a shorter answer never shrinks trust by accident.
     if (context === undefined) return before.trust
     if (context === before.config.secrets.get(TRUST_BUNDLE) && before.trust !== undefined) return before.trust
@@ -147,6 +158,18 @@ export class ProxyState {
     const message = `no root for our own trust domain ${trustDomain}`
     rejected.push({ kind: 'secret', resource: TRUST_BUNDLE, path: 'validation_context', message })
     return before.trust
+  }
+
+  /** Certificates and validation contexts of a generic kind are no business of a mesh proxy, and never its bundle. */
+  #bundleOf({ secrets }: ProxyConfig, rejected: Rejection[]): ValidationContext | undefined {
+    const isGeneric = this.#options.modes.has('reverse')
+    for (const secret of secrets.values()) {
+      if (secret.kind === undefined || isGeneric) continue
+      const path = secret.kind === 'certificate' ? 'tls_certificate' : 'validation_context'
+      rejected.push({ kind: 'secret', resource: secret.name, path, message: 'the mesh sends bundles only' })
+    }
+    const bundle = secrets.get(TRUST_BUNDLE)
+    return bundle?.kind === undefined && !isGeneric ? bundle : undefined
   }
 
   #reconcile(config: ProxyConfig, before: ReadonlyMap<string, ClusterState>): Map<string, ClusterState> {

@@ -1,6 +1,6 @@
 /**
- * Plain HTTP pages that probes, Prometheus, people and the CLI may read: readiness, metrics, states. GET and HEAD only,
- * never on the data path, so node:http serves them.
+ * Plain HTTP pages that probes, Prometheus, people and the CLI may read: readiness, metrics, states; on private ports
+ * also changes, which are POST only. Never on the data path, so node:http serves them.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { listen } from './listen.ts'
@@ -8,10 +8,24 @@ import { listen } from './listen.ts'
 export interface Page {
   readonly type: string
   readonly status?: number
+  /** With 405. */
+  readonly allow?: string
   readonly body: string
 }
 
-export type Pages = Readonly<Record<string, () => Page | Promise<Page>>>
+export interface PageRequest {
+  readonly query: URLSearchParams
+}
+
+export type PageHandler = (request: PageRequest) => Page | Promise<Page>
+
+/** `post`: it changes something, and is served to POST alone. */
+export type Pages = Readonly<Record<string, PageHandler | { readonly post: PageHandler }>>
+
+export interface PageOptions {
+  /** Who may ask, by the name they asked for: a browser that was led here by DNS asks for its page's. */
+  readonly guarded?: boolean
+}
 
 export const TEXT = 'text/plain; charset=utf-8'
 export const JSON_TYPE = 'application/json'
@@ -21,14 +35,14 @@ const HEADER_BYTES_MAX = 8_192
 const CONNECTIONS_MAX = 64
 
 /** Resolves once the port is open; rejects when it cannot be had. */
-export async function servePages(host: string, port: number, pages: Pages): Promise<Server> {
+export async function servePages(host: string, port: number, pages: Pages, page: PageOptions = {}): Promise<Server> {
   const options = {
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: HEADERS_TIMEOUT_MS,
     maxHeaderSize: HEADER_BYTES_MAX,
   }
   const server = createServer(options, (request, response) => {
-    answer(request, pages).then(
+    answer(request, pages, page).then(
       (page) => send(request, response, page),
       () => send(request, response, { type: TEXT, status: 500, body: 'this page failed\n' }),
     )
@@ -48,16 +62,47 @@ export function readinessPages(awaited: () => readonly string[]): Pages {
   return { '/healthz/ready': ready, '/ready': ready }
 }
 
-async function answer(request: IncomingMessage, pages: Pages): Promise<Page> {
-  const path = (request.url ?? '/').split('?', 1)[0] ?? '/'
-  if (request.method !== 'GET' && request.method !== 'HEAD') return { type: TEXT, status: 405, body: 'only GET\n' }
+async function answer(request: IncomingMessage, pages: Pages, { guarded }: PageOptions): Promise<Page> {
+  if (guarded === true && !isTrusted(request.headers)) {
+    return { type: TEXT, status: 403, body: 'asked under a name that is not local, or by a page of another origin\n' }
+  }
+  const { method = 'GET', url = '/' } = request
+  const question = url.indexOf('?')
+  const path = question < 0 ? url : url.slice(0, question)
   const page = Object.hasOwn(pages, path) ? pages[path] : undefined
-  if (page !== undefined) return page()
-  return { type: TEXT, status: 404, body: `${path} is not here; there are: ${Object.keys(pages).join(' ')}\n` }
+  const reads = method === 'GET' || method === 'HEAD'
+  if (page === undefined) {
+    if (!reads && method !== 'POST') return notAllowed(method, 'GET')
+    return { type: TEXT, status: 404, body: `${path} is not here; there are: ${Object.keys(pages).join(' ')}\n` }
+  }
+  const query = new URLSearchParams(question < 0 ? '' : url.slice(question + 1))
+  if (typeof page === 'function') return reads ? page({ query }) : notAllowed(method, 'GET')
+  return method === 'POST' ? page.post({ query }) : notAllowed(method, 'POST')
 }
 
-function send(request: IncomingMessage, response: ServerResponse, { type, status = 200, body }: Page): void {
-  if (status === 405) response.setHeader('allow', 'GET, HEAD')
+const notAllowed = (method: string, required: 'GET' | 'POST'): Page => ({
+  type: TEXT,
+  status: 405,
+  allow: required === 'GET' ? 'GET, HEAD' : 'POST',
+  body: `Method ${method} not allowed, ${required} required.\n`,
+})
+
+/** An address or localhost, with any port. */
+const LOCAL_HOST = /^(localhost|[0-9.]+|\[[0-9a-f:.]+\])(:[0-9]+)?$/i
+
+/**
+ * DNS rebinding leads a browser's page to a loopback port under the page's own name; what runs here asks by address.
+ * A page of another origin announces itself with Origin, as do its POSTs.
+ */
+function isTrusted({ host, origin }: IncomingMessage['headers']): boolean {
+  if (host === undefined || !LOCAL_HOST.test(host)) return false
+  return origin === undefined || origin === `http://${host}`
+}
+
+function send(request: IncomingMessage, response: ServerResponse, { type, status = 200, allow, body }: Page): void {
+  if (allow !== undefined) response.setHeader('allow', allow)
+  response.setHeader('cache-control', 'no-cache, max-age=0')
+  response.setHeader('x-content-type-options', 'nosniff')
   response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body) })
   response.end(request.method === 'HEAD' ? undefined : body)
 }

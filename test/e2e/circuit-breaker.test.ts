@@ -48,7 +48,9 @@ describe.skipIf(!hasKubectl)(hasKubectl ? 'a policy' : 'a policy (skipped: there
   }
 
   async function breaker(): Promise<ClusterPage['breaker']> {
-    const { clusters } = (await (await fetch(`${admin}/clusters`)).json()) as { clusters: readonly ClusterPage[] }
+    const { clusters } = (await (await fetch(`${admin}/clusters?format=isthmus`)).json()) as {
+      clusters: readonly ClusterPage[]
+    }
     return clusters.find(({ name }) => name === CHECKOUT)?.breaker
   }
 

@@ -9,6 +9,8 @@ export class MemorySocket extends EventEmitter {
   writableEnded = false
   destroyed = false
   paused = false
+  readonly readableFlowing = true
+  readonly readableLength = 0
 
   static create(): { socket: Socket; memory: MemorySocket } {
     const memory = new MemorySocket()
@@ -17,7 +19,12 @@ export class MemorySocket extends EventEmitter {
 
   /** What the peer sends; nothing once the socket is gone. */
   deliver(bytes: Buffer): void {
-    if (!this.destroyed) this.emit('data', bytes)
+    if (!this.destroyed) this.push(bytes)
+  }
+
+  /** As a Readable's that flows: whoever replaces it takes the bytes first. */
+  push(bytes: Buffer): boolean {
+    return this.emit('data', bytes)
   }
 
   write(chunk: Buffer): boolean {

@@ -5,6 +5,7 @@
 import type { Cluster, Endpoint, HealthCheck, LoadAssignment, Metadata } from '../../model/config.ts'
 import type { Random } from '../../runtime/random.ts'
 import type { ClientConnection } from '../stream.ts'
+import type { ClusterStats } from '../stats/scopes.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
 import type { StreamWay, Transport } from '../upstream/transport.ts'
 import { Breaker } from './breaker.ts'
@@ -14,7 +15,7 @@ import { HealthChecker } from './health-check.ts'
 import { ClusterLimits, type Priority } from './limits.ts'
 import { LOAD_RULE } from './load.ts'
 import { type Outcome, OutlierDetector } from './outlier.ts'
-import { chooseSubset, type Subset } from './subsets.ts'
+import { chooseSubset, hasMetadata, type Subset } from './subsets.ts'
 import { BalanceTable, type LocalityGroup, type PriorityGroup } from './table.ts'
 
 const PICKS = 3
@@ -41,6 +42,8 @@ export interface ClusterDependencies {
   readonly createStreams?: (options: TransportOptions) => StreamWay
   /** For clusters whose endpoints are host names. */
   readonly resolve?: Resolve
+  /** Where a cluster counts; absent: in itself. */
+  readonly stats?: (cluster: string) => ClusterStats
 }
 
 /** What a request brings to the choice of its endpoint. */
@@ -49,6 +52,8 @@ export interface PickRequest {
   readonly hash?: bigint
   /** By the route's metadata match; what subsets go by. */
   readonly subset?: Metadata
+  /** Endpoints with one of these among their metadata are avoided like those that were tried. */
+  readonly omit?: readonly Metadata[]
 }
 
 const ANY_REQUEST: PickRequest = {}
@@ -63,6 +68,7 @@ export class ClusterState {
   /** Made when asked for, dropped when anything changed; by subset, '' for all endpoints. */
   readonly #tables = new Map<string, BalanceTable>()
   readonly limits: ClusterLimits
+  readonly stats: ClusterStats
   /** Asked once per request, before anything is picked. */
   breaker: Breaker | undefined = undefined
   readonly #outlier: OutlierDetector
@@ -75,11 +81,13 @@ export class ClusterState {
     this.#config = config
     this.#assignment = assignment
     this.#resolved = assignment
-    this.limits = new ClusterLimits(config, dependencies.timers)
+    this.limits = new ClusterLimits(config, dependencies.timers, dependencies.stats?.(config.name))
+    this.stats = this.limits.stats
     const { timers, random } = dependencies
     const endpoints = (): Iterable<EndpointState> => this.#endpoints.values()
     const onChange = (): void => this.#tables.clear()
-    this.#outlier = new OutlierDetector({ timers, random, endpoints, onChange }, config.outlier)
+    const { counters } = this.stats
+    this.#outlier = new OutlierDetector({ timers, random, endpoints, onChange, counters }, config.outlier)
     this.#followBreaker()
     this.#followNames()
     this.#reconcile()
@@ -92,6 +100,11 @@ export class ClusterState {
   /** As configured. */
   get assignment(): LoadAssignment {
     return this.#assignment
+  }
+
+  /** With host names resolved as far as they are. */
+  get resolved(): LoadAssignment {
+    return this.#resolved
   }
 
   get active(): number {
@@ -150,11 +163,11 @@ export class ClusterState {
     let last: EndpointState | undefined
     for (let attempt = 0; attempt < PICKS; attempt++) {
       const state = table.pick(request.hash, attempt)
-      if (state === undefined || !tried.includes(state)) return state
+      if (state === undefined || !avoids(tried, request, state)) return state
       last = state
     }
     for (const state of this.#endpoints.values()) {
-      if (state.usable && !tried.includes(state) && subset?.contains(state.endpoint) !== false) return state
+      if (state.usable && !avoids(tried, request, state) && subset?.contains(state.endpoint) !== false) return state
     }
     return last
   }
@@ -275,6 +288,7 @@ export class ClusterState {
       random,
       cluster: this.#config.name,
       hasTraffic: () => this.#hasTraffic,
+      counters: this.stats.counters,
       onChange: () => this.#tables.clear(),
     })
   }
@@ -294,6 +308,11 @@ export class ClusterState {
     const ways = createStreams && (() => createStreams(options))
     return new EndpointState({ key, endpoint, transport: createTransport(options), timers, createStreams: ways })
   }
+}
+
+function avoids(tried: readonly EndpointState[], { omit }: PickRequest, state: EndpointState): boolean {
+  if (tried.includes(state)) return true
+  return omit?.some((metadata) => hasMetadata(state.endpoint, metadata)) === true
 }
 
 /** What makes two endpoints the same one; weight, health and the number of pods behind a gateway may change. */

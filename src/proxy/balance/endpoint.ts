@@ -26,6 +26,8 @@ export class EndpointState {
   /** By active health checks; false where there are none. */
   failsCheck = false
   requests = 0
+  /** Requests handed to a connection. */
+  sent = 0
   errors = 0
   /** Monotonic: since when it counts as usable, for slow start. */
   usableSince: number

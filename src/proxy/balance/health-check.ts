@@ -4,6 +4,7 @@
  */
 import type { HealthCheck } from '../../model/config.ts'
 import type { Random } from '../../runtime/random.ts'
+import type { ClusterStats } from '../stats/scopes.ts'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
 import type { EndpointState } from './endpoint.ts'
 import { HealthProbe, type Verdict } from './health-probe.ts'
@@ -17,6 +18,7 @@ export interface HealthParts {
   /** Whether the cluster was ever asked for anything: if not, checks are rare. */
   readonly hasTraffic: () => boolean
   readonly onChange: () => void
+  readonly counters: ClusterStats['counters']
 }
 
 /** All sessions of one cluster, one per endpoint. */
@@ -83,6 +85,7 @@ class Session {
   }
 
   #ask(): void {
+    this.#parts.counters['health_check.attempt']++
     this.#parts.timers.schedule(this.#deadline, this.#config.timeoutMs)
     this.#probe = new HealthProbe({
       check: this.#config.check,
@@ -95,9 +98,20 @@ class Session {
 
   #judged(verdict: Verdict): void {
     this.#parts.timers.cancel(this.#deadline)
+    this.#count(verdict)
     const changed = verdict === 'pass' ? this.#passed() : this.#failed(verdict)
     this.#isFirst = false
     this.#parts.timers.schedule(this.#next, this.#intervalMs(changed))
+  }
+
+  #count(verdict: Verdict): void {
+    const { counters } = this.#parts
+    if (verdict === 'pass') {
+      counters['health_check.success']++
+      return
+    }
+    counters['health_check.failure']++
+    if (verdict === 'network') counters['health_check.network_failure']++
   }
 
   #passed(): boolean {

@@ -4,6 +4,7 @@
  * well is another matter (outlier detection, the service breaker).
  */
 import type { Cluster, Thresholds } from '../../model/config.ts'
+import { ClusterStats } from '../stats/scopes.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
 import { RetryBudget } from './retry-budget.ts'
 
@@ -23,12 +24,15 @@ export class ClusterLimits {
   connectionsRefused = 0
   /** Per endpoint; undefined: as the transport sets it. */
   hostConnectionsMax: number | undefined
+  /** Everything that holds the limits counts here too. */
+  readonly stats: ClusterStats
   readonly #default: PriorityLimits
   readonly #high: PriorityLimits
 
-  constructor(config: Cluster, timers: TimerWheel) {
-    this.#default = new PriorityLimits(timers)
-    this.#high = new PriorityLimits(timers)
+  constructor(config: Cluster, timers: TimerWheel, stats = new ClusterStats()) {
+    this.stats = stats
+    this.#default = new PriorityLimits(timers, stats)
+    this.#high = new PriorityLimits(timers, stats)
     this.apply(config)
   }
 
@@ -41,6 +45,11 @@ export class ClusterLimits {
 
   of(priority: Priority | undefined): PriorityLimits {
     return priority === 'high' ? this.#high : this.#default
+  }
+
+  /** Which limits would refuse now. */
+  openOf(priority: Priority): Readonly<Record<'cx' | 'pending' | 'requests' | 'retries', boolean>> {
+    return { cx: this.connections >= this.of(priority).connectionsMax, ...this.of(priority).open }
   }
 
   get pending(): number {
@@ -62,6 +71,7 @@ export class ClusterLimits {
   mayConnect(): boolean {
     if (this.connections < this.#default.connectionsMax) return true
     this.connectionsRefused++
+    this.stats.counters.upstream_cx_overflow++
     return false
   }
 }
@@ -81,9 +91,11 @@ export class PriorityLimits {
   #retryBudget: Thresholds['retryBudget']
   readonly #budget = new RetryBudget()
   readonly #timers: TimerWheel
+  readonly #stats: ClusterStats
 
-  constructor(timers: TimerWheel) {
+  constructor(timers: TimerWheel, stats: ClusterStats) {
     this.#timers = timers
+    this.#stats = stats
   }
 
   apply(thresholds: Thresholds | undefined): void {
@@ -93,6 +105,14 @@ export class PriorityLimits {
     this.#requestsMax = thresholds?.requestsMax ?? (isSet ? LIMIT : REQUESTS_MAX)
     this.#retriesMax = thresholds?.retriesMax ?? (isSet ? RETRIES : undefined)
     this.#retryBudget = thresholds?.retryBudget
+  }
+
+  get open(): { readonly pending: boolean; readonly requests: boolean; readonly retries: boolean } {
+    return {
+      pending: this.pending >= this.#pendingMax,
+      requests: this.active - this.pending >= this.#requestsMax,
+      retries: this.#retriesMax !== undefined && this.retries >= this.#retriesMax,
+    }
   }
 
   enter(): void {
@@ -109,20 +129,24 @@ export class PriorityLimits {
   maySend(): boolean {
     if (this.active - this.pending <= this.#requestsMax) return true
     this.requestsRefused++
+    this.#stats.counters.upstream_rq_pending_overflow++
     return false
   }
 
   mayWait(): boolean {
     if (this.pending < this.#pendingMax) return true
     this.pendingRefused++
+    this.#stats.counters.upstream_rq_pending_overflow++
     return false
   }
 
   /** `again`: the request has retried before, and counts already. */
   mayRetry(again: boolean): boolean {
     const granted = this.#grantsRetry(again)
-    if (!granted) this.retriesRefused++
-    else if (!again) this.retries++
+    if (!granted) {
+      this.retriesRefused++
+      this.#stats.counters.upstream_rq_retry_overflow++
+    } else if (!again) this.retries++
     return granted
   }
 

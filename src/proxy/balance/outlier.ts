@@ -5,6 +5,7 @@
  */
 import type { FailurePercentage, OutlierDetection, SuccessRate } from '../../model/config.ts'
 import type { Random } from '../../runtime/random.ts'
+import type { ClusterStats } from '../stats/scopes.ts'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
 import type { EndpointState } from './endpoint.ts'
 
@@ -51,6 +52,23 @@ export interface OutlierParts {
   readonly endpoints: () => Iterable<EndpointState>
   /** Whom one may use has changed. */
   readonly onChange: () => void
+  readonly counters: ClusterStats['counters']
+}
+
+/** Envoy's names of what is found. */
+type Reason =
+  | 'consecutive_5xx'
+  | 'consecutive_gateway_failure'
+  | 'consecutive_local_origin_failure'
+  | 'success_rate'
+  | 'local_origin_success_rate'
+  | 'failure_percentage'
+  | 'local_origin_failure_percentage'
+
+interface Finding {
+  readonly reason: Reason
+  /** Percent of the cases in which it leads to an ejection. */
+  readonly enforcing: number
 }
 
 export class OutlierDetector {
@@ -84,11 +102,17 @@ export class OutlierDetector {
     if (config === undefined) return
     this.#seen = true
     if (!this.#sweep.scheduled) this.#parts.timers.schedule(this.#sweep, config.intervalMs ?? INTERVAL_MS)
-    const enforcing = judge(config, state.outlier, outcome)
-    if (enforcing !== undefined && !state.ejected) this.#eject(state, config, enforcing)
+    const findings = judge(config, state.outlier, outcome)
+    if (findings !== undefined) for (const finding of findings) this.#found(state, config, finding)
   }
 
-  #eject(state: EndpointState, config: OutlierDetection, enforcing: number): void {
+  #found(state: EndpointState, config: OutlierDetection, finding: Finding): void {
+    if (state.ejected) return
+    this.#parts.counters[`outlier_detection.ejections_detected_${finding.reason}`]++
+    this.#eject(state, config, finding)
+  }
+
+  #eject(state: EndpointState, config: OutlierDetection, { reason, enforcing }: Finding): void {
     let [ejected, all] = [0, 0]
     for (const other of this.#parts.endpoints()) {
       all++
@@ -97,6 +121,7 @@ export class OutlierDetector {
     const first = ejected === 0 && config.alwaysEjectOne === true
     if (!first && 100 * (ejected + 1) > config.ejectionPercentMax * all) {
       this.overflows++
+      this.#parts.counters['outlier_detection.ejections_overflow']++
       return
     }
     if (this.#parts.random.next() * 100 >= enforcing) return
@@ -109,6 +134,9 @@ export class OutlierDetector {
     record.ejectionMs = Math.min(baseEjectionMs * record.multiplier, most) + jitterMs
     record.forgetRows()
     state.ejected = true
+    const { counters } = this.#parts
+    counters['outlier_detection.ejections_enforced_total']++
+    counters[`outlier_detection.ejections_enforced_${reason}`]++
     this.#parts.onChange()
   }
 
@@ -138,25 +166,27 @@ export class OutlierDetector {
     const answers = (state: EndpointState): Count => state.outlier.answers
     const attempts = (state: EndpointState): Count => state.outlier.attempts
     const isSplit = consecutiveLocalOrigin !== undefined
-    const found: { state: EndpointState; enforcing: number }[] = []
-    const add = (states: readonly EndpointState[], enforcing: number): void => {
-      for (const state of states) found.push({ state, enforcing })
+    const found: { state: EndpointState; finding: Finding }[] = []
+    const add = (states: readonly EndpointState[], reason: Reason, enforcing: number): void => {
+      for (const state of states) found.push({ state, finding: { reason, enforcing } })
     }
     if (successRate !== undefined) {
-      add(slowest(states, answers, successRate), successRate.enforcing ?? 100)
-      if (isSplit) add(slowest(states, attempts, successRate), successRate.enforcingLocalOrigin ?? 100)
+      add(slowest(states, answers, successRate), 'success_rate', successRate.enforcing ?? 100)
+      const enforcing = successRate.enforcingLocalOrigin ?? 100
+      if (isSplit) add(slowest(states, attempts, successRate), 'local_origin_success_rate', enforcing)
     }
     if (failurePercentage !== undefined) {
-      add(failing(states, answers, failurePercentage), failurePercentage.enforcing ?? 0)
-      if (isSplit) add(failing(states, attempts, failurePercentage), failurePercentage.enforcingLocalOrigin ?? 0)
+      add(failing(states, answers, failurePercentage), 'failure_percentage', failurePercentage.enforcing ?? 0)
+      const enforcing = failurePercentage.enforcingLocalOrigin ?? 0
+      if (isSplit) add(failing(states, attempts, failurePercentage), 'local_origin_failure_percentage', enforcing)
     }
     for (const state of states) state.outlier.startInterval()
-    for (const { state, enforcing } of found) if (!state.ejected) this.#eject(state, config, enforcing)
+    for (const { state, finding } of found) this.#found(state, config, finding)
   }
 }
 
-/** Notes the outcome; a percentage: it completes a row, and with this probability the endpoint is ejected. */
-function judge(config: OutlierDetection, record: OutlierRecord, outcome: Outcome): number | undefined {
+/** Notes the outcome; findings: it completes a row. */
+function judge(config: OutlierDetection, record: OutlierRecord, outcome: Outcome): readonly Finding[] | undefined {
   const isLocal = typeof outcome === 'boolean'
   const splits = config.consecutiveLocalOrigin !== undefined
   if (splits) {
@@ -177,25 +207,25 @@ function judge(config: OutlierDetection, record: OutlierRecord, outcome: Outcome
   return judgeFailure(config, record, status)
 }
 
-function judgeLocal(config: OutlierDetection, record: OutlierRecord): number | undefined {
+function judgeLocal(config: OutlierDetection, record: OutlierRecord): readonly Finding[] | undefined {
   if (++record.localInRow < (config.consecutiveLocalOrigin ?? 0)) return undefined
   record.localInRow = 0
-  return config.enforcing?.localOrigin ?? 100
+  return [{ reason: 'consecutive_local_origin_failure', enforcing: config.enforcing?.localOrigin ?? 100 }]
 }
 
-function judgeFailure(config: OutlierDetection, record: OutlierRecord, status: number): number | undefined {
+function judgeFailure(config: OutlierDetection, record: OutlierRecord, status: number): readonly Finding[] {
   record.fivesInRow++
   record.gatewayInRow = status >= 502 && status <= 504 ? record.gatewayInRow + 1 : 0
-  let enforcing: number | undefined
+  const findings: Finding[] = []
   if (config.consecutiveErrors > 0 && record.gatewayInRow >= config.consecutiveErrors) {
     record.gatewayInRow = 0
-    enforcing = config.enforcing?.errors ?? 100
+    findings.push({ reason: 'consecutive_gateway_failure', enforcing: config.enforcing?.errors ?? 100 })
   }
   if (config.consecutive5xx !== undefined && record.fivesInRow >= config.consecutive5xx) {
     record.fivesInRow = 0
-    enforcing = Math.max(enforcing ?? 0, config.enforcing?.fives ?? 100)
+    findings.push({ reason: 'consecutive_5xx', enforcing: config.enforcing?.fives ?? 100 })
   }
-  return enforcing
+  return findings
 }
 
 interface Count {

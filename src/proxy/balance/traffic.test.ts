@@ -271,7 +271,7 @@ describe('circuit breakers', () => {
     expect([limits.of('default').active, limits.of('default').pending, limits.connections]).toEqual([0, 0, 1])
     expect(limits.refused.pending).toBe(1)
     const pages = metricsPages({ proxy: caller.proxy, awaited: () => [], logLevel: () => 'info' })
-    expect((await pages['/metrics']?.())?.body).toContain('isthmus_cluster_overflow_total{')
+    expect(pages['/metrics']?.().body).toContain('isthmus_cluster_overflow_total{')
   })
 
   it('refuse beyond max_requests, and take more when some are done', async () => {

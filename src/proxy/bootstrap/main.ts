@@ -12,7 +12,7 @@ import { systemRandom } from '../../runtime/random.ts'
 import type { Rejection } from '../../model/config.ts'
 import { type Bootstrap, type Fault, readBootstrap } from '../../xds/bootstrap/bootstrap.ts'
 import { FILE_BYTES_MAX } from '../../xds/bootstrap/document.ts'
-import { adminPages } from '../admin.ts'
+import { adminPages, type AdminOptions } from '../admin.ts'
 import { type Proxy, type ProxyOptions, startProxy } from '../proxy.ts'
 
 export interface FileOptions {
@@ -44,7 +44,9 @@ export async function runFromFile(options: FileOptions): Promise<void> {
   ]
   const { admin } = bootstrap
   if (admin !== undefined) {
-    await servePages(admin.address, admin.port, adminPages({ proxy, awaited, logLevel: () => log.level }))
+    await servePages(admin.address, admin.port, adminPages(adminOptions({ proxy, awaited, log, bootstrap, options })), {
+      guarded: true,
+    })
     log.info({ address: admin.address, port: admin.port }, 'admin')
   }
   growYoungGenerationUnderLoad(systemClock)
@@ -52,6 +54,32 @@ export async function runFromFile(options: FileOptions): Promise<void> {
   while (awaited().length > 0 && !shutdown.draining) await delay(systemClock, DRAIN_POLL_MS)
   const { listeners, clusters } = bootstrap.config
   log.info({ file: options.file, listeners: listeners.size, clusters: clusters.size }, 'ready')
+}
+
+function adminOptions(parts: {
+  proxy: Proxy
+  awaited: () => readonly string[]
+  log: Log
+  bootstrap: Bootstrap
+  options: FileOptions
+}): AdminOptions {
+  const { proxy, awaited, log, bootstrap, options } = parts
+  const updatedAtMs = systemClock.now()
+  const { id, cluster } = bootstrap.node
+  return {
+    proxy,
+    awaited,
+    logLevel: () => log.level,
+    setLogLevel: (level) => {
+      log.level = level
+    },
+    envoyDump: async (config) => {
+      const { configDump } = await import('../../xds/config-dump.ts')
+      return configDump(config, { isStatic: true, updatedAtMs, bootstrap: { node: { id, cluster } } })
+    },
+    quit: () => process.kill(process.pid, 'SIGTERM'),
+    server: { node: { id, cluster }, configPath: options.file, drainMs: options.drainMs },
+  }
 }
 
 async function load(file: string): Promise<Bootstrap> {

@@ -2,7 +2,7 @@
  * What every request and response passes, in one literal order. A filter reads and changes a head and decides nothing
  * else; refusals are exchange.ts's. Adding one is adding it to the tuple, at the place where it has to stand.
  */
-import { randomUUID } from 'node:crypto'
+import { randomId } from './random-id.ts'
 import type { Peer } from '../identity.ts'
 import { headerOf, removeHeaders, type RequestHead, type ResponseHead, setHeader } from '../message.ts'
 
@@ -44,7 +44,7 @@ function setIdentity(head: RequestHead, context: FilterContext): void {
 }
 
 function setRequestId(head: RequestHead): void {
-  if (headerOf(head.headers, 'x-request-id') === undefined) head.headers.push('x-request-id', randomUUID())
+  if (headerOf(head.headers, 'x-request-id') === undefined) head.headers.push('x-request-id', randomId())
 }
 
 function setForwardedProto(head: RequestHead, context: FilterContext): void {

@@ -13,7 +13,9 @@ import { BodyReader, type BodySink } from './body-reader.ts'
 import { H1ClientStream, type H1ClientOwner } from './client-stream.ts'
 import { frameResponse, type ResponseFraming } from './framing.ts'
 import { HeadReader } from './head-reader.ts'
+import { takeReads } from './reading.ts'
 import type { H1ClientOptions } from './types.ts'
+import { answersKey } from './websocket.ts'
 
 const LF = 10
 /** 1xx before the answer; more is a peer that keeps us busy. */
@@ -48,7 +50,7 @@ export class H1ClientConnection implements ClientConnection, H1ClientOwner, Body
     this.#reader = new HeadReader(options.limits)
     this.#body = new BodyReader(this, new HeadReader(options.limits))
     this.#deadline = new Deadline(options.timers, [options.limits.streamIdleTimeoutMs], () => this.#expire())
-    socket.on('data', this.#onData)
+    takeReads(socket, this.#onData)
     socket.on('end', this.#onEnd)
     socket.on('drain', this.#onDrain)
     socket.on('error', this.#onError)
@@ -152,6 +154,8 @@ export class H1ClientConnection implements ClientConnection, H1ClientOwner, Body
     const status = framing.head.status
     const asked = stream.protocol !== '' || stream.method === 'CONNECT'
     if (!framing.keepAlive || asked) this.#reusable = false
+    if (status === 101 && stream.madeKey !== '' && !answersKey(stream.madeKey, framing.head.headers))
+      return this.#shut('protocol', 'the WebSocket handshake is not answered', 'protocol')
     if (status === 101 || (stream.method === 'CONNECT' && status < 300)) {
       this.#state = 'pipe'
       this.#deadline.set(0)

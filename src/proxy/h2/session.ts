@@ -6,6 +6,7 @@ import type { Socket } from 'node:net'
 import { Deadline } from '../h1/deadline.ts'
 import type { HeaderList } from '../message.ts'
 import { Output } from '../h1/output.ts'
+import { takeReads } from '../h1/reading.ts'
 import type { CloseReason, ResetReason } from '../stream.ts'
 import { WheelTimer, type TimerWheel } from '../timer-wheel.ts'
 import { Budget } from './budget.ts'
@@ -87,7 +88,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     this.deadline = new Deadline(timers, [limits.handshakeTimeoutMs, limits.idleTimeoutMs], () => this.#expire())
     this.deadline.setExact(limits.handshakeTimeoutMs)
     this.#sweep = new WheelTimer(() => this.#sweepStreams())
-    socket.on('data', this.#onData)
+    takeReads(socket, this.#onData)
     socket.on('end', this.#onEnd)
     socket.on('drain', () => this.sender.pump())
     socket.on('error', (error: Error) => this.note('lost', error.message))
@@ -358,7 +359,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     const timeout = this.limits.streamIdleTimeoutMs
     const before = this.timers.coarseNow - timeout
     for (const stream of this.streams.values()) {
-      if (stream.touchedAt > before) continue
+      if (stream.touchedAt > before || stream.tunnel) continue
       this.sender.reset(stream, ERROR.cancel)
       this.#ignore(stream.id)
       this.drop(stream, 'timeout')

@@ -3,6 +3,7 @@
  * stops the other, half-closes travel through. What the bytes are is nobody's business here.
  */
 import type { Socket } from 'node:net'
+import { takeReads } from '../h1/reading.ts'
 import type { HeaderList } from '../message.ts'
 import type { RequestSink, ResetReason, ServerStream } from '../stream.ts'
 import type { SpliceResult } from './types.ts'
@@ -21,7 +22,7 @@ class Splice implements RequestSink {
     this.#stream = stream
     this.#socket = socket
     this.#done = done
-    socket.on('data', (chunk: Buffer) => this.#onSocketData(chunk))
+    takeReads(socket, (chunk) => this.#onSocketData(chunk))
     socket.on('drain', () => stream.resume())
     socket.on('end', () => this.#onSocketEnd())
     socket.on('error', () => this.#finish('socket-error'))

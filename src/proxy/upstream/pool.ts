@@ -13,6 +13,7 @@ import type { Peer } from '../identity.ts'
 import type { ClientConnection, ClientConnectionHandler, CloseReason } from '../stream.ts'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
 import { KeepAlive, keepAliveTimes } from './keep-alive.ts'
+import { type CounterName, PoolAccount } from './pool-account.ts'
 import type { ConnectFailure, Dial, Dialed, DialOutcome, Transport, Waiter } from './transport.ts'
 
 const PROBE_INITIAL_MS = 250
@@ -63,6 +64,8 @@ interface Member {
   readonly idleTimer: WheelTimer
   readonly ageTimer: WheelTimer
   requests: number
+  /** Monotonic. */
+  readonly since: number
   suspect: boolean
   /** Takes nothing new; its replacement is on the way. */
   retiring: boolean
@@ -85,9 +88,11 @@ export class Pool implements Transport, ClientConnectionHandler {
   #fillAfter = 0
   /** Why the last dial failed, for admin and messages. */
   lastFailure = ''
+  readonly account: PoolAccount
 
   constructor(options: PoolOptions) {
     this.#options = options
+    this.account = new PoolAccount(options.limits, options.streamsExpected === 1)
     this.#backoff = new Backoff({ initialMs: PROBE_INITIAL_MS, maxMs: PROBE_MAX_MS, random: options.random })
     this.#probeTimer = new WheelTimer(() => this.#probe())
     this.#idleTimer = new WheelTimer(() => this.#closeIdle())
@@ -127,6 +132,7 @@ export class Pool implements Transport, ClientConnectionHandler {
     }
     this.#waiters.push(waiter)
     if (pending !== undefined) pending.pending++
+    this.account.count('upstream_rq_pending_total')
     this.#fill()
   }
 
@@ -134,6 +140,7 @@ export class Pool implements Transport, ClientConnectionHandler {
     const index = this.#waiters.indexOf(waiter)
     if (index < 0) return
     this.#waiters.splice(index, 1)
+    this.account.count('upstream_rq_cancelled')
     this.#waitsNoMore(waiter)
   }
 
@@ -174,7 +181,7 @@ export class Pool implements Transport, ClientConnectionHandler {
     this.#options.timers.cancel(this.#probeTimer)
     this.#options.timers.cancel(this.#idleTimer)
     for (const dial of this.#dials) dial.cancel()
-    this.#release(this.#dials.size)
+    this.account.gone(this.#dials.size, 'upstream_cx_destroy_local')
     this.#dials.clear()
     this.#failWaiters({ kind: 'closed', detail: `${this.#options.name} was removed` })
     for (const member of this.#members.slice()) member.connection.drain()
@@ -218,7 +225,7 @@ export class Pool implements Transport, ClientConnectionHandler {
     const [member] = index < 0 ? [] : this.#members.splice(index, 1)
     if (member === undefined) return
     member.keepAlive?.stop()
-    this.#release(1)
+    this.account.closed(reason, this.#options.timers.now() - member.since)
     this.#options.timers.cancel(member.ageTimer)
     this.#options.timers.cancel(member.endTimer)
     this.#options.timers.cancel(member.idleTimer)
@@ -312,8 +319,7 @@ export class Pool implements Transport, ClientConnectionHandler {
   #dial(): void {
     const dial = { cancel: (): void => {} }
     this.#dials.add(dial)
-    const { limits } = this.#options
-    if (limits !== undefined) limits.connections++
+    this.account.dialled()
     dial.cancel = this.#options.dial(this, (outcome) => {
       this.#dials.delete(dial)
       this.#dialled(outcome)
@@ -322,19 +328,19 @@ export class Pool implements Transport, ClientConnectionHandler {
 
   #dialled(outcome: DialOutcome): void {
     if (outcome.kind === 'failed') {
-      this.#release(1)
+      this.account.failed(outcome.failure)
       return this.#dialFailed(outcome.failure)
     }
     const { dialed } = outcome
     if (this.#closed) {
-      this.#release(1)
+      this.account.gone(1, 'upstream_cx_destroy_local')
       return dialed.connection.destroy('local')
     }
     this.#options.timers.cancel(this.#probeTimer)
     // The gateway had nothing else to offer: better the tunnels there are.
     if (this.#members.length > 0 && this.#shunned.has(dialed.endpointId)) {
       this.#fillAfter = this.#options.timers.now() + this.#backoff.next()
-      this.#release(1)
+      this.account.gone(1, 'upstream_cx_destroy_local')
       return dialed.connection.drain()
     }
     this.#backoff.reset()
@@ -361,9 +367,13 @@ export class Pool implements Transport, ClientConnectionHandler {
           })
         : undefined,
       endTimer: new WheelTimer(() => this.#nearEnd(member)),
-      idleTimer: new WheelTimer(() => dialed.connection.drain()),
-      ageTimer: new WheelTimer(() => this.#wornOut(member)),
+      idleTimer: new WheelTimer(() => {
+        if (!member.retiring) this.account.count('upstream_cx_idle_timeout')
+        dialed.connection.drain()
+      }),
+      ageTimer: new WheelTimer(() => this.#wornOut(member, 'upstream_cx_max_duration_reached')),
       requests: 0,
+      since: timers.now(),
       suspect: false,
       retiring: false,
       errors: 0,
@@ -382,7 +392,8 @@ export class Pool implements Transport, ClientConnectionHandler {
   }
 
   /** Has served as long, or as often, as it may. */
-  #wornOut(member: Member): void {
+  #wornOut(member: Member, why: CounterName): void {
+    this.account.count(why)
     member.retiring = true
     member.connection.drain()
   }
@@ -442,7 +453,7 @@ export class Pool implements Transport, ClientConnectionHandler {
     if (member.idleTimer.scheduled) timers.cancel(member.idleTimer)
     member.requests++
     waiter.onConnected(member.connection)
-    if (member.requests === settings?.requestsMax) this.#wornOut(member)
+    if (member.requests === settings?.requestsMax) this.#wornOut(member, 'upstream_cx_max_requests')
   }
 
   #waitsNoMore(waiter: Waiter): void {
@@ -450,14 +461,10 @@ export class Pool implements Transport, ClientConnectionHandler {
     if (limits !== undefined) limits.of(waiter.priority).pending--
   }
 
-  #release(connections: number): void {
-    const { limits } = this.#options
-    if (limits !== undefined) limits.connections -= connections
-  }
-
   #failWaiters(failure: ConnectFailure): void {
     for (const waiter of this.#waiters.splice(0)) {
       this.#waitsNoMore(waiter)
+      this.account.count('upstream_rq_pending_failure_eject')
       waiter.onConnectFailed(failure)
     }
   }

@@ -155,6 +155,10 @@ export class TunnelTransport implements Transport, LinkWatcher {
     return this.#link.pool.usable && this.#pool.usable
   }
 
+  get account(): Pool['account'] {
+    return this.#pool.account
+  }
+
   get connections(): number {
     return this.#pool.connections
   }

@@ -21,6 +21,7 @@ import {
 } from './http-connection-manager.ts'
 import { ROUTE_SHAPE } from './route.ts'
 import { refuse, type Shape, unpackShaped, within } from './shape.ts'
+import { decodeUpgrades, encodeUpgrades, LISTENER_UPGRADES_SHAPE } from './upgrades.ts'
 
 export const REVERSE_HTTP_SHAPE: Shape = {
   codec_type: true,
@@ -31,6 +32,10 @@ export const REVERSE_HTTP_SHAPE: Shape = {
   normalize_path: true,
   merge_slashes: true,
   path_with_escaped_slashes_action: true,
+  upgrade_configs: LISTENER_UPGRADES_SHAPE,
+  http_protocol_options: { accept_http_10: true },
+  http2_protocol_options: { allow_connect: true },
+  proxy_100_continue: true,
 }
 
 const CODECS: Readonly<Record<NonNullable<HttpSettings['codec']>, CodecType>> = {
@@ -51,12 +56,17 @@ export function encodeReverse(chain: HttpFilterChain): Any {
     mergeSlashes: paths.mergeSlashes,
     pathWithEscapedSlashesAction: encodeEscaped(paths.escapedSlashes),
     httpFilters: encodeFilters(chain.filters),
+    upgradeConfigs: encodeUpgrades(chain.upgrades ?? []),
+    httpProtocolOptions: { acceptHttp10: http.http10 === true },
+    ...(http.allowConnect === true && { http2ProtocolOptions: { allowConnect: true } }),
+    proxy100Continue: http.proxyContinue === true,
   })
   return anyPack(HttpConnectionManagerSchema, manager)
 }
 
 export function decodeReverse(path: string, config: Any): HttpFilterChain {
   const manager = unpackShaped(HttpConnectionManagerSchema, config, REVERSE_HTTP_SHAPE, path)
+  const upgrades = decodeUpgrades(within(path, 'upgrade_configs'), manager.upgradeConfigs)
   return {
     kind: 'http',
     statPrefix: manager.statPrefix,
@@ -64,6 +74,7 @@ export function decodeReverse(path: string, config: Any): HttpFilterChain {
     routes: decodeRoutes(path, manager),
     paths: decodePaths(path, manager),
     ...decodeFilters(within(path, 'http_filters'), manager.httpFilters),
+    ...(upgrades.length > 0 && { upgrades }),
     http: decodeSettings(path, manager),
   }
 }
@@ -77,7 +88,14 @@ function decodePaths(path: string, manager: HttpConnectionManager): PathPolicy {
 
 function decodeSettings(path: string, manager: HttpConnectionManager): HttpSettings {
   const codec = decodeCodec(within(path, 'codec_type'), manager.codecType)
-  return { ...(codec !== undefined && { codec }) }
+  const allowConnect = manager.http2ProtocolOptions?.allowConnect === true
+  const { httpProtocolOptions: http1 } = manager
+  return {
+    ...(codec !== undefined && { codec }),
+    ...(allowConnect && { allowConnect }),
+    ...(http1?.acceptHttp10 === true && { http10: true }),
+    ...(manager.proxy100Continue && { proxyContinue: true }),
+  }
 }
 
 function decodeCodec(path: string, type: CodecType): HttpSettings['codec'] {

@@ -9,6 +9,7 @@ import { describe, expect, it } from 'vitest'
 import { envoyBinary } from './binary.ts'
 import type { Case } from './case.ts'
 import { envoy, isthmus, play, type Result, type Shares } from './contest.ts'
+import { differences } from './difference.ts'
 import { KNOWN_DIFFERENCES } from './known-differences.ts'
 import { expectedReply } from './normal.ts'
 import { Record } from './record.ts'
@@ -34,7 +35,7 @@ for (const file of files.toSorted()) {
           const theirs = await theirResult(record, contest)
           const ours = await play(contest, isthmus)
           const known = KNOWN_DIFFERENCES.some((one) => one.case === `${area}: ${contest.name}`)
-          if (known) expect(ours).not.toEqual(comparable(theirs, ours))
+          if (known) expect(differences(comparable(theirs, ours), ours)).not.toEqual([])
           else expectAlike(ours, theirs)
         },
         CASE_MS,
@@ -58,7 +59,8 @@ async function theirResult(record: Record, contest: Case): Promise<Result> {
 }
 
 function expectAlike(ours: Result, theirs: Result): void {
-  expect(ours).toEqual(comparable(theirs, ours))
+  const found = differences(comparable(theirs, ours), ours)
+  expect(found, found.join('\n')).toEqual([])
 }
 
 /** Theirs, with what may differ within bounds put in ours' place when it is within them. */

@@ -1,0 +1,73 @@
+import { once } from 'node:events'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { afterEach, describe, expect, it } from 'vitest'
+import { leaveReads, takeReads } from './reading.ts'
+
+let server: Server | undefined
+const sockets: Socket[] = []
+afterEach(() => {
+  for (const socket of sockets.splice(0)) socket.destroy()
+  server?.close()
+})
+
+/** The accepted end and the one that connected. */
+async function pair(): Promise<{ near: Socket; far: Socket }> {
+  server = createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  const accepted = once(server, 'connection') as Promise<[Socket]>
+  const far = connect({ port: typeof address === 'object' ? (address?.port ?? 0) : 0, host: '127.0.0.1' })
+  const [near] = await accepted
+  sockets.push(near, far)
+  return { near, far }
+}
+
+async function until(done: () => boolean): Promise<void> {
+  while (!done()) await new Promise((resolve) => setImmediate(resolve))
+}
+
+describe('takeReads', () => {
+  it('hands over every byte in order, what was put back and what came while paused included', async () => {
+    const { near, far } = await pair()
+    near.unshift(Buffer.from('first '))
+    const chunks: Buffer[] = []
+    const text = (): string => Buffer.concat(chunks).toString()
+    let ended = false
+    takeReads(near, (chunk) => {
+      chunks.push(chunk)
+      if (chunk.at(-1) === 0x21) near.pause()
+    })
+    near.on('end', () => {
+      ended = true
+    })
+    far.write('second!')
+    await until(() => text() === 'first second!')
+    // More than the socket's own buffer takes: the peer has to wait, and nothing is handed over.
+    const sent = 'x'.repeat(16 * 1024 * 1024)
+    far.write(sent)
+    far.end('.')
+    await until(() => near.readableLength > 0)
+    expect(far.writableLength).toBeGreaterThan(0)
+    expect(text()).toBe('first second!')
+    near.resume()
+    await until(() => ended)
+    expect(text() === `first second!${sent}.`).toBe(true)
+  })
+
+  it('leaves the socket as it was to the next reader', async () => {
+    const { near, far } = await pair()
+    const taken: string[] = []
+    const take = (chunk: Buffer): void => void taken.push(chunk.toString())
+    takeReads(near, take)
+    far.write('mine')
+    await until(() => taken.length > 0)
+    near.pause()
+    leaveReads(near, take)
+    far.write('yours')
+    const next = once(near, 'data') as Promise<[Buffer]>
+    near.resume()
+    const [chunk] = await next
+    expect(chunk.toString()).toBe('yours')
+    expect(taken).toEqual(['mine'])
+  })
+})

@@ -1,0 +1,12 @@
+/**
+ * What is counted, logged and traced about the requests of one connection manager: compiled with its chain, held by
+ * the connection, so that a request looks nothing up. What is not configured costs a comparison.
+ */
+import { HttpStats } from './stats/scopes.ts'
+
+export interface HttpTelemetry {
+  readonly stats: HttpStats
+}
+
+/** Of connections that no chain stands for any more. */
+export const untold = (): HttpTelemetry => ({ stats: new HttpStats() })
