@@ -26,7 +26,9 @@ import {
 import { captureFault, type CapturedChains, capturedChains } from './capture/chains.ts'
 import type { ClusterState } from './balance/cluster.ts'
 import { CompiledFilters } from './filter-chain.ts'
+import { NetworkFilters } from './l4/network-filters.ts'
 import { type CompiledTcp, TCP_DEFAULTS } from './l4/session.ts'
+import { TcpTargets } from './l4/targets.ts'
 import { type CompiledGeneric, compileGeneric, hiddenChain, type TlsContexts } from './reverse/compile-listener.ts'
 import { ReverseHttp } from './reverse/reverse-http.ts'
 import { TlsFault } from './reverse/tls-files.ts'
@@ -205,7 +207,9 @@ function openListener(
     return found?.kind === undefined ? undefined : found
   }
   try {
-    const compiled = compileGeneric(generic, { compileOne, secretOf, contexts: input.tlsContexts })
+    const networkOf = ({ network = [] }: GenericChain): NetworkFilters | undefined =>
+      network.length === 0 ? undefined : new NetworkFilters(network, input.stats)
+    const compiled = compileGeneric(generic, { compileOne, networkOf, secretOf, contexts: input.tlsContexts })
     const stats = input.stats.listener(address, port)
     const none = { stats, peeks: false, byName: new Map<string, CompiledChain>(), rest: undefined, capture: undefined }
     return { name, address, port, ...none, generic: compiled }
@@ -248,12 +252,14 @@ function compileChain(
   }
 }
 
-function compileTcp(filter: TcpProxy, { clusters }: CompileInput): CompiledTcp {
-  const { cluster: clusterName, connectAttemptsMax, idleMs, durationMaxMs } = filter
+function compileTcp(filter: TcpProxy, { clusters, stats }: CompileInput): CompiledTcp {
+  const { connectAttemptsMax, idleMs, durationMaxMs } = filter
   return {
     kind: 'tcp',
-    clusterName,
-    cluster: clusters.get(clusterName),
+    clusterName: filter.cluster,
+    targets: new TcpTargets(filter, (name) => clusters.get(name)),
+    hashSourceIp: filter.hashSourceIp === true,
+    stats: stats.tcp(filter.statPrefix),
     attemptsMax: connectAttemptsMax ?? TCP_DEFAULTS.attemptsMax,
     idleMs: idleMs ?? TCP_DEFAULTS.idleMs,
     durationMaxMs: durationMaxMs ?? TCP_DEFAULTS.durationMaxMs,

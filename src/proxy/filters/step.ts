@@ -90,6 +90,8 @@ export interface CallConnection {
   readonly peer: Peer | undefined
   readonly service: string
   readonly remoteAddress: string
+  /** Of generic listeners. */
+  readonly client?: { readonly directAddress: string } | undefined
 }
 
 export interface CallServices {

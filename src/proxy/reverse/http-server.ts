@@ -38,7 +38,7 @@ export function serveReverse(socket: Socket, target: HttpTarget, tools: ReverseS
     remoteAddress: facts.remoteAddress,
     codec: { http2, secure },
     telemetry: http?.telemetry ?? untold(),
-    client: { secure, localAddress, localPort, serverName, certificate },
+    client: { secure, localAddress, localPort, serverName, certificate, directAddress: socket.remoteAddress ?? '' },
     own,
     services,
     http: () => {
