@@ -68,6 +68,10 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     stream.sink = this
   }
 
+  get speaksHttp2(): boolean {
+    return this.#stream.version === 'HTTP/2'
+  }
+
   /** To be called once, inside the codec's `onRequest`. */
   start(): void {
     const { head } = this.#stream
