@@ -61,7 +61,7 @@ export interface ExchangeServices {
   /** Where CONNECT ends. */
   readonly raw: RawDialer
   /** Wall clock, for the log. */
-  now(): number
+  readonly now: () => number
   ownUri(): string
   self(): Party
 }

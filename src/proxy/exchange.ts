@@ -8,23 +8,25 @@ import type { CompiledHttp } from './compile.ts'
 import type { ClusterState } from './balance/cluster.ts'
 import { type DeadlineKind, type DeadlineOwner, Deadlines } from './deadlines.ts'
 import { openReply, outcomeOf } from './breaker-reply.ts'
+import type { Priority } from './balance/limits.ts'
 import { filterAnswer, refusalAnswer, sendAnswer, type Voice } from './exchange-answer.ts'
 import { Attempts } from './exchange-attempts.ts'
 import { RequestBody } from './exchange-body.ts'
 import { type DownstreamConnection, type ExchangeServices, serviceOf } from './exchange-context.ts'
 import { Outcome, recordExchange } from './exchange-record.ts'
 import { filterResponse } from './filters/chain.ts'
-import { hashOf } from './filters/hash.ts'
-import { changeHeaders, type ValueContext } from './filters/header-steps.ts'
+import { prepareForward, valuesOf } from './exchange-forward.ts'
+import { changeHeaders } from './filters/header-steps.ts'
 import { FilterRun, type RunOwner } from './filters/run.ts'
 import { NO_STEPS, type Refused, type Steps } from './filters/step.ts'
+import { grpcReply, isGrpc } from './grpc-reply.ts'
 import { type LocalAnswer, type Refusal, REFUSALS } from './local-reply.ts'
 import { type HeaderList, headerOf, type ResponseHead, setHeader } from './message.ts'
 import { type Mirror, startMirrors } from './mirror.ts'
 import { PEER_HEADER } from './peer-facts.ts'
 import type { ReverseHttp } from './reverse/reverse-http.ts'
 import { type CompiledRoute, IDLE_TIMEOUT_MS, pickTarget, type RouteTarget } from './routes.ts'
-import { backOffMs, lossOf, mayRetryAnswer } from './retry.ts'
+import { looksGood, lossOf, mayRetryAnswer } from './retry.ts'
 import type { ClientConnection, RequestSink, ResetReason, ResponseSink, ServerStream } from './stream.ts'
 import { opensTunnel, type Tunnel, tunnelOf } from './upgrade.ts'
 import type { ConnectFailure, Waiter } from './upstream/transport.ts'
@@ -54,6 +56,10 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   #mirrors: readonly Mirror[] | undefined = undefined
   /** Of a generic listener: Envoy's way with heads. */
   #reverse: ReverseHttp | undefined = undefined
+  /** For the whole answer; 0: no limit. */
+  #timeoutMs = 0
+  /** As a Waiter: whose limits count. */
+  priority: Priority | undefined = undefined
   #finished = false
 
   constructor(stream: ServerStream, downstream: DownstreamConnection, services: ExchangeServices) {
@@ -98,7 +104,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   #choose(http: CompiledHttp): Steps {
     const { service } = this.#downstream
     this.#route = chooseRoute(this.#stream.head, http)
-    this.#target = this.#route === undefined ? undefined : pickTarget(this.#route, this.#services.random)
+    this.#target =
+      this.#route === undefined ? undefined : pickTarget(this.#route, this.#stream.head, this.#services.random)
     if (service === '') this.#outcome.service = serviceOf(this.clusterName, this.#outcome.service)
     return this.#target?.filters?.stepsOf(http.filters) ?? http.filters.steps
   }
@@ -137,39 +144,35 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
       return this.#answer(answer)
     }
     const target = this.#target
-    if (target?.cluster === undefined) return this.#reply(REFUSALS.cluster)
+    if (target?.cluster === undefined) return this.#reply(route.unknownCluster)
     if (this.#run?.translates === true) this.#body.translate(this.#run)
+    this.#attempts.terms = target.terms
+    this.priority = target.terms.priority
     if (!this.#attempts.enter(target.cluster, this.#body.ended)) return this.#answerCutOff(target.cluster)
     this.#forward(route, target)
   }
 
   #forward(route: CompiledRoute, target: RouteTarget): void {
     const { head } = this.#stream
-    if (route.hash !== undefined) this.#attempts.hash = hashOf(route.hash, head, this.#downstream.remoteAddress)
-    this.#attempts.rule = route.retry ?? this.#downstream.retry
-    if (target.requestHeaders !== undefined) changeHeaders(head.headers, target.requestHeaders, this.#valueContext())
-    this.#reverse?.forwarded(head, this.#attempts.rule?.perTryTimeoutMs ?? route.timeoutMs)
-    route.rewrite?.(head)
-    this.#startDeadlines(route)
+    const request = { stream: this.#stream, downstream: this.#downstream, reverse: this.#reverse }
+    const limits = prepareForward(route, target, this.#attempts, request)
+    this.#timeoutMs = limits.timeoutMs
+    this.#startDeadlines(route.idleTimeoutMs, limits.durationMaxMs)
     if (route.connect) this.#attempts.raw = this.#services.raw
-    const request = { head, body: this.#body }
-    if (this.#tunnel === undefined) this.#mirrors = startMirrors(route.mirrors, request, this.#services)
+    const copied = { head, body: this.#body }
+    if (this.#tunnel === undefined) this.#mirrors = startMirrors(route.mirrors, copied, this.#services)
     this.#attempt()
   }
 
   /** The whole answer is timed from the complete request: an upload may take as long as it moves. */
-  #startDeadlines({ timeoutMs, idleTimeoutMs, durationMaxMs }: CompiledRoute): void {
+  #startDeadlines(idleMs: number, durationMs: number): void {
+    const timeoutMs = this.#timeoutMs
     if (this.#body.ended) this.#deadlines.start('timeout', timeoutMs)
-    this.#deadlines.start('duration', durationMaxMs)
+    this.#deadlines.start('duration', durationMs)
     this.#activeAt = this.#services.timers.coarseNow
     // A request that is timed anyway, and earlier, needs no second clock.
-    const covered = this.#body.ended && timeoutMs > 0 && timeoutMs <= idleTimeoutMs
-    if (!covered) this.#deadlines.start('idle', idleTimeoutMs)
-  }
-
-  #valueContext(): ValueContext {
-    const { head, version } = this.#stream
-    return { headers: head.headers, protocol: version, peerUri: this.#downstream.peer?.uri ?? '' }
+    const covered = this.#body.ended && timeoutMs > 0 && timeoutMs <= idleMs
+    if (!covered) this.#deadlines.start('idle', idleMs)
   }
 
   // Upstream: pick, connect, send
@@ -213,11 +216,11 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     return this.#body.replayable && this.#attempts.reserve(last, this.#stream.head)
   }
 
-  #tryAgain(): void {
+  /** `told`: the head of the answer that led here, which may say when to come again. */
+  #tryAgain(told?: HeaderList): void {
     if (!this.#body.ended) this.#stream.pause()
-    const { rule, count, cluster } = this.#attempts
-    cluster?.stats.retried()
-    const waitMs = rule === undefined ? 0 : backOffMs(rule, count, this.#services.random)
+    this.#attempts.cluster?.stats.retried()
+    const waitMs = this.#attempts.waitMs(this.#services, told)
     if (waitMs >= 1) this.#deadlines.start('wait', waitMs)
     else this.#attempt()
   }
@@ -273,7 +276,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   #forwardEnd(trailers: HeaderList): void {
     if (this.#tunnel !== undefined) return this.#endClientHalf(this.#tunnel)
-    this.#deadlines.start('timeout', this.#route?.timeoutMs ?? 0)
+    this.#deadlines.start('timeout', this.#timeoutMs)
     if (this.#attempts.endpoint !== undefined) this.#deadlines.start('try', this.#attempts.rule?.perTryTimeoutMs ?? 0)
     if (this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.end(trailers)
     this.#attempts.pass?.requestEnded()
@@ -333,8 +336,10 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   #changeResponse(head: ResponseHead): void {
+    this.#attempts.tellClient(head.headers)
     const { responseHeaders } = this.#target ?? {}
-    if (responseHeaders !== undefined) changeHeaders(head.headers, responseHeaders, this.#valueContext())
+    if (responseHeaders !== undefined)
+      changeHeaders(head.headers, responseHeaders, valuesOf(this.#stream, this.#downstream))
     this.#run?.response(head)
     this.#reverse?.response(head, this.#services.now())
   }
@@ -342,12 +347,12 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   /** True: another attempt is under way, and this answer is dropped. */
   #retryResponse({ status, headers }: ResponseHead, remoteError: string | undefined, end: boolean): boolean {
     const { rule, stream } = this.#attempts
-    if (rule === undefined || (status < 300 && rule.answers.length === 0)) return false
+    if (rule === undefined || looksGood(rule, status)) return false
     const { method } = this.#stream.head
     if (!mayRetryAnswer(rule, { status, headers, remoteError, method }) || !this.#reserveRetry('answered')) return false
     this.#attempts.end(status)
     if (!end) stream?.reset('cancel')
-    this.#tryAgain()
+    this.#tryAgain(headers)
     return true
   }
 
@@ -433,7 +438,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   #timedOut(): void {
     const { endpoint, connection, cluster, destination } = this.#attempts
-    this.#outcome.detail = `${destination.address}: no answer within ${this.#route?.timeoutMs ?? 0} ms`
+    this.#outcome.detail = `${destination.address}: no answer within ${this.#timeoutMs} ms`
     this.#attempts.abandon(this)
     if (endpoint !== undefined) cluster?.report(endpoint, connection, false)
     if (this.#outcome.responded) this.#breakOff(REFUSALS.timeout.flag)
@@ -457,15 +462,13 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   #voice(): Voice {
-    return { reverse: this.#reverse, authority: this.#outcome.authority }
+    return { reverse: this.#reverse, authority: this.#outcome.authority, attempts: this.#attempts.count }
   }
 
-  #answer(answer: LocalAnswer): void {
+  #answer(given: LocalAnswer): void {
+    const answer = isGrpc(this.#stream.head.headers) ? grpcReply(given) : given
     this.#changeResponse(answer.head)
-    this.#outcome.status = answer.head.status
-    this.#outcome.flag = answer.flag
-    if (this.#outcome.detail === '') this.#outcome.detail = answer.detail
-    this.#outcome.responded = true
+    this.#outcome.answered(answer)
     sendAnswer(this.#stream, this.#run, answer)
     this.#finish()
   }

@@ -45,6 +45,10 @@ export interface LocalAnswer {
   readonly body: Buffer
   readonly flag: ResponseFlag
   readonly detail: string
+  /** What a gRPC client is told; absent: what stands for the HTTP status. */
+  readonly grpcStatus?: number
+  /** Of a refusal of our own. */
+  readonly code?: ErrorCode
 }
 
 const NO_BODY = Buffer.alloc(0)
@@ -70,6 +74,7 @@ export function localReply(refusal: Refusal, authority: string, detail: string):
     body,
     flag: refusal.flag,
     detail: summary,
+    code: refusal.code,
   }
 }
 

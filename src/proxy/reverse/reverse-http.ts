@@ -69,8 +69,8 @@ export class ReverseHttp {
     setHeader(headers, 'server', 'envoy')
   }
 
-  refusal(refusal: Refusal, detail: string): LocalAnswer {
-    const body = Buffer.from(replyText(refusal))
+  refusal(refusal: Refusal, detail: string, attempts: number): LocalAnswer {
+    const body = Buffer.from(replyText(refusal, attempts))
     const headers = body.length === 0 ? [] : ['content-type', 'text/plain']
     const head = { status: refusal.status, headers, bodyLength: body.length }
     return { kind: 'answer', head, body, flag: refusal.flag, detail }

@@ -20,7 +20,7 @@ export interface ConnectFailure {
 /** Who waits for a connection; exactly one of the two is called, perhaps before `acquire` returns. */
 export interface Waiter {
   /** Whose limits count; absent: `default`. */
-  readonly priority?: Priority
+  readonly priority?: Priority | undefined
   /** What its client spoke; for clusters that go by that. */
   readonly speaksHttp2?: boolean
   /** `connection.capacity` is above 0 for the length of this call only. */
