@@ -18,7 +18,7 @@ import type { ClientTls, Cluster, Endpoint, UpstreamTls } from '../../model/conf
 import { BALANCING_SHAPE, decodeBalancing, encodeBalancing } from './cluster-balancing.ts'
 import { CLUSTER_METADATA_SHAPE, decodeBreaker, encodeBreaker } from './cluster-breaker.ts'
 import { CIRCUIT_BREAKERS_SHAPE, decodeCircuitBreakers, encodeCircuitBreakers } from './cluster-limits.ts'
-import { decodeHttpOptions, encodeHttpOptions, type HttpOptions } from './cluster-protocol.ts'
+import { decodeHttpOptions, encodeHttpOptions, HTTP_PROTOCOL_OPTIONS, type HttpOptions } from './cluster-protocol.ts'
 import { decodeOutlier, encodeOutlier, OUTLIER_SHAPE } from './cluster-outlier.ts'
 import { decodeDns, discoveryType, encodeDns } from './cluster-dns.ts'
 import { decodeHealthCheck, encodeHealthCheck, HEALTH_SHAPE } from './cluster-health.ts'
@@ -181,7 +181,8 @@ function requireProtocol(path: string, { protocol }: HttpOptions, { tls, clientT
   const isOffered = tls?.alpn.includes(ALPN_H2) ?? false
   require(at, tls === undefined ||
     (protocol === 'http2') === isOffered, 'HTTP/2 must be set exactly where ALPN offers h2')
-  require(at, protocol !== 'auto' || clientTls !== undefined, 'auto_config needs TLS: ALPN chooses')
+  const auto = `${at}["${HTTP_PROTOCOL_OPTIONS}"].auto_config`
+  require(auto, protocol !== 'auto' || clientTls !== undefined, 'needs TLS: ALPN chooses')
   const sockets = within(path, 'transport_socket')
   require(sockets, tls === undefined || clientTls === undefined, 'and transport_socket_matches exclude each other')
 }
