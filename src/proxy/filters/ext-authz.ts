@@ -129,7 +129,11 @@ class ExtAuthzStep implements Step {
       gathered: (body, whole) => {
         if (!whole && wanted.partial !== true) return TOO_LARGE
         const bytes = body.subarray(0, wanted.bytesMax)
-        return this.#ask(call, { bytes, partial: body.length > wanted.bytesMax, raw: wanted.raw === true })
+        return this.#ask(call, {
+          bytes,
+          partial: body.length > wanted.bytesMax,
+          raw: this.#authorizer.policy.body?.raw === true,
+        })
       },
     }
   }

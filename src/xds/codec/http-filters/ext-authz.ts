@@ -56,7 +56,8 @@ const ROUTE_SHAPE: Shape = {
   check_settings: {
     context_extensions: true,
     disable_request_body_buffering: true,
-    with_request_body: BODY_SHAPE,
+    // What Envoy reads of it here; `pack_as_bytes` is the filter's.
+    with_request_body: { max_request_bytes: true, allow_partial_message: true },
   },
 }
 /** Envoy wants a key; there is nothing under this one. */

@@ -126,7 +126,7 @@ export const CASES: readonly Case[] = [
               said('/bodiless', { check_settings: { disable_request_body_buffering: true } }),
               said('/bytes', {
                 check_settings: {
-                  with_request_body: { max_request_bytes: 4, allow_partial_message: true, pack_as_bytes: true },
+                  with_request_body: { max_request_bytes: 4, allow_partial_message: true },
                 },
               }),
               said('/whole', { check_settings: { with_request_body: { max_request_bytes: 4 } } }),
@@ -303,6 +303,16 @@ export const CASES: readonly Case[] = [
     ),
     steps: [{ raw: get('/') }],
     counters: ['http.main.ext_authz.disabled'],
+  },
+  {
+    name: 'gRPC: bodies as bytes',
+    covers: [`${FILTER}.BufferSettings.pack_as_bytes`],
+    origins: { app: { port: ORIGIN_PORT }, authz: authorizer({}) },
+    config: reverseProxy(
+      { filters: [extAuthz({ ...GRPC, with_request_body: { max_request_bytes: 10, pack_as_bytes: true } })] },
+      withGrpc,
+    ),
+    steps: [{ raw: post('/', 'a\xff\x00b') }, { raw: get('/') }],
   },
   {
     name: 'which headers the service sees',
