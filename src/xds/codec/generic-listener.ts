@@ -14,6 +14,7 @@ import { type Listener as ListenerMessage, ListenerSchema } from '#gen/envoy/con
 import { HttpConnectionManagerSchema } from '#gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
 import { TcpProxySchema } from '#gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
 import type { GenericChain, GenericListener, Listener } from '../../model/config.ts'
+import { ACCESS_LOG_SHAPE, decodeAccessLogs, encodeAccessLog } from './access-log.ts'
 import { ADDRESS_SHAPE, decodeAddress, encodeAddress } from './common.ts'
 import { decodeReverse, encodeReverse } from './reverse-http.ts'
 import { present, refuse, require, type Shape, unpackShaped, within } from './shape.ts'
@@ -28,6 +29,7 @@ export const GENERIC_LISTENER_SHAPE: Shape = {
   address: ADDRESS_SHAPE,
   filter_chains: CHAIN_SHAPE,
   default_filter_chain: CHAIN_SHAPE,
+  access_log: ACCESS_LOG_SHAPE,
 }
 export const TCP_PROXY_SHAPE: Shape = { stat_prefix: true, cluster: true }
 
@@ -36,6 +38,7 @@ export function encodeGeneric(listener: Listener, generic: GenericListener): Lis
     name: listener.name,
     address: encodeAddress(listener.address, listener.port),
     filterChains: generic.chains.map(encodeChain),
+    accessLog: (listener.accessLogs ?? []).map(encodeAccessLog),
     ...(generic.defaultChain !== undefined && { defaultFilterChain: encodeChain(generic.defaultChain) }),
   })
 }
@@ -72,7 +75,8 @@ export function decodeGeneric(path: string, message: ListenerMessage): Listener 
     }),
   }
   // Envoy makes a name of its own; ours is as good, and stays the same from one reading to the next.
-  return { name: message.name === '' ? `${address}:${port}` : message.name, address, port, chains: [], generic }
+  const name = message.name === '' ? `${address}:${port}` : message.name
+  return { name, address, port, chains: [], generic, ...decodeAccessLogs(within(path, 'access_log'), message.accessLog) }
 }
 
 function decodeChain(path: string, chain: FilterChainMessage): GenericChain {

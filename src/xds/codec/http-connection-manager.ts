@@ -21,6 +21,7 @@ import {
   type ListedFilter,
   type PathPolicy,
 } from '../../model/config.ts'
+import { ACCESS_LOG_SHAPE, decodeAccessLogs, encodeAccessLog } from './access-log.ts'
 import { ADS_SHAPE, encodeAds, requireAds } from './common.ts'
 import { CONNECT, decodeRoute, encodeRoute, ROUTE_SHAPE } from './route.ts'
 import { decodeListed, encodeListed } from './http-filters.ts'
@@ -41,6 +42,7 @@ export const HTTP_CONNECTION_MANAGER_SHAPE: Shape = {
   normalize_path: true,
   merge_slashes: true,
   path_with_escaped_slashes_action: true,
+  access_log: ACCESS_LOG_SHAPE,
 }
 
 const ESCAPED_SLASHES: Readonly<Record<PathPolicy['escapedSlashes'], Escaped>> = {
@@ -79,6 +81,7 @@ export function encodeHttp(chain: HttpFilterChain): Any {
     mergeSlashes: paths.mergeSlashes,
     pathWithEscapedSlashesAction: encodeEscaped(paths.escapedSlashes),
     httpFilters: encodeFilters(chain.filters),
+    accessLog: (chain.accessLogs ?? []).map(encodeAccessLog),
   })
   return anyPack(HttpConnectionManagerSchema, manager)
 }
@@ -102,6 +105,7 @@ export function decodeHttp(path: string, config: Any | undefined): HttpFilterCha
     routes: decodeRoutes(path, manager),
     ...decodePaths(path, manager),
     ...decodeFilters(within(path, 'http_filters'), manager.httpFilters),
+    ...decodeAccessLogs(within(path, 'access_log'), manager.accessLog),
   }
 }
 
