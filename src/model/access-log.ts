@@ -24,7 +24,13 @@ export type LogFormat = (
 }
 
 /** Text holds operators; everything else stands for itself. */
-export type JsonFormat = string | number | boolean | null | readonly JsonFormat[] | { readonly [key: string]: JsonFormat }
+export type JsonFormat =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly JsonFormat[]
+  | { readonly [key: string]: JsonFormat }
 
 export interface LogComparison {
   readonly op: 'eq' | 'ge' | 'le'

@@ -7,6 +7,7 @@ import type { ListedFilter } from './filters.ts'
 import type { PathPolicy, PrincipalRule, RouteTable } from './route.ts'
 import type { TcpProxy } from './tcp.ts'
 import type { ServerTls } from './tls.ts'
+import type { Upgrade } from './upgrade.ts'
 
 export interface Listener {
   readonly name: string
@@ -118,6 +119,8 @@ export interface HttpFilterChain {
   readonly filters?: readonly ListedFilter[]
   /** Instead of the line that a proxy of the mesh writes by itself. */
   readonly accessLogs?: readonly AccessLog[]
+  /** Absent: MESH_UPGRADES in the mesh, none in mode `reverse`. */
+  readonly upgrades?: readonly Upgrade[]
   /** With mode `reverse` only. */
   readonly http?: HttpSettings
 }
@@ -126,4 +129,6 @@ export interface HttpFilterChain {
 export interface HttpSettings {
   /** Absent: whatever ALPN or the first bytes say. */
   readonly codec?: 'http1' | 'http2'
+  /** HTTP/2 clients may use CONNECT, extended CONNECT too. */
+  readonly allowConnect?: true
 }

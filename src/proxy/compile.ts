@@ -10,8 +10,10 @@ import {
   type FilterChain,
   type GenericChain,
   type GenericListener,
+  type GenericSecret,
   type HttpFilterChain,
   type Listener,
+  MESH_UPGRADES,
   OWN_CERTIFICATE,
   type PathPolicy,
   type PrincipalRule,
@@ -25,11 +27,15 @@ import { captureFault, type CapturedChains, capturedChains } from './capture/cha
 import type { ClusterState } from './balance/cluster.ts'
 import { CompiledFilters } from './filter-chain.ts'
 import { type CompiledTcp, TCP_DEFAULTS } from './l4/session.ts'
+import { type CompiledGeneric, compileGeneric, hiddenChain, type TlsContexts } from './reverse/compile-listener.ts'
 import { ReverseHttp } from './reverse/reverse-http.ts'
+import { TlsFault } from './reverse/tls-files.ts'
 import { type CompiledRoutes, compileRoutes } from './routes.ts'
+import type { AccessLogs, StreamLogs } from './access-log/logs.ts'
 import type { ListenerCounters } from './stats/scopes.ts'
 import type { Stats } from './stats/store.ts'
 import type { HttpTelemetry } from './telemetry.ts'
+import { compileUpgrades, type UpgradeRules } from './upgrade.ts'
 
 export type HttpMode = HttpFilterChain['mode']
 
@@ -40,14 +46,13 @@ export interface CompiledHttp {
   readonly routes: CompiledRoutes | undefined
   readonly filters: CompiledFilters
   readonly telemetry: HttpTelemetry
+  readonly upgrades: UpgradeRules
   /** Mode `reverse` only. */
   readonly reverse: ReverseHttp | undefined
 }
 
 export interface CompiledChain {
   readonly name: string
-  /** What a generic listener's chain keeps from one configuration to the next: its name, or its place. */
-  readonly key: string
   /** TLS is terminated here. */
   readonly tls: { readonly alpn: readonly string[] } | undefined
   readonly allow: PrincipalRule | undefined
@@ -57,6 +62,7 @@ export interface CompiledChain {
 export interface CompiledListener {
   readonly name: string
   readonly stats: ListenerCounters
+  readonly logs: StreamLogs | undefined
   readonly address: string
   readonly port: number
   /** The server name decides: the ClientHello is read first. */
@@ -68,12 +74,6 @@ export interface CompiledListener {
   readonly generic: CompiledGeneric | undefined
 }
 
-export interface CompiledGeneric {
-  readonly chains: readonly CompiledChain[]
-  readonly rest: CompiledChain | undefined
-  readonly byKey: ReadonlyMap<string, CompiledChain>
-}
-
 export interface CompiledCapture extends Capture {
   readonly chains: CapturedChains
 }
@@ -83,8 +83,10 @@ export interface CompileInput {
   readonly clusters: ReadonlyMap<string, ClusterState>
   readonly modes: ReadonlySet<HttpMode>
   readonly stats: Stats
+  readonly logs: AccessLogs
   /** Tables of the snapshot before; reused where neither table nor clusters changed. */
   readonly reuse: (table: RouteTable) => CompiledRoutes | undefined
+  readonly tlsContexts: TlsContexts
 }
 
 export interface CompileResult {
@@ -104,14 +106,16 @@ export function compile(input: CompileInput): CompileResult {
   const listeners = new Map<string, CompiledListener>()
   const rejected: Rejection[] = []
   for (const listener of input.config.listeners.values()) {
-    const fault = findFault(listener, input)
-    if (fault === undefined) listeners.set(listener.name, compileListener(listener, input, compiledOf))
-    else rejected.push({ kind: 'listener', resource: listener.name, ...fault })
+    const compiled = findFault(listener, input) ?? compileListener(listener, input, compiledOf)
+    if ('message' in compiled) rejected.push({ kind: 'listener', resource: listener.name, ...compiled })
+    else listeners.set(listener.name, compiled)
   }
   return { listeners, routes, rejected }
 }
 
-function findFault(listener: Listener, input: CompileInput): Pick<Rejection, 'path' | 'message'> | undefined {
+type ListenerFault = Pick<Rejection, 'path' | 'message'>
+
+function findFault(listener: Listener, input: CompileInput): ListenerFault | undefined {
   if (listener.generic !== undefined) return genericFault(listener.generic, input)
   const captured = captureFault(listener)
   if (captured !== undefined) return captured
@@ -125,13 +129,12 @@ function findFault(listener: Listener, input: CompileInput): Pick<Rejection, 'pa
   return undefined
 }
 
-function genericFault(
-  { chains, defaultChain }: GenericListener,
-  { modes }: CompileInput,
-): Pick<Rejection, 'path' | 'message'> | undefined {
-  if (modes.has('reverse')) return undefined
-  const path = chains.length > 0 || defaultChain === undefined ? 'filter_chains[0]' : 'default_filter_chain'
-  return { path, message: 'this role runs listeners of the mesh only' }
+function genericFault(generic: GenericListener, { modes }: CompileInput): ListenerFault | undefined {
+  const path = generic.chains.length > 0 ? 'filter_chains[0]' : 'default_filter_chain'
+  if (!modes.has('reverse')) return { path, message: 'this role runs listeners of the mesh only' }
+  const hidden = hiddenChain(generic)
+  if (hidden === undefined) return undefined
+  return { path: `filter_chains[${hidden}].filter_chain_match`, message: 'matches what another chain matches' }
 }
 
 function chainFault(chain: FilterChain, input: CompileInput): string | undefined {
@@ -174,16 +177,11 @@ function compileListener(
   listener: Listener,
   input: CompileInput,
   compiledOf: (table: RouteTable) => CompiledRoutes,
-): CompiledListener {
+): CompiledListener | ListenerFault {
   const { name, address, port, generic } = listener
+  if (generic !== undefined) return openListener(listener, generic, { input, compiledOf })
   const stats = input.stats.listener(address, port)
-  if (generic !== undefined) {
-    const compiled = compileGeneric(generic, (chain) =>
-      compileChain({ name: chain.name, filter: chain.filter }, input, compiledOf),
-    )
-    const common = { peeks: false, byName: new Map(), rest: undefined, capture: undefined }
-    return { name, stats, address, port, ...common, generic: compiled }
-  }
+  const logs = input.logs.compile(listener.accessLogs)
   const byName = new Map<string, CompiledChain>()
   const pairs: [FilterChain, CompiledChain][] = []
   let rest: CompiledChain | undefined
@@ -195,24 +193,43 @@ function compileListener(
   }
   const peeks = byName.size > 0 || rest?.tls !== undefined
   const capture = listener.capture === undefined ? undefined : { ...listener.capture, chains: capturedChains(pairs) }
-  return { name, stats, address, port, peeks, byName, rest, capture, generic: undefined }
+  return { name, stats, logs, address, port, peeks, byName, rest, capture, generic: undefined }
 }
 
-function compileGeneric(
-  { chains, defaultChain }: GenericListener,
-  compileOne: (chain: GenericChain) => CompiledChain,
-): CompiledGeneric {
-  const byKey = new Map<string, CompiledChain>()
-  const keyed = (chain: GenericChain, place: string): CompiledChain => {
-    const compiled = { ...compileOne(chain), key: chain.name === '' || byKey.has(chain.name) ? place : chain.name }
-    byKey.set(compiled.key, compiled)
-    return compiled
+function openListener(
+  { name, address, port, accessLogs }: Listener,
+  generic: GenericListener,
+  { input, compiledOf }: { input: CompileInput; compiledOf: (table: RouteTable) => CompiledRoutes },
+): CompiledListener | ListenerFault {
+  const { secrets } = input.config
+  const compileOne = ({ name: chain, filter }: GenericChain): CompiledChain =>
+    compileChain({ name: chain, filter }, input, compiledOf)
+  const secretOf = (secret: string): GenericSecret | undefined => {
+    const found = secrets.get(secret)
+    return found?.kind === undefined ? undefined : found
   }
-  return {
-    chains: chains.map((chain, index) => keyed(chain, `#${index}`)),
-    rest: defaultChain === undefined ? undefined : keyed(defaultChain, '#default'),
-    byKey,
+  try {
+    const compiled = compileGeneric(generic, { compileOne, secretOf, contexts: input.tlsContexts })
+    const stats = input.stats.listener(address, port)
+    const logs = input.logs.compile(accessLogs)
+    const none = {
+      stats,
+      logs,
+      peeks: false,
+      byName: new Map<string, CompiledChain>(),
+      rest: undefined,
+      capture: undefined,
+    }
+    return { name, address, port, ...none, generic: compiled }
+  } catch (error) {
+    if (!(error instanceof TlsFault)) throw error
+    return { path: error.path, message: error.message }
   }
+}
+
+function compileTelemetry({ statPrefix, accessLogs }: HttpFilterChain, { stats, logs }: CompileInput): HttpTelemetry {
+  const compiled = logs.compile(accessLogs)
+  return { stats: stats.http(statPrefix), logs: compiled, timed: compiled !== undefined }
 }
 
 function compileChain(
@@ -223,7 +240,6 @@ function compileChain(
   const { filter } = chain
   const common = {
     name: chain.name,
-    key: chain.name,
     tls: chain.tls === undefined ? undefined : { alpn: chain.tls.alpn },
     allow: chain.allow,
   }
@@ -239,16 +255,17 @@ function compileChain(
       mode: filter.mode,
       paths: filter.paths ?? DEFAULT_PATHS,
       routes,
+      upgrades: compileUpgrades(filter.upgrades ?? (filter.mode === 'reverse' ? [] : MESH_UPGRADES)),
       filters: new CompiledFilters(filter.filters ?? DEFAULT_FILTERS, {
         clusterOf: (name) => input.clusters.get(name),
       }),
-      telemetry: { stats: input.stats.http(filter.statPrefix) },
+      telemetry: compileTelemetry(filter, input),
       reverse: filter.mode === 'reverse' ? new ReverseHttp(filter.http ?? {}) : undefined,
     },
   }
 }
 
-function compileTcp(filter: TcpProxy, { clusters }: CompileInput): CompiledTcp {
+function compileTcp(filter: TcpProxy, { clusters, logs, stats }: CompileInput): CompiledTcp {
   const { cluster: clusterName, connectAttemptsMax, idleMs, durationMaxMs } = filter
   return {
     kind: 'tcp',
@@ -257,5 +274,7 @@ function compileTcp(filter: TcpProxy, { clusters }: CompileInput): CompiledTcp {
     attemptsMax: connectAttemptsMax ?? TCP_DEFAULTS.attemptsMax,
     idleMs: idleMs ?? TCP_DEFAULTS.idleMs,
     durationMaxMs: durationMaxMs ?? TCP_DEFAULTS.durationMaxMs,
+    logs: logs.compile(filter.accessLogs),
+    counters: stats.tcp(filter.statPrefix),
   }
 }

@@ -1,7 +1,7 @@
 /** What is said about a downstream connection: read from its socket once, when the first log, header or span asks. */
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
-import type { ConnectionFacts, TlsFacts } from './stream-facts.ts'
+import { type ConnectionFacts, hostPort, type TlsFacts } from './stream-facts.ts'
 
 export interface ConnectionPlace {
   readonly id: number
@@ -23,13 +23,6 @@ export function connectionFacts(socket: Socket, place: ConnectionPlace): Connect
     chainName: place.chainName,
     tls: socket instanceof TLSSocket ? tlsFacts(socket, place.ownUri) : undefined,
   }
-}
-
-/** Empty where the socket is gone already. An IPv4 client of an IPv6 socket is shown as what it is. */
-export function hostPort(address: string, port: number): string {
-  if (address === '') return ''
-  const host = address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 function tlsFacts(socket: TLSSocket, ownUri: string): TlsFacts {

@@ -4,12 +4,13 @@
  * exchange.ts's.
  */
 import type { Socket } from 'node:net'
-import type { SecureContextOptions, TLSSocket } from 'node:tls'
+import { type SecureContextOptions, TLSSocket } from 'node:tls'
 import { hostOf, parseInnerSni } from '../model/sni.ts'
 import { ALPN_TCP } from '../model/tcp.ts'
 import type { Log } from '../runtime/log.ts'
 import { CaptureAcceptor, type CapturedHttp, type CapturedTcp } from './capture/captured.ts'
 import type { OriginalDestination } from './capture/destination.ts'
+import { beginTcpLog } from './connection-log.ts'
 import { ALERT_UNRECOGNIZED_NAME } from './client-hello.ts'
 import { chainFor, type CompiledChain, type CompiledListener } from './compile.ts'
 import { type ExchangeServices, serviceOf as serviceOfCluster } from './exchange-context.ts'
@@ -26,7 +27,8 @@ import { TcpMetrics } from './l4/tcp-metrics.ts'
 import { LiveConnections } from './live-connections.ts'
 import { type PeerFacts, readPeerFacts } from './peer-facts.ts'
 import { type Party, partyOf } from './record.ts'
-import { GenericAcceptor, type HttpTarget } from './reverse/acceptor.ts'
+import { GenericAcceptor } from './reverse/acceptor.ts'
+import { type ReverseServices, serveReverse } from './reverse/http-server.ts'
 import type { Snapshot } from './state.ts'
 import type { CloseReason, ServerConnection, ServerConnectionHandler } from './stream.ts'
 import { untold } from './telemetry.ts'
@@ -80,7 +82,13 @@ export class Acceptor {
       refused: (reason) => this.#count('handshake', reason),
     })
     const { timers, services, log } = options
-    this.#tcp = { timers, recorder: services.recorder, metrics: this.tcp, now: () => services.now() }
+    this.#tcp = {
+      timers,
+      recorder: services.recorder,
+      metrics: this.tcp,
+      now: () => services.now(),
+      beginLog: (socket, logs) => beginTcpLog(socket, logs, { timers, host: services.host }),
+    }
     this.captured = new CaptureAcceptor({
       timers,
       recorder: services.recorder,
@@ -92,9 +100,17 @@ export class Acceptor {
       present: (name) => this.#listener(name),
       count: (reason, detail) => this.#count(reason, detail),
     })
+    const reverse: ReverseServices = {
+      services,
+      timers,
+      own: options.own,
+      live: this.live,
+      refused: (reason, detail) => this.#count(reason, detail),
+      closed: (who, reason, detail) => this.#closed(who, reason, detail),
+    }
     this.#generic = new GenericAcceptor({
       timers,
-      serveHttp: (socket, target) => this.#serveGeneric(socket, target),
+      serveHttp: (socket, target) => serveReverse(socket, target, reverse),
       serveTcp: (socket, filter) => this.#serveForeign(socket, filter),
       present: (name) => this.#listener(name),
       count: (reason, detail) => this.#count(reason, detail),
@@ -202,7 +218,7 @@ export class Acceptor {
       limits: tunnel ? H2_TUNNEL_LIMITS : H2_LIMITS,
       budgets: H2_BUDGETS,
       timers,
-      extendedConnect: false,
+      extendedConnect: !tunnel,
     })
     forget = this.live.add({ peer, connection, chain: present }, this.#lifetimeMs(peer))
   }
@@ -289,34 +305,18 @@ export class Acceptor {
     forget = this.live.addPlain(this.#codec(socket, handler, speaks))
   }
 
-  #serveGeneric(socket: Socket, { speaks, secure, listener, chain }: HttpTarget): void {
-    let forget = (): void => {}
-    const handler = this.#httpConnection(socket, {
-      mode: 'reverse',
-      peer: undefined,
-      codec: { http2: speaks !== 'http1', secure },
-      service: '',
-      chain,
-      onClose: (reason, detail) => {
-        forget()
-        this.#closed(`a client of ${listener}`, reason, detail)
-      },
-    })
-    forget = this.live.addOpen(this.#codec(socket, handler, speaks))
-  }
-
   #codec(socket: Socket, handler: ServerConnectionHandler, speaks: CapturedHttp): ServerConnection {
     const { timers } = this.#options
     if (speaks === 'http1')
       return new H1ServerConnection(socket, handler, { limits: H1_LIMITS, timers, scheme: 'http' })
     const limits = { limits: H2_LIMITS, budgets: H2_BUDGETS }
-    return new H2ServerConnection(socket, handler, { ...limits, timers, extendedConnect: false })
+    return new H2ServerConnection(socket, handler, { ...limits, timers, extendedConnect: true })
   }
 
   #httpConnection(
     socket: Socket,
     to: {
-      mode: 'forward' | 'inbound' | 'reverse'
+      mode: 'forward' | 'inbound'
       peer: Peer | undefined
       codec: { http2: boolean; secure: boolean }
       service: string
@@ -333,6 +333,9 @@ export class Acceptor {
       telemetry: filter?.kind === 'http' ? filter.telemetry : untold(),
       service: to.service,
       remoteAddress: socket.remoteAddress ?? '',
+      socket,
+      chainName: to.chain()?.name ?? '',
+      serverName: socket instanceof TLSSocket && typeof socket.servername === 'string' ? socket.servername : '',
       own,
       services,
       http: () => {

@@ -7,7 +7,7 @@ import type { StreamFacts, UpstreamFacts } from './stream-facts.ts'
 
 /** `durationMs` undefined: the exchange is still under way. */
 export function exchangeFacts(
-  { stream, downstream, attempts }: Ends,
+  { stream, downstream, attempts, route }: Pick<Ends, 'stream' | 'downstream' | 'attempts' | 'route'>,
   services: ExchangeServices,
   outcome: Outcome,
   durationMs: number | undefined,
@@ -21,33 +21,36 @@ export function exchangeFacts(
     trailers: outcome.trailers,
     protocol: stream.version,
     startedAt: services.now() - passed,
-    durationMs,
-    requestMs: outcome.isComplete ? outcome.completeAt - startedAt : undefined,
+    durationMs: durationMs ?? passed,
+    requestMs: outcome.isComplete || stream.headOnly ? outcome.completeAt - startedAt : undefined,
     responseMs: outcome.responseAt === 0 ? undefined : outcome.responseAt - startedAt,
     status: outcome.status,
     flags: flagsOf(outcome, attempts),
     details: detailsOf(outcome, attempts),
     bytesReceived: outcome.bytesReceived,
     bytesSent: outcome.bytesSent,
-    upstream: upstreamOf(attempts),
-    routeName: outcome.routeName,
+    upstream: upstreamOf(attempts, outcome),
+    routeName: route?.name ?? '',
     metadata: outcome.metadata,
     traceId: '',
     host: services.host,
   }
 }
 
-function upstreamOf(attempts: Attempts): UpstreamFacts | undefined {
-  const { cluster, destination, count, failure, lastConnection } = attempts
+function upstreamOf(attempts: Attempts, outcome: Outcome): UpstreamFacts | undefined {
+  const { cluster, destination, count, lastConnection } = attempts
   if (cluster === undefined) return undefined
   return {
     cluster: cluster.config.name,
     address: destination.address === '-' ? '' : destination.address,
     localAddress: lastConnection?.localAddress ?? '',
     attempts: Math.max(1, count),
-    failure: failure.replaceAll(' ', '_'),
+    failure: outcome.flag === 'UF' ? failureOf(outcome) : '',
   }
 }
+
+/** Without the address, which has its own place. */
+const failureOf = ({ detail }: Outcome): string => detail.slice(detail.indexOf(': ') + 2).replaceAll(' ', '_')
 
 /** What Envoy has no letters for is no flag there: policies and refused messages tell themselves by details. */
 const UNFLAGGED: ReadonlySet<ResponseFlag> = new Set(['RBAC', 'LR', '-'])
@@ -65,7 +68,7 @@ function detailsOf(outcome: Outcome, attempts: Attempts): string {
   const { flag, status, responded, direct } = outcome
   if (direct) return 'direct_response'
   const text = DETAILS[flag]
-  if (flag === 'UF') return `${BEFORE}{remote_connection_failure|${attempts.failure.replaceAll(' ', '_')}}`
+  if (flag === 'UF') return `${BEFORE}{remote_connection_failure|${failureOf(outcome)}}`
   if (flag === 'UC') return `${responded && attempts.answered ? AFTER : BEFORE}{connection_termination}`
   if (flag === 'LR') return status === 400 ? 'path_normalization_failed' : 'upgrade_failed'
   if (text !== undefined) return text

@@ -22,6 +22,8 @@ interface Open {
 
 export interface ListenerSetOptions {
   readonly accept: (socket: Socket, listener: string) => void
+  /** Before anyone reads of it. */
+  readonly onConnection: (socket: Socket, listener: string) => void
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -71,6 +73,7 @@ export class ListenerSet {
     const sockets = new Set<Socket>()
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       sockets.add(socket)
+      this.#options.onConnection(socket, name)
       stats.downstream_cx_total++
       stats.downstream_cx_active++
       socket.once('close', () => {

@@ -11,12 +11,15 @@ import {
   type Rejection,
   type RouteTable,
   TRUST_BUNDLE,
+  type ValidationContext,
 } from '../model/config.ts'
 import { verifyLeaf } from '../pki/verify.ts'
 import { ClusterState, type ClusterDependencies } from './balance/cluster.ts'
 import { compile, type CompiledListener, type HttpMode } from './compile.ts'
 import type { IdentitySource, OwnCertificate, Peer } from './identity.ts'
+import { TlsContexts } from './reverse/compile-listener.ts'
 import type { CompiledRoutes } from './routes.ts'
+import type { AccessLogs } from './access-log/logs.ts'
 import { Stats } from './stats/store.ts'
 import { clientCredentials, compileTrust, type Trust } from './trust.ts'
 import type { ClientCredentials } from './upstream/dial.ts'
@@ -35,6 +38,7 @@ export interface StateOptions {
   readonly modes: ReadonlySet<HttpMode>
   readonly trustDomain: string
   readonly now: () => number
+  readonly logs: AccessLogs
 }
 
 export interface ApplyResult {
@@ -59,6 +63,7 @@ export class ProxyState {
   #snapshot: Snapshot = { version: 0, config: EMPTY, listeners: new Map(), clusters: new Map(), trust: undefined }
   #routes: ReadonlyMap<RouteTable, CompiledRoutes> = new Map()
   #credentials: ClientCredentials | undefined
+  readonly #tlsContexts = new TlsContexts()
 
   constructor(options: StateOptions) {
     this.#options = options
@@ -116,9 +121,13 @@ export class ProxyState {
       clusters,
       modes: this.#options.modes,
       stats: this.stats,
+      logs: this.#options.logs,
       reuse: (table) => (stable ? this.#routes.get(table) : undefined),
+      tlsContexts: this.#tlsContexts,
     })
     rejected.push(...compiled.rejected)
+    // A refused listener's logs go on with it.
+    if (compiled.rejected.length === 0) this.#options.logs.settle()
     const listeners = new Map(compiled.listeners)
     for (const { kind, resource } of compiled.rejected) {
       const kept = kind === 'listener' ? before.listeners.get(resource) : undefined
@@ -144,7 +153,7 @@ export class ProxyState {
   }
 
   #compileTrust(config: ProxyConfig, before: Snapshot, rejected: Rejection[]): Trust | undefined {
-    const context = config.secrets.get(TRUST_BUNDLE)
+    const context = this.#bundleOf(config, rejected)
     // A bundle on its way is no bundle removed: a shorter answer never shrinks trust by accident.
     if (context === undefined) return before.trust
     if (context === before.config.secrets.get(TRUST_BUNDLE) && before.trust !== undefined) return before.trust
@@ -154,6 +163,18 @@ export class ProxyState {
     const message = `no root for our own trust domain ${trustDomain}`
     rejected.push({ kind: 'secret', resource: TRUST_BUNDLE, path: 'validation_context', message })
     return before.trust
+  }
+
+  /** Certificates and validation contexts of a generic kind are no business of a mesh proxy, and never its bundle. */
+  #bundleOf({ secrets }: ProxyConfig, rejected: Rejection[]): ValidationContext | undefined {
+    const isGeneric = this.#options.modes.has('reverse')
+    for (const secret of secrets.values()) {
+      if (secret.kind === undefined || isGeneric) continue
+      const path = secret.kind === 'certificate' ? 'tls_certificate' : 'validation_context'
+      rejected.push({ kind: 'secret', resource: secret.name, path, message: 'the mesh sends bundles only' })
+    }
+    const bundle = secrets.get(TRUST_BUNDLE)
+    return bundle?.kind === undefined && !isGeneric ? bundle : undefined
   }
 
   #reconcile(config: ProxyConfig, before: ReadonlyMap<string, ClusterState>): Map<string, ClusterState> {

@@ -82,3 +82,10 @@ export interface StreamFacts {
   readonly traceId: string
   readonly host: FormatHost
 }
+
+/** Empty where the socket is gone already. An IPv4 client of an IPv6 socket is shown as what it is. */
+export function hostPort(address: string, port: number): string {
+  if (address === '') return ''
+  const host = address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}

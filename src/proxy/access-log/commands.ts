@@ -5,7 +5,7 @@
  */
 import type { CommandName, FormatCommand } from '../../model/log-format.ts'
 import type { MetadataValue } from '../../model/config.ts'
-import { type HeaderList, headerListOf, type RequestHead } from '../message.ts'
+import { type HeaderList, headerOf, type RequestHead } from '../message.ts'
 import type { ConnectionFacts, StreamFacts, TlsFacts, UpstreamFacts } from '../stream-facts.ts'
 import { flagsLong } from './flags.ts'
 import { grpcStatus } from './grpc-status.ts'
@@ -45,7 +45,7 @@ const portOf = (address: string): number | undefined => {
   return portAt(address) < 0 || Number.isNaN(port) ? undefined : port
 }
 
-/** Header commands: the first of `A?B` that is there. */
+/** Header commands: the first of `A?B` that is there, and of several values the first, as in Envoy. */
 function header(pick: (facts: StreamFacts) => HeaderList | undefined, change = (value: string): string => value) {
   return (argument: string): Getter => {
     const [first = '', second] = argument.toLowerCase().split('?')
@@ -59,7 +59,7 @@ function header(pick: (facts: StreamFacts) => HeaderList | undefined, change = (
             ? String(facts.status)
             : headers === undefined
               ? undefined
-              : headerListOf(headers, name)
+              : headerOf(headers, name)
       const value = read(first) ?? (second === undefined ? undefined : read(second))
       return value === undefined ? undefined : change(utf8(value))
     }

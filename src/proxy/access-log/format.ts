@@ -16,7 +16,6 @@ export interface FormatOptions {
   readonly omitEmpty: boolean
 }
 
-
 // eslint-disable-next-line no-control-regex -- these are what it is about
 const CONTROL = /[\x00-\x08\x0a-\x1f\x7f]/g
 

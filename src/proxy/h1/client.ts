@@ -8,6 +8,7 @@ import { Carry } from './carry.ts'
 import { Deadline } from './deadline.ts'
 import type { HeaderList, RequestHead, ResponseHead } from '../message.ts'
 import { Output } from './output.ts'
+import { hostPort } from '../stream-facts.ts'
 import type { ClientConnection, ClientConnectionHandler, CloseReason, ResetReason, ResponseSink } from '../stream.ts'
 import { BodyReader, type BodySink } from './body-reader.ts'
 import { H1ClientStream, type H1ClientOwner } from './client-stream.ts'
@@ -15,6 +16,7 @@ import { frameResponse, type ResponseFraming } from './framing.ts'
 import { HeadReader } from './head-reader.ts'
 import { takeReads } from './reading.ts'
 import type { H1ClientOptions } from './types.ts'
+import { answersKey } from './websocket.ts'
 
 const LF = 10
 /** 1xx before the answer; more is a peer that keeps us busy. */
@@ -62,6 +64,10 @@ export class H1ClientConnection implements ClientConnection, H1ClientOwner, Body
 
   get capacity(): number {
     return this.#state === 'idle' && this.#reusable && !this.#draining && !this.#parsing ? 1 : 0
+  }
+
+  get localAddress(): string {
+    return hostPort(this.#socket.localAddress ?? '', this.#socket.localPort ?? 0)
   }
 
   get bufferedBytes(): number {
@@ -153,6 +159,8 @@ export class H1ClientConnection implements ClientConnection, H1ClientOwner, Body
     const status = framing.head.status
     const asked = stream.protocol !== '' || stream.method === 'CONNECT'
     if (!framing.keepAlive || asked) this.#reusable = false
+    if (status === 101 && stream.madeKey !== '' && !answersKey(stream.madeKey, framing.head.headers))
+      return this.#shut('protocol', 'the WebSocket handshake is not answered', 'protocol')
     if (status === 101 || (stream.method === 'CONNECT' && status < 300)) {
       this.#state = 'pipe'
       this.#deadline.set(0)

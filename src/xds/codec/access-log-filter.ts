@@ -17,7 +17,11 @@ const LEAF_SHAPE: Shape = {
   status_code_filter: COMPARISON_SHAPE,
   duration_filter: COMPARISON_SHAPE,
   not_health_check_filter: {},
-  runtime_filter: { runtime_key: true, percent_sampled: { numerator: true, denominator: true }, use_independent_randomness: true },
+  runtime_filter: {
+    runtime_key: true,
+    percent_sampled: { numerator: true, denominator: true },
+    use_independent_randomness: true,
+  },
   header_filter: { header: HEADER_SHAPE },
   response_flag_filter: { flags: true },
   grpc_status_filter: { statuses: true, exclude: true },
@@ -81,9 +85,15 @@ const encodeComparison = ({ op, value }: LogComparison): object => ({
 export function decodeLogFilter(path: string, { filterSpecifier }: AccessLogFilter): LogFilter {
   switch (filterSpecifier.case) {
     case 'statusCodeFilter':
-      return { kind: 'status', ...decodeComparison(within(path, 'status_code_filter'), filterSpecifier.value.comparison) }
+      return {
+        kind: 'status',
+        ...decodeComparison(within(path, 'status_code_filter'), filterSpecifier.value.comparison),
+      }
     case 'durationFilter':
-      return { kind: 'duration', ...decodeComparison(within(path, 'duration_filter'), filterSpecifier.value.comparison) }
+      return {
+        kind: 'duration',
+        ...decodeComparison(within(path, 'duration_filter'), filterSpecifier.value.comparison),
+      }
     case 'notHealthCheckFilter':
       return { kind: 'not-health-check' }
     case 'runtimeFilter': {
@@ -125,8 +135,7 @@ function decodeComparison(path: string, message: ComparisonFilter | undefined): 
 }
 
 /** As Envoy's own validation has them. */
-const FLAGS =
-  /^(LH|UH|UT|LR|UR|UF|UC|UO|NR|DI|FI|RL|UAEX|RLSE|DC|URX|SI|IH|DPE|UMSDR|RFCF|NFCF|DT|UPE|NC|OM|DF|DO|DR)$/
+const FLAGS = /^(LH|UH|UT|LR|UR|UF|UC|UO|NR|DI|FI|RL|UAEX|RLSE|DC|URX|SI|IH|DPE|UMSDR|RFCF|NFCF|DT|UPE|NC|OM|DF|DO|DR)$/
 
 function decodeFlag(path: string, flag: string): string {
   require(within(path, 'response_flag_filter.flags'), FLAGS.test(flag), `${flag} is no response flag`)

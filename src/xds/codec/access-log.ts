@@ -10,11 +10,20 @@ import {
   SubstitutionFormatStringSchema,
 } from '#gen/envoy/config/core/v3/substitution_format_string_pb.js'
 import { FileAccessLogSchema } from '#gen/envoy/extensions/access_loggers/file/v3/file_pb.js'
-import { StderrAccessLogSchema, StdoutAccessLogSchema } from '#gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js'
+import {
+  StderrAccessLogSchema,
+  StdoutAccessLogSchema,
+} from '#gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js'
 import { ReqWithoutQuerySchema } from '#gen/envoy/extensions/formatter/req_without_query/v3/req_without_query_pb.js'
-import { type AccessLog, DEFAULT_LOG_FORMAT, type JsonFormat, type LogFormat, type LogSink } from '../../model/config.ts'
-import { parseFormat } from '../../model/log-format.ts'
+import {
+  type AccessLog,
+  DEFAULT_LOG_FORMAT,
+  type JsonFormat,
+  type LogFormat,
+  type LogSink,
+} from '../../model/config.ts'
 import { decodeLogFilter, encodeLogFilter, LOG_FILTER_SHAPE } from './access-log-filter.ts'
+import { checkFormat } from './format.ts'
 import { present, refuse, require, type Shape, unpackShaped, within } from './shape.ts'
 
 export const FORMAT_SHAPE: Shape = {
@@ -28,7 +37,11 @@ export const ACCESS_LOG_SHAPE: Shape = { name: true, filter: LOG_FILTER_SHAPE, t
 
 const FILE_SHAPE: Shape = { path: true, format: true, json_format: true, log_format: FORMAT_SHAPE }
 const STREAM_SHAPE: Shape = { log_format: FORMAT_SHAPE }
-const NAMES = { file: 'envoy.access_loggers.file', stdout: 'envoy.access_loggers.stdout', stderr: 'envoy.access_loggers.stderr' }
+const NAMES = {
+  file: 'envoy.access_loggers.file',
+  stdout: 'envoy.access_loggers.stdout',
+  stderr: 'envoy.access_loggers.stderr',
+}
 
 export function encodeAccessLog(log: AccessLog): LogMessage {
   return create(AccessLogSchema, {
@@ -160,12 +173,6 @@ function decodeKind(path: string, { format }: SubstitutionFormatString): LogForm
 function textFormat(path: string, text: string): LogFormat {
   checkFormat(path, text)
   return { kind: 'text', text }
-}
-
-/** Refuses what the formatter would not know; shared with header values. */
-export function checkFormat(path: string, text: string): void {
-  const parsed = parseFormat(text)
-  if ('fault' in parsed) refuse(path, parsed.fault)
 }
 
 function jsonFields(path: string, fields: JsonObject): { readonly [key: string]: JsonFormat } {

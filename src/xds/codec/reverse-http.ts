@@ -22,6 +22,7 @@ import {
 } from './http-connection-manager.ts'
 import { ROUTE_SHAPE } from './route.ts'
 import { refuse, type Shape, unpackShaped, within } from './shape.ts'
+import { decodeUpgrades, encodeUpgrades, LISTENER_UPGRADES_SHAPE } from './upgrades.ts'
 
 export const REVERSE_HTTP_SHAPE: Shape = {
   codec_type: true,
@@ -33,6 +34,8 @@ export const REVERSE_HTTP_SHAPE: Shape = {
   merge_slashes: true,
   path_with_escaped_slashes_action: true,
   access_log: ACCESS_LOG_SHAPE,
+  upgrade_configs: LISTENER_UPGRADES_SHAPE,
+  http2_protocol_options: { allow_connect: true },
 }
 
 const CODECS: Readonly<Record<NonNullable<HttpSettings['codec']>, CodecType>> = {
@@ -54,12 +57,15 @@ export function encodeReverse(chain: HttpFilterChain): Any {
     pathWithEscapedSlashesAction: encodeEscaped(paths.escapedSlashes),
     httpFilters: encodeFilters(chain.filters),
     accessLog: (chain.accessLogs ?? []).map(encodeAccessLog),
+    upgradeConfigs: encodeUpgrades(chain.upgrades ?? []),
+    ...(http.allowConnect === true && { http2ProtocolOptions: { allowConnect: true } }),
   })
   return anyPack(HttpConnectionManagerSchema, manager)
 }
 
 export function decodeReverse(path: string, config: Any): HttpFilterChain {
   const manager = unpackShaped(HttpConnectionManagerSchema, config, REVERSE_HTTP_SHAPE, path)
+  const upgrades = decodeUpgrades(within(path, 'upgrade_configs'), manager.upgradeConfigs)
   return {
     kind: 'http',
     statPrefix: manager.statPrefix,
@@ -68,6 +74,7 @@ export function decodeReverse(path: string, config: Any): HttpFilterChain {
     paths: decodePaths(path, manager),
     ...decodeFilters(within(path, 'http_filters'), manager.httpFilters),
     ...decodeAccessLogs(within(path, 'access_log'), manager.accessLog),
+    ...(upgrades.length > 0 && { upgrades }),
     http: decodeSettings(path, manager),
   }
 }
@@ -81,7 +88,8 @@ function decodePaths(path: string, manager: HttpConnectionManager): PathPolicy {
 
 function decodeSettings(path: string, manager: HttpConnectionManager): HttpSettings {
   const codec = decodeCodec(within(path, 'codec_type'), manager.codecType)
-  return { ...(codec !== undefined && { codec }) }
+  const allowConnect = manager.http2ProtocolOptions?.allowConnect === true
+  return { ...(codec !== undefined && { codec }), ...(allowConnect && { allowConnect }) }
 }
 
 function decodeCodec(path: string, type: CodecType): HttpSettings['codec'] {
