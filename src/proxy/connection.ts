@@ -336,6 +336,7 @@ export class Acceptor {
       socket,
       chainName: to.chain()?.name ?? '',
       serverName: socket instanceof TLSSocket && typeof socket.servername === 'string' ? socket.servername : '',
+      remotePort: socket.remotePort ?? 0,
       own,
       services,
       http: () => {

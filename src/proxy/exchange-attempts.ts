@@ -198,6 +198,10 @@ export class Attempts {
     return asked ?? backOffMs(rule, this.count, random)
   }
 
+  toldBy(remoteError: string): string {
+    return `${this.destination.address} answered ${remoteError}`
+  }
+
   /** Of a host that says how often it was tried. */
   tellClient(headers: HeaderList): void {
     if (this.count > 0 && this.terms.tells) setHeader(headers, ATTEMPT_COUNT, String(this.count))

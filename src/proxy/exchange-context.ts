@@ -33,6 +33,7 @@ export interface DownstreamConnection {
   readonly service: string
   /** Of the client's socket; empty where the socket is gone already. */
   readonly remoteAddress: string
+  readonly remotePort: number
   readonly telemetry: HttpTelemetry
   /** For logs, header values and spans. */
   facts(): ConnectionFacts

@@ -11,6 +11,8 @@ import { type HeaderList, headerOf, type ResponseHead } from './message.ts'
 import type { FinishedRequest, ResponseFlag } from './record.ts'
 import type { CompiledRoute } from './routes.ts'
 import type { ServerStream } from './stream.ts'
+import type { HttpTelemetry } from './telemetry.ts'
+import type { TimerWheel } from './timer-wheel.ts'
 
 /** What became of a request, as far as it is known. */
 export class Outcome {
@@ -56,11 +58,11 @@ export class Outcome {
   }
 
   /** An endpoint's answer is on its way. */
-  began(head: ResponseHead, now: number): void {
+  began(head: ResponseHead, { timed }: HttpTelemetry, timers: TimerWheel): void {
     this.responded = true
     this.status = head.status
     this.response = head.headers
-    this.responseAt = now
+    if (timed) this.responseAt = timers.now()
   }
 
   /** By the proxy itself. */

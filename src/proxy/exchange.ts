@@ -37,6 +37,7 @@ const WATCH_AFTER_MS = 1_000
 const WATCH_EVERY_MS = 250
 
 export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwner, RunOwner {
+  readonly speaksHttp2: boolean
   readonly #stream: ServerStream
   readonly #downstream: DownstreamConnection
   readonly #services: ExchangeServices
@@ -65,6 +66,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   constructor(stream: ServerStream, downstream: DownstreamConnection, services: ExchangeServices) {
     this.#stream = stream
+    this.speaksHttp2 = stream.version === 'HTTP/2'
     this.#downstream = downstream
     this.#services = services
     this.#deadlines = new Deadlines(services.timers, this)
@@ -309,11 +311,9 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (this.#retryResponse(head, remoteError, end)) return
     this.#attempts.learn(head.headers)
     if (this.#tunnel === undefined) this.#body.forget()
-    this.#outcome.began(head, this.#downstream.telemetry.timed ? this.#services.timers.now() : 0)
+    this.#outcome.began(head, this.#downstream.telemetry, this.#services.timers)
     this.#attempts.pass?.answered(head.status, headerOf(head.headers, 'grpc-status'))
-    if (remoteError !== undefined) {
-      this.#outcome.detail = `${this.#attempts.destination.address} answered ${remoteError}`
-    }
+    if (remoteError !== undefined) this.#outcome.detail = this.#attempts.toldBy(remoteError)
     if (this.#reverse === undefined) filterResponse(head, fromMesh)
     else if (this.#tunnel === undefined)
       this.#reverse.upstreamResponse(head, this.#services.timers.now() - this.#outcome.completeAt)

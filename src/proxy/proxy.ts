@@ -15,6 +15,7 @@ import type { IdentitySource, Peer } from './identity.ts'
 import { ListenerSet } from './listeners.ts'
 import { MeshConnections } from './mesh-directory.ts'
 import type { PeerFacts } from './peer-facts.ts'
+import { createPort, type CreatePort } from './port-server.ts'
 import { type Party, partyOf, Recorder } from './record.ts'
 import { type ApplyResult, ProxyState } from './state.ts'
 import { logConnection } from './connection-log.ts'
@@ -49,6 +50,8 @@ export interface ProxyOptions {
   readonly modes?: readonly HttpMode[]
   /** `false`: configurations are only judged. */
   readonly opensPorts?: boolean
+  /** Absent: ports of this process. */
+  readonly createPort?: CreatePort
   /** Serves `tunnel` chains: the east-west role. A sidecar has none and refuses such chains. */
   readonly tunnels?: (parts: TunnelParts) => TunnelServer
 }
@@ -75,6 +78,8 @@ export interface Proxy {
   drain(): void
   readonly busy: number
   readonly activeConnections: number
+  /** Requests and tunnels under way. */
+  readonly activeStreams: number
   /** Readiness fails as long as someone wants it to. */
   readonly failsHealth: boolean
   readonly isDraining: boolean
@@ -95,6 +100,13 @@ async function openOriginalDestination(): Promise<OriginalDestination> {
 const NO_LOG: LogTarget = { write: () => {}, reopen: () => {}, close: () => {} }
 
 const POD_MODES: readonly HttpMode[] = ['forward', 'inbound']
+
+export function modesOf({
+  modes = POD_MODES,
+  tunnels,
+}: Pick<ProxyOptions, 'modes' | 'tunnels'>): ReadonlySet<HttpMode> {
+  return new Set<HttpMode>(tunnels === undefined ? modes : [...modes, 'tunnel'])
+}
 
 export function startProxy(options: ProxyOptions): Proxy {
   return new RunningProxy(options)
@@ -121,14 +133,14 @@ class RunningProxy implements Proxy {
     const timers = new TimerWheel(clock)
     const now = (): number => clock.now()
     const recorder = new Recorder(options.accessLog, timers)
-    const { modes: ownModes = POD_MODES } = options
-    const modes = new Set<HttpMode>(options.tunnels === undefined ? ownModes : [...ownModes, 'tunnel'])
+    const modes = modesOf(options)
     const logs = new AccessLogs({ timers, random, open: options.openLog ?? (() => NO_LOG) })
     const state = new ProxyState({ identity, modes, trustDomain: options.trustDomain, now, logs })
     // Pods that share a network namespace are told apart by the address they speak from.
     const localAddress = options.podIp.startsWith('127.') ? options.podIp : undefined
     const credentials = (): ReturnType<ProxyState['credentials']> => state.credentials()
-    const context: DialContext = { timers, now, credentials, localAddress, lookup: options.lookup }
+    const clientTls: DialContext['clientTls'] = (tls) => state.clientTls.of(tls)
+    const context: DialContext = { timers, now, credentials, clientTls, localAddress, lookup: options.lookup }
     const links = new GatewayLinks(context, random)
     state.connect({
       timers,
@@ -170,7 +182,8 @@ class RunningProxy implements Proxy {
     this.recorder = recorder
     this.links = links
     this.acceptor = acceptor
-    this.listeners = new ListenerSet({ accept, onConnection, clock, random, log })
+    const ports = { accept, onConnection, createPort: options.createPort ?? createPort }
+    this.listeners = new ListenerSet({ ...ports, clock, random, log })
     this.#shut = options.opensPorts === false
     state.stats.addSource((take) => takeFigures(this, take))
     state.onSwap(() => this.#swapped())
@@ -178,6 +191,10 @@ class RunningProxy implements Proxy {
 
   get activeConnections(): number {
     return this.acceptor.live.size
+  }
+
+  get activeStreams(): number {
+    return this.acceptor.live.streams
   }
 
   get busy(): number {

@@ -25,7 +25,7 @@ interface Running {
   readonly proxy: Proxy
   readonly port: number
   /** What went to a path so far. */
-  lines(path: string): readonly string[]
+  readonly lines: (path: string) => readonly string[]
 }
 
 /** A generic listener in front of one application, with these access logs. */

@@ -72,7 +72,16 @@ class Sink {
   }
 }
 
-export class AccessLogs {
+/** What a configuration is compiled with. */
+export interface LogCompiler {
+  compile(logs: readonly AccessLog[] | undefined): StreamLogs | undefined
+  settle(): void
+}
+
+/** Where configurations are only judged. */
+export const NO_LOGS: LogCompiler = { compile: () => undefined, settle: () => {} }
+
+export class AccessLogs implements LogCompiler {
   readonly #timers: TimerWheel
   readonly #random: Random
   readonly #open: LogOpener

@@ -245,23 +245,17 @@ export class TcpSession implements ServerConnection {
       if (this.#splice === undefined) metrics.at(between, flag).opened++
       metrics.at(between, flag).closed++
     }
-    const endpoint = this.#upstream === undefined ? undefined : this.#endpoint?.endpoint
-    const upstream = endpoint === undefined ? '' : `${endpoint.address}:${endpoint.port}`
-    const bytesReceived = this.#splice?.bytesToUpstream ?? 0
-    const bytesSent = this.#splice?.bytesToClient ?? 0
-    this.#count(flag, bytesReceived, bytesSent)
-    const cluster = this.#filter.clusterName
-    this.#logEnd?.({ flag, detail, cluster, upstream, attempts: this.#tried.length, bytesReceived, bytesSent })
+    const { cluster, upstream, attempts, bytesReceived, bytesSent } = this.#told(flag, detail)
     recorder.line({
       time: new Date(this.#startedWall).toISOString(),
       reporter,
       protocol: 'TCP',
       flags: flag,
       ...(detail === '' ? {} : { detail }),
-      cluster: this.#filter.clusterName,
+      cluster,
       upstream: upstream === '' ? '-' : upstream,
-      transport: endpoint?.transport ?? '-',
-      attempts: this.#tried.length,
+      transport: (this.#upstream && this.#endpoint?.endpoint.transport) ?? '-',
+      attempts,
       durationMs: Math.round(timers.now() - this.#startedAt),
       bytesReceived,
       bytesSent,
@@ -271,6 +265,23 @@ export class TcpSession implements ServerConnection {
         : { source: partyFields(between.source), destination: partyFields(between.destination) }),
     })
   }
+  /** To counters and configured logs; returned for the line that is always written. */
+  #told(flag: Flag, detail: string): TcpEnd {
+    const endpoint = this.#upstream === undefined ? undefined : this.#endpoint?.endpoint
+    const end: TcpEnd = {
+      flag,
+      detail,
+      cluster: this.#filter.clusterName,
+      upstream: endpoint === undefined ? '' : `${endpoint.address}:${endpoint.port}`,
+      attempts: this.#tried.length,
+      bytesReceived: this.#splice?.bytesToUpstream ?? 0,
+      bytesSent: this.#splice?.bytesToClient ?? 0,
+    }
+    this.#count(flag, end.bytesReceived, end.bytesSent)
+    this.#logEnd?.(end)
+    return end
+  }
+
   #count(flag: Flag, received: number, sent: number): void {
     const { counters } = this.#filter
     if (counters === undefined) return

@@ -5,7 +5,6 @@ import {
   AccessLogFilterSchema,
   type ComparisonFilter,
   ComparisonFilter_Op as Op,
-  type GrpcStatusFilter_Status,
 } from '#gen/envoy/config/accesslog/v3/accesslog_pb.js'
 import type { LogComparison, LogFilter } from '../../model/config.ts'
 import { decodePercent, encodePercent } from './http-filters/fractions.ts'
@@ -66,7 +65,7 @@ function encodeSpecifier(filter: LogFilter): object {
     case 'grpc-status':
       return {
         case: 'grpcStatusFilter',
-        value: { statuses: filter.statuses as GrpcStatusFilter_Status[], exclude: filter.exclude === true },
+        value: { statuses: [...filter.statuses], exclude: filter.exclude === true },
       }
     case 'and':
       return { case: 'andFilter', value: { filters: filter.filters.map(encodeLogFilter) } }
