@@ -357,17 +357,18 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   onResponseData(chunk: Buffer): void {
     if (this.#finished) return
     this.#activeAt = this.#services.timers.coarseNow
-    const bytes = this.#run?.translates === true ? this.#run.responseData(chunk) : chunk
-    this.#outcome.bytesSent += bytes.length
-    if (bytes.length > 0 && !this.#stream.write(bytes)) this.#attempts.stream?.pause()
+    this.#outcome.bytesSent += chunk.length
+    const open = this.#run?.translates === true ? this.#send(this.#run.responseData(chunk)) : this.#stream.give(chunk)
+    if (!open) this.#attempts.stream?.pause()
+  }
+
+  #send(bytes: Buffer): boolean {
+    return bytes.length === 0 || this.#stream.write(bytes)
   }
 
   onResponseEnd(trailers: HeaderList): void {
     if (this.#finished) return
-    if (this.#run?.translates === true) {
-      const rest = this.#run.responseEnd(trailers)
-      if (rest.length > 0) this.#stream.write(rest)
-    }
+    if (this.#run?.translates === true) this.#send(this.#run.responseEnd(trailers))
     this.#outcome.trailers = trailers
     this.#attempts.pass?.answered(this.#outcome.status, headerOf(trailers, 'grpc-status'))
     this.#stream.end(trailers)
