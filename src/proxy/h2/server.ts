@@ -106,6 +106,8 @@ export class H2ServerConnection extends H2Session implements ServerConnection, H
     this.#handler.onRefused(431, 'the header list is too long')
     encodeResponse(this.sender.encoder, { status: 431, headers: [], bodyLength: 0 })
     this.sender.headers(streamId, true)
+    // Such heads are as cheap to send as streams that are reset at once, and no client has many.
+    if (end && !this.budget.streamReset(this.timers.coarseNow, true)) return this.onFlood('refused heads')
     if (!end) this.resetUnknown(streamId, ERROR.none)
     else this.answerQueued()
   }
