@@ -71,12 +71,13 @@ export class Budget {
     this.#rapid /= 2
   }
 
-  /** SETTINGS or PING came. */
-  control(): boolean {
+  /** SETTINGS or PING came; `cost` is more than 1 for one that is worked through piece by piece. */
+  control(cost = 1): boolean {
     const now = this.#timers.coarseNow
     this.#control = this.#refill(this.#control, now - this.#controlAt)
     this.#controlAt = now
-    return --this.#control >= 0
+    this.#control -= cost
+    return this.#control >= 0
   }
 
   #refill(tokens: number, elapsedMs: number): number {

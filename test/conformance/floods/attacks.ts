@@ -30,6 +30,8 @@ const CONTINUATION = 9
 const END_STREAM = 1
 const END_HEADERS = 4
 
+/** Of the bystander's requests. */
+const INTERVAL_MS = 5
 /** Frames per write: a round fills about one TCP segment or more, as an attacker would. */
 const BURST = 50
 
@@ -207,7 +209,7 @@ export function flood(port: number, attack: Attack, limits: { ms: number; bytes:
   })
 }
 
-/** A client as there are many: one request after the other over one HTTP/1.1 connection; each one's milliseconds. */
+/** A client as there are many: 200 requests a second over one HTTP/1.1 connection; each one's milliseconds. */
 export class Bystander {
   readonly latencies: number[] = []
   failures = 0
@@ -221,8 +223,11 @@ export class Bystander {
     this.#socket.on('connect', () => this.#ask())
     this.#socket.on('data', (chunk: Buffer) => {
       if (!chunk.toString('latin1').startsWith('HTTP/1.1 200')) this.failures++
-      this.latencies.push(systemClock.monotonic() - this.#sentAt)
-      this.#ask()
+      const now = systemClock.monotonic()
+      this.latencies.push(now - this.#sentAt)
+      const waitMs = this.#sentAt + INTERVAL_MS - now
+      if (waitMs <= 0) this.#ask()
+      else systemClock.after(waitMs, () => this.#ask())
     })
   }
 

@@ -80,7 +80,7 @@ describe('slow clients', () => {
     dripping = false
     expect(systemClock.monotonic() - startedAt).toBeLessThan(13_000)
     expect(answers.filter((answer) => answer === 'HTTP/1.1 408')).toHaveLength(300)
-    expect(bystander.take().count).toBeGreaterThan(500)
+    expect(bystander.take().count).toBeGreaterThan(200)
     expect(bystander.failures).toBe(0)
     bystander.stop()
   })
