@@ -28,6 +28,7 @@ import type { ClusterState } from './balance/cluster.ts'
 import { CompiledFilters } from './filter-chain.ts'
 import { type CompiledTcp, TCP_DEFAULTS } from './l4/session.ts'
 import { type CompiledGeneric, compileGeneric, hiddenChain, type TlsContexts } from './reverse/compile-listener.ts'
+import type { FilterEnvironment } from './filters/kind.ts'
 import { ReverseHttp } from './reverse/reverse-http.ts'
 import { TlsFault } from './reverse/tls-files.ts'
 import { type CompiledRoutes, compileRoutes } from './routes.ts'
@@ -96,7 +97,7 @@ export function compile(input: CompileInput): CompileResult {
   const routes = new Map<RouteTable, CompiledRoutes>()
   const compiledOf = (table: RouteTable): CompiledRoutes => {
     const known = routes.get(table) ?? input.reuse(table)
-    const compiled = known ?? compileRoutes(table, (name) => input.clusters.get(name))
+    const compiled = known ?? compileRoutes(table, environmentOf(input, ''))
     routes.set(table, compiled)
     return compiled
   }
@@ -239,14 +240,21 @@ function compileChain(
       paths: filter.paths ?? DEFAULT_PATHS,
       routes,
       upgrades: compileUpgrades(filter.upgrades ?? (filter.mode === 'reverse' ? [] : MESH_UPGRADES)),
-      filters: new CompiledFilters(filter.filters ?? DEFAULT_FILTERS, {
-        clusterOf: (name) => input.clusters.get(name),
-      }),
+      filters: new CompiledFilters(
+        filter.filters ?? DEFAULT_FILTERS,
+        environmentOf(input, `http.${filter.statPrefix}.`),
+      ),
       telemetry: { stats: input.stats.http(filter.statPrefix) },
       reverse: filter.mode === 'reverse' ? new ReverseHttp(filter.http ?? {}) : undefined,
     },
   }
 }
+
+const environmentOf = ({ clusters, stats }: CompileInput, statPrefix: string): FilterEnvironment => ({
+  clusterOf: (name) => clusters.get(name),
+  statPrefix,
+  counters: (scope, names) => stats.counters(scope, names),
+})
 
 function compileTcp(filter: TcpProxy, { clusters }: CompileInput): CompiledTcp {
   const { cluster: clusterName, connectAttemptsMax, idleMs, durationMaxMs } = filter

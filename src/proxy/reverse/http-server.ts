@@ -36,6 +36,7 @@ export function serveReverse(socket: Socket, target: HttpTarget, tools: ReverseS
     peer: undefined,
     service: '',
     remoteAddress: facts.remoteAddress,
+    remotePort: socket.remotePort ?? 0,
     codec: { http2, secure },
     telemetry: http?.telemetry ?? untold(),
     client: { secure, localAddress, localPort, serverName, certificate },
