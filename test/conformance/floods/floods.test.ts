@@ -15,7 +15,10 @@ let proxy: PlainProxy
 beforeAll(async () => {
   origin = createServer((request, response) => {
     request.resume()
-    if (request.url !== '/endless') return void (request.method === 'POST' ? undefined : response.end('ok'))
+    if (request.url !== '/endless') {
+      if (request.method !== 'POST') response.end('ok')
+      return
+    }
     const more = (): void => {
       while (!response.destroyed && response.write(Buffer.alloc(64 * 1024)));
     }
