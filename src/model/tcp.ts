@@ -2,6 +2,7 @@
  * TCP as plain data: who may connect, where a connection's bytes go, and for how long. Part of config.ts, which exports
  * it.
  */
+import type { AccessLog } from './access-log.ts'
 import type { Metadata } from './cluster.ts'
 import type { TokenBucket } from './filters.ts'
 import type { RbacRules } from './rbac.ts'
@@ -23,6 +24,7 @@ export interface TcpProxy {
   readonly idleMs?: number
   /** Whatever flows, no connection lives longer. Absent: no limit. */
   readonly durationMaxMs?: number
+  readonly accessLogs?: readonly AccessLog[]
 }
 
 export interface WeightedTcpCluster {

@@ -90,8 +90,17 @@ export interface CallConnection {
   readonly peer: Peer | undefined
   readonly service: string
   readonly remoteAddress: string
-  /** Of generic listeners. */
-  readonly client?: { readonly directAddress: string } | undefined
+  /** 0 where it is not known. */
+  readonly remotePort: number
+  /** Undefined on connections of the mesh, whose client `peer` is. */
+  readonly client:
+    | {
+        readonly localAddress: string
+        readonly localPort: number
+        readonly serverName: string
+        readonly directAddress: string
+      }
+    | undefined
 }
 
 export interface CallServices {

@@ -10,6 +10,7 @@ import type { ClusterState, PickRequest } from '../balance/cluster.ts'
 import type { EndpointState } from '../balance/endpoint.ts'
 import { xxhash64 } from '../balance/xxhash64.ts'
 import { type Between, type Party, partyFields, type Recorder } from '../record.ts'
+import type { StreamLogs } from '../access-log/logs.ts'
 import type { TcpCounters } from '../stats/scopes.ts'
 import type { ServerConnection } from '../stream.ts'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
@@ -28,22 +29,43 @@ export interface CompiledTcp {
   readonly clusterName: string
   readonly targets: TcpTargets
   readonly hashSourceIp: boolean
-  readonly stats: TcpCounters
   readonly attemptsMax: number
   readonly idleMs: number
   /** Infinity: no limit. */
   readonly durationMaxMs: number
+  readonly logs: StreamLogs | undefined
+  readonly counters: TcpCounters | undefined
 }
 
-export const TCP_DEFAULTS = { attemptsMax: 1, idleMs: IDLE_MS, durationMaxMs: Number.POSITIVE_INFINITY } as const
+export const TCP_DEFAULTS = {
+  attemptsMax: 1,
+  idleMs: IDLE_MS,
+  durationMaxMs: Number.POSITIVE_INFINITY,
+  logs: undefined,
+  counters: undefined,
+} as const
 
 export interface TcpServices {
   readonly timers: TimerWheel
   readonly recorder: Recorder
   readonly metrics: TcpMetrics
   readonly random: Random
+  /** Begins a connection's line; what it returns is told how it ended. */
+  beginLog(socket: Socket, logs: StreamLogs): (end: TcpEnd) => void
   /** Wall clock, for the log. */
   now(): number
+}
+
+/** How a connection ended, for its access logs. */
+export interface TcpEnd {
+  readonly flag: string
+  readonly detail: string
+  readonly cluster: string
+  /** Empty: none was reached. */
+  readonly upstream: string
+  readonly attempts: number
+  readonly bytesReceived: number
+  readonly bytesSent: number
 }
 
 export interface TcpClient {
@@ -86,6 +108,7 @@ export class TcpSession implements ServerConnection {
   #flag: Flag = '-'
   #detail = ''
   #forget: () => void = () => {}
+  readonly #logEnd: ((end: TcpEnd) => void) | undefined
   #settledReceived = 0
   #settledSent = 0
   readonly #gone = (): void => this.#end('DC', 'the client left before an endpoint was reached')
@@ -96,9 +119,10 @@ export class TcpSession implements ServerConnection {
     this.#services = services
     this.#startedAt = services.timers.now()
     this.#startedWall = services.now()
+    this.#logEnd = filter.logs && services.beginLog(client.socket, filter.logs)
+    if (filter.counters !== undefined) filter.counters.downstream_cx_total++
     this.#endTimer = new WheelTimer(() => this.#timeIsUp())
     this.#target = filter.targets.choose(services.random, client.clusterName)
-    filter.stats.downstream_cx_total++
     client.socket.on('error', this.#gone).on('close', this.#gone)
     if (filter.durationMaxMs !== Number.POSITIVE_INFINITY) {
       services.timers.schedule(this.#endTimer, filter.durationMaxMs)
@@ -108,7 +132,6 @@ export class TcpSession implements ServerConnection {
   start(): void {
     const { cluster, name } = this.#target
     if (cluster === undefined) {
-      this.#filter.stats.downstream_cx_no_route++
       return this.#end('NC', `no cluster ${name}`)
     }
     if (!cluster.limits.mayConnect()) return this.#end('UO', 'too many connections to the cluster')
@@ -237,14 +260,6 @@ export class TcpSession implements ServerConnection {
     this.#client.onClose()
   }
 
-  #count(flag: Flag): void {
-    const { stats } = this.#filter
-    stats.downstream_cx_rx_bytes_total += this.#splice?.bytesToUpstream ?? 0
-    stats.downstream_cx_tx_bytes_total += this.#splice?.bytesToClient ?? 0
-    if (flag === 'SI') stats.idle_timeout++
-    if (flag === 'DT') stats.max_downstream_connection_duration++
-  }
-
   #between(): Between {
     const { reporter, source, destination, service, mutualTls } = this.#client
     return {
@@ -267,29 +282,55 @@ export class TcpSession implements ServerConnection {
     const between = this.#between()
     this.settle()
     this.#forget()
-    this.#count(flag)
     if (reporter !== 'gateway') {
       if (this.#splice === undefined) metrics.at(between, flag).opened++
       metrics.at(between, flag).closed++
     }
-    const endpoint = this.#upstream === undefined ? undefined : this.#endpoint?.endpoint
+    const { cluster, upstream, attempts, bytesReceived, bytesSent } = this.#told(flag, detail)
     recorder.line({
       time: new Date(this.#startedWall).toISOString(),
       reporter,
       protocol: 'TCP',
       flags: flag,
       ...(detail === '' ? {} : { detail }),
-      cluster: this.#target.name,
-      upstream: endpoint === undefined ? '-' : `${endpoint.address}:${endpoint.port}`,
-      transport: endpoint?.transport ?? '-',
-      attempts: this.#tried.length,
+      cluster,
+      upstream: upstream === '' ? '-' : upstream,
+      transport: (this.#upstream && this.#endpoint?.endpoint.transport) ?? '-',
+      attempts,
       durationMs: Math.round(timers.now() - this.#startedAt),
-      bytesReceived: this.#splice?.bytesToUpstream ?? 0,
-      bytesSent: this.#splice?.bytesToClient ?? 0,
+      bytesReceived,
+      bytesSent,
       ...(service === '' ? {} : { service }),
       ...(reporter === 'gateway'
         ? {}
         : { source: partyFields(between.source), destination: partyFields(between.destination) }),
     })
+  }
+
+  /** To counters and configured logs; returned for the line that is always written. */
+  #told(flag: Flag, detail: string): TcpEnd {
+    const endpoint = this.#upstream === undefined ? undefined : this.#endpoint?.endpoint
+    const end: TcpEnd = {
+      flag,
+      detail,
+      cluster: this.#target.name,
+      upstream: endpoint === undefined ? '' : `${endpoint.address}:${endpoint.port}`,
+      attempts: this.#tried.length,
+      bytesReceived: this.#splice?.bytesToUpstream ?? 0,
+      bytesSent: this.#splice?.bytesToClient ?? 0,
+    }
+    this.#count(flag, end.bytesReceived, end.bytesSent)
+    this.#logEnd?.(end)
+    return end
+  }
+
+  #count(flag: Flag, received: number, sent: number): void {
+    const { counters } = this.#filter
+    if (counters === undefined) return
+    counters.downstream_cx_rx_bytes_total += received
+    counters.downstream_cx_tx_bytes_total += sent
+    if (flag === 'NC') counters.downstream_cx_no_route++
+    if (flag === 'SI') counters.idle_timeout++
+    if (flag === 'DT') counters.max_downstream_connection_duration++
   }
 }

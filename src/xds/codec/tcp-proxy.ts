@@ -7,6 +7,7 @@ import {
   TcpProxySchema,
 } from '#gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
 import type { Metadata, TcpProxy, WeightedTcpCluster } from '../../model/config.ts'
+import { ACCESS_LOG_SHAPE, decodeAccessLogs, encodeAccessLog } from './access-log.ts'
 import { decodeDuration, encodeDuration } from './common.ts'
 import { decodeSubset, encodeSubset, METADATA_SHAPE } from './route-cluster.ts'
 import { refuse, require, type Shape, unpackShaped, within } from './shape.ts'
@@ -22,6 +23,7 @@ export const TCP_PROXY_SHAPE: Shape = {
   idle_timeout: true,
   max_connect_attempts: true,
   max_downstream_connection_duration: true,
+  access_log: ACCESS_LOG_SHAPE,
 }
 
 export function encodeTcpProxy(filter: TcpProxy): Filter {
@@ -31,6 +33,7 @@ export function encodeTcpProxy(filter: TcpProxy): Filter {
     clusterSpecifier: specifierOf(filter),
     ...metadataMatch(filter.subset),
     ...(hashSourceIp === true && { hashPolicy: [{ policySpecifier: { case: 'sourceIp', value: {} } }] }),
+    accessLog: (filter.accessLogs ?? []).map(encodeAccessLog),
     ...(connectAttemptsMax !== undefined && { maxConnectAttempts: connectAttemptsMax }),
     ...(idleMs !== undefined && { idleTimeout: encodeDuration(idleMs) }),
     ...(durationMaxMs !== undefined && { maxDownstreamConnectionDuration: encodeDuration(durationMaxMs) }),
@@ -70,6 +73,7 @@ export function decodeTcpProxy(path: string, config: Any | undefined): TcpProxy 
     ...(maxConnectAttempts !== undefined && { connectAttemptsMax: maxConnectAttempts }),
     ...(idleTimeout !== undefined && { idleMs: decodeDuration(within(path, 'idle_timeout'), idleTimeout) }),
     ...(durationMaxMs !== undefined && { durationMaxMs }),
+    ...decodeAccessLogs(within(path, 'access_log'), message.accessLog),
   }
 }
 
