@@ -133,6 +133,11 @@ export class Attempts {
     this.destination = this.#mesh.learn(this.connection, this.destination, headerOf(headers, PEER_HEADER))
   }
 
+  /** Whose proxy said that it is not to blame. */
+  blame(remoteError: string): string {
+    return `${this.destination.address} answered ${remoteError}`
+  }
+
   /** Counts the attempt for the endpoint and forgets its stream. */
   end(outcome: number | 'error' | 'unjudged'): void {
     const { endpoint } = this

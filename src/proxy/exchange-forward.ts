@@ -47,7 +47,8 @@ export function prepareForward(
   const perTryMs = attempts.rule?.perTryTimeoutMs ?? 0
   reverse?.forwarded(head, perTryMs > 0 ? perTryMs : timeoutMs)
   target.rewrite?.(head)
-  const { grpcTimeout, durationMaxMs } = route
+  const { grpcTimeout } = route
+  const durationMaxMs = route.durationMaxMs ?? reverse?.settings.streamMaxMs ?? 0
   if (grpcTimeout === undefined) return { timeoutMs, durationMaxMs }
   return { timeoutMs, durationMaxMs: takeGrpcDeadline(head.headers, grpcTimeout) ?? durationMaxMs }
 }

@@ -46,6 +46,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   readonly #outcome: Outcome
   /** When a byte last moved, by the coarse clock. */
   #activeAt = 0
+  #idleMs = IDLE_TIMEOUT_MS
   /** Of an upgrade or CONNECT. */
   readonly #tunnel: Tunnel | undefined
   /** Tables of the snapshot the request started with. */
@@ -91,6 +92,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const steps = this.#choose(http)
     // Body bytes wait with the client until there is somewhere to send them; so does `100 Continue`.
     if (!this.#stream.headOnly) this.#stream.pause()
+    if (!this.#stream.headOnly) this.#deadlines.start('request', http.reverse?.settings.requestMs ?? 0)
     const refused = this.#tunnel === undefined ? undefined : tunnelRefusal(head, http, this.#route)
     if (refused !== undefined) return this.#reply(refused)
     if (steps === NO_STEPS) return this.onFiltered()
@@ -104,6 +106,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#route = chooseRoute(this.#stream.head, http)
     this.#target =
       this.#route === undefined ? undefined : pickTarget(this.#route, this.#stream.head, this.#services.random)
+    this.#idleMs = this.#route?.idleTimeoutMs ?? http.reverse?.settings.streamIdleMs ?? IDLE_TIMEOUT_MS
     if (service === '') this.#outcome.service = serviceOf(this.clusterName, this.#outcome.service)
     return this.#target?.filters?.stepsOf(http.filters) ?? http.filters.steps
   }
@@ -124,7 +127,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   onGather(): void {
     this.#activeAt = this.#services.timers.coarseNow
-    this.#deadlines.start('idle', this.#route?.idleTimeoutMs ?? IDLE_TIMEOUT_MS)
+    this.#deadlines.start('idle', this.#idleMs)
     this.#stream.resume()
   }
 
@@ -155,7 +158,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const request = { stream: this.#stream, downstream: this.#downstream, reverse: this.#reverse }
     const limits = prepareForward(route, target, this.#attempts, request)
     this.#timeoutMs = limits.timeoutMs
-    this.#startDeadlines(route.idleTimeoutMs, limits.durationMaxMs)
+    this.#startDeadlines(limits.durationMaxMs)
     if (route.connect) this.#attempts.raw = this.#services.raw
     const copied = { head, body: this.#body }
     if (this.#tunnel === undefined) this.#mirrors = startMirrors(route.mirrors, copied, this.#services)
@@ -163,8 +166,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   /** The whole answer is timed from the complete request: an upload may take as long as it moves. */
-  #startDeadlines(idleMs: number, durationMs: number): void {
-    const timeoutMs = this.#timeoutMs
+  #startDeadlines(durationMs: number): void {
+    const [timeoutMs, idleMs] = [this.#timeoutMs, this.#idleMs]
     if (this.#body.ended) this.#deadlines.start('timeout', timeoutMs)
     this.#deadlines.start('duration', durationMs)
     this.#activeAt = this.#services.timers.coarseNow
@@ -268,6 +271,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#body.ended = true
     this.#body.trailers = trailers
     this.#outcome.completeAt = this.#services.timers.now()
+    this.#deadlines.cancel('request')
     if (run?.gathers === true) run.onBody(this.#body)
     else if (this.#attempts.cluster !== undefined) this.#forwardEnd(trailers)
   }
@@ -310,9 +314,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#outcome.responded = true
     this.#outcome.status = head.status
     this.#attempts.pass?.answered(head.status, headerOf(head.headers, 'grpc-status'))
-    if (remoteError !== undefined) {
-      this.#outcome.detail = `${this.#attempts.destination.address} answered ${remoteError}`
-    }
+    if (remoteError !== undefined) this.#outcome.detail = this.#attempts.blame(remoteError)
     if (this.#reverse === undefined) filterResponse(head, fromMesh)
     else if (this.#tunnel === undefined)
       this.#reverse.upstreamResponse(head, this.#services.timers.now() - this.#outcome.completeAt)
@@ -339,7 +341,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (responseHeaders !== undefined)
       changeHeaders(head.headers, responseHeaders, valuesOf(this.#stream, this.#downstream))
     this.#run?.response(head)
-    this.#reverse?.response(head, this.#services.now())
+    this.#reverse?.response(head, this.#services.now(), this.#stream.head)
   }
 
   /** True: another attempt is under way, and this answer is dropped. */
@@ -392,6 +394,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   onDeadline(kind: DeadlineKind): void {
     if (this.#finished) return
     switch (kind) {
+      case 'request':
+        return this.#cutOff(REFUSALS.requestTimeout)
       case 'timeout':
         return this.#timedOut()
       case 'try':
@@ -421,8 +425,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   #lookForActivity(): void {
-    const limitMs = this.#route?.idleTimeoutMs ?? IDLE_TIMEOUT_MS
-    const leftMs = limitMs - (this.#services.timers.coarseNow - this.#activeAt)
+    const leftMs = this.#idleMs - (this.#services.timers.coarseNow - this.#activeAt)
     if (leftMs >= 1) return this.#deadlines.start('idle', leftMs)
     this.#cutOff(this.#body.ended ? REFUSALS.idle : REFUSALS.idleUpload)
   }
@@ -482,10 +485,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   #finish(): void {
     if (this.#finished) return
     this.#finished = true
-    if (this.#run !== undefined) {
-      this.#run.end()
-      this.#outcome.metadata = this.#run.metadataIfAny
-    }
+    this.#outcome.metadata = this.#run?.finish()
     this.#body.forget()
     this.#deadlines.cancelAll()
     if (!this.#body.ended && this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.abandon()
