@@ -20,6 +20,7 @@ import type { ClusterState } from './balance/cluster.ts'
 import type { Priority } from './balance/limits.ts'
 import { compileHeaderSteps, type HeaderSteps } from './filters/header-steps.ts'
 import { compileLevel, type FilterLevel, FilterWay } from './filter-chain.ts'
+import type { FilterEnvironment } from './filters/kind.ts'
 import { compileRedirect, compileRewrite, type HeadChange } from './filters/rewrite.ts'
 import { configuredReply, type LocalAnswer, type Refusal, REFUSALS } from './local-reply.ts'
 import { type HeadTest, compileHeaders, fieldOf } from './match/headers.ts'
@@ -112,14 +113,12 @@ export interface CompiledRoutes {
   readonly hosts: HostTable<CompiledHost>
 }
 
-type ClusterOf = (name: string) => ClusterState | undefined
-
-export function compileRoutes(table: RouteTable, clusterOf: ClusterOf): CompiledRoutes {
+export function compileRoutes(table: RouteTable, environment: FilterEnvironment): CompiledRoutes {
   const domains: (readonly [string, CompiledHost])[] = []
-  const around = compileLevel(table.filters, { clusterOf })
+  const around = compileLevel(table.filters, environment)
   for (const host of table.hosts) {
-    const filters = [compileLevel(host.filters, { clusterOf }), around]
-    const routes = host.routes.map((route) => compileRoute(route, { table, host, filters, clusterOf }))
+    const filters = [compileLevel(host.filters, environment), around]
+    const routes = host.routes.map((route) => compileRoute(route, { table, host, filters, ...environment }))
     const compiled = { name: host.name, routes }
     for (const domain of host.domains) domains.push([domain, compiled])
   }
@@ -169,11 +168,10 @@ function drawnBy({ drawHeader, weightTotal }: CompiledRoute, head: RequestHead):
   return number > 0xffff_ffff_ffff_ffffn ? undefined : Number(number % BigInt(weightTotal))
 }
 
-interface Levels {
+interface Levels extends FilterEnvironment {
   readonly table: RouteTable
   readonly host: VirtualHost
   readonly filters: readonly (FilterLevel | undefined)[]
-  readonly clusterOf: ClusterOf
 }
 
 function compileRoute(route: Route, levels: Levels): CompiledRoute {

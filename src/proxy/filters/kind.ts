@@ -8,7 +8,21 @@ import type { Step } from './step.ts'
 /** What filters are compiled with. */
 export interface FilterEnvironment {
   readonly clusterOf: (name: string) => ClusterState | undefined
+  /** Of the chain, with its dot: `http.ingress.`. Empty where a table is compiled. */
+  readonly statPrefix: string
+  /** Numbers to count in, under their whole names: the same ones for the same scope, whatever is compiled anew. */
+  readonly counters: <N extends string>(scope: string, names: readonly N[]) => FilterCounters<N>
 }
+
+/** Of what is compiled outside any configuration. */
+export const NO_ENVIRONMENT: FilterEnvironment = {
+  clusterOf: () => undefined,
+  statPrefix: '',
+  counters: (_scope, names) =>
+    Object.fromEntries(names.map((name) => [name, 0])) as FilterCounters<(typeof names)[number]>,
+}
+
+export type FilterCounters<N extends string> = Record<N, number>
 
 /** Of one level of a table; only its own kind can read it. */
 export type Routed = object

@@ -207,9 +207,8 @@ export class FilterRun implements Call {
     return rest
   }
 
-  /** The end; what filters said about the request, if any did. */
-  finish(): RequestMetadata | undefined {
-    this.end()
+  /** Undefined: no filter said anything. */
+  get metadataIfAny(): RequestMetadata | undefined {
     return this.#metadata
   }
 

@@ -38,6 +38,10 @@ export function serveReverse(socket: Socket, target: HttpTarget, tools: ReverseS
     peer: undefined,
     service: '',
     remoteAddress: facts.remoteAddress,
+    socket,
+    chainName: chain().name,
+    serverName,
+    remotePort: socket.remotePort ?? 0,
     codec: { http2, secure },
     telemetry: http?.telemetry ?? untold(),
     client: { secure, localAddress, localPort, serverName, certificate },
@@ -53,19 +57,30 @@ export function serveReverse(socket: Socket, target: HttpTarget, tools: ReverseS
       tools.closed(`a client of ${listener}`, reason, detail)
     },
   })
-  const { h1 = H1_LIMITS, h2 = H2_LIMITS } = http?.reverse ?? {}
-  const scheme = secure ? 'https' : 'http'
-  const extendedConnect = http?.reverse?.settings.allowConnect === true
-  const behaviour = http?.reverse && behaviourOf(http.reverse, () => services.now())
-  const connection: ServerConnection = http2
-    ? new H2ServerConnection(socket, handler, { limits: h2, budgets: H2_BUDGETS, timers, extendedConnect })
-    : new H1ServerConnection(socket, handler, { limits: h1, timers, scheme, behaviour })
+  const connection = codecOf(socket, handler, target, tools)
   const stop = handler.limit(connection, timers, http?.reverse?.settings ?? {})
   const forgetLive = tools.live.addOpen(connection, isPresent)
   forget = () => {
     stop()
     forgetLive()
   }
+}
+
+function codecOf(
+  socket: Socket,
+  handler: HttpConnection,
+  { speaks, secure, chain }: HttpTarget,
+  { services, timers }: ReverseServices,
+): ServerConnection {
+  const { filter } = chain()
+  const reverse = filter.kind === 'http' ? filter.reverse : undefined
+  const { h1 = H1_LIMITS, h2 = H2_LIMITS, settings } = reverse ?? {}
+  if (speaks === 'h2') {
+    const extendedConnect = settings?.allowConnect === true
+    return new H2ServerConnection(socket, handler, { limits: h2, budgets: H2_BUDGETS, timers, extendedConnect })
+  }
+  const behaviour = reverse && behaviourOf(reverse, () => services.now())
+  return new H1ServerConnection(socket, handler, { limits: h1, timers, scheme: secure ? 'https' : 'http', behaviour })
 }
 
 /** Ends after so many requests or so long a life, with the requests that are under way. */

@@ -12,6 +12,7 @@ import type {
   RoutedFilterOf,
 } from '../../model/config.ts'
 import { corsCodec } from './http-filters/cors.ts'
+import { extAuthzCodec } from './http-filters/ext-authz.ts'
 import { faultCodec } from './http-filters/fault.ts'
 import type { FilterCodec, MessageCodec } from './http-filters/message-codec.ts'
 import { rateLimitCodec } from './http-filters/rate-limit.ts'
@@ -25,6 +26,7 @@ export const FILTER_CODECS: FilterCodecs = {
   rbac: rbacCodec,
   rateLimit: rateLimitCodec,
   fault: faultCodec,
+  extAuthz: extAuthzCodec,
 }
 const KINDS = Object.keys(FILTER_CODECS) as readonly FilterKindName[]
 

@@ -1,15 +1,31 @@
 /** The connection manager's own fields: what it believes of clients, what it says, and its limits. */
-import { type Case, cluster, get, type Json, ORIGIN_PORT, reverseProxy, type Step, typed } from '../case.ts'
+import {
+  type Case,
+  cluster,
+  get,
+  type Json,
+  type Origin,
+  ORIGIN_PORT,
+  reverseProxy,
+  type Step,
+  typed,
+} from '../case.ts'
 
 const HCM = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'
 const CORE = 'envoy.config.core.v3'
 
+interface Shown {
+  readonly steps: readonly Step[]
+  readonly origins: Readonly<Record<string, Origin>>
+}
+
 /** One setting, and requests that show it; `fields` are those of the connection manager unless they say their message. */
-function setting(name: string, fields: readonly string[], manager: Json, steps: readonly Step[], more = {}): Case {
+function setting(name: string, fields: readonly string[], manager: Json, shown: readonly Step[] | Shown): Case {
+  const { steps, origins } = 'steps' in shown ? shown : { steps: shown, origins: undefined }
   const covers = fields.map((field) => (field.includes('.') ? `${CORE}.${field}` : `${HCM}.${field}`))
   // Of a client on this machine Envoy tells the machine's own address, which differs from one machine to the next.
   const chance = manager['use_remote_address'] === true ? ['x-forwarded-for'] : []
-  return { name, covers, config: reverseProxy({ manager }), steps, chance, ...more }
+  return { name, covers, config: reverseProxy({ manager }), steps, chance, ...(origins !== undefined && { origins }) }
 }
 
 const seen = ['x-forwarded-for: 10.1.1.1, 10.2.2.2', 'x-forwarded-proto: https', 'x-forwarded-port: 99']
@@ -28,24 +44,28 @@ const trailing = {
 }
 
 export const CASES: readonly Case[] = [
-  setting('the server’s name', ['server_name'], { server_name: 'shop' }, [{ raw: get('/') }], { origins: own }),
+  setting('the server’s name', ['server_name'], { server_name: 'shop' }, { steps: [{ raw: get('/') }], origins: own }),
   setting(
     'the server field is added where there is none',
     ['server_header_transformation'],
     { server_header_transformation: 'APPEND_IF_ABSENT' },
-    [{ raw: get('/') }],
-    { origins: own },
+    { steps: [{ raw: get('/') }], origins: own },
   ),
   setting(
     'the server field of the endpoint passes',
     [],
     { server_header_transformation: 'PASS_THROUGH' },
-    [{ raw: get('/') }],
-    { origins: own },
+    { steps: [{ raw: get('/') }], origins: own },
   ),
-  setting('via, both ways', ['via'], { via: '1.1 proxy' }, [{ raw: get('/', 'via: 1.0 before') }, { raw: get('/') }], {
-    origins: own,
-  }),
+  setting(
+    'via, both ways',
+    ['via'],
+    { via: '1.1 proxy' },
+    {
+      steps: [{ raw: get('/', 'via: 1.0 before') }, { raw: get('/') }],
+      origins: own,
+    },
+  ),
   setting('without use_remote_address clients are believed', [], {}, [
     { raw: get('/', ...seen, 'x-request-id: mine', 'x-forwarded-client-cert: Hash=1') },
   ]),
@@ -163,8 +183,7 @@ export const CASES: readonly Case[] = [
     'trailers of HTTP/1.1 end at the cluster that does not want them',
     [],
     { http_protocol_options: { enable_trailers: true } },
-    [{ raw: withTrailers }],
-    { origins: trailing },
+    { steps: [{ raw: withTrailers }], origins: trailing },
   ),
   {
     name: 'trailers of HTTP/1.1, where both sides want them',
