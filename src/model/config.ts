@@ -7,6 +7,7 @@ import type { Cluster, LoadAssignment } from './cluster.ts'
 import type { Listener } from './listener.ts'
 import type { RouteTable } from './route.ts'
 
+export * from './authn.ts'
 export * from './cluster.ts'
 export * from './filters.ts'
 export * from './listener.ts'
