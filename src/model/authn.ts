@@ -3,9 +3,7 @@
  * exports it. Secrets travel only where a configuration file carries them; nothing here is ever logged.
  */
 import type { RouteMatch, StringMatch } from './route.ts'
-
-/** Text of a configuration, or of a file that is read when the configuration is taken. */
-export type DataSource = { readonly inline: string } | { readonly file: string }
+import type { DataSource } from './tls.ts'
 
 /** Where a service of someone else's answers, and the cluster that leads there. */
 export interface HttpTarget {

@@ -272,6 +272,8 @@ export interface LocalityEndpoints {
 export interface Endpoint {
   readonly address: string
   readonly port: number
+  /** What its host is called, for routes that write it into requests. Of a resolved endpoint: the name, unless said otherwise. */
+  readonly hostname?: string
   readonly health: 'healthy' | 'unhealthy' | 'draining'
   readonly weight: number
   /** `mtls`: direct to the pod's 15008. `tunnel`: nested through a gateway. `plain`: no sidecar there. */

@@ -6,18 +6,22 @@
 import type { Cluster, LoadAssignment } from './cluster.ts'
 import type { Listener } from './listener.ts'
 import type { RouteTable } from './route.ts'
+import type { GenericSecret } from './tls.ts'
 
 export * from './authn.ts'
 export * from './cluster.ts'
+export * from './ext-authz.ts'
 export * from './filters.ts'
 export * from './listener.ts'
 export * from './rbac.ts'
 export * from './route.ts'
 export * from './tcp.ts'
 export * from './tls.ts'
+export * from './upgrade.ts'
 
-/** SDS: trust anchors. Certificates and keys never travel; a proxy makes its own and knows it as `default`. */
+/** The mesh's trust anchors. Its certificates and keys never travel; a proxy makes its own and knows it as `default`. */
 export interface ValidationContext {
+  readonly kind?: never
   readonly name: string
   /** Trust domain -> PEM roots; never merged into one pool on the wire (SPIFFE federation). */
   readonly roots: Readonly<Record<string, readonly string[]>>
@@ -25,6 +29,9 @@ export interface ValidationContext {
   readonly revokedTrustDomains: readonly string[]
   readonly revokedIssuers: readonly string[]
 }
+
+/** The mesh's own, or what generic listeners and clusters name. */
+export type Secret = ValidationContext | GenericSecret
 
 /** Names a proxy uses for its own certificate and for the bundle. */
 export const OWN_CERTIFICATE = 'default'
@@ -36,7 +43,7 @@ export interface ProxyConfig {
   readonly routes: ReadonlyMap<string, RouteTable>
   readonly clusters: ReadonlyMap<string, Cluster>
   readonly endpoints: ReadonlyMap<string, LoadAssignment>
-  readonly secrets: ReadonlyMap<string, ValidationContext>
+  readonly secrets: ReadonlyMap<string, Secret>
 }
 
 export type ResourceKind = 'cluster' | 'endpoints' | 'listener' | 'route' | 'secret'

@@ -6,6 +6,7 @@ import type { ListedFilter } from './filters.ts'
 import type { PathPolicy, PrincipalRule, RouteTable } from './route.ts'
 import type { TcpProxy } from './tcp.ts'
 import type { ServerTls } from './tls.ts'
+import type { Upgrade } from './upgrade.ts'
 
 export interface Listener {
   readonly name: string
@@ -113,6 +114,8 @@ export interface HttpFilterChain {
   readonly paths?: PathPolicy
   /** In the order requests meet them. Absent: DEFAULT_FILTERS. */
   readonly filters?: readonly ListedFilter[]
+  /** Absent: MESH_UPGRADES in the mesh, none in mode `reverse`. */
+  readonly upgrades?: readonly Upgrade[]
   /** With mode `reverse` only. */
   readonly http?: HttpSettings
 }
@@ -121,4 +124,6 @@ export interface HttpFilterChain {
 export interface HttpSettings {
   /** Absent: whatever ALPN or the first bytes say. */
   readonly codec?: 'http1' | 'http2'
+  /** HTTP/2 clients may use CONNECT, extended CONNECT too. */
+  readonly allowConnect?: true
 }

@@ -2,7 +2,9 @@
  * Routing as plain data: which virtual host, which route, and what becomes of the request. Part of config.ts, which
  * exports it; shaped after envoy.config.route.v3. Durations are whole milliseconds.
  */
+import type { Metadata } from './cluster.ts'
 import type { DescriptorAction, HashPolicy, MirrorPolicy, RoutedFilters } from './filters.ts'
+import type { Upgrade } from './upgrade.ts'
 
 export interface RouteTable {
   readonly name: string
@@ -28,6 +30,10 @@ export interface VirtualHost {
   readonly filters?: RoutedFilters
   /** For routes without their own. */
   readonly descriptors?: readonly (readonly DescriptorAction[])[]
+  /** For routes without their own. */
+  readonly retry?: RetryPolicy
+  /** Which attempt it is goes along as `x-envoy-attempt-count`: to the endpoint, to the client. */
+  readonly attemptCount?: { readonly request?: true; readonly response?: true }
 }
 
 /** What is done with the request: forwarded, redirected or answered. */
@@ -43,14 +49,24 @@ export interface RouteCommon {
 }
 
 export interface ForwardAction {
-  /** One, or several with the total of their weights above 0. */
-  readonly cluster: string | readonly WeightedCluster[]
+  /** One, or the one that a header names, or several with the total of their weights above 0. */
+  readonly cluster: string | ClusterByHeader | readonly WeightedCluster[]
+  /** With several: a header's value, a number, stands for the draw. */
+  readonly drawHeader?: string
+  /** Answered where the cluster is not known. Absent: 503. */
+  readonly unknownClusterStatus?: 404 | 500
+  /** Values that an endpoint of the cluster's subsets must have. */
+  readonly subset?: Metadata
+  /** Counts by the limits for such requests. Absent: the usual ones. */
+  readonly priority?: 'high'
   /** From the complete request to the complete answer; 0: no limit. */
   readonly timeoutMs: number
   /** Neither side sent a byte; 0: no limit. Absent: five minutes, Envoy's. */
   readonly idleTimeoutMs?: number
   /** From the request's first byte to the answer's last; 0: no limit. */
   readonly durationMaxMs?: number
+  /** The client's `grpc-timeout`, up to `maxMs` (0: whatever it says) and less `offsetMs`, stands for the duration. */
+  readonly grpcTimeout?: { readonly maxMs: number; readonly offsetMs?: number }
   readonly retry?: RetryPolicy
   readonly rewritePath?: PathRewrite
   readonly rewriteHost?: HostRewrite
@@ -60,11 +76,21 @@ export interface ForwardAction {
   readonly hash?: readonly HashPolicy[]
   /** What rate limits count the request as. */
   readonly descriptors?: readonly (readonly DescriptorAction[])[]
+  /** Beside those of the listener, and stronger. */
+  readonly upgrades?: readonly Upgrade[]
+}
+
+/** `header`: its name, lower case. */
+export interface ClusterByHeader {
+  readonly header: string
 }
 
 export interface WeightedCluster {
-  readonly name: string
+  readonly name: string | ClusterByHeader
   readonly weight: number
+  /** Beside the route's; where both name a key, this one's value counts. */
+  readonly subset?: Metadata
+  readonly rewriteHost?: Extract<HostRewrite, { readonly kind: 'literal' }>
   /** Come before those of the route. */
   readonly headers?: HeaderMutations
   readonly filters?: RoutedFilters
@@ -80,8 +106,9 @@ export interface RegexRewrite {
   readonly substitution: string
 }
 
-/** `header`: its value, if it is there. `path`: what the regex makes of the path. */
+/** `header`: its value, if it is there. `path`: what the regex makes of the path. `endpoint`: its host name, if it has one. */
 export type HostRewrite =
+  | { readonly kind: 'endpoint' }
   | { readonly kind: 'literal'; readonly host: string }
   | { readonly kind: 'header'; readonly name: string }
   | { readonly kind: 'path'; readonly regex: string; readonly substitution: string }
@@ -190,6 +217,12 @@ export const RETRY_CONDITIONS = [
   'refused-stream',
   'retriable-status-codes',
   'retriable-headers',
+  'envoy-ratelimited',
+  'cancelled',
+  'deadline-exceeded',
+  'internal',
+  'resource-exhausted',
+  'unavailable',
 ] as const
 
 export interface RetryPolicy {
@@ -205,6 +238,13 @@ export interface RetryPolicy {
   readonly requestHeaders?: readonly HeaderMatch[]
   /** Before the n-th retry a random wait below base × 2ⁿ⁻¹, at most the maximum. Absent: elsewhere at once. */
   readonly backOff?: { readonly baseMs: number; readonly maxMs: number }
+  /** The answer says when: the first of these fields that it has, unless that is later than `maxMs`. */
+  readonly resetHeaders?: {
+    readonly headers: readonly { readonly name: string; readonly format: 'seconds' | 'unix-timestamp' }[]
+    readonly maxMs: number
+  }
+  /** Endpoints that a retry does not go to while there is another: by their metadata (`envoy.lb`). */
+  readonly omitHosts?: readonly Metadata[]
 }
 
 /**

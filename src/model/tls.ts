@@ -2,40 +2,90 @@
  * TLS outside the mesh's own rules: what listeners and clusters of a generic configuration terminate and originate.
  * Part of config.ts, which exports it.
  */
+import type { StringMatch } from './route.ts'
 
 export type TlsVersion = 'TLSv1.2' | 'TLSv1.3'
 
-/** PEM, from the configuration itself or from a file that was read with it. */
-export interface KeyPair {
-  readonly chainPem: string
-  readonly keyPem: string
+/** Where a text is: in the configuration, in a file that is read with it, or in the environment. */
+export type DataSource = { readonly text: string } | { readonly file: string } | { readonly env: string }
+
+/** A text that no dump, log or error shows. */
+export class HiddenText {
+  readonly #text: string
+
+  constructor(text: string) {
+    this.#text = text
+  }
+
+  reveal(): string {
+    return this.#text
+  }
+
+  toJSON(): string {
+    return '[redacted]'
+  }
 }
 
-/** A certificate that is there, or the name of a secret that will come. */
+export type HiddenSource = Exclude<DataSource, { readonly text: string }> | { readonly hidden: HiddenText }
+
+/** PEM. */
+export interface KeyPair {
+  readonly chain: DataSource
+  readonly key: HiddenSource
+  readonly password?: HiddenSource
+}
+
+/** A certificate that is there, or the name of a secret. */
 export type CertificateSource = KeyPair | { readonly sds: string }
 
 export interface TlsCommon {
   readonly certificates: readonly CertificateSource[]
+  /** Absent: any certificate passes. */
+  readonly validation?: ValidationSource
   readonly minVersion: TlsVersion
   readonly maxVersion: TlsVersion
-  /** OpenSSL names, for TLS 1.2. Absent: the library's own choice. */
+  /** OpenSSL's names, for TLS 1.2. Absent: Envoy's. */
   readonly ciphers?: readonly string[]
+  readonly curves?: readonly string[]
   readonly alpn: readonly string[]
 }
 
 export interface ServerTls extends TlsCommon {
-  /** Absent: no client certificate is asked for. */
-  readonly client?: { readonly required: boolean; readonly validation: PeerValidation }
+  /** Otherwise one is asked for only where `validation` is there, and may be absent. */
+  readonly requireClient: boolean
+  readonly requireSni?: true
+  /** Sessions are never resumed. */
+  readonly noTickets?: true
+}
+
+export interface ClientTls extends TlsCommon {
+  /** Empty: none is sent. */
+  readonly sni: string
+}
+
+/** With `sds` the secret says what is trusted; what stands beside it holds as well. */
+export interface ValidationSource extends PeerValidation {
+  readonly sds?: string
 }
 
 /** How a peer's certificate is judged; without anything in it any certificate passes. */
 export interface PeerValidation {
   /** PEM; absent: the chain is not verified. */
-  readonly trustedCa?: string
+  readonly trustedCa?: DataSource
+  /** One of them has to hold. */
   readonly names?: readonly NameMatch[]
+  /** SHA-256 of the certificate in hex; one of these or of `keys` has to be it. */
+  readonly hashes?: readonly string[]
+  /** SHA-256 of the public key in base64. */
+  readonly keys?: readonly string[]
 }
 
 export interface NameMatch {
   readonly type: 'dns' | 'uri' | 'email' | 'ip'
-  readonly match: { readonly kind: 'exact' | 'prefix' | 'suffix' | 'contains' | 'regex'; readonly value: string }
+  readonly is: StringMatch
 }
+
+/** What a secret may bring besides the mesh's bundle. */
+export type GenericSecret =
+  | { readonly kind: 'certificate'; readonly name: string; readonly pair: KeyPair }
+  | { readonly kind: 'validation'; readonly name: string; readonly validation: PeerValidation }

@@ -10,18 +10,18 @@ import { isForbiddenTarget } from './forbidden.ts'
 import { configuredReply, type LocalAnswer, type Refusal, REFUSALS } from './local-reply.ts'
 import { normalizePath } from './match/normal-path.ts'
 import type { RequestHead } from './message.ts'
-import { type CompiledRoute, findHost, findRoute } from './routes.ts'
+import { type CompiledRoute, findConnectRoute, findHost, findRoute } from './routes.ts'
+import { mayUpgrade } from './upgrade.ts'
 
 /** Undefined: filters and routes may see it. */
 export function admit(
   head: RequestHead,
   http: CompiledHttp,
-  { mode, peer }: DownstreamConnection,
+  downstream: DownstreamConnection,
   services: ExchangeServices,
 ): Refusal | LocalAnswer | undefined {
-  if (mode === 'reverse') return admitReverse(head, http)
-  if (head.method === 'CONNECT') return REFUSALS.connect
-  if (head.protocol !== '') return REFUSALS.upgrade
+  const { mode, peer } = downstream
+  if (mode === 'reverse') return admitReverse(head, http, downstream)
   if (mode === 'forward' && isForbiddenTarget(head.authority)) return REFUSALS.forbidden
   const refused = settlePath(head, http.paths)
   if (refused !== undefined) return refused
@@ -32,7 +32,8 @@ export function admit(
 /** May be asked again when a filter has changed the head. */
 export function chooseRoute(head: RequestHead, { routes }: CompiledHttp): CompiledRoute | undefined {
   const host = routes === undefined ? undefined : findHost(routes, head.authority)
-  return host === undefined ? undefined : findRoute(host, head)
+  if (host === undefined) return undefined
+  return head.method === 'CONNECT' ? findConnectRoute(host) : findRoute(host, head)
 }
 
 /** Why no route was found. A host that no one serves is the gateway's matter, a path that it does not serve the service's. */
@@ -41,21 +42,37 @@ export function unrouted(
   http: CompiledHttp | undefined,
   mode: DownstreamConnection['mode'],
 ): Refusal {
+  if (head.method === 'CONNECT' && mode !== 'reverse') return REFUSALS.connect
   const known = http?.routes !== undefined && findHost(http.routes, head.authority) !== undefined
   return mode === 'forward' && !known ? REFUSALS.host : REFUSALS.route
 }
 
+/** A tunnel that nobody allowed. CONNECT is allowed by the route that ends it, and leads to that route's cluster. */
+export function tunnelRefusal(
+  head: RequestHead,
+  http: CompiledHttp,
+  route: CompiledRoute | undefined,
+): Refusal | undefined {
+  if (route === undefined || head.protocol === '') return undefined
+  if (mayUpgrade(head.protocol, http.upgrades, route.upgrades)) return undefined
+  return http.mode === 'reverse' ? REFUSALS.upgradeFailed : REFUSALS.upgrade
+}
+
 /** A generic listener: heads are made Envoy's before a virtual host is looked for. */
-function admitReverse(head: RequestHead, http: CompiledHttp): Refusal | LocalAnswer | undefined {
+function admitReverse(
+  head: RequestHead,
+  http: CompiledHttp,
+  { client }: DownstreamConnection,
+): Refusal | LocalAnswer | undefined {
   const refused = settlePath(head, http.paths)
   if (refused !== undefined) return refused
-  http.reverse?.request(head, { scheme: 'http' })
-  if (head.method === 'CONNECT') return REFUSALS.route
-  return head.protocol === '' ? undefined : REFUSALS.denied
+  http.reverse?.request(head, client)
+  return undefined
 }
 
 /** The path in the form that all readers see, or the answer for one that has none. */
 function settlePath(head: RequestHead, policy: PathPolicy): Refusal | LocalAnswer | undefined {
+  if (head.method === 'CONNECT') return undefined
   const normal = normalizePath(head.path, policy)
   if (normal === undefined) return undefined
   if (normal.kind === 'refused') return REFUSALS.path

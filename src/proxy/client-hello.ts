@@ -24,8 +24,13 @@ export const ALERT_UNRECOGNIZED_NAME: Buffer = Buffer.from([21, 3, 3, 0, 2, 2, 1
 const INCOMPLETE: ClientHello = { kind: 'incomplete' }
 const invalid = (reason: string): ClientHello => ({ kind: 'invalid', reason })
 
+export interface HelloOptions {
+  /** Upper case in a server name is made lower case, as TLS libraries do; otherwise it is refused. */
+  readonly foldCase?: true
+}
+
 /** `bytes` are all bytes the client has sent so far. */
-export function parseClientHello(bytes: Buffer): ClientHello {
+export function parseClientHello(bytes: Buffer, options: HelloOptions = {}): ClientHello {
   const gathered = gatherHandshake(bytes)
   if (!Buffer.isBuffer(gathered)) return gathered
   if (gathered.length > CLIENT_HELLO_BYTES_MAX) return invalid('ClientHello over 16 KiB')
@@ -39,7 +44,7 @@ export function parseClientHello(bytes: Buffer): ClientHello {
   if (reader.done) return invalid('no extensions')
   const extensions = reader.vector(2, 0)
   if (reader.failed || !reader.done) return invalid('malformed extensions')
-  return readExtensions(extensions)
+  return readExtensions(extensions, options)
 }
 
 /** The handshake message out of its records: it may be spread over several. */
@@ -78,7 +83,7 @@ function judgeMessage(message: Buffer): 'partial' | 'whole' | ClientHello {
   return message.length === total ? 'whole' : invalid('bytes after the ClientHello in its record')
 }
 
-function readExtensions(extensions: Buffer): ClientHello {
+function readExtensions(extensions: Buffer, options: HelloOptions): ClientHello {
   const reader = new Reader(extensions, 0, extensions.length)
   const seen = new Set<number>()
   let serverName = ''
@@ -91,7 +96,7 @@ function readExtensions(extensions: Buffer): ClientHello {
     if (seen.has(type)) return invalid(`extension ${type} twice`)
     seen.add(type)
     if (type === EXTENSION_SERVER_NAME) {
-      const name = readServerName(body)
+      const name = readServerName(body, options)
       if (name === undefined) return invalid('malformed server name')
       serverName = name
     } else if (type === EXTENSION_ALPN) {
@@ -104,7 +109,7 @@ function readExtensions(extensions: Buffer): ClientHello {
 }
 
 /** Exactly one entry of type host_name; upper case is refused, since tables are looked up byte by byte. */
-function readServerName(body: Buffer): string | undefined {
+function readServerName(body: Buffer, { foldCase }: HelloOptions): string | undefined {
   const reader = new Reader(body, 0, body.length)
   const list = reader.vector(2, 4)
   if (reader.failed || !reader.done) return undefined
@@ -112,7 +117,7 @@ function readServerName(body: Buffer): string | undefined {
   const type = entry.number(1)
   const name = entry.vector(2, 1)
   if (entry.failed || !entry.done || type !== 0) return undefined
-  const text = name.toString('latin1')
+  const text = foldCase === true ? name.toString('latin1').toLowerCase() : name.toString('latin1')
   return SERVER_NAME.test(text) ? text : undefined
 }
 

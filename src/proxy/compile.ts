@@ -10,8 +10,10 @@ import {
   type FilterChain,
   type GenericChain,
   type GenericListener,
+  type GenericSecret,
   type HttpFilterChain,
   type Listener,
+  MESH_UPGRADES,
   OWN_CERTIFICATE,
   type PathPolicy,
   type PrincipalRule,
@@ -23,13 +25,18 @@ import {
 } from '../model/config.ts'
 import { captureFault, type CapturedChains, capturedChains } from './capture/chains.ts'
 import type { ClusterState } from './balance/cluster.ts'
+import { CompileFault } from './data-source.ts'
 import { CompiledFilters } from './filter-chain.ts'
 import { type CompiledTcp, TCP_DEFAULTS } from './l4/session.ts'
+import { type CompiledGeneric, compileGeneric, hiddenChain, type TlsContexts } from './reverse/compile-listener.ts'
+import type { FilterEnvironment } from './filters/kind.ts'
 import { ReverseHttp } from './reverse/reverse-http.ts'
+import { TlsFault } from './reverse/tls-files.ts'
 import { type CompiledRoutes, compileRoutes } from './routes.ts'
 import type { ListenerCounters } from './stats/scopes.ts'
 import type { Stats } from './stats/store.ts'
 import type { HttpTelemetry } from './telemetry.ts'
+import { compileUpgrades, type UpgradeRules } from './upgrade.ts'
 
 export type HttpMode = HttpFilterChain['mode']
 
@@ -40,14 +47,13 @@ export interface CompiledHttp {
   readonly routes: CompiledRoutes | undefined
   readonly filters: CompiledFilters
   readonly telemetry: HttpTelemetry
+  readonly upgrades: UpgradeRules
   /** Mode `reverse` only. */
   readonly reverse: ReverseHttp | undefined
 }
 
 export interface CompiledChain {
   readonly name: string
-  /** What a generic listener's chain keeps from one configuration to the next: its name, or its place. */
-  readonly key: string
   /** TLS is terminated here. */
   readonly tls: { readonly alpn: readonly string[] } | undefined
   readonly allow: PrincipalRule | undefined
@@ -68,12 +74,6 @@ export interface CompiledListener {
   readonly generic: CompiledGeneric | undefined
 }
 
-export interface CompiledGeneric {
-  readonly chains: readonly CompiledChain[]
-  readonly rest: CompiledChain | undefined
-  readonly byKey: ReadonlyMap<string, CompiledChain>
-}
-
 export interface CompiledCapture extends Capture {
   readonly chains: CapturedChains
 }
@@ -81,10 +81,12 @@ export interface CompiledCapture extends Capture {
 export interface CompileInput {
   readonly config: ProxyConfig
   readonly clusters: ReadonlyMap<string, ClusterState>
+  readonly environment: FilterEnvironment
   readonly modes: ReadonlySet<HttpMode>
   readonly stats: Stats
   /** Tables of the snapshot before; reused where neither table nor clusters changed. */
   readonly reuse: (table: RouteTable) => CompiledRoutes | undefined
+  readonly tlsContexts: TlsContexts
 }
 
 export interface CompileResult {
@@ -97,21 +99,36 @@ export function compile(input: CompileInput): CompileResult {
   const routes = new Map<RouteTable, CompiledRoutes>()
   const compiledOf = (table: RouteTable): CompiledRoutes => {
     const known = routes.get(table) ?? input.reuse(table)
-    const compiled = known ?? compileRoutes(table, (name) => input.clusters.get(name))
+    const compiled = known ?? compileRoutes(table, input.environment)
     routes.set(table, compiled)
     return compiled
   }
   const listeners = new Map<string, CompiledListener>()
   const rejected: Rejection[] = []
   for (const listener of input.config.listeners.values()) {
-    const fault = findFault(listener, input)
-    if (fault === undefined) listeners.set(listener.name, compileListener(listener, input, compiledOf))
-    else rejected.push({ kind: 'listener', resource: listener.name, ...fault })
+    const compiled = findFault(listener, input) ?? tryListener(listener, input, compiledOf)
+    if ('message' in compiled) rejected.push({ kind: 'listener', resource: listener.name, ...compiled })
+    else listeners.set(listener.name, compiled)
   }
   return { listeners, routes, rejected }
 }
 
-function findFault(listener: Listener, input: CompileInput): Pick<Rejection, 'path' | 'message'> | undefined {
+type ListenerFault = Pick<Rejection, 'path' | 'message'>
+
+function tryListener(
+  listener: Listener,
+  input: CompileInput,
+  compiledOf: (table: RouteTable) => CompiledRoutes,
+): CompiledListener | ListenerFault {
+  try {
+    return compileListener(listener, input, compiledOf)
+  } catch (error) {
+    if (!(error instanceof CompileFault)) throw error
+    return { path: 'filter_chains', message: error.message }
+  }
+}
+
+function findFault(listener: Listener, input: CompileInput): ListenerFault | undefined {
   if (listener.generic !== undefined) return genericFault(listener.generic, input)
   const captured = captureFault(listener)
   if (captured !== undefined) return captured
@@ -125,13 +142,12 @@ function findFault(listener: Listener, input: CompileInput): Pick<Rejection, 'pa
   return undefined
 }
 
-function genericFault(
-  { chains, defaultChain }: GenericListener,
-  { modes }: CompileInput,
-): Pick<Rejection, 'path' | 'message'> | undefined {
-  if (modes.has('reverse')) return undefined
-  const path = chains.length > 0 || defaultChain === undefined ? 'filter_chains[0]' : 'default_filter_chain'
-  return { path, message: 'this role runs listeners of the mesh only' }
+function genericFault(generic: GenericListener, { modes }: CompileInput): ListenerFault | undefined {
+  const path = generic.chains.length > 0 ? 'filter_chains[0]' : 'default_filter_chain'
+  if (!modes.has('reverse')) return { path, message: 'this role runs listeners of the mesh only' }
+  const hidden = hiddenChain(generic)
+  if (hidden === undefined) return undefined
+  return { path: `filter_chains[${hidden}].filter_chain_match`, message: 'matches what another chain matches' }
 }
 
 function chainFault(chain: FilterChain, input: CompileInput): string | undefined {
@@ -174,16 +190,10 @@ function compileListener(
   listener: Listener,
   input: CompileInput,
   compiledOf: (table: RouteTable) => CompiledRoutes,
-): CompiledListener {
+): CompiledListener | ListenerFault {
   const { name, address, port, generic } = listener
+  if (generic !== undefined) return openListener(listener, generic, { input, compiledOf })
   const stats = input.stats.listener(address, port)
-  if (generic !== undefined) {
-    const compiled = compileGeneric(generic, (chain) =>
-      compileChain({ name: chain.name, filter: chain.filter }, input, compiledOf),
-    )
-    const common = { peeks: false, byName: new Map(), rest: undefined, capture: undefined }
-    return { name, stats, address, port, ...common, generic: compiled }
-  }
   const byName = new Map<string, CompiledChain>()
   const pairs: [FilterChain, CompiledChain][] = []
   let rest: CompiledChain | undefined
@@ -198,20 +208,26 @@ function compileListener(
   return { name, stats, address, port, peeks, byName, rest, capture, generic: undefined }
 }
 
-function compileGeneric(
-  { chains, defaultChain }: GenericListener,
-  compileOne: (chain: GenericChain) => CompiledChain,
-): CompiledGeneric {
-  const byKey = new Map<string, CompiledChain>()
-  const keyed = (chain: GenericChain, place: string): CompiledChain => {
-    const compiled = { ...compileOne(chain), key: chain.name === '' || byKey.has(chain.name) ? place : chain.name }
-    byKey.set(compiled.key, compiled)
-    return compiled
+function openListener(
+  { name, address, port }: Listener,
+  generic: GenericListener,
+  { input, compiledOf }: { input: CompileInput; compiledOf: (table: RouteTable) => CompiledRoutes },
+): CompiledListener | ListenerFault {
+  const { secrets } = input.config
+  const compileOne = ({ name: chain, filter }: GenericChain): CompiledChain =>
+    compileChain({ name: chain, filter }, input, compiledOf)
+  const secretOf = (secret: string): GenericSecret | undefined => {
+    const found = secrets.get(secret)
+    return found?.kind === undefined ? undefined : found
   }
-  return {
-    chains: chains.map((chain, index) => keyed(chain, `#${index}`)),
-    rest: defaultChain === undefined ? undefined : keyed(defaultChain, '#default'),
-    byKey,
+  try {
+    const compiled = compileGeneric(generic, { compileOne, secretOf, contexts: input.tlsContexts })
+    const stats = input.stats.listener(address, port)
+    const none = { stats, peeks: false, byName: new Map<string, CompiledChain>(), rest: undefined, capture: undefined }
+    return { name, address, port, ...none, generic: compiled }
+  } catch (error) {
+    if (!(error instanceof TlsFault)) throw error
+    return { path: error.path, message: error.message }
   }
 }
 
@@ -223,7 +239,6 @@ function compileChain(
   const { filter } = chain
   const common = {
     name: chain.name,
-    key: chain.name,
     tls: chain.tls === undefined ? undefined : { alpn: chain.tls.alpn },
     allow: chain.allow,
   }
@@ -239,9 +254,8 @@ function compileChain(
       mode: filter.mode,
       paths: filter.paths ?? DEFAULT_PATHS,
       routes,
-      filters: new CompiledFilters(filter.filters ?? DEFAULT_FILTERS, {
-        clusterOf: (name) => input.clusters.get(name),
-      }),
+      upgrades: compileUpgrades(filter.upgrades ?? (filter.mode === 'reverse' ? [] : MESH_UPGRADES)),
+      filters: new CompiledFilters(filter.filters ?? DEFAULT_FILTERS, input.environment),
       telemetry: { stats: input.stats.http(filter.statPrefix) },
       reverse: filter.mode === 'reverse' ? new ReverseHttp(filter.http ?? {}) : undefined,
     },

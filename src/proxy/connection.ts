@@ -26,7 +26,8 @@ import { TcpMetrics } from './l4/tcp-metrics.ts'
 import { LiveConnections } from './live-connections.ts'
 import { type PeerFacts, readPeerFacts } from './peer-facts.ts'
 import { type Party, partyOf } from './record.ts'
-import { GenericAcceptor, type HttpTarget } from './reverse/acceptor.ts'
+import { GenericAcceptor } from './reverse/acceptor.ts'
+import { type ReverseServices, serveReverse } from './reverse/http-server.ts'
 import type { Snapshot } from './state.ts'
 import type { CloseReason, ServerConnection, ServerConnectionHandler } from './stream.ts'
 import { untold } from './telemetry.ts'
@@ -92,9 +93,17 @@ export class Acceptor {
       present: (name) => this.#listener(name),
       count: (reason, detail) => this.#count(reason, detail),
     })
+    const reverse: ReverseServices = {
+      services,
+      timers,
+      own: options.own,
+      live: this.live,
+      refused: (reason, detail) => this.#count(reason, detail),
+      closed: (who, reason, detail) => this.#closed(who, reason, detail),
+    }
     this.#generic = new GenericAcceptor({
       timers,
-      serveHttp: (socket, target) => this.#serveGeneric(socket, target),
+      serveHttp: (socket, target) => serveReverse(socket, target, reverse),
       serveTcp: (socket, filter) => this.#serveForeign(socket, filter),
       present: (name) => this.#listener(name),
       count: (reason, detail) => this.#count(reason, detail),
@@ -202,7 +211,7 @@ export class Acceptor {
       limits: tunnel ? H2_TUNNEL_LIMITS : H2_LIMITS,
       budgets: H2_BUDGETS,
       timers,
-      extendedConnect: false,
+      extendedConnect: !tunnel,
     })
     forget = this.live.add({ peer, connection, chain: present }, this.#lifetimeMs(peer))
   }
@@ -289,34 +298,18 @@ export class Acceptor {
     forget = this.live.addPlain(this.#codec(socket, handler, speaks))
   }
 
-  #serveGeneric(socket: Socket, { speaks, secure, listener, chain }: HttpTarget): void {
-    let forget = (): void => {}
-    const handler = this.#httpConnection(socket, {
-      mode: 'reverse',
-      peer: undefined,
-      codec: { http2: speaks !== 'http1', secure },
-      service: '',
-      chain,
-      onClose: (reason, detail) => {
-        forget()
-        this.#closed(`a client of ${listener}`, reason, detail)
-      },
-    })
-    forget = this.live.addOpen(this.#codec(socket, handler, speaks))
-  }
-
   #codec(socket: Socket, handler: ServerConnectionHandler, speaks: CapturedHttp): ServerConnection {
     const { timers } = this.#options
     if (speaks === 'http1')
       return new H1ServerConnection(socket, handler, { limits: H1_LIMITS, timers, scheme: 'http' })
     const limits = { limits: H2_LIMITS, budgets: H2_BUDGETS }
-    return new H2ServerConnection(socket, handler, { ...limits, timers, extendedConnect: false })
+    return new H2ServerConnection(socket, handler, { ...limits, timers, extendedConnect: true })
   }
 
   #httpConnection(
     socket: Socket,
     to: {
-      mode: 'forward' | 'inbound' | 'reverse'
+      mode: 'forward' | 'inbound'
       peer: Peer | undefined
       codec: { http2: boolean; secure: boolean }
       service: string

@@ -9,10 +9,11 @@ import type { ServerStream } from './stream.ts'
 export interface Voice {
   readonly reverse: ReverseHttp | undefined
   readonly authority: string
+  readonly attempts: number
 }
 
-export function refusalAnswer({ reverse, authority }: Voice, refusal: Refusal, detail: string): LocalAnswer {
-  return reverse?.refusal(refusal, detail) ?? localReply(refusal, authority, detail)
+export function refusalAnswer({ reverse, authority, attempts }: Voice, refusal: Refusal, detail: string): LocalAnswer {
+  return reverse?.refusal(refusal, detail, attempts) ?? localReply(refusal, authority, detail)
 }
 
 export function filterAnswer(voice: Voice, verdict: LocalAnswer | Refused): LocalAnswer {

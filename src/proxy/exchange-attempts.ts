@@ -2,16 +2,22 @@
  * The upstream half of an exchange: the attempt under way, those before it, and the account of both that cluster and
  * endpoint keep. It answers questions and keeps books; whether there is another attempt is exchange.ts's decision.
  */
+import type { Random } from '../runtime/random.ts'
 import type { BreakerPass } from './balance/breaker.ts'
-import type { ClusterState } from './balance/cluster.ts'
+import type { ClusterState, PickRequest } from './balance/cluster.ts'
 import type { EndpointState } from './balance/endpoint.ts'
 import type { Deadlines } from './deadlines.ts'
 import { type Destination, type MeshDirectory, targetOf } from './exchange-context.ts'
-import { type HeaderList, headerOf, type RequestHead } from './message.ts'
+import { changeHost } from './filters/rewrite.ts'
+import { type HeaderList, headerOf, type RequestHead, setHeader } from './message.ts'
 import { PEER_HEADER } from './peer-facts.ts'
-import { mayRetryReset, type RetryRule } from './retry.ts'
+import { type AttemptTerms, NO_TERMS } from './routes.ts'
+import { backOffMs, mayRetryReset, resetWaitMs, type RetryRule } from './retry.ts'
 import type { ClientConnection, ClientStream, ResetReason } from './stream.ts'
-import type { Waiter } from './upstream/transport.ts'
+import type { RawDialer } from './upstream/raw.ts'
+import type { Waiter, Way } from './upstream/transport.ts'
+
+const ATTEMPT_COUNT = 'x-envoy-attempt-count'
 
 const NONE: readonly EndpointState[] = []
 
@@ -19,6 +25,10 @@ export class Attempts {
   /** Undefined until the request was let through. */
   cluster: ClusterState | undefined = undefined
   hash: bigint | undefined = undefined
+  /** What the way a request takes says about its attempts. */
+  terms: AttemptTerms = NO_TERMS
+  /** Set for CONNECT: the endpoint is reached without HTTP. */
+  raw: RawDialer | undefined = undefined
   /** Undefined: this request is sent once, whatever becomes of it. */
   rule: RetryRule | undefined = undefined
   count = 0
@@ -30,6 +40,7 @@ export class Attempts {
   pass: BreakerPass | undefined = undefined
   // The attempt under way.
   endpoint: EndpointState | undefined = undefined
+  way: Way | undefined = undefined
   connection: ClientConnection | undefined = undefined
   stream: ClientStream | undefined = undefined
   /** As last known; it outlives the attempt, for the record. */
@@ -51,7 +62,7 @@ export class Attempts {
       this.pass = cluster.breaker.admit(complete)
       if (this.pass === undefined) return false
     }
-    cluster.enter()
+    cluster.enter(this.terms.priority)
     this.cluster = cluster
     return true
   }
@@ -62,14 +73,13 @@ export class Attempts {
   }
 
   leave(): void {
-    this.cluster?.leave(this.#retried)
+    this.cluster?.leave(this.#retried, this.terms.priority)
   }
 
   /** Chooses the endpoint of a new attempt; undefined: there is none. */
   begin(): EndpointState | undefined {
     if (this.#last !== undefined) (this.#tried ??= []).push(this.#last)
-    const hashed = this.hash === undefined ? undefined : { hash: this.hash }
-    const endpoint = this.cluster?.pick(this.#tried ?? NONE, hashed)
+    const endpoint = this.cluster?.pick(this.#tried ?? NONE, this.#wanted())
     if (endpoint === undefined) {
       if (this.cluster !== undefined) this.cluster.stats.counters.upstream_cx_none_healthy++
       return undefined
@@ -77,10 +87,24 @@ export class Attempts {
     this.count++
     this.answered = false
     this.endpoint = endpoint
+    this.way = this.raw?.to(endpoint, this.cluster?.config) ?? endpoint.transport
     this.#last = endpoint
     endpoint.active++
     this.destination = targetOf(endpoint, undefined)
     return endpoint
+  }
+
+  /** Undefined: any endpoint will do, as nearly always. */
+  #wanted(): PickRequest | undefined {
+    const { hash } = this
+    const { subset } = this.terms
+    const omit = this.#tried === undefined ? undefined : this.rule?.omitHosts
+    if (hash === undefined && subset === undefined && omit === undefined) return undefined
+    return {
+      ...(hash !== undefined && { hash }),
+      ...(subset !== undefined && { subset }),
+      ...(omit !== undefined && { omit }),
+    }
   }
 
   connected(endpoint: EndpointState, connection: ClientConnection): void {
@@ -93,8 +117,14 @@ export class Attempts {
   /** The peer's facts are told once per connection, on its first request. */
   headFor(connection: ClientConnection, head: RequestHead): RequestHead {
     const facts = this.#mesh.introduce(connection, this.destination.mutualTls)
-    if (facts === undefined) return head
-    return { ...head, headers: [...head.headers, PEER_HEADER, facts] }
+    const { endpointHost, counts } = this.terms
+    const host = endpointHost === undefined ? undefined : this.endpoint?.endpoint.hostname
+    if (facts === undefined && host === undefined && !counts) return head
+    const own = { ...head, headers: [...head.headers] }
+    if (facts !== undefined) own.headers.push(PEER_HEADER, facts)
+    if (counts) setHeader(own.headers, ATTEMPT_COUNT, String(this.count))
+    if (host !== undefined) changeHost(own, host, endpointHost === 'tell')
+    return own
   }
 
   /** Completes the destination by what its proxy tells with an answer. */
@@ -117,13 +147,14 @@ export class Attempts {
     if (outcome !== 'unjudged') this.cluster?.report(endpoint, this.connection, outcome !== 'error' && outcome)
     this.#deadlines.cancel('try')
     this.endpoint = undefined
+    this.way = undefined
     this.connection = undefined
     this.stream = undefined
   }
 
   /** Ends it without anyone's fault, wherever it stands. */
   abandon(waiter: Waiter): void {
-    if (this.stream === undefined) this.endpoint?.transport.abandon(waiter)
+    if (this.stream === undefined) this.way?.abandon(waiter)
     if (this.stream !== undefined) {
       if (this.cluster !== undefined) this.cluster.stats.counters.upstream_rq_tx_reset++
       this.stream.reset('cancel')
@@ -141,7 +172,7 @@ export class Attempts {
     if (this.count > rule.retriesMax) return this.#exhaust()
     if (rule.requests?.some((test) => test(head)) === false) return false
     if (last === 'nowhere' || (last === 'lost' && this.count === 1)) return true
-    if (this.cluster?.mayRetry(this.#retried) !== true) return false
+    if (this.cluster?.mayRetry(this.#retried, this.terms.priority) !== true) return false
     this.#retried = true
     return true
   }
@@ -153,6 +184,20 @@ export class Attempts {
       if (this.cluster !== undefined) this.cluster.stats.counters.upstream_rq_retry_limit_exceeded++
     }
     return false
+  }
+
+  /** Before the next attempt. `told`: the head of the answer that led to it, which may say when. */
+  waitMs({ random, now }: { readonly random: Random; now(this: void): number }, told: HeaderList | undefined): number {
+    const { rule } = this
+    if (rule === undefined) return 0
+    const asked =
+      told === undefined || rule.resetHeaders === undefined ? undefined : resetWaitMs(rule, told, { now, random })
+    return asked ?? backOffMs(rule, this.count, random)
+  }
+
+  /** Of a host that says how often it was tried. */
+  tellClient(headers: HeaderList): void {
+    if (this.count > 0 && this.terms.tells) setHeader(headers, ATTEMPT_COUNT, String(this.count))
   }
 
   mayRetryReset(reason: ResetReason, method: string): boolean {

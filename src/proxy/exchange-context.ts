@@ -2,6 +2,7 @@
  * What an exchange is given: the connection it came over and the services of the process. Interfaces and small pure
  * helpers; state.ts and http-connection.ts make the objects.
  */
+import type { X509Certificate } from 'node:crypto'
 import type { Random } from '../runtime/random.ts'
 import type { EndpointState } from './balance/endpoint.ts'
 import type { CompiledHttp } from './compile.ts'
@@ -11,7 +12,17 @@ import type { RetryRule } from './retry.ts'
 import type { ClientConnection } from './stream.ts'
 import type { HttpTelemetry } from './telemetry.ts'
 import type { TimerWheel } from './timer-wheel.ts'
+import type { RawDialer } from './upstream/raw.ts'
 import type { Dialed } from './upstream/transport.ts'
+
+export interface ClientConnectionFacts {
+  readonly secure: boolean
+  readonly localAddress: string
+  readonly localPort: number
+  readonly serverName: string
+  /** Judged by the chain's TLS context. */
+  readonly certificate: X509Certificate | undefined
+}
 
 /** The connection a request came over, in the words of its listener. */
 export interface DownstreamConnection {
@@ -26,6 +37,8 @@ export interface DownstreamConnection {
   http(): CompiledHttp | undefined
   /** For routes that bring no rule of their own. */
   readonly retry: RetryRule | undefined
+  /** Generic listeners only: the client as its connection shows it. */
+  readonly client: ClientConnectionFacts | undefined
   source(): Party
   /** Our facts for the peer, on the first response of the connection; undefined afterwards. */
   introduceSelf(): string | undefined
@@ -45,8 +58,10 @@ export interface ExchangeServices {
   readonly random: Random
   readonly recorder: Recorder
   readonly mesh: MeshDirectory
+  /** Where CONNECT ends. */
+  readonly raw: RawDialer
   /** Wall clock, for the log. */
-  now(): number
+  readonly now: () => number
   ownUri(): string
   self(): Party
 }

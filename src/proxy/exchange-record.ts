@@ -3,6 +3,7 @@ import type { Attempts } from './exchange-attempts.ts'
 import type { DownstreamConnection, ExchangeServices } from './exchange-context.ts'
 import { account } from './exchange-account.ts'
 import type { RequestMetadata } from './filters/metadata.ts'
+import type { LocalAnswer } from './local-reply.ts'
 import { headerOf } from './message.ts'
 import type { ResponseFlag } from './record.ts'
 import type { ServerStream } from './stream.ts'
@@ -33,6 +34,14 @@ export class Outcome {
     this.authority = authority
     this.path = path
     this.service = authority
+  }
+
+  /** By the proxy itself. */
+  answered({ head, flag, detail }: LocalAnswer): void {
+    this.status = head.status
+    this.flag = flag
+    if (this.detail === '') this.detail = detail
+    this.responded = true
   }
 }
 

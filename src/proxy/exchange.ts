@@ -3,29 +3,32 @@
  * the order a request meets them: admit, filter, pick, connect, send, retry, answer, record. What it has to remember
  * stands in three parts: the body that may be sent again, the attempts upstream, the outcome.
  */
-import { admit, chooseRoute, unrouted } from './admission.ts'
+import { admit, chooseRoute, tunnelRefusal, unrouted } from './admission.ts'
 import type { CompiledHttp } from './compile.ts'
 import type { ClusterState } from './balance/cluster.ts'
 import { type DeadlineKind, type DeadlineOwner, Deadlines } from './deadlines.ts'
 import { openReply, outcomeOf } from './breaker-reply.ts'
+import type { Priority } from './balance/limits.ts'
 import { filterAnswer, refusalAnswer, sendAnswer, type Voice } from './exchange-answer.ts'
 import { Attempts } from './exchange-attempts.ts'
 import { RequestBody } from './exchange-body.ts'
 import { type DownstreamConnection, type ExchangeServices, serviceOf } from './exchange-context.ts'
 import { Outcome, recordExchange } from './exchange-record.ts'
 import { filterResponse } from './filters/chain.ts'
-import { hashOf } from './filters/hash.ts'
-import { changeHeaders, type ValueContext } from './filters/header-steps.ts'
+import { prepareForward, valuesOf } from './exchange-forward.ts'
+import { changeHeaders } from './filters/header-steps.ts'
 import { FilterRun, type RunOwner } from './filters/run.ts'
 import { NO_STEPS, type Refused, type Steps } from './filters/step.ts'
+import { grpcReply, isGrpc } from './grpc-reply.ts'
 import { type LocalAnswer, type Refusal, REFUSALS } from './local-reply.ts'
 import { type HeaderList, headerOf, type ResponseHead, setHeader } from './message.ts'
 import { type Mirror, startMirrors } from './mirror.ts'
 import { PEER_HEADER } from './peer-facts.ts'
 import type { ReverseHttp } from './reverse/reverse-http.ts'
 import { type CompiledRoute, IDLE_TIMEOUT_MS, pickTarget, type RouteTarget } from './routes.ts'
-import { backOffMs, lossOf, mayRetryAnswer } from './retry.ts'
+import { looksGood, lossOf, mayRetryAnswer } from './retry.ts'
 import type { ClientConnection, RequestSink, ResetReason, ResponseSink, ServerStream } from './stream.ts'
+import { opensTunnel, type Tunnel, tunnelOf } from './upgrade.ts'
 import type { ConnectFailure, Waiter } from './upstream/transport.ts'
 
 /** Silence is noticed after a second; requests that wait longer look now and then whether that is why. */
@@ -42,6 +45,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   readonly #outcome: Outcome
   /** When a byte last moved, by the coarse clock. */
   #activeAt = 0
+  /** Of an upgrade or CONNECT. */
+  readonly #tunnel: Tunnel | undefined
   /** Tables of the snapshot the request started with. */
   #http: CompiledHttp | undefined = undefined
   #route: CompiledRoute | undefined = undefined
@@ -51,6 +56,10 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   #mirrors: readonly Mirror[] | undefined = undefined
   /** Of a generic listener: Envoy's way with heads. */
   #reverse: ReverseHttp | undefined = undefined
+  /** For the whole answer; 0: no limit. */
+  #timeoutMs = 0
+  /** As a Waiter: whose limits count. */
+  priority: Priority | undefined = undefined
   #finished = false
 
   constructor(stream: ServerStream, downstream: DownstreamConnection, services: ExchangeServices) {
@@ -61,6 +70,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#body = new RequestBody(stream.headOnly)
     this.#attempts = new Attempts(this.#deadlines, services.mesh)
     this.#outcome = new Outcome(services.timers.now(), stream.head.authority, stream.head.path)
+    this.#tunnel = tunnelOf(stream.head)
     stream.sink = this
   }
 
@@ -79,6 +89,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const steps = this.#choose(http)
     // Body bytes wait with the client until there is somewhere to send them; so does `100 Continue`.
     if (!this.#stream.headOnly) this.#stream.pause()
+    const refused = this.#tunnel === undefined ? undefined : tunnelRefusal(head, http, this.#route)
+    if (refused !== undefined) return this.#reply(refused)
     if (steps === NO_STEPS) return this.onFiltered()
     const around = { connection: downstream, services: this.#services, outcome: this.#outcome }
     this.#run = new FilterRun(this, steps, this.#stream, around)
@@ -88,7 +100,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   #choose(http: CompiledHttp): Steps {
     const { service } = this.#downstream
     this.#route = chooseRoute(this.#stream.head, http)
-    this.#target = this.#route === undefined ? undefined : pickTarget(this.#route, this.#services.random)
+    this.#target =
+      this.#route === undefined ? undefined : pickTarget(this.#route, this.#stream.head, this.#services.random)
     if (service === '') this.#outcome.service = serviceOf(this.clusterName, this.#outcome.service)
     return this.#target?.filters?.stepsOf(http.filters) ?? http.filters.steps
   }
@@ -127,39 +140,35 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
       return this.#answer(answer)
     }
     const target = this.#target
-    if (target?.cluster === undefined) return this.#reply(REFUSALS.cluster)
+    if (target?.cluster === undefined) return this.#reply(route.unknownCluster)
     if (this.#run?.translates === true) this.#body.translate(this.#run)
+    this.#attempts.terms = target.terms
+    this.priority = target.terms.priority
     if (!this.#attempts.enter(target.cluster, this.#body.ended)) return this.#answerCutOff(target.cluster)
     this.#forward(route, target)
   }
 
   #forward(route: CompiledRoute, target: RouteTarget): void {
     const { head } = this.#stream
-    if (route.hash !== undefined) this.#attempts.hash = hashOf(route.hash, head, this.#downstream.remoteAddress)
-    this.#attempts.rule = route.retry ?? this.#downstream.retry
-    if (target.requestHeaders !== undefined) changeHeaders(head.headers, target.requestHeaders, this.#valueContext())
-    this.#reverse?.forwarded(head, this.#attempts.rule?.perTryTimeoutMs ?? route.timeoutMs)
-    route.rewrite?.(head)
-    this.#startDeadlines(route)
-    this.#mirrors = startMirrors(route.mirrors, { head, ended: this.#body.isEmpty }, this.#services)
-    if (!this.#body.isEmpty && this.#mirrors !== undefined)
-      for (const mirror of this.#mirrors) this.#body.sendTo(mirror)
+    const request = { stream: this.#stream, downstream: this.#downstream, reverse: this.#reverse }
+    const limits = prepareForward(route, target, this.#attempts, request)
+    this.#timeoutMs = limits.timeoutMs
+    this.#startDeadlines(route.idleTimeoutMs, limits.durationMaxMs)
+    if (route.connect) this.#attempts.raw = this.#services.raw
+    const copied = { head, body: this.#body }
+    if (this.#tunnel === undefined) this.#mirrors = startMirrors(route.mirrors, copied, this.#services)
     this.#attempt()
   }
 
   /** The whole answer is timed from the complete request: an upload may take as long as it moves. */
-  #startDeadlines({ timeoutMs, idleTimeoutMs, durationMaxMs }: CompiledRoute): void {
+  #startDeadlines(idleMs: number, durationMs: number): void {
+    const timeoutMs = this.#timeoutMs
     if (this.#body.ended) this.#deadlines.start('timeout', timeoutMs)
-    this.#deadlines.start('duration', durationMaxMs)
+    this.#deadlines.start('duration', durationMs)
     this.#activeAt = this.#services.timers.coarseNow
     // A request that is timed anyway, and earlier, needs no second clock.
-    const covered = this.#body.ended && timeoutMs > 0 && timeoutMs <= idleTimeoutMs
-    if (!covered) this.#deadlines.start('idle', idleTimeoutMs)
-  }
-
-  #valueContext(): ValueContext {
-    const { head, version } = this.#stream
-    return { headers: head.headers, protocol: version, peerUri: this.#downstream.peer?.uri ?? '' }
+    const covered = this.#body.ended && timeoutMs > 0 && timeoutMs <= idleMs
+    if (!covered) this.#deadlines.start('idle', idleMs)
   }
 
   // Upstream: pick, connect, send
@@ -171,18 +180,18 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const endpoint = this.#attempts.begin()
     if (endpoint === undefined) return this.#reply(REFUSALS.none)
     if (this.#body.ended) this.#deadlines.start('try', this.#attempts.rule?.perTryTimeoutMs ?? 0)
-    endpoint.transport.acquire(this)
+    this.#attempts.way?.acquire(this)
   }
 
   onConnected(connection: ClientConnection): void {
     const { endpoint } = this.#attempts
     if (this.#finished || endpoint === undefined) return
     this.#attempts.connected(endpoint, connection)
-    const end = this.#body.isEmpty
+    const end = this.#tunnel === undefined && this.#body.isEmpty
     const upstream = connection.request(this.#attempts.headFor(connection, this.#stream.head), end, this)
     this.#attempts.stream = upstream
     if (this.#attempts.destination.mutualTls) this.#deadlines.start('watch', WATCH_AFTER_MS)
-    if (end) return
+    if (end || this.#tunnel !== undefined) return
     this.#body.sendTo(upstream)
     if (!this.#body.ended) this.#stream.resume()
   }
@@ -203,11 +212,11 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     return this.#body.replayable && this.#attempts.reserve(last, this.#stream.head)
   }
 
-  #tryAgain(): void {
+  /** `told`: the head of the answer that led here, which may say when to come again. */
+  #tryAgain(told?: HeaderList): void {
     if (!this.#body.ended) this.#stream.pause()
-    const { rule, count, cluster } = this.#attempts
-    cluster?.stats.retried()
-    const waitMs = rule === undefined ? 0 : backOffMs(rule, count, this.#services.random)
+    this.#attempts.cluster?.stats.retried()
+    const waitMs = this.#attempts.waitMs(this.#services, told)
     if (waitMs >= 1) this.#deadlines.start('wait', waitMs)
     else this.#attempt()
   }
@@ -245,7 +254,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   #passOn(chunk: Buffer): void {
     if (chunk.length === 0) return
     if (this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.write(chunk)
-    const upstream = this.#attempts.stream
+    const upstream = this.#tunnel?.open === false ? undefined : this.#attempts.stream
     this.#body.keep(chunk, upstream !== undefined)
     if (upstream !== undefined && !upstream.write(chunk)) this.#stream.pause()
   }
@@ -262,7 +271,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   #forwardEnd(trailers: HeaderList): void {
-    this.#deadlines.start('timeout', this.#route?.timeoutMs ?? 0)
+    if (this.#tunnel !== undefined) return this.#endClientHalf(this.#tunnel)
+    this.#deadlines.start('timeout', this.#timeoutMs)
     if (this.#attempts.endpoint !== undefined) this.#deadlines.start('try', this.#attempts.rule?.perTryTimeoutMs ?? 0)
     if (this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.end(trailers)
     this.#attempts.pass?.requestEnded()
@@ -294,7 +304,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#activeAt = this.#services.timers.coarseNow
     if (this.#retryResponse(head, remoteError, end)) return
     this.#attempts.learn(head.headers)
-    this.#body.forget()
+    if (this.#tunnel === undefined) this.#body.forget()
     this.#outcome.responded = true
     this.#outcome.status = head.status
     this.#attempts.pass?.answered(head.status, headerOf(head.headers, 'grpc-status'))
@@ -302,17 +312,30 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
       this.#outcome.detail = `${this.#attempts.destination.address} answered ${remoteError}`
     }
     if (this.#reverse === undefined) filterResponse(head, fromMesh)
-    else this.#reverse.upstreamResponse(head, this.#services.timers.now() - this.#outcome.completeAt)
+    else if (this.#tunnel === undefined)
+      this.#reverse.upstreamResponse(head, this.#services.timers.now() - this.#outcome.completeAt)
     this.#changeResponse(head)
     const facts = this.#downstream.introduceSelf()
     if (facts !== undefined) setHeader(head.headers, PEER_HEADER, facts)
     this.#stream.respond(head, end)
-    if (end) this.#complete()
+    if (end) return this.#complete()
+    const { stream } = this.#attempts
+    if (this.#tunnel !== undefined && stream !== undefined && opensTunnel(this.#stream.head, this.#outcome.status))
+      this.#tunnel.start(this.#stream, stream, this.#body)
+  }
+
+  /** Each half of a tunnel ends on its own; the exchange is over with the second. */
+  #endClientHalf(tunnel: Tunnel): void {
+    if (!tunnel.open) return
+    this.#attempts.stream?.end()
+    if (tunnel.answered) this.#complete()
   }
 
   #changeResponse(head: ResponseHead): void {
+    this.#attempts.tellClient(head.headers)
     const { responseHeaders } = this.#target ?? {}
-    if (responseHeaders !== undefined) changeHeaders(head.headers, responseHeaders, this.#valueContext())
+    if (responseHeaders !== undefined)
+      changeHeaders(head.headers, responseHeaders, valuesOf(this.#stream, this.#downstream))
     this.#run?.response(head)
     this.#reverse?.response(head, this.#services.now())
   }
@@ -320,12 +343,12 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   /** True: another attempt is under way, and this answer is dropped. */
   #retryResponse({ status, headers }: ResponseHead, remoteError: string | undefined, end: boolean): boolean {
     const { rule, stream } = this.#attempts
-    if (rule === undefined || (status < 300 && rule.answers.length === 0)) return false
+    if (rule === undefined || looksGood(rule, status)) return false
     const { method } = this.#stream.head
     if (!mayRetryAnswer(rule, { status, headers, remoteError, method }) || !this.#reserveRetry('answered')) return false
     this.#attempts.end(status)
     if (!end) stream?.reset('cancel')
-    this.#tryAgain()
+    this.#tryAgain(headers)
     return true
   }
 
@@ -344,7 +367,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     }
     this.#attempts.pass?.answered(this.#outcome.status, headerOf(trailers, 'grpc-status'))
     this.#stream.end(trailers)
-    this.#complete()
+    if (this.#tunnel?.open === true && !this.#body.ended) this.#tunnel.answered = true
+    else this.#complete()
   }
 
   onRequestDrain(): void {
@@ -356,6 +380,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#outcome.detail = `${this.#attempts.destination.address}: the stream ended early (${reason})`
     this.#attempts.end(reason === 'local' ? 'unjudged' : 'error')
     if (this.#outcome.responded) return this.#breakOff('UC')
+    if (reason === 'http1-required' && this.#tunnel !== undefined) return this.#reply(REFUSALS.upgrade)
     if (this.#mayRetryReset(reason) && this.#reserveRetry(lossOf(reason))) return this.#tryAgain()
     this.#reply(reason === 'protocol' || reason === 'limit' ? REFUSALS.protocol : REFUSALS.lost, this.#outcome.detail)
   }
@@ -387,7 +412,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const { endpoint, stream } = this.#attempts
     if (this.#outcome.responded || endpoint === undefined) return
     if (!this.#mayRetryReset('timeout') || !this.#reserveRetry('answered')) return this.#timedOut()
-    if (stream === undefined) endpoint.transport.abandon(this)
+    if (stream === undefined) this.#attempts.way?.abandon(this)
     this.#attempts.end('error')
     stream?.reset('cancel')
     this.#tryAgain()
@@ -409,7 +434,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   #timedOut(): void {
     const { endpoint, connection, cluster, destination } = this.#attempts
-    this.#outcome.detail = `${destination.address}: no answer within ${this.#route?.timeoutMs ?? 0} ms`
+    this.#outcome.detail = `${destination.address}: no answer within ${this.#timeoutMs} ms`
     this.#attempts.abandon(this)
     if (endpoint !== undefined) cluster?.report(endpoint, connection, false)
     if (this.#outcome.responded) this.#breakOff(REFUSALS.timeout.flag)
@@ -433,15 +458,13 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   #voice(): Voice {
-    return { reverse: this.#reverse, authority: this.#outcome.authority }
+    return { reverse: this.#reverse, authority: this.#outcome.authority, attempts: this.#attempts.count }
   }
 
-  #answer(answer: LocalAnswer): void {
+  #answer(given: LocalAnswer): void {
+    const answer = isGrpc(this.#stream.head.headers) ? grpcReply(given) : given
     this.#changeResponse(answer.head)
-    this.#outcome.status = answer.head.status
-    this.#outcome.flag = answer.flag
-    if (this.#outcome.detail === '') this.#outcome.detail = answer.detail
-    this.#outcome.responded = true
+    this.#outcome.answered(answer)
     sendAnswer(this.#stream, this.#run, answer)
     this.#finish()
   }

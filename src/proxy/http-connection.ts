@@ -4,7 +4,7 @@
  */
 import type { CompiledHttp } from './compile.ts'
 import { Exchange } from './exchange.ts'
-import type { DownstreamConnection, ExchangeServices } from './exchange-context.ts'
+import type { ClientConnectionFacts, DownstreamConnection, ExchangeServices } from './exchange-context.ts'
 import type { Peer } from './identity.ts'
 import { headerOf } from './message.ts'
 import { formatPeerFacts, PEER_HEADER, type PeerFacts, readPeerFacts } from './peer-facts.ts'
@@ -23,6 +23,7 @@ export interface HttpConnectionOptions {
   readonly peer: Peer | undefined
   readonly service: string
   readonly remoteAddress: string
+  readonly client?: ClientConnectionFacts
   readonly codec: { readonly http2: boolean; readonly secure: boolean }
   readonly telemetry: HttpTelemetry
   readonly http: () => CompiledHttp | undefined
@@ -38,6 +39,7 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
   readonly service: string
   readonly remoteAddress: string
   readonly retry: RetryRule | undefined
+  readonly client: ClientConnectionFacts | undefined
   readonly telemetry: HttpTelemetry
   readonly #startedAt: number
   readonly #options: HttpConnectionOptions
@@ -50,6 +52,7 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
     this.service = options.service
     this.remoteAddress = options.remoteAddress
     this.retry = options.mode === 'inbound' ? INBOUND_RETRY : undefined
+    this.client = options.client
     this.telemetry = options.telemetry
     this.#startedAt = options.services.timers.now()
     this.#options = options

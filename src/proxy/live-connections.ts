@@ -24,7 +24,7 @@ export class LiveConnections {
   /** Connections without a certificate: applications of this pod. */
   readonly #plain = new Set<ServerConnection>()
   /** Connections of generic listeners: clients from anywhere. */
-  readonly #open = new Set<ServerConnection>()
+  readonly #open = new Map<ServerConnection, () => boolean>()
 
   constructor(timers: TimerWheel) {
     this.#timers = timers
@@ -59,14 +59,16 @@ export class LiveConnections {
     return () => this.#plain.delete(connection)
   }
 
-  addOpen(connection: ServerConnection): () => void {
-    this.#open.add(connection)
+  /** `isPresent`: the chain it came in by is still configured; a connection outlives it only to finish. */
+  addOpen(connection: ServerConnection, isPresent: () => boolean): () => void {
+    this.#open.set(connection, isPresent)
     return () => this.#open.delete(connection)
   }
 
   /** Returns how many were closed. */
   recheck(trusts: (peer: Peer) => boolean): number {
     let closed = 0
+    for (const [connection, isPresent] of this.#open) if (!isPresent()) connection.drain()
     for (const live of this.#live) {
       const chain = live.chain()
       if (chain !== undefined && allows(chain.allow, live.peer) && trusts(live.peer)) continue
@@ -86,12 +88,12 @@ export class LiveConnections {
   /** Peers go elsewhere; the pod's own applications are served to the end. */
   drain(): void {
     for (const { connection } of this.#live) connection.drain()
-    for (const connection of this.#open) connection.drain()
+    for (const connection of this.#open.keys()) connection.drain()
   }
 
   destroy(): void {
     for (const { connection } of this.#live) connection.destroy('local')
     for (const connection of this.#plain) connection.destroy('local')
-    for (const connection of this.#open) connection.destroy('local')
+    for (const connection of this.#open.keys()) connection.destroy('local')
   }
 }

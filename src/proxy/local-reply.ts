@@ -14,7 +14,9 @@ export interface Refusal {
 
 export const REFUSALS = {
   connect: { status: 405, code: 'CONNECT_UNSUPPORTED', flag: 'LR' },
-  upgrade: { status: 501, code: 'UPGRADE_UNSUPPORTED', flag: 'LR' },
+  upgrade: { status: 403, code: 'UPGRADE_UNSUPPORTED', flag: 'LR' },
+  /** Envoy's flag and words. */
+  upgradeFailed: { status: 403, code: 'UPGRADE_UNSUPPORTED', flag: '-' },
   forbidden: { status: 403, code: 'TARGET_FORBIDDEN', flag: 'RBAC' },
   path: { status: 400, code: 'PATH_REFUSED', flag: 'LR' },
   host: { status: 502, code: 'ROUTE_UNKNOWN', flag: 'NR' },
@@ -43,6 +45,10 @@ export interface LocalAnswer {
   readonly body: Buffer
   readonly flag: ResponseFlag
   readonly detail: string
+  /** What a gRPC client is told; absent: what stands for the HTTP status. */
+  readonly grpcStatus?: number
+  /** Of a refusal of our own. */
+  readonly code?: ErrorCode
 }
 
 const NO_BODY = Buffer.alloc(0)
@@ -68,6 +74,7 @@ export function localReply(refusal: Refusal, authority: string, detail: string):
     body,
     flag: refusal.flag,
     detail: summary,
+    code: refusal.code,
   }
 }
 

@@ -5,6 +5,7 @@
 import type { ClusterState } from './balance/cluster.ts'
 import type { EndpointState } from './balance/endpoint.ts'
 import { type DeadlineOwner, Deadlines } from './deadlines.ts'
+import type { RequestBody } from './exchange-body.ts'
 import type { ExchangeServices } from './exchange-context.ts'
 import { hits } from './filters/fractions.ts'
 import type { CompiledMirror } from './routes.ts'
@@ -20,16 +21,17 @@ const WAITING_BYTES_MAX = 64 * 1024
 /** Undefined: none, which is the rule. */
 export function startMirrors(
   mirrors: readonly CompiledMirror[],
-  request: { readonly head: RequestHead; readonly ended: boolean },
+  request: { readonly head: RequestHead; readonly body: RequestBody },
   { random, timers }: ExchangeServices,
 ): readonly Mirror[] | undefined {
   if (mirrors.length === 0) return undefined
   const started: Mirror[] = []
   for (const { cluster, share, keepHost } of mirrors) {
     if (cluster === undefined || !hits(share, random)) continue
-    const mirror = new Mirror(cluster, mirroredHead(request.head, keepHost, request.ended), timers)
+    const mirror = new Mirror(cluster, mirroredHead(request.head, keepHost, request.body.isEmpty), timers)
     started.push(mirror)
     mirror.start()
+    if (!request.body.isEmpty) request.body.sendTo(mirror)
   }
   return started
 }

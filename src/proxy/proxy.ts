@@ -20,6 +20,7 @@ import { takeFigures } from './stat-sources.ts'
 import { TimerWheel } from './timer-wheel.ts'
 import { tlsOptions } from './trust.ts'
 import type { DialContext } from './upstream/dial.ts'
+import { RawDialer } from './upstream/raw.ts'
 import { createResolve } from './upstream/resolve.ts'
 import { createStreamWay, OpenStreams } from './upstream/stream-way.ts'
 import { transportFactory } from './upstream/transports.ts'
@@ -132,6 +133,7 @@ class RunningProxy implements Proxy {
         random,
         recorder,
         mesh: new MeshConnections(own),
+        raw: new RawDialer(context),
         now,
         ownUri: () => state.ownUri(),
         self: () => (this.#self ??= partyOf(own, state.ownUri())),

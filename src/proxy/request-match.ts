@@ -12,6 +12,5 @@ export function compileMatch(match: RouteMatch): RequestTest {
   const path = compilePath(match)
   const headers = compileHeaders(match.headers)
   const query = compileQuery(match.query)
-  return (head) =>
-    path(withoutQuery(head.path)) && headers?.(head) !== false && query?.(head.path) !== false
+  return (head) => path(withoutQuery(head.path)) && headers?.(head) !== false && query?.(head.path) !== false
 }

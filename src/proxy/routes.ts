@@ -8,32 +8,61 @@ import type {
   Fraction,
   HashPolicy,
   HeaderMutations,
+  Metadata,
   PrincipalRule,
   Route,
   RouteTable,
   VirtualHost,
+  WeightedCluster,
 } from '../model/config.ts'
 import type { Random } from '../runtime/random.ts'
 import type { ClusterState } from './balance/cluster.ts'
+import type { Priority } from './balance/limits.ts'
 import { compileHeaderSteps, type HeaderSteps } from './filters/header-steps.ts'
 import { compileLevel, type FilterLevel, FilterWay } from './filter-chain.ts'
+import type { FilterEnvironment } from './filters/kind.ts'
 import { compileRedirect, compileRewrite, type HeadChange } from './filters/rewrite.ts'
-import { configuredReply, type LocalAnswer } from './local-reply.ts'
-import { type HeadTest, compileHeaders } from './match/headers.ts'
+import { configuredReply, type LocalAnswer, type Refusal, REFUSALS } from './local-reply.ts'
+import { type HeadTest, compileHeaders, fieldOf } from './match/headers.ts'
 import { compileHosts, findByAuthority, type HostTable } from './match/hosts.ts'
 import { compilePath, type PathTest, withoutQuery } from './match/paths.ts'
 import { compileQuery, type QueryTest } from './match/query.ts'
-import type { RequestHead } from './message.ts'
+import { headerOf, type RequestHead } from './message.ts'
 import { compileRetry, type RetryRule } from './retry.ts'
+import { compileUpgrades, type UpgradeRules } from './upgrade.ts'
 
 /** Envoy's stream_idle_timeout. */
 export const IDLE_TIMEOUT_MS = 300_000
+
+/** What the way of a request says about its attempts. */
+export interface AttemptTerms {
+  readonly subset: Metadata | undefined
+  readonly priority: Priority | undefined
+  /** The host becomes the endpoint's own; `tell`: the client's goes along. */
+  readonly endpointHost: 'set' | 'tell' | undefined
+  /** The endpoint is told which attempt it is. */
+  readonly counts: boolean
+  /** The client is told how many there were. */
+  readonly tells: boolean
+}
+
+export const NO_TERMS: AttemptTerms = {
+  subset: undefined,
+  priority: undefined,
+  endpointHost: undefined,
+  counts: false,
+  tells: false,
+}
 
 /** Where requests of a route go, with the header changes of all levels for this way. */
 export interface RouteTarget {
   readonly weight: number
   readonly clusterName: string
   readonly cluster: ClusterState | undefined
+  /** The cluster is the one that a header of the request names. */
+  readonly byHeader: ((head: RequestHead) => RouteTarget) | undefined
+  readonly terms: AttemptTerms
+  readonly rewrite: HeadChange | undefined
   readonly requestHeaders: HeaderSteps | undefined
   readonly responseHeaders: HeaderSteps | undefined
   /** Undefined: no level says anything to filters. */
@@ -53,14 +82,18 @@ export interface CompiledRoute {
   /** At least one; of an answering route only its header changes count. */
   readonly targets: readonly RouteTarget[]
   readonly weightTotal: number
+  /** A header whose number stands for the draw. */
+  readonly drawHeader: string | undefined
+  readonly unknownCluster: Refusal
+  readonly grpcTimeout: ForwardAction['grpcTimeout']
   readonly timeoutMs: number
   readonly idleTimeoutMs: number
   readonly durationMaxMs: number
   readonly retry: RetryRule | undefined
-  readonly rewrite: HeadChange | undefined
   readonly descriptors: readonly (readonly DescriptorAction[])[]
   readonly hash: readonly HashPolicy[] | undefined
   readonly mirrors: readonly CompiledMirror[]
+  readonly upgrades: UpgradeRules
 }
 
 export interface CompiledMirror {
@@ -79,14 +112,12 @@ export interface CompiledRoutes {
   readonly hosts: HostTable<CompiledHost>
 }
 
-type ClusterOf = (name: string) => ClusterState | undefined
-
-export function compileRoutes(table: RouteTable, clusterOf: ClusterOf): CompiledRoutes {
+export function compileRoutes(table: RouteTable, environment: FilterEnvironment): CompiledRoutes {
   const domains: (readonly [string, CompiledHost])[] = []
-  const around = compileLevel(table.filters, { clusterOf })
+  const around = compileLevel(table.filters, environment)
   for (const host of table.hosts) {
-    const filters = [compileLevel(host.filters, { clusterOf }), around]
-    const routes = host.routes.map((route) => compileRoute(route, { table, host, filters, clusterOf }))
+    const filters = [compileLevel(host.filters, environment), around]
+    const routes = host.routes.map((route) => compileRoute(route, { table, host, filters, environment }))
     const compiled = { name: host.name, routes }
     for (const domain of host.domains) domains.push([domain, compiled])
   }
@@ -114,22 +145,33 @@ export function findConnectRoute(host: CompiledHost): CompiledRoute | undefined 
 }
 
 /** One draw per request: its retries stay with the cluster. */
-export function pickTarget(route: CompiledRoute, random: Random): RouteTarget | undefined {
-  const { targets } = route
-  if (targets.length <= 1) return targets[0]
-  let left = Math.floor(random.next() * route.weightTotal)
-  for (const target of targets) {
+export function pickTarget(route: CompiledRoute, head: RequestHead, random: Random): RouteTarget | undefined {
+  const target = route.targets.length <= 1 ? route.targets[0] : drawTarget(route, head, random)
+  return target?.byHeader === undefined ? target : target.byHeader(head)
+}
+
+function drawTarget(route: CompiledRoute, head: RequestHead, random: Random): RouteTarget | undefined {
+  let left = drawnBy(route, head) ?? Math.floor(random.next() * route.weightTotal)
+  for (const target of route.targets) {
     left -= target.weight
     if (left < 0) return target
   }
   return undefined
 }
 
+/** Clients choose the number, so it is only ever a choice among what the weights admit. */
+function drawnBy({ drawHeader, weightTotal }: CompiledRoute, head: RequestHead): number | undefined {
+  const text = drawHeader === undefined ? undefined : headerOf(head.headers, drawHeader)
+  if (text === undefined || !/^[0-9]{1,20}$/.test(text)) return undefined
+  const number = BigInt(text)
+  return number > 0xffff_ffff_ffff_ffffn ? undefined : Number(number % BigInt(weightTotal))
+}
+
 interface Levels {
   readonly table: RouteTable
   readonly host: VirtualHost
   readonly filters: readonly (FilterLevel | undefined)[]
-  readonly clusterOf: ClusterOf
+  readonly environment: FilterEnvironment
 }
 
 function compileRoute(route: Route, levels: Levels): CompiledRoute {
@@ -148,50 +190,126 @@ function compileRoute(route: Route, levels: Levels): CompiledRoute {
     targets,
     weightTotal: targets.reduce((sum, target) => sum + target.weight, 0),
     descriptors: forward?.descriptors ?? levels.host.descriptors ?? [],
-    rewrite: forward === undefined ? undefined : compileRewrite(match, forward),
-    ...compileForward(forward, levels.clusterOf),
+    upgrades: compileUpgrades(forward?.upgrades),
+    ...compileForward(forward, levels),
   }
 }
 
-type ForwardParts = 'timeoutMs' | 'idleTimeoutMs' | 'durationMaxMs' | 'retry' | 'hash' | 'mirrors'
+type ForwardParts =
+  | 'timeoutMs'
+  | 'idleTimeoutMs'
+  | 'durationMaxMs'
+  | 'grpcTimeout'
+  | 'retry'
+  | 'hash'
+  | 'mirrors'
+  | 'drawHeader'
+  | 'unknownCluster'
 
-function compileForward(
-  forward: Partial<ForwardAction> | undefined,
-  clusterOf: ClusterOf,
-): Pick<CompiledRoute, ForwardParts> {
-  const { timeoutMs = 0, idleTimeoutMs = IDLE_TIMEOUT_MS, durationMaxMs = 0, retry, hash, mirrors = [] } = forward ?? {}
+function compileForward(forward: Partial<ForwardAction> = {}, levels: Levels): Pick<CompiledRoute, ForwardParts> {
+  const { timeoutMs = 0, idleTimeoutMs = IDLE_TIMEOUT_MS, durationMaxMs, grpcTimeout, mirrors = [] } = forward
+  // As in Envoy, who limits the stream gives up the limit on the answer.
+  const limitsStream = durationMaxMs !== undefined || grpcTimeout !== undefined
   return {
-    timeoutMs,
+    timeoutMs: limitsStream ? 0 : timeoutMs,
     idleTimeoutMs,
-    durationMaxMs,
-    retry: retry === undefined ? undefined : compileRetry(retry),
-    hash,
+    durationMaxMs: durationMaxMs ?? 0,
+    grpcTimeout,
+    retry: retryOf(forward, levels.host),
+    hash: forward.hash,
     mirrors: mirrors.map(({ cluster, share, keepHost }) => ({
-      cluster: clusterOf(cluster),
+      cluster: levels.environment.clusterOf(cluster),
       share,
       keepHost: keepHost === true,
     })),
+    drawHeader: forward.drawHeader,
+    unknownCluster: unknownCluster(forward.unknownClusterStatus),
   }
 }
 
+/** A route that forwards nothing retries nothing. */
+function retryOf({ cluster, retry }: Partial<ForwardAction>, host: VirtualHost): RetryRule | undefined {
+  const policy = retry ?? host.retry
+  return cluster === undefined || policy === undefined ? undefined : compileRetry(policy)
+}
+
+const unknownCluster = (status: ForwardAction['unknownClusterStatus']): Refusal =>
+  status === undefined ? REFUSALS.cluster : { ...REFUSALS.cluster, status }
+
 function targetsOf(route: Route, forward: ForwardAction | undefined, levels: Levels): RouteTarget[] {
   const { cluster = '' } = forward ?? {}
-  const choices =
-    typeof cluster === 'string' ? [{ name: cluster, weight: 1, headers: undefined, filters: undefined }] : cluster
-  const around = [compileLevel(route.filters, levels, route.allow), ...levels.filters]
-  return choices.map(({ name, weight, headers, filters }) => {
-    const way = new FilterWay([compileLevel(filters, levels), ...around])
-    const changes: (HeaderMutations | undefined)[] = [headers, route.headers, levels.host.headers, levels.table.headers]
-    if (levels.table.mostSpecificHeadersWin === true) changes.reverse()
-    return {
-      weight,
-      clusterName: name,
-      cluster: levels.clusterOf(name),
-      requestHeaders: compileHeaderSteps(changes, 'request'),
-      responseHeaders: compileHeaderSteps(changes, 'response'),
-      filters: way.says ? way : undefined,
-    }
+  const isOne = typeof cluster === 'string' || 'header' in cluster
+  const choices: readonly WeightedCluster[] = isOne ? [{ name: cluster, weight: 1 }] : cluster
+  const around = [compileLevel(route.filters, levels.environment, route.allow), ...levels.filters]
+  return choices.map((choice) => {
+    const filters = new FilterWay([compileLevel(choice.filters, levels.environment), ...around])
+    return compileTarget(choice, { route, forward, levels, filters })
   })
+}
+
+interface Way {
+  readonly route: Route
+  readonly forward: ForwardAction | undefined
+  readonly levels: Levels
+  readonly filters: FilterWay
+}
+
+function compileTarget(
+  { name, weight, headers, subset, rewriteHost }: WeightedCluster,
+  { route, forward, levels, filters }: Way,
+): RouteTarget {
+  const changes: (HeaderMutations | undefined)[] = [headers, route.headers, levels.host.headers, levels.table.headers]
+  if (levels.table.mostSpecificHeadersWin === true) changes.reverse()
+  const target: RouteTarget = {
+    weight,
+    clusterName: typeof name === 'string' ? name : '',
+    cluster: typeof name === 'string' ? levels.environment.clusterOf(name) : undefined,
+    byHeader: undefined,
+    terms: compileTerms(forward, mergeSubsets(forward?.subset, subset), levels.host),
+    rewrite: bothRewrites(
+      rewriteHost && compileRewrite(route.match, { rewriteHost }),
+      forward && compileRewrite(route.match, forward),
+    ),
+    requestHeaders: compileHeaderSteps(changes, 'request'),
+    responseHeaders: compileHeaderSteps(changes, 'response'),
+    filters: filters.says ? filters : undefined,
+  }
+  if (typeof name === 'string') return target
+  return {
+    ...target,
+    byHeader: (head) => {
+      const clusterName =
+        (name.header.startsWith(':') ? fieldOf(head, name.header) : headerOf(head.headers, name.header)) ?? ''
+      return { ...target, clusterName, cluster: levels.environment.clusterOf(clusterName) }
+    },
+  }
+}
+
+/** As in Envoy the route has the last word. */
+function bothRewrites(own: HeadChange | undefined, around: HeadChange | undefined): HeadChange | undefined {
+  if (own === undefined || around === undefined) return own ?? around
+  return (head) => {
+    own(head)
+    around(head)
+  }
+}
+
+function compileTerms(
+  forward: Partial<ForwardAction> | undefined,
+  subset: Metadata | undefined,
+  { attemptCount }: VirtualHost,
+): AttemptTerms {
+  const { priority, rewriteHost, forwardedHost } = forward ?? {}
+  const usesEndpoint = rewriteHost?.kind === 'endpoint'
+  const counts = attemptCount?.request === true
+  const tells = attemptCount?.response === true
+  if (subset === undefined && priority === undefined && !usesEndpoint && !counts && !tells) return NO_TERMS
+  const endpointHost = usesEndpoint ? (forwardedHost === true ? 'tell' : 'set') : undefined
+  return { subset, priority, endpointHost, counts, tells }
+}
+
+function mergeSubsets(around: Metadata | undefined, own: Metadata | undefined): Metadata | undefined {
+  return around === undefined || own === undefined ? (own ?? around) : { ...around, ...own }
 }
 
 function compileAnswer(route: Route): CompiledRoute['answer'] {

@@ -11,11 +11,15 @@ import {
   type Rejection,
   type RouteTable,
   TRUST_BUNDLE,
+  type ValidationContext,
 } from '../model/config.ts'
 import { verifyLeaf } from '../pki/verify.ts'
 import { ClusterState, type ClusterDependencies } from './balance/cluster.ts'
 import { compile, type CompiledListener, type HttpMode } from './compile.ts'
 import type { IdentitySource, OwnCertificate, Peer } from './identity.ts'
+import { TlsContexts } from './reverse/compile-listener.ts'
+import type { FilterEnvironment } from './filters/kind.ts'
+import { KeptParts } from './kept-parts.ts'
 import type { CompiledRoutes } from './routes.ts'
 import { Stats } from './stats/store.ts'
 import { clientCredentials, compileTrust, type Trust } from './trust.ts'
@@ -55,10 +59,12 @@ export class ProxyState {
   readonly #swapped = new Set<() => void>()
   /** Outlives configurations, as counters do. */
   readonly stats = new Stats()
+  readonly #kept = new KeptParts()
   #dependencies: ClusterDependencies | undefined
   #snapshot: Snapshot = { version: 0, config: EMPTY, listeners: new Map(), clusters: new Map(), trust: undefined }
   #routes: ReadonlyMap<RouteTable, CompiledRoutes> = new Map()
   #credentials: ClientCredentials | undefined
+  readonly #tlsContexts = new TlsContexts()
 
   constructor(options: StateOptions) {
     this.#options = options
@@ -111,12 +117,15 @@ export class ProxyState {
     const trust = this.#compileTrust(config, before, rejected)
     const clusters = this.#reconcile(config, before.clusters)
     const stable = sameClusters(before.clusters, clusters)
+    this.#kept.begin()
     const compiled = compile({
       config,
       clusters,
+      environment: this.#environment(clusters),
       modes: this.#options.modes,
       stats: this.stats,
       reuse: (table) => (stable ? this.#routes.get(table) : undefined),
+      tlsContexts: this.#tlsContexts,
     })
     rejected.push(...compiled.rejected)
     const listeners = new Map(compiled.listeners)
@@ -131,12 +140,26 @@ export class ProxyState {
       if (clusters.get(name) !== cluster) cluster.close()
       if (!clusters.has(name)) this.stats.forgetCluster(name)
     }
+    // Tables that were taken over, and listeners that were kept, did not ask again for what they have.
+    if (!stable && rejected.length === 0) this.#kept.sweep()
     this.#announce()
     return { rejected }
   }
 
   close(): void {
+    this.#kept.close()
     for (const cluster of this.#snapshot.clusters.values()) cluster.close()
+  }
+
+  #environment(clusters: ReadonlyMap<string, ClusterState>): FilterEnvironment {
+    const timers = this.#dependencies?.timers
+    if (timers === undefined) throw new Error('unreachable: nothing is applied before connect')
+    return {
+      clusterOf: (name) => clusters.get(name),
+      liveClusterOf: (name) => this.#snapshot.clusters.get(name),
+      timers,
+      keep: (key, make) => this.#kept.keep(key, make),
+    }
   }
 
   #announce(): void {
@@ -144,7 +167,7 @@ export class ProxyState {
   }
 
   #compileTrust(config: ProxyConfig, before: Snapshot, rejected: Rejection[]): Trust | undefined {
-    const context = config.secrets.get(TRUST_BUNDLE)
+    const context = this.#bundleOf(config, rejected)
     // A bundle on its way is no bundle removed: a shorter answer never shrinks trust by accident.
     if (context === undefined) return before.trust
     if (context === before.config.secrets.get(TRUST_BUNDLE) && before.trust !== undefined) return before.trust
@@ -154,6 +177,18 @@ export class ProxyState {
     const message = `no root for our own trust domain ${trustDomain}`
     rejected.push({ kind: 'secret', resource: TRUST_BUNDLE, path: 'validation_context', message })
     return before.trust
+  }
+
+  /** Certificates and validation contexts of a generic kind are no business of a mesh proxy, and never its bundle. */
+  #bundleOf({ secrets }: ProxyConfig, rejected: Rejection[]): ValidationContext | undefined {
+    const isGeneric = this.#options.modes.has('reverse')
+    for (const secret of secrets.values()) {
+      if (secret.kind === undefined || isGeneric) continue
+      const path = secret.kind === 'certificate' ? 'tls_certificate' : 'validation_context'
+      rejected.push({ kind: 'secret', resource: secret.name, path, message: 'the mesh sends bundles only' })
+    }
+    const bundle = secrets.get(TRUST_BUNDLE)
+    return bundle?.kind === undefined && !isGeneric ? bundle : undefined
   }
 
   #reconcile(config: ProxyConfig, before: ReadonlyMap<string, ClusterState>): Map<string, ClusterState> {

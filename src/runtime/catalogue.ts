@@ -236,8 +236,8 @@ export const CATALOGUE = {
     hint: 'Send plain HTTP (http://…) through the proxy: it adds mTLS itself.',
   },
   UPGRADE_UNSUPPORTED: {
-    title: 'A request asks to upgrade to another protocol.',
-    hint: 'Upgrades across the mesh are not built yet (docs/roadmap.md); send the request without Upgrade.',
+    title: 'A request asks to upgrade to a protocol that is not allowed here.',
+    hint: 'Inside the mesh WebSocket is allowed; other protocols need an upgrade_configs entry at the listener or route, here and at the next proxy.',
   },
   PATH_REFUSED: {
     title: 'The path of a request has an escaped slash or NUL, which two readers may take for different paths.',

@@ -1,5 +1,6 @@
 /** Tables of `isthmus proxy-config`: the dump's resources as rows, the first row the header. Pure. */
 import type {
+  ClusterByHeader,
   Cluster,
   FilterChain,
   Listener,
@@ -78,9 +79,13 @@ function matchText(match: RouteMatch): string {
 function actionText(route: Route): string {
   if ('redirect' in route) return `redirect ${route.redirect.status}`
   if ('direct' in route) return `answer ${route.direct.status}`
-  if (typeof route.cluster === 'string') return route.cluster
-  return route.cluster.map(({ name, weight }) => `${weight}:${name}`).join(' ')
+  const { cluster } = route
+  if (typeof cluster === 'string' || 'header' in cluster) return clusterText(cluster)
+  return cluster.map(({ name, weight }) => `${weight}:${clusterText(name)}`).join(' ')
 }
+
+const clusterText = (name: string | ClusterByHeader): string =>
+  typeof name === 'string' ? name : `by header ${name.header}`
 
 export function clusterRows({ clusters }: ConfigDump): Rows {
   const rows = Object.values(clusters).map((cluster) => [

@@ -27,10 +27,7 @@ export interface Trial {
 /** Undefined: the request has what is required. */
 export type Requirement = (trial: Trial) => Promise<JwtFailure | undefined>
 
-export function compileRequirement(
-  requirement: JwtRequirement,
-  providers: ReadonlyMap<string, Provider>,
-): Requirement {
+export function compileRequirement(requirement: JwtRequirement, providers: ReadonlyMap<string, Provider>): Requirement {
   switch (requirement.kind) {
     case 'provider': {
       const provider = providers.get(requirement.name)
@@ -89,7 +86,11 @@ async function judgeTokens(
   const texts = new Set(candidates.map(({ found }) => found.text))
   for (const text of texts) {
     // oxlint-disable-next-line no-await-in-loop -- the first that fails ends it
-    const failure = await judgeOne(trial, candidates.filter(({ found }) => found.text === text), audiences)
+    const failure = await judgeOne(
+      trial,
+      candidates.filter(({ found }) => found.text === text),
+      audiences,
+    )
     if (failure !== undefined && !goOn) return failure
   }
   return undefined

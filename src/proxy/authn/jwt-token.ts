@@ -7,7 +7,9 @@
 const TOKEN_CHARS_MAX = 16 * 1024
 
 /** Why a token was not believed. */
-export type JwtFailure = (typeof JWT_FAILURES)[keyof typeof JWT_FAILURES] | `Jwt payload [${string}] field is not ${string}`
+export type JwtFailure =
+  | (typeof JWT_FAILURES)[keyof typeof JWT_FAILURES]
+  | `Jwt payload [${string}] field is not ${string}`
 
 export const JWT_FAILURES = {
   missing: 'Jwt is missing',
@@ -89,7 +91,8 @@ function readClaims(claims: Claims): Known | JwtFailure {
   }
   if (typeof jti !== 'string') return 'Jwt payload [jti] field is not a string'
   const audiences: unknown[] = Array.isArray(aud) ? aud : [aud]
-  if (!audiences.every((one) => typeof one === 'string')) return 'Jwt payload [aud] field is not a string or string list'
+  if (!audiences.every((one) => typeof one === 'string'))
+    return 'Jwt payload [aud] field is not a string or string list'
   return {
     issuer: String(iss),
     subject: String(sub),

@@ -85,7 +85,8 @@ export class FetchedKeys implements KeySource {
     this.#asked = undefined
     this.#call = undefined
     const { cacheMs, ahead } = this.#config
-    const found = outcome.kind === 'answer' && outcome.status === 200 ? KeySet.parse(outcome.body.toString('utf8')) : undefined
+    const found =
+      outcome.kind === 'answer' && outcome.status === 200 ? KeySet.parse(outcome.body.toString('utf8')) : undefined
     if (found !== undefined) {
       this.#keys = found
       this.#until = this.#timers.now() + cacheMs

@@ -15,7 +15,7 @@ import { HealthChecker } from './health-check.ts'
 import { ClusterLimits, type Priority } from './limits.ts'
 import { LOAD_RULE } from './load.ts'
 import { type Outcome, OutlierDetector } from './outlier.ts'
-import { chooseSubset, type Subset } from './subsets.ts'
+import { chooseSubset, hasMetadata, type Subset } from './subsets.ts'
 import { BalanceTable, type LocalityGroup, type PriorityGroup } from './table.ts'
 
 const PICKS = 3
@@ -52,6 +52,8 @@ export interface PickRequest {
   readonly hash?: bigint
   /** By the route's metadata match; what subsets go by. */
   readonly subset?: Metadata
+  /** Endpoints with one of these among their metadata are avoided like those that were tried. */
+  readonly omit?: readonly Metadata[]
 }
 
 const ANY_REQUEST: PickRequest = {}
@@ -161,11 +163,11 @@ export class ClusterState {
     let last: EndpointState | undefined
     for (let attempt = 0; attempt < PICKS; attempt++) {
       const state = table.pick(request.hash, attempt)
-      if (state === undefined || !tried.includes(state)) return state
+      if (state === undefined || !avoids(tried, request, state)) return state
       last = state
     }
     for (const state of this.#endpoints.values()) {
-      if (state.usable && !tried.includes(state) && subset?.contains(state.endpoint) !== false) return state
+      if (state.usable && !avoids(tried, request, state) && subset?.contains(state.endpoint) !== false) return state
     }
     return last
   }
@@ -306,6 +308,11 @@ export class ClusterState {
     const ways = createStreams && (() => createStreams(options))
     return new EndpointState({ key, endpoint, transport: createTransport(options), timers, createStreams: ways })
   }
+}
+
+function avoids(tried: readonly EndpointState[], { omit }: PickRequest, state: EndpointState): boolean {
+  if (tried.includes(state)) return true
+  return omit?.some((metadata) => hasMetadata(state.endpoint, metadata)) === true
 }
 
 /** What makes two endpoints the same one; weight, health and the number of pods behind a gateway may change. */

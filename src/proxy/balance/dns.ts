@@ -62,7 +62,8 @@ export class DnsWatcher {
     const name = this.#names.get(endpoint.address)
     if (name === undefined) return [endpoint]
     const addresses = this.#config.kind === 'strict' ? name.addresses : name.addresses.slice(0, 1)
-    return addresses.map((address) => Object.assign({}, endpoint, { address }))
+    const hostname = endpoint.hostname ?? endpoint.address
+    return addresses.map((address) => Object.assign({}, endpoint, { address, hostname }))
   }
 }
 

@@ -55,6 +55,10 @@ function subsetOf(config: Subsets, criteria: Metadata): Subset {
   return { key, contains }
 }
 
+/** Every value of `wanted` is the endpoint's. */
+export const hasMetadata = (endpoint: Endpoint, wanted: Metadata): boolean =>
+  Object.entries(wanted).every(([key, value]) => matches(endpoint.metadata?.[key], canonical(value), false))
+
 function matches(own: MetadataValue | undefined, wanted: string, listAsAny: boolean): boolean {
   if (own === undefined) return false
   if (listAsAny && Array.isArray(own)) return own.some((item: MetadataValue) => canonical(item) === wanted)

@@ -3,11 +3,23 @@
  * The types of both stay inside the kind, so a chain can hold all kinds side by side.
  */
 import type { ClusterState } from '../balance/cluster.ts'
+import type { TimerWheel } from '../timer-wheel.ts'
 import type { Step } from './step.ts'
+
+/** What filters share across configurations: caches, connections. */
+export interface Kept {
+  close(): void
+}
 
 /** What filters are compiled with. */
 export interface FilterEnvironment {
+  /** Of the configuration being compiled. */
   readonly clusterOf: (name: string) => ClusterState | undefined
+  /** Of whatever configuration is in force, for what outlives this one. */
+  readonly liveClusterOf: (name: string) => ClusterState | undefined
+  readonly timers: TimerWheel
+  /** The part of that key from the configuration before, or a new one; closed when no configuration asks for it. */
+  readonly keep: <Part extends Kept>(key: string, make: () => Part) => Part
 }
 
 /** Of one level of a table; only its own kind can read it. */

@@ -2,19 +2,22 @@
  * Path and host rewrites of a route, and the target of a redirect; compiled once. They come last of all that changes a
  * request: matches, policies and the log know the path the client asked for.
  */
-import type { ForwardAction, PathRewrite, RedirectAction, RouteMatch } from '../../model/config.ts'
+import type { ForwardAction, HostRewrite, PathRewrite, RedirectAction, RouteMatch } from '../../model/config.ts'
 import { isMadeOf, parseAuthority, TARGET } from '../h1/chars.ts'
 import { joinedField } from '../match/headers.ts'
 import { withoutPort } from '../match/hosts.ts'
 import { withoutQuery } from '../match/paths.ts'
 import { compileSubstitution } from '../match/substitution.ts'
-import { headerOf, type RequestHead, setHeader } from '../message.ts'
+import { type RequestHead, setHeader } from '../message.ts'
 
 export type HeadChange = (head: RequestHead) => void
 type PathChange = (path: string) => string
 
 /** Undefined: nothing to rewrite. */
-export function compileRewrite(match: RouteMatch, action: ForwardAction): HeadChange | undefined {
+export function compileRewrite(
+  match: RouteMatch,
+  action: Pick<ForwardAction, 'rewritePath' | 'rewriteHost' | 'forwardedHost'>,
+): HeadChange | undefined {
   const path = action.rewritePath === undefined ? undefined : compilePathRewrite(match, action.rewritePath)
   const host = compileHost(action)
   if (path === undefined && host === undefined) return undefined
@@ -28,22 +31,35 @@ export function compileRewrite(match: RouteMatch, action: ForwardAction): HeadCh
   }
 }
 
-function compileHost(action: ForwardAction): HeadChange | undefined {
-  const { rewriteHost: rewrite, forwardedHost } = action
-  if (rewrite === undefined) return undefined
+function compileHost({
+  rewriteHost: rewrite,
+  forwardedHost,
+}: Pick<ForwardAction, 'rewriteHost' | 'forwardedHost'>): HeadChange | undefined {
+  // The endpoint's name is known when there is an endpoint (exchange-attempts.ts).
+  if (rewrite === undefined || rewrite.kind === 'endpoint') return undefined
   const hostOf = hostRewriter(rewrite)
   return (head) => {
     const host = hostOf(head)
     const authority = host === undefined ? undefined : parseAuthority(host, false)
-    if (authority === undefined || authority === head.authority) return
-    if (forwardedHost === true && headerOf(head.headers, 'x-forwarded-host') !== head.authority) {
-      head.headers.push('x-forwarded-host', head.authority)
-    }
-    head.authority = authority
+    if (authority !== undefined) changeHost(head, authority, forwardedHost === true)
   }
 }
 
-function hostRewriter(rewrite: NonNullable<ForwardAction['rewriteHost']>): (head: RequestHead) => string | undefined {
+/** `tells`: the host the client asked for goes along. */
+export function changeHost(head: RequestHead, authority: string, tells: boolean): void {
+  if (authority === head.authority) return
+  if (tells) {
+    const before = joinedField(head.headers, 'x-forwarded-host')
+    const known = before === undefined ? undefined : before.slice(before.lastIndexOf(',') + 1).trim()
+    if (known !== head.authority) {
+      setHeader(head.headers, 'x-forwarded-host', before === undefined ? head.authority : `${before},${head.authority}`)
+    }
+  }
+  setHeader(head.headers, 'x-envoy-original-host', head.authority)
+  head.authority = authority
+}
+
+function hostRewriter(rewrite: Exclude<HostRewrite, { kind: 'endpoint' }>): (head: RequestHead) => string | undefined {
   if (rewrite.kind === 'literal') return () => rewrite.host
   if (rewrite.kind === 'header') return (head) => joinedField(head.headers, rewrite.name)
   const substitute = compileSubstitution(rewrite.regex, rewrite.substitution)

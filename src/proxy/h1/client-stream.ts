@@ -1,9 +1,10 @@
 /** The client's side of one HTTP/1.1 exchange: frames the request; the connection reads the response. */
-import { LENGTH_UNKNOWN, type HeaderList, type RequestHead } from '../message.ts'
+import { headerOf, LENGTH_UNKNOWN, type HeaderList, type RequestHead } from '../message.ts'
 import type { Output } from './output.ts'
 import type { ClientStream, ResponseSink } from '../stream.ts'
 import { BodyWriter, type OutgoingBody } from './body-writer.ts'
 import { requestText } from './head-writer.ts'
+import { createKey, KEY } from './websocket.ts'
 
 export interface H1ClientOwner {
   readonly output: Output
@@ -17,6 +18,8 @@ export class H1ClientStream implements ClientStream {
   readonly method: string
   readonly protocol: string
   readonly sink: ResponseSink
+  /** Of a WebSocket handshake whose client has none; empty otherwise. */
+  readonly madeKey: string
   bytesReceived = 0
   bytesSent: number
   requestDone: boolean
@@ -34,7 +37,8 @@ export class H1ClientStream implements ClientStream {
     this.#body = new BodyWriter(owner.output)
     const body = bodyFor(head, end)
     this.#body.start(body, end ? 0 : head.bodyLength)
-    const text = requestText(head, body)
+    this.madeKey = head.protocol === 'websocket' && headerOf(head.headers, KEY) === undefined ? createKey() : ''
+    const text = requestText(head, body, this.madeKey)
     this.bytesSent = text.length
     this.requestDone = end
     owner.output.latin1(text)

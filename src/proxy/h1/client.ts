@@ -15,6 +15,7 @@ import { frameResponse, type ResponseFraming } from './framing.ts'
 import { HeadReader } from './head-reader.ts'
 import { takeReads } from './reading.ts'
 import type { H1ClientOptions } from './types.ts'
+import { answersKey } from './websocket.ts'
 
 const LF = 10
 /** 1xx before the answer; more is a peer that keeps us busy. */
@@ -153,6 +154,8 @@ export class H1ClientConnection implements ClientConnection, H1ClientOwner, Body
     const status = framing.head.status
     const asked = stream.protocol !== '' || stream.method === 'CONNECT'
     if (!framing.keepAlive || asked) this.#reusable = false
+    if (status === 101 && stream.madeKey !== '' && !answersKey(stream.madeKey, framing.head.headers))
+      return this.#shut('protocol', 'the WebSocket handshake is not answered', 'protocol')
     if (status === 101 || (stream.method === 'CONNECT' && status < 300)) {
       this.#state = 'pipe'
       this.#deadline.set(0)

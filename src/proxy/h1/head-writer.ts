@@ -59,7 +59,8 @@ export function responseText(head: ResponseHead, framing: string): string {
   return `${statusLine(head.status)}${fieldLines(head.headers)}${framing}\r\n`
 }
 
-export function requestText(head: RequestHead, body: OutgoingBody): string {
+/** `key`: of a WebSocket whose client sent none. */
+export function requestText(head: RequestHead, body: OutgoingBody, key = ''): string {
   const target = head.method === 'CONNECT' ? head.authority : head.path
   let text = `${head.method} ${target} HTTP/1.1\r\nhost: ${head.authority}\r\n`
   let te = false
@@ -72,6 +73,7 @@ export function requestText(head: RequestHead, body: OutgoingBody): string {
   if (body === 'chunked') text += 'transfer-encoding: chunked\r\n'
   else if (body === 'length') text += `content-length: ${head.bodyLength}\r\n`
   else if (body === 'none' && expectsBody(head.method)) text += 'content-length: 0\r\n'
+  if (key !== '') text += `sec-websocket-key: ${key}\r\n`
   if (head.protocol !== '') text += `connection: upgrade\r\nupgrade: ${head.protocol}\r\n`
   else if (te) text += 'connection: te\r\n'
   return `${text}\r\n`

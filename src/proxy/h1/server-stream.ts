@@ -10,6 +10,7 @@ import type { Detached, RequestSink, ServerStream } from '../stream.ts'
 import type { RequestFraming } from './framing.ts'
 import { BodyWriter, type OutgoingBody } from './body-writer.ts'
 import { responseText } from './head-writer.ts'
+import { acceptLine } from './websocket.ts'
 
 export interface H1StreamOwner {
   readonly output: Output
@@ -113,9 +114,9 @@ export class H1ServerStream implements ServerStream {
 
   #framing(head: ResponseHead, length: number): string {
     const body = this.#body.kind
-    if (body === 'pipe') return head.status === 101 ? `connection: upgrade\r\nupgrade: ${this.head.protocol}\r\n` : ''
-    // The bytes after a refused CONNECT may be anything: they are never read as a request.
-    if (this.head.method === 'CONNECT' || body === 'close' || this.#owner.draining) this.keepAlive = false
+    if (body === 'pipe') return head.status === 101 ? upgradeLines(this.head, head) : ''
+    // The bytes after a refused tunnel may be anything: they are never read as a request.
+    if (this.asksTunnel || body === 'close' || this.#owner.draining) this.keepAlive = false
     const connection = this.keepAlive ? (this.#http10 ? 'connection: keep-alive\r\n' : '') : 'connection: close\r\n'
     if (body === 'chunked') return `transfer-encoding: chunked\r\n${connection}`
     // A bodiless answer may state the length GET would have got (RFC 9110 8.6), but never on 204.
@@ -157,4 +158,10 @@ export class H1ServerStream implements ServerStream {
   detach(): Detached | undefined {
     return this.over || this.#body.kind !== 'pipe' ? undefined : this.#owner.detach(this)
   }
+}
+
+/** A server that was reached by HTTP/2 has not answered the client's key (RFC 8441 5.1). */
+function upgradeLines(request: RequestHead, response: ResponseHead): string {
+  const lines = `connection: upgrade\r\nupgrade: ${request.protocol}\r\n`
+  return request.protocol === 'websocket' ? lines + acceptLine(request.headers, response.headers) : lines
 }

@@ -44,7 +44,7 @@ export class H2ClientStream extends H2Stream implements ClientStream {
 
   /** After a complete answer it only means that the rest of the request is not wanted; a tunnel's halves are apart. */
   deliverReset(reason: ResetReason): void {
-    if (this.remoteDone && this.method !== 'CONNECT' && this.protocol === '') return
+    if (this.remoteDone && !this.tunnel) return
     this.sink.onResponseReset(reason)
   }
 

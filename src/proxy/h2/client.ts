@@ -5,7 +5,7 @@
 import { strict as assert } from 'node:assert'
 import type { Socket } from 'node:net'
 import type { RequestHead, ResponseHead } from '../message.ts'
-import type { ClientConnectionHandler, CloseReason, ResponseSink } from '../stream.ts'
+import type { ClientConnectionHandler, CloseReason, ResetReason, ResponseSink } from '../stream.ts'
 import { flushAtTurnEnd, type Flushable } from '../h1/turn.ts'
 import { H2ClientStream } from './client-stream.ts'
 import { ERROR, PREFACE, SETTING, STREAM_ID_MAX } from './frames.ts'
@@ -28,6 +28,8 @@ export class H2ClientConnection extends H2Session implements H2Client, Flushable
   #pingDone: ((rttMs: number) => void) | undefined = undefined
   #pingAt = 0
   readonly #pingPayload = Buffer.alloc(8)
+  /** Upgrades that wait for the peer's SETTINGS. */
+  readonly #held: { readonly stream: H2ClientStream; readonly head: RequestHead }[] = []
   /** Requests that cannot be sent; they hear of it at the end of the turn. */
   #impossible: H2ClientStream[] = []
 
@@ -51,7 +53,14 @@ export class H2ClientConnection extends H2Session implements H2Client, Flushable
       now: this.timers.coarseNow,
     }
     const stream = new H2ClientStream(this.#nextId, { head, sink }, this, windows)
-    if (head.protocol !== '' && this.ready && !this.extendedConnect) return this.#refuse(stream)
+    if (head.protocol !== '' && !this.extendedConnect)
+      return this.ready ? this.#refuse(stream) : this.#hold(stream, head)
+    this.#send(stream, head, end)
+    return stream
+  }
+
+  #send(stream: H2ClientStream, head: RequestHead, end: boolean): void {
+    stream.id = this.#nextId
     this.#nextId += 2
     if (this.#nextId > STREAM_ID_MAX) this.#retire()
     encodeRequest(this.sender.encoder, head)
@@ -60,7 +69,33 @@ export class H2ClientConnection extends H2Session implements H2Client, Flushable
     this.open(stream)
     if (end) stream.localDone = true
     if (this.capacity === 0) this.#full = true
+  }
+
+  /** Whether the peer has extended CONNECT stands in its SETTINGS, which are still to come (RFC 8441 3). */
+  #hold(stream: H2ClientStream, head: RequestHead): H2ClientStream {
+    stream.id = 0
+    this.#held.push({ stream, head: { ...head, headers: head.headers.slice() } })
     return stream
+  }
+
+  #sendHeld(): void {
+    for (const { stream, head } of this.#held.splice(0)) {
+      if (stream.over) continue
+      if (!this.extendedConnect) this.#refuse(stream)
+      else if (this.capacity > 0) this.#send(stream, head, false)
+      else this.#lose(stream, 'refused')
+    }
+  }
+
+  #lose(stream: H2ClientStream, reason: ResetReason): void {
+    if (stream.over) return
+    stream.over = true
+    stream.deliverReset(reason)
+  }
+
+  override sendReset(stream: H2Stream, code: number): void {
+    if (stream.id === 0) stream.over = true
+    else super.sendReset(stream, code)
   }
 
   /** Stream ids are used up: what is under way goes on, and the pool opens another connection. */
@@ -118,6 +153,7 @@ export class H2ClientConnection extends H2Session implements H2Client, Flushable
       this.deadline.set(0)
       if (this.#streamsAllowed === STREAMS_BEFORE_SETTINGS) this.#streamsAllowed = this.limits.streamsMax
     }
+    if (this.#held.length > 0) this.#sendHeld()
     this.#full = this.capacity === 0
     if (!this.#full) this.#handler.onCapacity(this)
   }
@@ -162,6 +198,8 @@ export class H2ClientConnection extends H2Session implements H2Client, Flushable
     if (!described) stream.bodyExpected = head.bodyLength
     if (end && stream.bodyExpected > 0) return this.streamError(stream, ERROR.protocol)
     stream.answered = true
+    stream.tunnel =
+      !end && (stream.protocol === '' ? stream.method === 'CONNECT' && head.status < 300 : head.status === 101)
     if (end) stream.remoteDone = true
     stream.sink.onResponse(head, end)
     if (!end || stream.over) return
@@ -198,6 +236,7 @@ export class H2ClientConnection extends H2Session implements H2Client, Flushable
 
   protected onClosed(reason: CloseReason, detail: string): void {
     this.#pingDone = undefined
+    for (const { stream } of this.#held.splice(0)) this.#lose(stream, 'lost')
     this.#handler.onClose(this, reason, detail)
   }
 }

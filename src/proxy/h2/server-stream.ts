@@ -16,8 +16,6 @@ export class H2ServerStream extends H2Stream implements ServerStream {
   readonly head: RequestHead
   readonly headOnly: boolean
   sink: RequestSink = NO_REQUEST_SINK
-  /** CONNECT or an upgrade was accepted: the client's half may outlive ours. */
-  tunnel = false
   #continueOwed: boolean
   readonly #server: H2ServerLink
 

@@ -359,7 +359,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     const timeout = this.limits.streamIdleTimeoutMs
     const before = this.timers.coarseNow - timeout
     for (const stream of this.streams.values()) {
-      if (stream.touchedAt > before) continue
+      if (stream.touchedAt > before || stream.tunnel) continue
       this.sender.reset(stream, ERROR.cancel)
       this.#ignore(stream.id)
       this.drop(stream, 'timeout')

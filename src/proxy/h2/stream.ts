@@ -39,6 +39,8 @@ export abstract class H2Stream {
   /** Closed or reset: nothing more reaches the sink or the peer. */
   over = false
   paused = false
+  /** Accepted as a tunnel: its halves end apart, and how long it may stand still is the core's to say. */
+  tunnel = false
   bytesReceived = 0
   bytesSent = 0
   bodyReceived = 0

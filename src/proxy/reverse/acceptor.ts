@@ -1,12 +1,17 @@
 /**
- * Connections of generic listeners: which chain serves one, and who reads it. Mesh listeners are connection.ts's; what
- * they share (limits, counters, codecs) it hands in.
+ * Connections of generic listeners, in the order they meet it: first bytes, chain, TLS, reader. Mesh listeners are
+ * connection.ts's; what they share (limits, counters, codecs) it hands in.
  */
+import type { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
-import type { CompiledChain, CompiledGeneric, CompiledListener } from '../compile.ts'
+import type { CompiledChain, CompiledListener } from '../compile.ts'
 import { PREFACE } from '../h2/frames.ts'
 import type { CompiledTcp } from '../l4/session.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
+import type { ConnectionFacts } from './chain-match.ts'
+import type { CompiledGeneric, OpenChain } from './compile-listener.ts'
+import { inspect, type Inspected, UNKNOWN } from './inspect.ts'
+import type { ServerTlsContext } from './server-tls.ts'
 
 export interface GenericAcceptorOptions {
   readonly timers: TimerWheel
@@ -20,9 +25,23 @@ export interface GenericAcceptorOptions {
 export interface HttpTarget {
   readonly speaks: 'http1' | 'h2'
   readonly secure: boolean
+  /** The client's, judged. */
+  readonly certificate: X509Certificate | undefined
   readonly listener: string
-  /** Under the present configuration; the one that admitted the connection where it is gone. */
+  readonly facts: ConnectionFacts
+  /** Under the present configuration; as it was where it is gone. */
   readonly chain: () => CompiledChain
+  /** Still part of the present configuration. */
+  readonly isPresent: () => boolean
+}
+
+/** A connection on its way to whoever serves it. */
+interface Arriving {
+  readonly listener: string
+  readonly facts: ConnectionFacts
+  readonly open: OpenChain
+  readonly secure: boolean
+  readonly certificate: X509Certificate | undefined
 }
 
 export class GenericAcceptor {
@@ -33,34 +52,89 @@ export class GenericAcceptor {
   }
 
   accept(socket: Socket, listener: CompiledListener, generic: CompiledGeneric): void {
-    const chain = generic.chains[0] ?? generic.rest
-    if (chain === undefined) {
-      this.#options.count('no-chain', listener.name)
-      return void socket.destroy()
-    }
-    return this.#serve(socket, { listener: listener.name, chain, secure: false })
+    const { wanted } = generic
+    if (wanted === undefined) return this.#inspected(socket, listener.name, UNKNOWN)
+    return inspect(socket, this.#options.timers, wanted, {
+      done: (found) => this.#inspected(socket, listener.name, found),
+      failed: (reason) => this.#options.count('first-bytes', reason),
+    })
   }
 
-  #serve(socket: Socket, to: { listener: string; chain: CompiledChain; secure: boolean }): void {
-    const { filter } = to.chain
+  #inspected(socket: Socket, listener: string, found: Inspected): void {
+    const generic = this.#options.present(listener)?.generic
+    const facts = factsOf(socket, found)
+    const open = generic?.chains.find(facts) ?? generic?.rest
+    if (open === undefined) return this.#refuse(socket, 'no-chain', listener)
+    const arriving = { listener, facts, open, secure: false, certificate: undefined }
+    if (open.tls === undefined) return this.#serve(socket, arriving)
+    if (open.tls === 'awaited') return this.#refuse(socket, 'no-certificate', listener)
+    const { tls } = open
+    if (found.transport === 'tls') return this.#secure(socket, tls, { arriving, offers: found.protocols })
+    // What the client offers is known before the handshake only by reading ahead.
+    return inspect(socket, this.#options.timers, tls.wanted, {
+      done: ({ protocols: offers }) => this.#secure(socket, tls, { arriving, offers }),
+      failed: (reason) => this.#options.count('handshake', reason),
+    })
+  }
+
+  #secure(
+    socket: Socket,
+    tls: ServerTlsContext,
+    { arriving, offers }: { readonly arriving: Arriving; readonly offers: readonly string[] },
+  ): void {
+    tls.accept(socket, offers, {
+      secured: (secured) =>
+        this.#serve(secured.socket, { ...arriving, secure: true, certificate: secured.certificate }),
+      refused: (reason) => this.#options.count('handshake', reason),
+    })
+  }
+
+  #serve(socket: Socket, arriving: Arriving): void {
+    const { filter } = arriving.open.chain
     if (filter.kind === 'tcp') return this.#options.serveTcp(socket, filter)
-    const codec = filter.reverse?.settings.codec
-    const target = { listener: to.listener, secure: to.secure, chain: this.#following(to) }
-    const serve = (speaks: 'http1' | 'h2'): void => this.#options.serveHttp(socket, { ...target, speaks })
-    if (codec !== undefined) return serve(codec === 'http1' ? 'http1' : 'h2')
-    return sniffPreface(socket, serve)
+    const { listener, facts, secure, certificate } = arriving
+    const target = { listener, facts, secure, certificate, ...this.#following(arriving) }
+    const serve = (speaks: 'http1' | 'h2'): void => {
+      this.#options.serveHttp(socket, { ...target, speaks })
+      // Held since its first bytes were read ahead.
+      socket.resume()
+    }
+    const codec = filter.reverse?.settings.codec ?? agreed(socket)
+    return codec === undefined ? sniffPreface(socket, serve) : serve(codec === 'http1' ? 'http1' : 'h2')
   }
 
-  /** The chain as it is now: routes and filters change under a connection, the chain it came in by does not. */
-  #following({ listener, chain }: { listener: string; chain: CompiledChain }): () => CompiledChain {
-    let known = chain
-    return () => {
-      const generic = this.#options.present(listener)?.generic
-      const now = generic?.byKey.get(chain.key)
-      if (now !== undefined) known = now
-      return known
+  /** Routes and filters change under a connection; the chain it came in by does not. */
+  #following({ listener, open }: Arriving): Pick<HttpTarget, 'chain' | 'isPresent'> {
+    let known = open.chain
+    const present = (): OpenChain | undefined => this.#options.present(listener)?.generic?.byKey.get(open.key)
+    return {
+      chain: () => (known = present()?.chain ?? known),
+      isPresent: () => present() !== undefined,
     }
   }
+
+  #refuse(socket: Socket, reason: string, detail: string): void {
+    socket.on('error', () => {})
+    socket.destroy()
+    this.#options.count(reason, detail)
+  }
+}
+
+function factsOf(socket: Socket, found: Inspected): ConnectionFacts {
+  return {
+    localAddress: socket.localAddress ?? '',
+    localPort: socket.localPort ?? 0,
+    remoteAddress: socket.remoteAddress ?? '',
+    remotePort: socket.remotePort ?? 0,
+    ...found,
+  }
+}
+
+/** By ALPN; undefined where TLS agreed on nothing, or there is none. */
+function agreed(socket: Socket): 'http1' | 'http2' | undefined {
+  const protocol = 'alpnProtocol' in socket ? socket.alpnProtocol : undefined
+  if (protocol === 'h2') return 'http2'
+  return protocol === 'http/1.1' ? 'http1' : undefined
 }
 
 /**
@@ -84,7 +158,8 @@ function sniffPreface(socket: Socket, serve: (speaks: 'http1' | 'h2') => void): 
     socket.pause()
     socket.unshift(bytes)
     serve(alike ? 'h2' : 'http1')
-    socket.resume()
   }
   socket.on('data', read).on('error', ended).on('end', ended)
+  // An inspector before us may have held it.
+  socket.resume()
 }

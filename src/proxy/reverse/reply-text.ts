@@ -16,12 +16,15 @@ const TEXTS: ReadonlyMap<Refusal, string> = new Map<Refusal, string>([
   [REFUSALS.timeout, 'upstream request timeout'],
   [REFUSALS.idle, 'stream timeout'],
   [REFUSALS.idleUpload, 'stream timeout'],
-  [REFUSALS.duration, 'stream timeout'],
-  [REFUSALS.durationUpload, 'stream timeout'],
+  [REFUSALS.duration, 'downstream duration timeout'],
+  [REFUSALS.durationUpload, 'downstream duration timeout'],
   [REFUSALS.policy, 'RBAC: access denied'],
   [REFUSALS.denied, 'RBAC: access denied'],
   [REFUSALS.rateLimited, 'local_rate_limited'],
 ])
 
 /** Empty: the answer has no body. */
-export const replyText = (refusal: Refusal): string => TEXTS.get(refusal) ?? ''
+export function replyText(refusal: Refusal, attempts: number): string {
+  const text = TEXTS.get(refusal) ?? ''
+  return attempts > 1 ? text.replace('. reset reason:', '. retried and the latest reset reason:') : text
+}

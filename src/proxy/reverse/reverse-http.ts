@@ -5,6 +5,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { HttpSettings } from '../../model/config.ts'
+import type { ClientConnectionFacts } from '../exchange-context.ts'
 import { type LocalAnswer, type Refusal } from '../local-reply.ts'
 import { headerOf, removeHeaders, type RequestHead, type ResponseHead, setHeader } from '../message.ts'
 import { HttpDate } from './http-date.ts'
@@ -34,11 +35,6 @@ const INTERNAL_REQUEST_HEADERS: ReadonlySet<string> = new Set([
   'x-forwarded-client-cert',
 ])
 
-/** What a request's connection tells. */
-export interface Client {
-  readonly scheme: 'http' | 'https'
-}
-
 export class ReverseHttp {
   readonly settings: HttpSettings
   readonly #date = new HttpDate()
@@ -48,10 +44,11 @@ export class ReverseHttp {
   }
 
   /** Before a route is chosen, so that routes may match on what is set here. */
-  request(head: RequestHead, client: Client): void {
+  request(head: RequestHead, client: ClientConnectionFacts | undefined): void {
     const { headers } = head
     removeHeaders(headers, (name) => INTERNAL_REQUEST_HEADERS.has(name))
-    if (headerOf(headers, 'x-forwarded-proto') === undefined) headers.push('x-forwarded-proto', client.scheme)
+    if (headerOf(headers, 'x-forwarded-proto') === undefined)
+      headers.push('x-forwarded-proto', client?.secure === true ? 'https' : 'http')
     if (headerOf(headers, 'x-request-id') === undefined) headers.push('x-request-id', randomUUID())
   }
 
@@ -72,8 +69,8 @@ export class ReverseHttp {
     setHeader(headers, 'server', 'envoy')
   }
 
-  refusal(refusal: Refusal, detail: string): LocalAnswer {
-    const body = Buffer.from(replyText(refusal))
+  refusal(refusal: Refusal, detail: string, attempts: number): LocalAnswer {
+    const body = Buffer.from(replyText(refusal, attempts))
     const headers = body.length === 0 ? [] : ['content-type', 'text/plain']
     const head = { status: refusal.status, headers, bodyLength: body.length }
     return { kind: 'answer', head, body, flag: refusal.flag, detail }

@@ -38,6 +38,12 @@ export class ProtoWriter {
     return this.#varint(value)
   }
 
+  /** A number that is a choice among others, and so there also where it is 0. */
+  oneof(field: number, value: number): this {
+    this.#varint(field * 8)
+    return this.#varint(value)
+  }
+
   bool(field: number, value: boolean): this {
     return this.uint(field, value ? 1 : 0)
   }

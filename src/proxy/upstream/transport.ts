@@ -20,21 +20,25 @@ export interface ConnectFailure {
 /** Who waits for a connection; exactly one of the two is called, perhaps before `acquire` returns. */
 export interface Waiter {
   /** Whose limits count; absent: `default`. */
-  readonly priority?: Priority
+  readonly priority?: Priority | undefined
   /** `connection.capacity` is above 0 for the length of this call only. */
   onConnected(connection: ClientConnection): void
   onConnectFailed(failure: ConnectFailure): void
 }
 
-export interface Transport {
+/** What an attempt asks of whatever leads to its endpoint. */
+export interface Way {
+  acquire(waiter: Waiter): void
+  /** The waiter no longer wants to be called. */
+  abandon(waiter: Waiter): void
+}
+
+export interface Transport extends Way {
   /** False while it is known to lead nowhere; balancing then prefers others, and it is probed in the background. */
   readonly usable: boolean
   readonly connections: number
   /** Connections begun and failed so far; absent where nobody counts. */
   readonly account?: { readonly connectionsTotal: number; readonly connectFailures: number }
-  acquire(waiter: Waiter): void
-  /** The waiter no longer wants to be called. */
-  abandon(waiter: Waiter): void
   /** What a connection leads to; undefined once it is gone. */
   dialedOf(connection: ClientConnection): Dialed | undefined
   /** Why it leads nowhere; empty when nothing is known against it. */

@@ -5,10 +5,9 @@ import { describe, expect, it } from 'vitest'
 import { ClusterSchema } from '#gen/envoy/config/cluster/v3/cluster_pb.js'
 import { ListenerSchema } from '#gen/envoy/config/listener/v3/listener_pb.js'
 import { RouteConfigurationSchema } from '#gen/envoy/config/route/v3/route_pb.js'
-import { SecretSchema } from '#gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import { UpstreamTlsContextSchema } from '#gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js'
 import type { Resource } from '#gen/envoy/service/discovery/v3/discovery_pb.js'
-import type { Cluster, Endpoint, Listener, Rejection } from '../../model/config.ts'
+import { type Cluster, type Endpoint, HiddenText, type Listener, type Rejection } from '../../model/config.ts'
 import {
   type Decoded,
   decodeResource,
@@ -66,12 +65,19 @@ const routeTable = fc.record({
       ),
     ),
 })
-const httpFilter = fc.record({
+const http = {
   kind: fc.constant('http' as const),
   statPrefix: word,
-  mode: fc.constantFrom('forward' as const, 'inbound' as const, 'tunnel' as const),
   routes: fc.oneof(fc.record({ rds: word }), routeTable),
-})
+}
+const upgrades = fc.constantFrom([], [{ type: 'foo', enabled: true }], [{ type: 'websocket', enabled: false }])
+const httpFilter = fc.oneof(
+  fc.record({ ...http, mode: fc.constant('tunnel' as const) }),
+  fc.record(
+    { ...http, mode: fc.constantFrom('forward' as const, 'inbound' as const), upgrades },
+    { requiredKeys: ['kind', 'statPrefix', 'routes', 'mode'] },
+  ),
+)
 const tcpFilter = fc.record({ kind: fc.constant('tcp' as const), statPrefix: word, cluster: word })
 const listener: fc.Arbitrary<Listener> = fc.record({
   name: word,
@@ -487,17 +493,15 @@ describe('decodeResource', () => {
     expect(rejectionOf(decodeResource('route', envelope)).message).toContain('exactly spiffe://<trust domain>/')
   })
 
-  it('refuses a certificate in a Secret: keys never travel', () => {
-    const value = {
-      name: 'default',
-      roots: { east: ['-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n'] },
-      revokedTrustDomains: [],
-      revokedIssuers: [],
-    }
-    const envelope = encodeResource({ kind: 'secret', value })
-    const message = create(SecretSchema, { name: 'default', type: { case: 'tlsCertificate', value: {} } })
-    envelope.resource = anyPack(SecretSchema, message)
-    expect(rejectionOf(decodeResource('secret', envelope)).path).toBe('tls_certificate')
+  it('reads a certificate in a Secret, and shows its key to no one', () => {
+    const pair = { chain: { text: 'CHAIN' }, key: { hidden: new HiddenText('KEY') } }
+    const value = { kind: 'certificate', name: 'server', pair } as const
+    const decoded = decodeResource('secret', encodeResource({ kind: 'secret', value }))
+    if ('rejection' in decoded || decoded.kind !== 'secret') throw new Error('no secret')
+    expect(JSON.stringify(decoded.value)).not.toContain('KEY')
+    const { value: read } = decoded
+    const key = read.kind === 'certificate' && 'hidden' in read.pair.key ? read.pair.key.hidden.reveal() : ''
+    expect(key).toBe('KEY')
   })
 
   it('refuses a resource whose inner name is another', () => {

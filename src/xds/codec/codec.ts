@@ -17,7 +17,7 @@ import type {
   Rejection,
   ResourceKind,
   RouteTable,
-  ValidationContext,
+  Secret,
 } from '../../model/config.ts'
 import { TYPE_URLS } from '../resources.ts'
 import { CLUSTER_SHAPE, decodeCluster, encodeCluster } from './cluster.ts'
@@ -33,7 +33,7 @@ export interface ResourceTypes {
   readonly endpoints: LoadAssignment
   readonly listener: Listener
   readonly route: RouteTable
-  readonly secret: ValidationContext
+  readonly secret: Secret
 }
 
 /** A resource with the kind that says what it is. */

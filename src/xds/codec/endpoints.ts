@@ -13,6 +13,7 @@ import {
 import { type ClusterLoadAssignment, ClusterLoadAssignmentSchema } from '#gen/envoy/config/endpoint/v3/endpoint_pb.js'
 import type { Endpoint, LoadAssignment, LocalityEndpoints, Tunnel } from '../../model/config.ts'
 import { ADDRESS_SHAPE, decodeAddress, decodeMetadata, encodeAddress, FieldReader } from './common.ts'
+import { hostText } from './route-cluster.ts'
 import { refuse, require, type Shape, within } from './shape.ts'
 
 /** Key of the namespace `envoy.transport_socket_match` and of a cluster's matches. */
@@ -32,7 +33,7 @@ export const ENDPOINTS_SHAPE: Shape = {
     locality: { region: true, zone: true },
     metadata: { filter_metadata: true },
     lb_endpoints: {
-      endpoint: { address: ADDRESS_SHAPE },
+      endpoint: { address: ADDRESS_SHAPE, hostname: true },
       health_status: true,
       metadata: { filter_metadata: true },
       load_balancing_weight: true,
@@ -80,7 +81,10 @@ function encodeEndpoint(endpoint: Endpoint): LbEndpoint {
   if (endpoint.metadata !== undefined) metadata[BALANCING_METADATA] = endpoint.metadata as JsonObject
   if (tunnel !== undefined) metadata[TUNNEL_METADATA] = encodeTunnel(tunnel)
   return create(LbEndpointSchema, {
-    hostIdentifier: { case: 'endpoint', value: { address: encodeAddress(endpoint.address, endpoint.port) } },
+    hostIdentifier: {
+      case: 'endpoint',
+      value: { address: encodeAddress(endpoint.address, endpoint.port), hostname: endpoint.hostname ?? '' },
+    },
     healthStatus: HEALTH[endpoint.health],
     metadata: { filterMetadata: metadata },
     loadBalancingWeight: endpoint.weight,
@@ -151,6 +155,7 @@ function decodeEndpoint(path: string, message: LbEndpoint): Endpoint {
   require(metadataPath, hasTunnel === (transport === 'tunnel'), 'a tunnel needs its metadata, and only a tunnel')
   return {
     ...decodeAddress(within(path, 'endpoint.address'), host.value.address),
+    ...(host.value.hostname !== '' && { hostname: hostText(within(path, 'endpoint.hostname'), host.value.hostname) }),
     health: decodeHealth(within(path, 'health_status'), message.healthStatus),
     weight: decodeWeight(within(path, 'load_balancing_weight'), message.loadBalancingWeight),
     transport,

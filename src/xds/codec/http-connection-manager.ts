@@ -19,12 +19,14 @@ import {
   DEFAULT_PATHS,
   type HttpFilterChain,
   type ListedFilter,
+  MESH_UPGRADES,
   type PathPolicy,
 } from '../../model/config.ts'
 import { ADS_SHAPE, encodeAds, requireAds } from './common.ts'
-import { CONNECT, decodeRoute, encodeRoute, ROUTE_SHAPE } from './route.ts'
+import { decodeRoute, encodeRoute, ROUTE_SHAPE } from './route.ts'
 import { decodeListed, encodeListed } from './http-filters.ts'
 import { refuse, require, type Shape, unpackShaped, within } from './shape.ts'
+import { CONNECT, decodeMeshUpgrades, encodeUpgrades, LISTENER_UPGRADES_SHAPE } from './upgrades.ts'
 
 export const HTTP_CONNECTION_MANAGER = 'envoy.filters.network.http_connection_manager'
 const ROUTER_FILTER = 'envoy.filters.http.router'
@@ -37,7 +39,7 @@ export const HTTP_CONNECTION_MANAGER_SHAPE: Shape = {
   http_filters: { name: true, typed_config: true, disabled: true },
   http_protocol_options: { allow_absolute_url: true },
   http2_protocol_options: { allow_connect: true },
-  upgrade_configs: { upgrade_type: true },
+  upgrade_configs: LISTENER_UPGRADES_SHAPE,
   normalize_path: true,
   merge_slashes: true,
   path_with_escaped_slashes_action: true,
@@ -57,7 +59,7 @@ type Init = MessageInitShape<typeof HttpConnectionManagerSchema>
 
 type MeshMode = Exclude<HttpFilterChain['mode'], 'reverse'>
 
-const MODE_SETTINGS: Readonly<Record<MeshMode, Init>> = {
+const MODE_SETTINGS = {
   forward: { httpProtocolOptions: { allowAbsoluteUrl: true } },
   inbound: { httpProtocolOptions: { allowAbsoluteUrl: false } },
   tunnel: {
@@ -65,13 +67,19 @@ const MODE_SETTINGS: Readonly<Record<MeshMode, Init>> = {
     http2ProtocolOptions: { allowConnect: true },
     upgradeConfigs: [{ upgradeType: CONNECT }],
   },
-}
+} satisfies Readonly<Record<MeshMode, Init>>
 
 export function encodeHttp(chain: HttpFilterChain): Any {
   if (chain.mode === 'reverse') throw new Error(`${chain.statPrefix}: a chain of the mesh has no mode reverse`)
   const paths = chain.paths ?? DEFAULT_PATHS
+  const upgrades = chain.mode === 'tunnel' ? [] : (chain.upgrades ?? MESH_UPGRADES)
   const manager = create(HttpConnectionManagerSchema, {
     ...MODE_SETTINGS[chain.mode],
+    // Envoy takes upgrades over HTTP/2 where extended CONNECT is allowed.
+    ...(upgrades.length > 0 && {
+      upgradeConfigs: encodeUpgrades(upgrades),
+      http2ProtocolOptions: { allowConnect: true },
+    }),
     codecType: CodecType.AUTO,
     statPrefix: chain.statPrefix,
     routeSpecifier: encodeRoutes(chain.routes),
@@ -98,7 +106,7 @@ export function decodeHttp(path: string, config: Any | undefined): HttpFilterCha
   return {
     kind: 'http',
     statPrefix: manager.statPrefix,
-    mode: decodeMode(path, manager),
+    ...decodeMode(path, manager),
     routes: decodeRoutes(path, manager),
     ...decodePaths(path, manager),
     ...decodeFilters(within(path, 'http_filters'), manager.httpFilters),
@@ -133,20 +141,20 @@ export function decodeRoutes(path: string, { routeSpecifier }: HttpConnectionMan
   return { rds: name }
 }
 
-function decodeMode(path: string, manager: HttpConnectionManager): MeshMode {
+function decodeMode(path: string, manager: HttpConnectionManager): Pick<HttpFilterChain, 'mode' | 'upgrades'> {
   // Envoy's default is true.
   const takesAbsoluteUrls = manager.httpProtocolOptions?.allowAbsoluteUrl ?? true
   const allowsConnect = manager.http2ProtocolOptions?.allowConnect ?? false
-  const [upgrade, ...more] = manager.upgradeConfigs
-  if (upgrade === undefined) {
-    require(within(path, 'http2_protocol_options.allow_connect'), !allowsConnect, 'needs the CONNECT upgrade')
-    return takesAbsoluteUrls ? 'forward' : 'inbound'
+  const at = within(path, 'upgrade_configs')
+  const allowed = within(path, 'http2_protocol_options.allow_connect')
+  const configs = manager.upgradeConfigs
+  require(allowed, allowsConnect === configs.length > 0, 'and upgrade_configs need each other')
+  if (!configs.some(({ upgradeType }) => upgradeType.toUpperCase() === CONNECT)) {
+    return { mode: takesAbsoluteUrls ? 'forward' : 'inbound', ...decodeMeshUpgrades(at, configs) }
   }
-  const isTunnel = more.length === 0 && upgrade.upgradeType.toUpperCase() === CONNECT
-  require(within(path, 'upgrade_configs'), isTunnel, 'only CONNECT is supported')
-  require(within(path, 'http2_protocol_options.allow_connect'), allowsConnect, 'must be true for a tunnel')
+  require(at, configs.length === 1 && configs[0]?.enabled !== false, 'CONNECT stands alone, for a tunnel')
   require(within(path, 'http_protocol_options.allow_absolute_url'), !takesAbsoluteUrls, 'must be false for a tunnel')
-  return 'tunnel'
+  return { mode: 'tunnel' }
 }
 
 export function encodeFilters(filters: readonly ListedFilter[] = DEFAULT_FILTERS): HttpFilter[] {

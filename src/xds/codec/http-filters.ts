@@ -14,6 +14,7 @@ import type {
 import { corsCodec } from './http-filters/cors.ts'
 import { faultCodec } from './http-filters/fault.ts'
 import type { FilterCodec, MessageCodec } from './http-filters/message-codec.ts'
+import { jwtCodec } from './http-filters/jwt.ts'
 import { rateLimitCodec } from './http-filters/rate-limit.ts'
 import { rbacCodec } from './http-filters/rbac.ts'
 import { present, refuse } from './shape.ts'
@@ -25,6 +26,7 @@ export const FILTER_CODECS: FilterCodecs = {
   rbac: rbacCodec,
   rateLimit: rateLimitCodec,
   fault: faultCodec,
+  jwt: jwtCodec,
 }
 const KINDS = Object.keys(FILTER_CODECS) as readonly FilterKindName[]
 

@@ -21,6 +21,7 @@ import {
 } from './http-connection-manager.ts'
 import { ROUTE_SHAPE } from './route.ts'
 import { refuse, type Shape, unpackShaped, within } from './shape.ts'
+import { decodeUpgrades, encodeUpgrades, LISTENER_UPGRADES_SHAPE } from './upgrades.ts'
 
 export const REVERSE_HTTP_SHAPE: Shape = {
   codec_type: true,
@@ -31,6 +32,8 @@ export const REVERSE_HTTP_SHAPE: Shape = {
   normalize_path: true,
   merge_slashes: true,
   path_with_escaped_slashes_action: true,
+  upgrade_configs: LISTENER_UPGRADES_SHAPE,
+  http2_protocol_options: { allow_connect: true },
 }
 
 const CODECS: Readonly<Record<NonNullable<HttpSettings['codec']>, CodecType>> = {
@@ -51,12 +54,15 @@ export function encodeReverse(chain: HttpFilterChain): Any {
     mergeSlashes: paths.mergeSlashes,
     pathWithEscapedSlashesAction: encodeEscaped(paths.escapedSlashes),
     httpFilters: encodeFilters(chain.filters),
+    upgradeConfigs: encodeUpgrades(chain.upgrades ?? []),
+    ...(http.allowConnect === true && { http2ProtocolOptions: { allowConnect: true } }),
   })
   return anyPack(HttpConnectionManagerSchema, manager)
 }
 
 export function decodeReverse(path: string, config: Any): HttpFilterChain {
   const manager = unpackShaped(HttpConnectionManagerSchema, config, REVERSE_HTTP_SHAPE, path)
+  const upgrades = decodeUpgrades(within(path, 'upgrade_configs'), manager.upgradeConfigs)
   return {
     kind: 'http',
     statPrefix: manager.statPrefix,
@@ -64,6 +70,7 @@ export function decodeReverse(path: string, config: Any): HttpFilterChain {
     routes: decodeRoutes(path, manager),
     paths: decodePaths(path, manager),
     ...decodeFilters(within(path, 'http_filters'), manager.httpFilters),
+    ...(upgrades.length > 0 && { upgrades }),
     http: decodeSettings(path, manager),
   }
 }
@@ -77,7 +84,8 @@ function decodePaths(path: string, manager: HttpConnectionManager): PathPolicy {
 
 function decodeSettings(path: string, manager: HttpConnectionManager): HttpSettings {
   const codec = decodeCodec(within(path, 'codec_type'), manager.codecType)
-  return { ...(codec !== undefined && { codec }) }
+  const allowConnect = manager.http2ProtocolOptions?.allowConnect === true
+  return { ...(codec !== undefined && { codec }), ...(allowConnect && { allowConnect }) }
 }
 
 function decodeCodec(path: string, type: CodecType): HttpSettings['codec'] {

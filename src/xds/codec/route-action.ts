@@ -2,15 +2,13 @@
  * What a route does <-> RouteAction, RedirectAction, DirectResponseAction. Rewrites are shared by the first two.
  */
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
+import { BoolValueSchema } from '@bufbuild/protobuf/wkt'
 import {
   RedirectAction_RedirectResponseCode as RedirectCode,
   type RedirectAction as RedirectMessage,
   type Route as RouteMessage,
   type RouteAction as RouteActionMessage,
-  type RouteAction_UpgradeConfig as UpgradeConfig,
   RouteSchema,
-  type WeightedCluster as WeightedMessage,
-  WeightedCluster_ClusterWeightSchema,
 } from '#gen/envoy/config/route/v3/route_components_pb.js'
 import { type RegexMatchAndSubstitute, RegexMatchAndSubstituteSchema } from '#gen/envoy/type/matcher/v3/regex_pb.js'
 import type {
@@ -22,13 +20,13 @@ import type {
   RegexRewrite,
   Route,
   RouteMatch,
-  WeightedCluster,
 } from '../../model/config.ts'
 import { compileRegex } from '../../runtime/regex.ts'
 import { decodeDuration, encodeDuration } from './common.ts'
-import { decodeMutations, decodeName, encodeMutations, MUTATIONS_SHAPE } from './header-mutations.ts'
+import { RoutingPriority } from '#gen/envoy/config/core/v3/base_pb.js'
+import { decodeName } from './header-mutations.ts'
+import { CLUSTER_SPECIFIER_SHAPE, decodeTargeting, encodeTargeting, hostText } from './route-cluster.ts'
 import { decodeRegex, encodeRegex, REGEX_SHAPE } from './matchers.ts'
-import { decodePerHost, encodePerRoute, said } from './per-route.ts'
 import { decodeRetry, encodeRetry, RETRY_SHAPE } from './retry.ts'
 import {
   decodeDescriptors,
@@ -40,8 +38,8 @@ import {
   TRAFFIC_SHAPE,
 } from './route-traffic.ts'
 import { refuse, require, type Shape, within } from './shape.ts'
+import { CONNECT, decodeRouteUpgrades, encodeUpgrades, ROUTE_UPGRADES_SHAPE } from './upgrades.ts'
 
-const CONNECT = 'CONNECT'
 /** Envoy's, for a route that says nothing. */
 const DEFAULT_TIMEOUT_MS = 15_000
 const BODY_BYTES_MAX = 4_096 // Envoy's max_direct_response_body_size_bytes
@@ -49,20 +47,25 @@ const SUBSTITUTE_SHAPE: Shape = { pattern: REGEX_SHAPE, substitution: true }
 
 export const ACTION_SHAPES: Shape = {
   route: {
-    cluster: true,
-    weighted_clusters: { clusters: { name: true, weight: true, ...MUTATIONS_SHAPE, typed_per_filter_config: true } },
+    ...CLUSTER_SPECIFIER_SHAPE,
+    priority: true,
     timeout: true,
     retry_policy: RETRY_SHAPE,
-    upgrade_configs: { upgrade_type: true, connect_config: {} },
+    upgrade_configs: ROUTE_UPGRADES_SHAPE,
     prefix_rewrite: true,
     regex_rewrite: SUBSTITUTE_SHAPE,
     host_rewrite_literal: true,
+    auto_host_rewrite: true,
     host_rewrite_header: true,
     host_rewrite_path_regex: SUBSTITUTE_SHAPE,
     append_x_forwarded_host: true,
     ...TRAFFIC_SHAPE,
     idle_timeout: true,
-    max_stream_duration: { max_stream_duration: true },
+    max_stream_duration: {
+      max_stream_duration: true,
+      grpc_timeout_header_max: true,
+      grpc_timeout_header_offset: true,
+    },
   },
   redirect: {
     https_redirect: true,
@@ -95,19 +98,20 @@ function actionOf(route: Route): ActionInit {
   return { case: 'route', value: forwardOf(route) }
 }
 
-type ForwardInit = Extract<ActionInit, { case: 'route' }>['value']
+type ForwardInit = Exclude<Extract<ActionInit, { case: 'route' }>['value'], RouteActionMessage>
 
 function forwardOf(route: Route & ForwardAction): ForwardInit {
-  const { cluster, rewritePath: path } = route
+  const { rewritePath: path } = route
   return {
-    clusterSpecifier:
-      typeof cluster === 'string'
-        ? { case: 'cluster', value: cluster }
-        : { case: 'weightedClusters', value: { clusters: cluster.map(weightedOf) } },
+    ...encodeTargeting(route),
+    ...(route.priority !== undefined && { priority: RoutingPriority.HIGH }),
     timeout: encodeDuration(route.timeoutMs),
     ...(route.retry !== undefined && { retryPolicy: encodeRetry(route.retry) }),
     // Without it Envoy would forward the CONNECT instead of ending it and splicing.
-    upgradeConfigs: route.match.kind === 'connect' ? [{ upgradeType: CONNECT, connectConfig: {} }] : [],
+    upgradeConfigs:
+      route.match.kind === 'connect'
+        ? [{ upgradeType: CONNECT, connectConfig: {} }]
+        : encodeUpgrades(route.upgrades ?? []),
     ...(path?.kind === 'prefix' && { prefixRewrite: path.prefix }),
     ...(path?.kind === 'regex' && { regexRewrite: encodeSubstitute(path) }),
     ...(route.rewriteHost !== undefined && { hostRewriteSpecifier: hostRewriteOf(route.rewriteHost) }),
@@ -116,24 +120,27 @@ function forwardOf(route: Route & ForwardAction): ForwardInit {
     hashPolicy: (route.hash ?? []).map(encodeHash),
     rateLimits: encodeDescriptors(route.descriptors),
     ...(route.idleTimeoutMs !== undefined && { idleTimeout: encodeDuration(route.idleTimeoutMs) }),
-    ...(route.durationMaxMs !== undefined && {
-      maxStreamDuration: { maxStreamDuration: encodeDuration(route.durationMaxMs) },
-    }),
+    ...durationOf(route),
   }
 }
 
-function weightedOf(choice: WeightedCluster): MessageInitShape<typeof WeightedCluster_ClusterWeightSchema> {
+/** The client's own deadline is an addition to the route's. */
+function durationOf({ durationMaxMs, grpcTimeout }: ForwardAction): Pick<ForwardInit, 'maxStreamDuration'> {
+  if (durationMaxMs === undefined && grpcTimeout === undefined) return {}
+  const offsetMs = grpcTimeout?.offsetMs
   return {
-    name: choice.name,
-    weight: choice.weight,
-    ...encodeMutations(choice.headers),
-    typedPerFilterConfig: encodePerRoute(said(choice.filters)),
+    maxStreamDuration: {
+      ...(durationMaxMs !== undefined && { maxStreamDuration: encodeDuration(durationMaxMs) }),
+      ...(grpcTimeout !== undefined && { grpcTimeoutHeaderMax: encodeDuration(grpcTimeout.maxMs) }),
+      ...(offsetMs !== undefined && { grpcTimeoutHeaderOffset: encodeDuration(offsetMs) }),
+    },
   }
 }
 
 function hostRewriteOf(rewrite: HostRewrite): RouteActionMessage['hostRewriteSpecifier'] {
   if (rewrite.kind === 'literal') return { case: 'hostRewriteLiteral', value: rewrite.host }
   if (rewrite.kind === 'header') return { case: 'hostRewriteHeader', value: rewrite.name }
+  if (rewrite.kind === 'endpoint') return { case: 'autoHostRewrite', value: create(BoolValueSchema, { value: true }) }
   return { case: 'hostRewritePathRegex', value: encodeSubstitute(rewrite) }
 }
 
@@ -205,17 +212,18 @@ export function decodeAction(
 }
 
 function decodeForward(path: string, action: RouteActionMessage, match: RouteMatch): ForwardAction {
-  requireConnectConfig(within(path, 'upgrade_configs'), action, match)
   const rewritePath = decodePathRewrite(path, action)
   const rewriteHost = decodeHostRewrite(path, action.hostRewriteSpecifier)
   const rewrites = rewritePath !== undefined || rewriteHost !== undefined
   require(path, match.kind !== 'connect' || !rewrites, 'a CONNECT route rewrites nothing')
   return {
-    cluster: decodeClusters(path, action.clusterSpecifier),
+    ...decodeTargeting(path, action),
+    ...decodePriority(within(path, 'priority'), action.priority),
     timeoutMs:
       action.timeout === undefined ? DEFAULT_TIMEOUT_MS : decodeDuration(within(path, 'timeout'), action.timeout),
     ...decodeLimits(path, action),
     ...decodeTraffic(path, action),
+    ...decodeRouteUpgrades(within(path, 'upgrade_configs'), action.upgradeConfigs, match),
     ...(action.retryPolicy !== undefined && { retry: decodeRetry(within(path, 'retry_policy'), action.retryPolicy) }),
     ...(rewritePath !== undefined && { rewritePath }),
     ...(rewriteHost !== undefined && { rewriteHost }),
@@ -237,42 +245,34 @@ function decodeTraffic(
   }
 }
 
+function decodePriority(path: string, priority: RoutingPriority): Pick<ForwardAction, 'priority'> {
+  require(path, priority === RoutingPriority.DEFAULT || priority === RoutingPriority.HIGH, 'is unknown')
+  return priority === RoutingPriority.HIGH ? { priority: 'high' } : {}
+}
+
 function decodeLimits(
   path: string,
   { idleTimeout, maxStreamDuration }: RouteActionMessage,
-): Pick<ForwardAction, 'idleTimeoutMs' | 'durationMaxMs'> {
-  const duration = maxStreamDuration?.maxStreamDuration
+): Pick<ForwardAction, 'idleTimeoutMs' | 'durationMaxMs' | 'grpcTimeout'> {
+  const {
+    maxStreamDuration: duration,
+    grpcTimeoutHeaderMax: max,
+    grpcTimeoutHeaderOffset: offset,
+  } = maxStreamDuration ?? {}
   const at = within(path, 'max_stream_duration')
-  require(at, maxStreamDuration === undefined || duration !== undefined, 'needs max_stream_duration')
+  require(within(at, 'grpc_timeout_header_offset'), offset === undefined ||
+    max !== undefined, 'needs grpc_timeout_header_max')
+  const offsetMs = offset && decodeDuration(within(at, 'grpc_timeout_header_offset'), offset)
   return {
     ...(idleTimeout !== undefined && { idleTimeoutMs: decodeDuration(within(path, 'idle_timeout'), idleTimeout) }),
     ...(duration !== undefined && { durationMaxMs: decodeDuration(within(at, 'max_stream_duration'), duration) }),
+    ...(max !== undefined && {
+      grpcTimeout: {
+        maxMs: decodeDuration(within(at, 'grpc_timeout_header_max'), max),
+        ...(offsetMs !== undefined && { offsetMs }),
+      },
+    }),
   }
-}
-
-function decodeClusters(path: string, specifier: RouteActionMessage['clusterSpecifier']): ForwardAction['cluster'] {
-  if (specifier.case === 'cluster') {
-    require(within(path, 'cluster'), specifier.value !== '', 'is required')
-    return specifier.value
-  }
-  if (specifier.case !== 'weightedClusters') return refuse(within(path, 'cluster'), 'is required')
-  return decodeWeighted(within(path, 'weighted_clusters'), specifier.value)
-}
-
-function decodeWeighted(path: string, { clusters }: WeightedMessage): WeightedCluster[] {
-  const choices = clusters.map((cluster, index) => {
-    const at = `${path}.clusters[${index}]`
-    require(within(at, 'name'), cluster.name !== '', 'is required')
-    return {
-      name: cluster.name,
-      weight: cluster.weight ?? 0,
-      ...decodeMutations(at, cluster),
-      ...decodePerHost(within(at, 'typed_per_filter_config'), cluster.typedPerFilterConfig),
-    }
-  })
-  const total = choices.reduce((sum, { weight }) => sum + weight, 0)
-  require(path, total > 0 && total <= 0xffff_ffff, 'needs a total weight from 1 to 4294967295')
-  return choices
 }
 
 /** Written as Envoy reads it: an empty prefix_rewrite is none. */
@@ -308,14 +308,11 @@ function decodeHostRewrite(
       const at = within(path, 'host_rewrite_path_regex')
       return { kind: 'path', ...decodeSubstitute(at, specifier.value) }
     }
+    case 'autoHostRewrite':
+      return specifier.value.value ? { kind: 'endpoint' } : undefined
     default:
-      return refuse(within(path, 'auto_host_rewrite'), 'is not supported')
+      return specifier satisfies never
   }
-}
-
-function hostText(path: string, text: string): string {
-  require(path, /^[A-Za-z0-9._~:[\]-]+$/.test(text), 'is no host')
-  return text
 }
 
 function decodeSubstitute(path: string, message: RegexMatchAndSubstitute): Omit<RegexRewrite, 'kind'> {
@@ -373,12 +370,4 @@ function decodeRedirectPath(
     default:
       return specifier satisfies never
   }
-}
-
-function requireConnectConfig(path: string, action: RouteActionMessage, match: RouteMatch): void {
-  const isEnding = (config: UpgradeConfig): boolean =>
-    config.upgradeType.toUpperCase() === CONNECT && config.connectConfig !== undefined
-  const [first, ...rest] = action.upgradeConfigs
-  if (match.kind !== 'connect') return require(path, first === undefined, 'is supported on CONNECT routes only')
-  require(path, first !== undefined && rest.length === 0 && isEnding(first), 'a CONNECT route must end the CONNECT')
 }

@@ -86,6 +86,7 @@ const rewritePath = fc.oneof(
   fc.record({ kind: fc.constant('regex' as const), ...substitute }),
 )
 const rewriteHost = fc.oneof(
+  fc.constant({ kind: 'endpoint' as const }),
   fc.record({ kind: fc.constant('literal' as const), host: word }),
   fc.record({ kind: fc.constant('header' as const), name: word }),
   fc.record({ kind: fc.constant('path' as const), ...substitute }),
@@ -102,6 +103,14 @@ const retry = fc.record(
     backOff: fc
       .tuple(fc.integer({ min: 1, max: 100 }), fc.nat(1000))
       .map(([baseMs, more]) => ({ baseMs, maxMs: baseMs + more })),
+    resetHeaders: fc.record({
+      headers: fc.array(
+        fc.record({ name: word, format: fc.constantFrom('seconds' as const, 'unix-timestamp' as const) }),
+        { minLength: 1, maxLength: 2 },
+      ),
+      maxMs: fc.integer({ min: 1, max: 1000 }),
+    }),
+    omitHosts: fc.array(fc.dictionary(word, word, { minKeys: 1, maxKeys: 2 }), { minLength: 1, maxLength: 2 }),
   },
   { requiredKeys: ['on', 'retriesMax'] },
 )
@@ -225,11 +234,27 @@ const traffic = {
     { minLength: 1, maxLength: 2 },
   ),
   descriptors,
+  upgrades: fc.constantFrom(
+    [{ type: 'websocket', enabled: false }],
+    [
+      { type: 'websocket', enabled: true },
+      { type: 'foo', enabled: true },
+    ],
+  ),
 }
 const times = { timeoutMs: fc.nat(100_000), idleTimeoutMs: fc.nat(1000), durationMaxMs: fc.nat(1000) }
+const subset = fc.dictionary(word, fc.oneof(word, fc.boolean(), fc.nat(9)), { minKeys: 1, maxKeys: 2 })
+const byHeader = fc.record({ header: word })
 const weighted = fc.array(
   fc.record(
-    { name: word, weight: fc.integer({ min: 1, max: 100 }), headers, filters },
+    {
+      name: fc.oneof(word, byHeader),
+      weight: fc.integer({ min: 1, max: 100 }),
+      headers,
+      filters,
+      subset,
+      rewriteHost: fc.record({ kind: fc.constant('literal' as const), host: word }),
+    },
     { requiredKeys: ['name', 'weight'] },
   ),
   {
@@ -253,7 +278,11 @@ const route = fc.oneof(
   fc.record(
     {
       ...common,
-      cluster: fc.oneof(word, weighted),
+      cluster: fc.oneof(word, byHeader, weighted),
+      unknownClusterStatus: fc.constantFrom(404 as const, 500 as const),
+      subset,
+      priority: fc.constant('high' as const),
+      grpcTimeout: fc.record({ maxMs: fc.nat(1000), offsetMs: fc.nat(100) }, { requiredKeys: ['maxMs'] }),
       ...times,
       ...traffic,
       retry,
@@ -289,6 +318,12 @@ const table: fc.Arbitrary<RouteTable> = fc.record(
               headers,
               filters,
               descriptors,
+              retry,
+              attemptCount: fc.oneof(
+                fc.record({ request: yes }),
+                fc.record({ request: yes, response: yes }),
+                fc.record({ response: yes }),
+              ),
             },
             { requiredKeys: ['name', 'domains', 'routes'] },
           ),
@@ -399,14 +434,13 @@ describe('the route codec', () => {
       { match: { pathSpecifier: { case: 'prefix', value: '/' }, headers: [{ name: 'Transfer-Encoding' }] } },
     ],
     ['route.cluster', { action: { case: 'route', value: {} } }],
-    ['route.cluster_header', forward({ clusterSpecifier: { case: 'clusterHeader', value: 'x' } })],
+    ['route.cluster_header', forward({ clusterSpecifier: { case: 'clusterHeader', value: 'x y' } })],
     [
       'route.weighted_clusters',
       forward({ clusterSpecifier: { case: 'weightedClusters', value: { clusters: [{ name: 'a' }] } } }),
     ],
-    ['route.auto_host_rewrite', forward({ hostRewriteSpecifier: { case: 'autoHostRewrite', value: { value: true } } })],
     ['route.regex_rewrite.substitution', forward({ regexRewrite: { pattern: { regex: 'a' }, substitution: '\\1' } })],
-    ['route.retry_policy.retry_on', forward({ retryPolicy: { retryOn: 'cancelled' } })],
+    ['route.retry_policy.retry_on', forward({ retryPolicy: { retryOn: 'http3-post-connect-failure' } })],
     ['route.retry_policy.retry_priority', forward({ retryPolicy: { retryOn: '5xx', retryPriority: { name: 'x' } } })],
     ['route.retry_policy.retry_host_predicate[0]', forward({ retryPolicy: { retryHostPredicate: [{ name: 'x' }] } })],
     [
@@ -430,7 +464,7 @@ describe('the route codec', () => {
       'route.request_mirror_policies[0].trace_sampled',
       forward({ requestMirrorPolicies: [{ cluster: 'a', traceSampled: true }] }),
     ],
-    ['route.priority', forward({ priority: 1 })],
+    ['route.hedge_policy', forward({ hedgePolicy: { hedgeOnPerTryTimeout: true } })],
     ['request_headers_to_add[0].header.key', { requestHeadersToAdd: [{ header: { key: 'Host', value: 'x' } }] }],
     [
       'request_headers_to_add[0].header.key',

@@ -16,6 +16,7 @@ import { decodePerHost, decodePerRoute, encodePerRoute, said } from './per-route
 import { decodeDescriptors, encodeDescriptors, RATE_LIMITS_SHAPE } from './route-traffic.ts'
 import { ACTION_SHAPES, decodeAction, encodeAction } from './route-action.ts'
 import { decodeMatch, encodeMatch, MATCH_SHAPE } from './route-match.ts'
+import { decodeRetry, encodeRetry, RETRY_SHAPE } from './retry.ts'
 import { require, type Shape, within } from './shape.ts'
 
 export const CONNECT = 'CONNECT'
@@ -32,6 +33,9 @@ export const ROUTE_SHAPE: Shape = {
     ...MUTATIONS_SHAPE,
     typed_per_filter_config: true,
     rate_limits: RATE_LIMITS_SHAPE,
+    retry_policy: RETRY_SHAPE,
+    include_request_attempt_count: true,
+    include_attempt_count_in_response: true,
     routes: {
       match: MATCH_SHAPE,
       ...ACTION_SHAPES,
@@ -61,6 +65,9 @@ function encodeHost(host: VirtualHost): VirtualHostMessage {
     ...encodeMutations(host.headers),
     typedPerFilterConfig: encodePerRoute(said(host.filters)),
     rateLimits: encodeDescriptors(host.descriptors),
+    ...(host.retry !== undefined && { retryPolicy: encodeRetry(host.retry) }),
+    includeRequestAttemptCount: host.attemptCount?.request === true,
+    includeAttemptCountInResponse: host.attemptCount?.response === true,
   })
 }
 
@@ -117,7 +124,15 @@ function decodeHost(path: string, host: VirtualHostMessage): VirtualHost {
     ...decodeMutations(path, host),
     ...decodePerHost(within(path, 'typed_per_filter_config'), host.typedPerFilterConfig),
     ...(descriptors !== undefined && { descriptors }),
+    ...(host.retryPolicy !== undefined && { retry: decodeRetry(within(path, 'retry_policy'), host.retryPolicy) }),
+    ...decodeAttemptCount(host),
   }
+}
+
+function decodeAttemptCount(host: VirtualHostMessage): Pick<VirtualHost, 'attemptCount'> {
+  const { includeRequestAttemptCount: request, includeAttemptCountInResponse: response } = host
+  if (!request && !response) return {}
+  return { attemptCount: { ...(request && { request }), ...(response && { response }) } }
 }
 
 function decodeEntry(path: string, route: RouteMessage): Route {

@@ -1,16 +1,24 @@
 /**
- * ValidationContext <-> Secret: trust anchors per trust domain as Envoy's SPIFFE validator has them, never one pool
+ * Secret <-> Secret. The mesh's: trust anchors per trust domain as Envoy's SPIFFE validator has them, never one pool
  * (a foreign root in a shared pool could mint our names). Envoy has no revocation by issuer key, so that set travels in
- * the resource's metadata. A certificate or key in a Secret is refused: those never travel.
+ * the resource's metadata. Any other is for generic listeners and clusters; a proxy of the mesh refuses it.
  */
 import { create, type JsonObject } from '@bufbuild/protobuf'
 import { anyPack } from '@bufbuild/protobuf/wkt'
 import { type Secret, SecretSchema } from '#gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import { SPIFFECertValidatorConfigSchema } from '#gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config_pb.js'
 import { isSubdomain } from '../../model/identity.ts'
-import type { ValidationContext } from '../../model/config.ts'
+import type { GenericSecret, Secret as AnySecret, ValidationContext } from '../../model/config.ts'
 import { FieldReader } from './common.ts'
-import { refuse, require, type Shape, unpackShaped, within } from './shape.ts'
+import {
+  CERTIFICATE_SHAPE,
+  decodeCertificate,
+  decodeValidation,
+  encodeCertificate,
+  encodeValidation,
+  VALIDATION_SHAPE,
+} from './generic-tls.ts'
+import { checkShape, refuse, require, type Shape, unpackShaped, within } from './shape.ts'
 
 const SPIFFE_VALIDATOR = 'envoy.tls.cert_validator.spiffe'
 export const REVOCATIONS_METADATA = 'isthmus.revocations'
@@ -18,11 +26,30 @@ const PEM = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?/g
 
 export const SECRET_SHAPE: Shape = {
   name: true,
+  tls_certificate: CERTIFICATE_SHAPE,
+  validation_context: { ...VALIDATION_SHAPE, custom_validator_config: { name: true, typed_config: true } },
+}
+const BUNDLE_SHAPE: Shape = {
+  name: true,
   validation_context: { custom_validator_config: { name: true, typed_config: true } },
 }
 const SPIFFE_SHAPE: Shape = { trust_domains: { name: true, trust_bundle: { inline_string: true } } }
 
-export function encodeSecret(context: ValidationContext): Secret {
+export function encodeSecret(secret: AnySecret): Secret {
+  if (secret.kind !== undefined) return encodeGeneric(secret)
+  return encodeBundle(secret)
+}
+
+function encodeGeneric(secret: GenericSecret): Secret {
+  const { name } = secret
+  const type =
+    secret.kind === 'certificate'
+      ? { case: 'tlsCertificate' as const, value: encodeCertificate(secret.pair) }
+      : { case: 'validationContext' as const, value: encodeValidation(secret.validation) }
+  return create(SecretSchema, { name, type })
+}
+
+function encodeBundle(context: ValidationContext): Secret {
   const config = create(SPIFFECertValidatorConfigSchema, {
     trustDomains: Object.entries(context.roots).map(([name, roots]) => ({
       name,
@@ -44,14 +71,30 @@ export function encodeSecret(context: ValidationContext): Secret {
 }
 
 /** Absent when nothing is revoked. */
-export function encodeRevocations(context: ValidationContext): JsonObject | undefined {
+export function encodeRevocations(context: AnySecret): JsonObject | undefined {
+  if (context.kind !== undefined) return undefined
   if (context.revokedTrustDomains.length + context.revokedIssuers.length === 0) return undefined
   return { trust_domains: [...context.revokedTrustDomains], issuers: [...context.revokedIssuers] }
 }
 
-export function decodeSecret(path: string, message: Secret, revocations: unknown): ValidationContext {
-  if (message.type.case !== 'validationContext') return refuse(within(path, 'validation_context'), 'is required')
-  const extension = message.type.value.customValidatorConfig
+export function decodeSecret(path: string, message: Secret, revocations: unknown): AnySecret {
+  const { name, type } = message
+  if (type.case === 'tlsCertificate') {
+    return { kind: 'certificate', name, pair: decodeCertificate(within(path, 'tls_certificate'), type.value) }
+  }
+  if (type.case !== 'validationContext') return refuse(path, 'must be a tls_certificate or a validation_context')
+  const extension = type.value.customValidatorConfig
+  if (extension === undefined) {
+    const validation = decodeValidation(within(path, 'validation_context'), type.value)
+    return { kind: 'validation', name, validation }
+  }
+  return decodeBundle(path, message, revocations)
+}
+
+function decodeBundle(path: string, message: Secret, revocations: unknown): ValidationContext {
+  // Anything beside the validator would be a second opinion on whom to trust.
+  checkShape(SecretSchema, message, BUNDLE_SHAPE, path)
+  const extension = message.type.case === 'validationContext' ? message.type.value.customValidatorConfig : undefined
   const at = within(path, 'validation_context.custom_validator_config')
   require(within(at, 'name'), extension?.name === SPIFFE_VALIDATOR, `must be ${SPIFFE_VALIDATOR}`)
   const configPath = within(at, 'typed_config')

@@ -114,8 +114,13 @@ export function unpackShaped<D extends DescMessage>(
   shape: Shape,
   path: string,
 ): MessageShape<D> {
-  const { typeUrl, value } = present(path, any)
-  const found = typeUrl.slice(typeUrl.lastIndexOf('/') + 1)
+  const { value } = present(path, any)
+  const found = typeOf(any)
   require(path, found === schema.typeName, `extension ${found} is not supported here; expected ${schema.typeName}`)
   return parseShaped(schema, value, shape, path)
+}
+
+/** The full name of the message inside; empty where there is none. */
+export function typeOf(any: Any | undefined): string {
+  return any === undefined ? '' : any.typeUrl.slice(any.typeUrl.lastIndexOf('/') + 1)
 }

@@ -24,7 +24,7 @@ import type { DownstreamTls, UpstreamTls } from '../../model/config.ts'
 import { ADS_SHAPE, encodeAds, requireAds } from './common.ts'
 import { present, refuse, require, type Shape, unpackShaped, within } from './shape.ts'
 
-const TLS_SOCKET = 'envoy.transport_sockets.tls'
+export const TLS_SOCKET = 'envoy.transport_sockets.tls'
 
 /**
  * Stands for an empty list of identities: Envoy takes a context without matchers as "anyone", so that list must never
@@ -32,7 +32,7 @@ const TLS_SOCKET = 'envoy.transport_sockets.tls'
  */
 const NO_ONE = 'spiffe://no-one.invalid'
 
-const SDS_SHAPE: Shape = { name: true, sds_config: ADS_SHAPE }
+export const SDS_SHAPE: Shape = { name: true, sds_config: ADS_SHAPE }
 const COMMON_SHAPE: Shape = {
   tls_params: { tls_minimum_protocol_version: true, tls_maximum_protocol_version: true },
   alpn_protocols: true,
@@ -166,17 +166,17 @@ function decodeCommon(path: string, common: CommonTlsContext): CommonTls {
   return { certificate: decodeSds(`${at}[0]`, common.tlsCertificateSdsSecretConfigs[0]), alpn: common.alpnProtocols }
 }
 
-function encodeSds(name: string): SdsSecretConfig {
+export function encodeSds(name: string): SdsSecretConfig {
   return create(SdsSecretConfigSchema, { name, sdsConfig: encodeAds() })
 }
 
-function decodeSds(path: string, secret: SdsSecretConfig | undefined): string {
+export function decodeSds(path: string, secret: SdsSecretConfig | undefined): string {
   const { name, sdsConfig } = present(path, secret)
   requireAds(within(path, 'sds_config'), sdsConfig)
   return name
 }
 
-function socketOf(value: Any): TransportSocket {
+export function socketOf(value: Any): TransportSocket {
   return create(TransportSocketSchema, { name: TLS_SOCKET, configType: { case: 'typedConfig', value } })
 }
 

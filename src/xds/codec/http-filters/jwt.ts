@@ -1,5 +1,5 @@
 /** JWT authentication: providers, rules, requirements. */
-import { create } from '@bufbuild/protobuf'
+import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import {
   type JwtAuthentication,
   JwtAuthenticationSchema,
@@ -16,7 +16,8 @@ import {
 } from '#gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js'
 import type { JwtPolicy, JwtProvider, JwtRequirement, JwtRouted, JwtRule, RemoteKeys } from '../../../model/config.ts'
 import { decodeDuration, encodeDuration } from '../common.ts'
-import { decodeSource, decodeTarget, encodeSource, encodeTarget, SOURCE_SHAPE, TARGET_SHAPE } from '../data-source.ts'
+import { decodeSource, encodeSource } from '../generic-tls.ts'
+import { decodeTarget, encodeTarget, TARGET_SHAPE } from '../http-target.ts'
 import { decodeName } from '../header-mutations.ts'
 import { decodeString, encodeString, STRING_SHAPE } from '../matchers.ts'
 import { decodeMatch, encodeMatch, MATCH_SHAPE } from '../route-match.ts'
@@ -36,7 +37,7 @@ const PROVIDER_SHAPE: Shape = {
   require_expiration: true,
   max_lifetime: true,
   remote_jwks: { http_uri: TARGET_SHAPE, cache_duration: true, async_fetch: { failed_refetch_duration: true } },
-  local_jwks: SOURCE_SHAPE,
+  local_jwks: { filename: true, inline_bytes: true, inline_string: true, environment_variable: true },
   forward: true,
   from_headers: { name: true, value_prefix: true },
   from_params: true,
@@ -208,7 +209,7 @@ function encodeProvider(provider: JwtProvider): ProviderMessage {
   return create(JwtProviderSchema, {
     jwksSourceSpecifier:
       keys.kind === 'local'
-        ? { case: 'localJwks', value: encodeSource(keys.source) }
+        ? { case: 'localJwks', value: { specifier: encodeSource(keys.source) } }
         : { case: 'remoteJwks', value: encodeRemote(keys) },
     issuer: provider.issuer ?? '',
     audiences: [...provider.audiences],
@@ -224,9 +225,9 @@ function encodeProvider(provider: JwtProvider): ProviderMessage {
   })
 }
 
-function encodeResults(provider: JwtProvider): Partial<ProviderMessage> {
+function encodeResults(provider: JwtProvider) {
   const { spacedClaims, cacheSize } = provider
-  return create(JwtProviderSchema, {
+  return {
     forwardPayloadHeader: provider.payloadHeader ?? '',
     padForwardPayloadHeader: provider.padPayload === true,
     payloadInMetadata: provider.payloadMetadata ?? '',
@@ -239,7 +240,7 @@ function encodeResults(provider: JwtProvider): Partial<ProviderMessage> {
       claimName: claim,
     })),
     clearRouteCache: provider.reroute === true,
-  })
+  } satisfies MessageInitShape<typeof JwtProviderSchema>
 }
 
 function decodeProvider(path: string, message: ProviderMessage): JwtProvider {
@@ -249,7 +250,7 @@ function decodeProvider(path: string, message: ProviderMessage): JwtProvider {
     source.case === 'localJwks'
       ? { kind: 'local', source: decodeSource(within(path, 'local_jwks'), source.value) }
       : { kind: 'remote', ...decodeRemote(within(path, 'remote_jwks'), source.value) }
-  if (keys.kind === 'local' && 'inline' in keys.source) requireKeys(within(path, 'local_jwks'), keys.source.inline)
+  if (keys.kind === 'local' && 'text' in keys.source) requireKeys(within(path, 'local_jwks'), keys.source.text)
   const lifetimeMs = maxLifetime && decodeDuration(within(path, 'max_lifetime'), maxLifetime)
   return {
     keys,

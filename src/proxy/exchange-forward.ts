@@ -1,0 +1,53 @@
+/** What a request becomes on its way upstream, once it was let through: its head, and the terms of its attempts. */
+import type { Attempts } from './exchange-attempts.ts'
+import type { DownstreamConnection } from './exchange-context.ts'
+import { hashOf } from './filters/hash.ts'
+import { changeHeaders, type ValueContext } from './filters/header-steps.ts'
+import { takeGrpcDeadline } from './grpc-timeout.ts'
+import { takeControls } from './request-controls.ts'
+import type { ReverseHttp } from './reverse/reverse-http.ts'
+import type { CompiledRoute, RouteTarget } from './routes.ts'
+import type { ServerStream } from './stream.ts'
+
+export interface Forwarded {
+  readonly stream: ServerStream
+  readonly downstream: DownstreamConnection
+  readonly reverse: ReverseHttp | undefined
+}
+
+/** What header values may say about a request. */
+export const valuesOf = ({ head, version }: ServerStream, { peer }: DownstreamConnection): ValueContext => ({
+  headers: head.headers,
+  protocol: version,
+  peerUri: peer?.uri ?? '',
+})
+
+/** For the whole answer, and for the whole stream; 0: no limit. */
+export interface Limits {
+  readonly timeoutMs: number
+  readonly durationMaxMs: number
+}
+
+export function prepareForward(
+  route: CompiledRoute,
+  target: RouteTarget,
+  attempts: Attempts,
+  { stream, downstream, reverse }: Forwarded,
+): Limits {
+  const { head } = stream
+  // First, for what is added may steer what follows.
+  if (target.requestHeaders !== undefined) {
+    changeHeaders(head.headers, target.requestHeaders, valuesOf(stream, downstream))
+  }
+  if (route.hash !== undefined) attempts.hash = hashOf(route.hash, head, downstream.remoteAddress)
+  const rule = route.retry ?? downstream.retry
+  const asked = takeControls(head, rule)
+  attempts.rule = asked === undefined ? rule : asked.rule
+  const timeoutMs = asked?.timeoutMs ?? route.timeoutMs
+  const perTryMs = attempts.rule?.perTryTimeoutMs ?? 0
+  reverse?.forwarded(head, perTryMs > 0 ? perTryMs : timeoutMs)
+  target.rewrite?.(head)
+  const { grpcTimeout, durationMaxMs } = route
+  if (grpcTimeout === undefined) return { timeoutMs, durationMaxMs }
+  return { timeoutMs, durationMaxMs: takeGrpcDeadline(head.headers, grpcTimeout) ?? durationMaxMs }
+}
