@@ -54,14 +54,15 @@ export class Provider {
     return jwt
   }
 
+  /** What Envoy has no word for is told as a failed verification. */
   #judgeClaims(jwt: Jwt, audiences: readonly string[], now: number): JwtFailure | undefined {
     const { issuer, clockSkewS, requireExpiration, lifetimeMaxS } = this.config
     if (issuer !== undefined && jwt.issuer !== issuer) return JWT_FAILURES.issuer
     if (now + clockSkewS < jwt.notBefore) return JWT_FAILURES.early
     if (jwt.expires !== 0 && now > jwt.expires + clockSkewS) return JWT_FAILURES.expired
-    if (requireExpiration === true && jwt.expires === 0) return JWT_FAILURES.noExpiration
-    if (lifetimeMaxS !== undefined && livesS(jwt, now) > lifetimeMaxS) return JWT_FAILURES.lifetime
-    if (this.#subjects !== undefined && !this.#subjects(jwt.subject)) return JWT_FAILURES.subject
+    if (requireExpiration === true && jwt.expires === 0) return JWT_FAILURES.signature
+    if (lifetimeMaxS !== undefined && livesS(jwt, now) > lifetimeMaxS) return JWT_FAILURES.signature
+    if (this.#subjects !== undefined && !this.#subjects(jwt.subject)) return JWT_FAILURES.signature
     const meant = audiences.length === 0 || jwt.audiences.some((one) => audiences.includes(one))
     return meant ? undefined : JWT_FAILURES.audience
   }
@@ -78,13 +79,13 @@ export class Provider {
   /** What the request gains by a good token. */
   apply(head: RequestHead, jwt: Jwt, found: FoundToken): void {
     const { forward, payloadHeader, padPayload, claimHeaders = [] } = this.config
-    for (const { header, claim } of claimHeaders) {
-      const value = headerValue(claimOf(jwt.claims, claim))
-      if (value !== undefined) addHeader(head.headers, header, value)
-    }
     if (payloadHeader !== undefined) {
       const padding = padPayload === true ? '='.repeat((4 - (jwt.payload.length % 4)) % 4) : ''
       addHeader(head.headers, payloadHeader, jwt.payload + padding)
+    }
+    for (const { header, claim } of claimHeaders) {
+      const value = headerValue(claimOf(jwt.claims, claim))
+      if (value !== undefined) addHeader(head.headers, header, value)
     }
     if (forward !== true) found.remove(head)
   }

@@ -54,13 +54,17 @@ export function compileRequirement(requirement: JwtRequirement, providers: Reado
   }
 }
 
-/** What lets anything through comes last, wherever it was written. */
+/** Leniency beside other requirements is about their tokens only. */
 function compileAny(of: readonly JwtRequirement[], providers: ReadonlyMap<string, Provider>): Requirement {
-  const lenient = of.filter(({ kind }) => kind === 'allow-missing' || kind === 'allow-missing-or-failed')
-  const last = lenient.find(({ kind }) => kind === 'allow-missing-or-failed') ?? lenient[0]
-  const strict = of.filter((one) => !lenient.includes(one))
-  const children = [...strict, ...(last === undefined ? [] : [last])].map((one) => compileRequirement(one, providers))
-  return (trial) => judgeAny(children, trial)
+  const mayFail = of.some(({ kind }) => kind === 'allow-missing-or-failed')
+  const mayMiss = of.some(({ kind }) => kind === 'allow-missing')
+  const children = of
+    .filter(({ kind }) => kind !== 'allow-missing' && kind !== 'allow-missing-or-failed')
+    .map((one) => compileRequirement(one, providers))
+  return async (trial) => {
+    const failure = await judgeAny(children, trial)
+    return mayFail || (mayMiss && failure === JWT_FAILURES.missing) ? undefined : failure
+  }
 }
 
 interface Candidate {

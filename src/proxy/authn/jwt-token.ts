@@ -2,6 +2,7 @@
  * A JWT taken apart (RFC 7519, RFC 7515 compact form), before anyone believes it: what is wrong with its form, and what
  * it claims. Envoy's order of checks and its words, which are the bodies of its refusals.
  */
+import { parseStrictJson } from './strict-json.ts'
 
 /** Far beyond any honest token; signatures are only checked below it. */
 const TOKEN_CHARS_MAX = 16 * 1024
@@ -25,9 +26,6 @@ export const JWT_FAILURES = {
   issuer: 'Jwt issuer is not configured',
   early: 'Jwt not yet valid',
   expired: 'Jwt is expired',
-  noExpiration: 'Jwt exp claim is required',
-  lifetime: 'Jwt lifetime exceeds the max',
-  subject: 'Jwt subject is not allowed',
   audience: 'Audiences in Jwt are not allowed',
   fetch: 'Jwks remote fetch is failed',
   noKeys: "Jwks doesn't have any valid public key",
@@ -87,7 +85,7 @@ function readClaims(claims: Claims): Known | JwtFailure {
   }
   for (const [name, value] of Object.entries({ iat, nbf, exp })) {
     if (typeof value !== 'number') return `Jwt payload [${name}] field is not an integer`
-    if (value < 0) return `Jwt payload [${name}] field is not a positive integer`
+    if (value < 0 || value >= 2 ** 63) return `Jwt payload [${name}] field is not a positive 64 bit integer`
   }
   if (typeof jti !== 'string') return 'Jwt payload [jti] field is not a string'
   const audiences: unknown[] = Array.isArray(aud) ? aud : [aud]
@@ -108,7 +106,7 @@ const isBase64Url = (text: string): boolean => /^[\w-]+$/.test(text) && text.len
 function decodeObject(text: string, notBase64: JwtFailure, notJson: JwtFailure): Claims | JwtFailure {
   if (!isBase64Url(text)) return notBase64
   try {
-    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(text, 'base64url')))
+    const value = parseStrictJson(new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(text, 'base64url')))
     return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Claims) : notJson
   } catch {
     return notJson

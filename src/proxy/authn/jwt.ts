@@ -16,7 +16,7 @@ import { compileRequirement, type Requirement, type Trial } from './jwt-requirem
 import { JWT_FAILURES } from './jwt-token.ts'
 
 const NAMESPACE = 'envoy.filters.http.jwt_authn'
-const REALM_CHARS_MAX = 256 // Envoy's
+const PATH_CHARS_MAX = 256 // Envoy's, in a refusal's realm
 
 class JwtAuthn {
   readonly policy: JwtPolicy
@@ -108,7 +108,7 @@ class JwtStep implements Step {
       return { ...configuredReply(status, status === 401 ? ['www-authenticate', 'Bearer'] : []), detail: failure }
     }
     const { scheme, authority, path } = call.head
-    const realm = `${scheme}://${authority}${path}`.slice(0, REALM_CHARS_MAX)
+    const realm = `${scheme}://${authority}${path.slice(0, PATH_CHARS_MAX)}`
     const error = failure === JWT_FAILURES.missing ? '' : ', error="invalid_token"'
     const headers = ['content-type', 'text/plain', 'www-authenticate', `Bearer realm="${realm}"${error}`]
     return { ...configuredReply(status, headers, Buffer.from(failure)), detail: failure }
