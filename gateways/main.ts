@@ -4,8 +4,8 @@ import { roleOf, runDataPlane } from '../src/proxy/main.ts'
 import { eastWest } from './east-west.ts'
 
 export async function main(argv: readonly string[]): Promise<void> {
-  const role = roleOf('gateway', argv)
-  if (role !== 'east-west') throw new MeshError('NOT_BUILT', `isthmus gateway --role ${role}`)
+  const flags = roleOf('gateway', argv)
+  if (flags.role !== 'east-west') throw new MeshError('NOT_BUILT', `isthmus gateway --role ${flags.role}`)
   const { tunnels, live } = eastWest()
-  await runDataPlane({ role, nodeType: 'router', tunnels, metrics: () => live.exposition() })
+  await runDataPlane({ ...flags, nodeType: 'router', tunnels, metrics: () => live.exposition() })
 }

@@ -4,6 +4,7 @@
  * types here, a codec in xds/codec/http-filters/ and a compiler in proxy/filter-kinds.ts.
  */
 import type { JwtPolicy, JwtRouted } from './authn.ts'
+import type { ExtAuthzPolicy, ExtAuthzRoute } from './ext-authz.ts'
 import type { RbacPolicy } from './rbac.ts'
 import type { HeaderMatch, StringMatch } from './route.ts'
 
@@ -14,6 +15,7 @@ export interface ListedConfigs {
   readonly rateLimit: { readonly policy?: RateLimitPolicy }
   readonly fault: FaultPolicy
   readonly jwt: JwtPolicy
+  readonly extAuthz: ExtAuthzPolicy
 }
 
 /** What table, virtual host, route or weighted cluster say; by most kinds the most specific replaces the rest. */
@@ -23,6 +25,7 @@ export interface RoutedConfigs {
   readonly rateLimit: RateLimitPolicy
   readonly fault: FaultPolicy
   readonly jwt: JwtRouted
+  readonly extAuthz: ExtAuthzRoute
 }
 
 export type FilterKindName = keyof ListedConfigs

@@ -126,4 +126,8 @@ export interface HttpSettings {
   readonly codec?: 'http1' | 'http2'
   /** HTTP/2 clients may use CONNECT, extended CONNECT too. */
   readonly allowConnect?: true
+  /** HTTP/1.0 is served; otherwise 426. */
+  readonly http10?: true
+  /** `Expect: 100-continue` is the endpoint's to answer; otherwise we do, as soon as the head is there. */
+  readonly proxyContinue?: true
 }

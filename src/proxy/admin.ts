@@ -47,6 +47,12 @@ export function metricsPages(options: AdminOptions): Readonly<Record<string, () 
   return { '/metrics': page, '/stats/prometheus': page }
 }
 
+/** Of all pages those that anyone may read. */
+export function metricsOf(pages: Pages): Pages {
+  return Object.fromEntries(Object.entries(pages).filter(([path]) => METRICS_PATHS.has(path)))
+}
+
+const METRICS_PATHS: ReadonlySet<string> = new Set(['/metrics', '/stats/prometheus'])
 const done = (): Page => ({ type: TEXT, body: 'OK\n' })
 
 export function adminPages(options: AdminOptions): Pages {
@@ -74,7 +80,7 @@ export function adminPages(options: AdminOptions): Pages {
 const json = (value: unknown): Page => ({ type: JSON_TYPE, body: `${JSON.stringify(value, null, 1)}\n` })
 
 /** Envoy's words for it. */
-function readyPage(awaited: readonly string[]): Page {
+export function readyPage(awaited: readonly string[]): Page {
   if (awaited.length === 0) return { type: TEXT, body: 'LIVE\n' }
   return { type: TEXT, status: 503, body: `awaiting ${awaited.join(', ')}\n` }
 }

@@ -29,7 +29,7 @@ import { CompileFault } from './data-source.ts'
 import { CompiledFilters } from './filter-chain.ts'
 import { type CompiledTcp, TCP_DEFAULTS } from './l4/session.ts'
 import { type CompiledGeneric, compileGeneric, hiddenChain, type TlsContexts } from './reverse/compile-listener.ts'
-import type { FilterEnvironment } from './filters/kind.ts'
+import type { FilterEnvironment, LastingEnvironment } from './filters/kind.ts'
 import { ReverseHttp } from './reverse/reverse-http.ts'
 import { TlsFault } from './reverse/tls-files.ts'
 import { type CompiledRoutes, compileRoutes } from './routes.ts'
@@ -81,7 +81,8 @@ export interface CompiledCapture extends Capture {
 export interface CompileInput {
   readonly config: ProxyConfig
   readonly clusters: ReadonlyMap<string, ClusterState>
-  readonly environment: FilterEnvironment
+  /** What filters have from the proxy, whatever the configuration. */
+  readonly lasting: LastingEnvironment
   readonly modes: ReadonlySet<HttpMode>
   readonly stats: Stats
   /** Tables of the snapshot before; reused where neither table nor clusters changed. */
@@ -99,7 +100,7 @@ export function compile(input: CompileInput): CompileResult {
   const routes = new Map<RouteTable, CompiledRoutes>()
   const compiledOf = (table: RouteTable): CompiledRoutes => {
     const known = routes.get(table) ?? input.reuse(table)
-    const compiled = known ?? compileRoutes(table, input.environment)
+    const compiled = known ?? compileRoutes(table, environmentOf(input, ''))
     routes.set(table, compiled)
     return compiled
   }
@@ -255,12 +256,22 @@ function compileChain(
       paths: filter.paths ?? DEFAULT_PATHS,
       routes,
       upgrades: compileUpgrades(filter.upgrades ?? (filter.mode === 'reverse' ? [] : MESH_UPGRADES)),
-      filters: new CompiledFilters(filter.filters ?? DEFAULT_FILTERS, input.environment),
+      filters: new CompiledFilters(
+        filter.filters ?? DEFAULT_FILTERS,
+        environmentOf(input, `http.${filter.statPrefix}.`),
+      ),
       telemetry: { stats: input.stats.http(filter.statPrefix) },
       reverse: filter.mode === 'reverse' ? new ReverseHttp(filter.http ?? {}) : undefined,
     },
   }
 }
+
+const environmentOf = ({ clusters, stats, lasting }: CompileInput, statPrefix: string): FilterEnvironment => ({
+  ...lasting,
+  clusterOf: (name) => clusters.get(name),
+  statPrefix,
+  counters: (scope, names) => stats.counters(scope, names),
+})
 
 function compileTcp(filter: TcpProxy, { clusters }: CompileInput): CompiledTcp {
   const { cluster: clusterName, connectAttemptsMax, idleMs, durationMaxMs } = filter

@@ -28,6 +28,11 @@ export const PROXY_SETTINGS = {
   zone: { env: 'ISTHMUS_ZONE', default: '', doc: 'Zone of the node, told to peers for their metrics.' },
   logLevel: { env: 'ISTHMUS_LOG_LEVEL', default: 'info', doc: 'trace, debug, info, warn, error or silent.' },
   accessLog: { env: 'ISTHMUS_ACCESS_LOG', default: 'true', doc: 'Writes one JSON line per request to stdout.' },
+  workers: {
+    env: 'ISTHMUS_WORKERS',
+    default: '1',
+    doc: 'Processes that serve, behind one that accepts; 0: one per core. The flag --workers wins.',
+  },
   drainMs: {
     env: 'ISTHMUS_DRAIN_MS',
     default: '5000',

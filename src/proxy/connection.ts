@@ -326,6 +326,7 @@ export class Acceptor {
       telemetry: filter?.kind === 'http' ? filter.telemetry : untold(),
       service: to.service,
       remoteAddress: socket.remoteAddress ?? '',
+      remotePort: socket.remotePort ?? 0,
       own,
       services,
       http: () => {

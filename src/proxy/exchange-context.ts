@@ -32,6 +32,7 @@ export interface DownstreamConnection {
   readonly service: string
   /** Of the client's socket; empty where the socket is gone already. */
   readonly remoteAddress: string
+  readonly remotePort: number
   readonly telemetry: HttpTelemetry
   /** Settings and table of the present snapshot: an exchange asks once and keeps what it got. */
   http(): CompiledHttp | undefined

@@ -36,6 +36,7 @@ const WATCH_AFTER_MS = 1_000
 const WATCH_EVERY_MS = 250
 
 export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwner, RunOwner {
+  readonly speaksHttp2: boolean
   readonly #stream: ServerStream
   readonly #downstream: DownstreamConnection
   readonly #services: ExchangeServices
@@ -64,6 +65,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   constructor(stream: ServerStream, downstream: DownstreamConnection, services: ExchangeServices) {
     this.#stream = stream
+    this.speaksHttp2 = stream.version === 'HTTP/2'
     this.#downstream = downstream
     this.#services = services
     this.#deadlines = new Deadlines(services.timers, this)
@@ -355,16 +357,17 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   onResponseData(chunk: Buffer): void {
     if (this.#finished) return
     this.#activeAt = this.#services.timers.coarseNow
-    const bytes = this.#run?.translates === true ? this.#run.responseData(chunk) : chunk
-    if (bytes.length > 0 && !this.#stream.write(bytes)) this.#attempts.stream?.pause()
+    const open = this.#run?.translates === true ? this.#send(this.#run.responseData(chunk)) : this.#stream.give(chunk)
+    if (!open) this.#attempts.stream?.pause()
+  }
+
+  #send(bytes: Buffer): boolean {
+    return bytes.length === 0 || this.#stream.write(bytes)
   }
 
   onResponseEnd(trailers: HeaderList): void {
     if (this.#finished) return
-    if (this.#run?.translates === true) {
-      const rest = this.#run.responseEnd(trailers)
-      if (rest.length > 0) this.#stream.write(rest)
-    }
+    if (this.#run?.translates === true) this.#send(this.#run.responseEnd(trailers))
     this.#attempts.pass?.answered(this.#outcome.status, headerOf(trailers, 'grpc-status'))
     this.#stream.end(trailers)
     if (this.#tunnel?.open === true && !this.#body.ended) this.#tunnel.answered = true

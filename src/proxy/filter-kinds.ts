@@ -2,6 +2,7 @@
 import type { FilterKindName, ListedConfigs, PrincipalRule, RoutedConfigs } from '../model/config.ts'
 import { jwtKind } from './authn/jwt.ts'
 import { corsKind } from './filters/cors.ts'
+import { extAuthzKind } from './filters/ext-authz.ts'
 import { faultKind } from './filters/fault.ts'
 import type { FilterEnvironment, FilterKind } from './filters/kind.ts'
 import { rateLimitKind } from './filters/rate-limit.ts'
@@ -20,6 +21,7 @@ export const FILTER_KINDS: FilterKinds = {
   rateLimit: rateLimitKind,
   fault: faultKind,
   jwt: jwtKind,
+  extAuthz: extAuthzKind,
 }
 
 /** What a route's `allow` says to the RBAC filter. */

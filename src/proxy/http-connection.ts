@@ -23,6 +23,7 @@ export interface HttpConnectionOptions {
   readonly peer: Peer | undefined
   readonly service: string
   readonly remoteAddress: string
+  readonly remotePort?: number
   readonly client?: ClientConnectionFacts
   readonly codec: { readonly http2: boolean; readonly secure: boolean }
   readonly telemetry: HttpTelemetry
@@ -38,6 +39,7 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
   readonly peer: Peer | undefined
   readonly service: string
   readonly remoteAddress: string
+  readonly remotePort: number
   readonly retry: RetryRule | undefined
   readonly client: ClientConnectionFacts | undefined
   readonly telemetry: HttpTelemetry
@@ -51,6 +53,7 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
     this.peer = options.peer
     this.service = options.service
     this.remoteAddress = options.remoteAddress
+    this.remotePort = options.remotePort ?? 0
     this.retry = options.mode === 'inbound' ? INBOUND_RETRY : undefined
     this.client = options.client
     this.telemetry = options.telemetry

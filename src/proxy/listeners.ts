@@ -2,20 +2,21 @@
  * Keeps the open ports equal to the configuration's listeners. A port that cannot be had is tried again and named in
  * the log and in readiness; the others serve meanwhile.
  */
-import { createServer, type Server, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { Backoff } from '../runtime/backoff.ts'
 import type { Cancel, Clock } from '../runtime/clock.ts'
 import { MeshError } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import type { CompiledListener } from './compile.ts'
+import type { CreatePort, PortServer } from './port-server.ts'
 
 interface Open {
   readonly address: string
   readonly port: number
   /** Peers come here, not the pod's own applications. */
   readonly forPeers: boolean
-  readonly server: Server
+  readonly server: PortServer
   readonly sockets: Set<Socket>
   retry: Cancel | undefined
 }
@@ -25,6 +26,7 @@ export interface ListenerSetOptions {
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
+  readonly createPort: CreatePort
 }
 
 export class ListenerSet {
@@ -67,9 +69,9 @@ export class ListenerSet {
 
   #listen(listener: CompiledListener): void {
     const { name, address, port, peeks, capture, generic, stats } = listener
-    const { clock, random, log, accept } = this.#options
+    const { clock, random, log, accept, createPort } = this.#options
     const sockets = new Set<Socket>()
-    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    const server = createPort((socket) => {
       sockets.add(socket)
       stats.downstream_cx_total++
       stats.downstream_cx_active++

@@ -85,6 +85,15 @@ export class LiveConnections {
     return count
   }
 
+  /** Requests and tunnels under way. */
+  get streams(): number {
+    let count = 0
+    for (const { connection } of this.#live) count += connection.activeStreams
+    for (const connection of this.#open.keys()) count += connection.activeStreams
+    for (const connection of this.#plain) count += connection.activeStreams
+    return count
+  }
+
   /** Peers go elsewhere; the pod's own applications are served to the end. */
   drain(): void {
     for (const { connection } of this.#live) connection.drain()

@@ -22,6 +22,8 @@ export const REFUSALS = {
   host: { status: 502, code: 'ROUTE_UNKNOWN', flag: 'NR' },
   route: { status: 404, code: 'ROUTE_UNKNOWN', flag: 'NR' },
   denied: { status: 403, code: 'CALLER_DENIED', flag: 'RBAC' },
+  unauthorized: { status: 403, code: 'AUTHORIZER_UNAVAILABLE', flag: 'UAEX' },
+  bodyTooLarge: { status: 413, code: 'BODY_TOO_LARGE', flag: '-' },
   policy: { status: 403, code: 'POLICY_DENIED', flag: 'RBAC' },
   cluster: { status: 503, code: 'CLUSTER_UNKNOWN', flag: 'NC' },
   circuitOpen: { status: 503, code: 'CIRCUIT_OPEN', flag: 'CB' },

@@ -19,36 +19,48 @@ import { MeshError } from '../runtime/errors.ts'
 import { growYoungGenerationUnderLoad, releaseStartupMemory } from '../runtime/heap.ts'
 import { createLog, type Log } from '../runtime/log.ts'
 import { lookupVia, loopbackOf } from '../runtime/network.ts'
-import { readinessPages, servePages } from '../runtime/pages.ts'
+import { type Pages, readinessPages, servePages } from '../runtime/pages.ts'
 import { mounted } from '../runtime/paths.ts'
 import { systemRandom } from '../runtime/random.ts'
 import { Readiness } from '../runtime/readiness.ts'
 import { createAdsClient } from '../xds/client.ts'
-import { adminPages, type AdminOptions, metricsPages } from './admin.ts'
+import { adminPages, type AdminOptions, metricsOf } from './admin.ts'
 import { PROXY_SETTINGS, workloadOf } from './config.ts'
 import { fileRole, USAGE } from './bootstrap/flags.ts'
-import { type Proxy, type ProxyOptions, startProxy } from './proxy.ts'
+import type { IdentitySource } from './identity.ts'
+import { createPlane, type Plane, workerCount } from './plane.ts'
+import type { Proxy, ProxyOptions } from './proxy.ts'
+import { openLink } from './workers/link.ts'
+import { runWorker } from './workers/run.ts'
 
 export async function main(argv: readonly string[]): Promise<void> {
   const asked = fileRole(argv)
   if (asked === 'help') return void process.stdout.write(USAGE)
   if (asked !== undefined) return (await import('./bootstrap/main.ts')).runFromFile(asked)
-  const role = roleOf('proxy', argv)
-  if (role !== 'sidecar') {
+  const flags = roleOf('proxy', argv)
+  if (flags.role !== 'sidecar') {
     const hint = 'The east-west gateway is `isthmus gateway --role east-west`.'
-    throw new MeshError('NOT_BUILT', `isthmus proxy --role ${role}`, { hint })
+    throw new MeshError('NOT_BUILT', `isthmus proxy --role ${flags.role}`, { hint })
   }
-  await runDataPlane({ role, nodeType: 'sidecar' })
+  await runDataPlane({ ...flags, nodeType: 'sidecar' })
 }
 
-export function roleOf(command: string, argv: readonly string[]): string {
-  const { values } = parseArgs({ args: [...argv], options: { role: { type: 'string' } }, strict: true })
-  if (values.role === undefined) throw new MeshError('USAGE', `isthmus ${command} needs --role`)
-  return values.role
-}
-
-export interface DataPlaneRole {
+export interface RoleFlags {
   readonly role: string
+  /** Absent: as the environment says. */
+  readonly workers?: string
+}
+
+const ROLE_FLAGS = { role: { type: 'string' }, workers: { type: 'string' }, concurrency: { type: 'string' } } as const
+
+export function roleOf(command: string, argv: readonly string[]): RoleFlags {
+  const { values } = parseArgs({ args: [...argv], options: ROLE_FLAGS, strict: true })
+  const { role, workers = values.concurrency } = values
+  if (role === undefined) throw new MeshError('USAGE', `isthmus ${command} needs --role`)
+  return { role, ...(workers !== undefined && { workers }) }
+}
+
+export interface DataPlaneRole extends RoleFlags {
   /** Istio's node types, first part of the xDS node id. */
   readonly nodeType: 'sidecar' | 'router'
   readonly tunnels?: NonNullable<ProxyOptions['tunnels']>
@@ -63,48 +75,32 @@ type Values = { readonly [K in keyof typeof PROXY_SETTINGS]: string }
 export async function runDataPlane(role: DataPlaneRole): Promise<void> {
   const values = readSettings(role.role, PROXY_SETTINGS, process.env)
   const log = createLog(role.role, values.logLevel)
+  const link = openLink()
+  const identity = createIdentity(values, log)
+  const options = proxyOptions(role, values, { identity: link?.identity ?? identity, log })
+  const pagesOf = (proxy: Proxy, awaited: () => readonly string[]): Pages =>
+    adminPages(adminOptions(role, values, { proxy, awaited, log }))
+  if (link !== undefined) return runWorker(link, { options, pagesOf })
   const readiness = new Readiness()
   const certificateReady = readiness.register('the first certificate')
   const configReady = readiness.register(FIRST_CONFIGURATION)
   const shutdown = { draining: false }
-  const identity = createIdentity(values, log)
-  const proxy = startProxy({
-    podIp: values.podIp,
-    own: factsOf(values),
-    trustDomain: trustDomainOf(values.cluster, values.mesh),
-    identity,
-    clock: systemClock,
-    random: systemRandom,
-    log,
-    accessLog: values.accessLog === 'true' ? (lines) => void process.stdout.write(lines) : () => {},
-    lookup: lookupVia(values.resolver),
-    ...(role.tunnels === undefined ? {} : { tunnels: role.tunnels }),
-  })
-  const admin: AdminOptions = {
-    proxy,
-    awaited: () => [
-      ...(shutdown.draining ? ['the end: it drains'] : []),
-      ...readiness.awaited,
-      ...proxy.listeners.awaited.map((name) => `listener ${name}`),
-    ],
-    logLevel: () => log.level,
-    setLogLevel: (level) => {
-      log.level = level
-    },
-    envoyDump: async (config) =>
-      (await import('../xds/config-dump.ts')).configDump(config, { isStatic: false, updatedAtMs: systemClock.now() }),
-    quit: () => process.kill(process.pid, 'SIGTERM'),
-    server: { node: nodeOf(role, values), configPath: '', drainMs: Number(values.drainMs) },
-    ...(role.metrics === undefined ? {} : { metrics: role.metrics }),
-  }
+  const workers = workerCount('--workers', role.workers ?? values.workers)
+  const plane = createPlane({ proxy: options, workers, pagesOf })
+  const awaited = (): readonly string[] => [
+    ...(shutdown.draining ? ['the end: it drains'] : []),
+    ...readiness.awaited,
+    ...plane.awaited,
+  ]
+  const pages = plane.pages(awaited)
   growYoungGenerationUnderLoad(systemClock)
   const local = loopbackOf(values.podIp)
-  await servePages(local, PORTS.admin, adminPages(admin), { guarded: true })
-  await servePages(values.podIp, PORTS.metrics, metricsPages(admin))
-  await servePages(values.podIp, PORTS.readiness, readinessPages(admin.awaited))
+  await servePages(local, PORTS.admin, pages, { guarded: true })
+  await servePages(values.podIp, PORTS.metrics, () => metricsOf(pages()))
+  await servePages(values.podIp, PORTS.readiness, readinessPages(awaited))
   process.once('SIGTERM', () => {
     shutdown.draining = true
-    void drain(proxy, values, log)
+    void drain(plane, values, log)
   })
   // Certificate and configuration are asked for side by side: either may lie on disk already.
   void identity.start().then(certificateReady, (error: unknown) => log.error({ error }, 'no certificate'))
@@ -119,13 +115,52 @@ export async function runDataPlane(role: DataPlaneRole): Promise<void> {
     log,
     snapshotPath: join(mounted(PROXY_STATE_PATH), 'snapshot.pb'),
     onConfig: (next) => {
-      const { rejected } = proxy.apply(next)
+      const { rejected } = plane.apply(next)
       if (readiness.awaited.includes(FIRST_CONFIGURATION)) releaseStartupMemory()
       configReady()
       return rejected
     },
   })
   await client.start()
+}
+
+function proxyOptions(
+  role: DataPlaneRole,
+  values: Values,
+  { identity, log }: { identity: IdentitySource; log: Log },
+): ProxyOptions {
+  return {
+    podIp: values.podIp,
+    own: factsOf(values),
+    trustDomain: trustDomainOf(values.cluster, values.mesh),
+    identity,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    accessLog: values.accessLog === 'true' ? (lines) => void process.stdout.write(lines) : () => {},
+    lookup: lookupVia(values.resolver),
+    ...(role.tunnels === undefined ? {} : { tunnels: role.tunnels }),
+  }
+}
+
+function adminOptions(
+  role: DataPlaneRole,
+  values: Values,
+  { proxy, awaited, log }: { proxy: Proxy; awaited: () => readonly string[]; log: Log },
+): AdminOptions {
+  return {
+    proxy,
+    awaited,
+    logLevel: () => log.level,
+    setLogLevel: (level) => {
+      log.level = level
+    },
+    envoyDump: async (config) =>
+      (await import('../xds/config-dump.ts')).configDump(config, { isStatic: false, updatedAtMs: systemClock.now() }),
+    quit: () => process.kill(process.pid, 'SIGTERM'),
+    server: { node: nodeOf(role, values), configPath: '', drainMs: Number(values.drainMs) },
+    ...(role.metrics === undefined ? {} : { metrics: role.metrics }),
+  }
 }
 
 function createIdentity(values: Values, log: Log): WorkloadIdentity {
@@ -184,13 +219,13 @@ async function readWhenThere(path: string, log: Log): Promise<string> {
   }
 }
 
-async function drain(proxy: Proxy, values: Values, log: Log): Promise<void> {
+async function drain(plane: Plane, values: Values, log: Log): Promise<void> {
   const deadlineMs = numberSetting('ISTHMUS_DRAIN_MS', values.drainMs, { min: 0, max: 3_600_000 })
   const endsAt = systemClock.monotonic() + deadlineMs
-  log.info({ deadlineMs, busy: proxy.busy }, 'draining')
-  proxy.drain()
-  while (proxy.busy > 0 && systemClock.monotonic() < endsAt) await delay(systemClock, 50)
-  if (proxy.busy > 0) log.warn({ busy: proxy.busy }, 'cutting what did not finish')
-  proxy.close()
+  log.info({ deadlineMs, busy: plane.busy }, 'draining')
+  plane.drain()
+  while (plane.busy > 0 && systemClock.monotonic() < endsAt) await delay(systemClock, 50)
+  if (plane.busy > 0) log.warn({ busy: plane.busy }, 'cutting what did not finish')
+  await plane.close()
   process.exit(0)
 }

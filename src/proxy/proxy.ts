@@ -14,6 +14,7 @@ import type { IdentitySource, Peer } from './identity.ts'
 import { ListenerSet } from './listeners.ts'
 import { MeshConnections } from './mesh-directory.ts'
 import type { PeerFacts } from './peer-facts.ts'
+import { createPort, type CreatePort } from './port-server.ts'
 import { type Party, partyOf, Recorder } from './record.ts'
 import { type ApplyResult, ProxyState } from './state.ts'
 import { takeFigures } from './stat-sources.ts'
@@ -43,6 +44,8 @@ export interface ProxyOptions {
   readonly modes?: readonly HttpMode[]
   /** `false`: configurations are only judged. */
   readonly opensPorts?: boolean
+  /** Absent: ports of this process. */
+  readonly createPort?: CreatePort
   /** Serves `tunnel` chains: the east-west role. A sidecar has none and refuses such chains. */
   readonly tunnels?: (parts: TunnelParts) => TunnelServer
 }
@@ -68,6 +71,8 @@ export interface Proxy {
   drain(): void
   readonly busy: number
   readonly activeConnections: number
+  /** Requests and tunnels under way. */
+  readonly activeStreams: number
   /** Readiness fails as long as someone wants it to. */
   readonly failsHealth: boolean
   readonly isDraining: boolean
@@ -86,6 +91,13 @@ async function openOriginalDestination(): Promise<OriginalDestination> {
 }
 
 const POD_MODES: readonly HttpMode[] = ['forward', 'inbound']
+
+export function modesOf({
+  modes = POD_MODES,
+  tunnels,
+}: Pick<ProxyOptions, 'modes' | 'tunnels'>): ReadonlySet<HttpMode> {
+  return new Set<HttpMode>(tunnels === undefined ? modes : [...modes, 'tunnel'])
+}
 
 export function startProxy(options: ProxyOptions): Proxy {
   return new RunningProxy(options)
@@ -110,13 +122,13 @@ class RunningProxy implements Proxy {
     const timers = new TimerWheel(clock)
     const now = (): number => clock.now()
     const recorder = new Recorder(options.accessLog, timers)
-    const { modes: ownModes = POD_MODES } = options
-    const modes = new Set<HttpMode>(options.tunnels === undefined ? ownModes : [...ownModes, 'tunnel'])
+    const modes = modesOf(options)
     const state = new ProxyState({ identity, modes, trustDomain: options.trustDomain, now })
     // Pods that share a network namespace are told apart by the address they speak from.
     const localAddress = options.podIp.startsWith('127.') ? options.podIp : undefined
     const credentials = (): ReturnType<ProxyState['credentials']> => state.credentials()
-    const context: DialContext = { timers, now, credentials, localAddress, lookup: options.lookup }
+    const clientTls: DialContext['clientTls'] = (tls) => state.clientTls.of(tls)
+    const context: DialContext = { timers, now, credentials, clientTls, localAddress, lookup: options.lookup }
     const links = new GatewayLinks(context, random)
     state.connect({
       timers,
@@ -151,7 +163,7 @@ class RunningProxy implements Proxy {
     this.recorder = recorder
     this.links = links
     this.acceptor = acceptor
-    this.listeners = new ListenerSet({ accept, clock, random, log })
+    this.listeners = new ListenerSet({ accept, clock, random, log, createPort: options.createPort ?? createPort })
     this.#shut = options.opensPorts === false
     state.stats.addSource((take) => takeFigures(this, take))
     state.onSwap(() => this.#swapped())
@@ -159,6 +171,10 @@ class RunningProxy implements Proxy {
 
   get activeConnections(): number {
     return this.acceptor.live.size
+  }
+
+  get activeStreams(): number {
+    return this.acceptor.live.streams
   }
 
   get busy(): number {

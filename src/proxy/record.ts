@@ -27,6 +27,8 @@ export type ResponseFlag =
   | 'DI'
   | 'FI'
   | 'RL'
+  | 'RLSE'
+  | 'UAEX'
   | 'CB'
 
 export interface Party {

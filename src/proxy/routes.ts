@@ -117,7 +117,7 @@ export function compileRoutes(table: RouteTable, environment: FilterEnvironment)
   const around = compileLevel(table.filters, environment)
   for (const host of table.hosts) {
     const filters = [compileLevel(host.filters, environment), around]
-    const routes = host.routes.map((route) => compileRoute(route, { table, host, filters, environment }))
+    const routes = host.routes.map((route) => compileRoute(route, { table, host, filters, ...environment }))
     const compiled = { name: host.name, routes }
     for (const domain of host.domains) domains.push([domain, compiled])
   }
@@ -167,11 +167,10 @@ function drawnBy({ drawHeader, weightTotal }: CompiledRoute, head: RequestHead):
   return number > 0xffff_ffff_ffff_ffffn ? undefined : Number(number % BigInt(weightTotal))
 }
 
-interface Levels {
+interface Levels extends FilterEnvironment {
   readonly table: RouteTable
   readonly host: VirtualHost
   readonly filters: readonly (FilterLevel | undefined)[]
-  readonly environment: FilterEnvironment
 }
 
 function compileRoute(route: Route, levels: Levels): CompiledRoute {
@@ -218,7 +217,7 @@ function compileForward(forward: Partial<ForwardAction> = {}, levels: Levels): P
     retry: retryOf(forward, levels.host),
     hash: forward.hash,
     mirrors: mirrors.map(({ cluster, share, keepHost }) => ({
-      cluster: levels.environment.clusterOf(cluster),
+      cluster: levels.clusterOf(cluster),
       share,
       keepHost: keepHost === true,
     })),
@@ -240,9 +239,9 @@ function targetsOf(route: Route, forward: ForwardAction | undefined, levels: Lev
   const { cluster = '' } = forward ?? {}
   const isOne = typeof cluster === 'string' || 'header' in cluster
   const choices: readonly WeightedCluster[] = isOne ? [{ name: cluster, weight: 1 }] : cluster
-  const around = [compileLevel(route.filters, levels.environment, route.allow), ...levels.filters]
+  const around = [compileLevel(route.filters, levels, route.allow), ...levels.filters]
   return choices.map((choice) => {
-    const filters = new FilterWay([compileLevel(choice.filters, levels.environment), ...around])
+    const filters = new FilterWay([compileLevel(choice.filters, levels), ...around])
     return compileTarget(choice, { route, forward, levels, filters })
   })
 }
@@ -263,7 +262,7 @@ function compileTarget(
   const target: RouteTarget = {
     weight,
     clusterName: typeof name === 'string' ? name : '',
-    cluster: typeof name === 'string' ? levels.environment.clusterOf(name) : undefined,
+    cluster: typeof name === 'string' ? levels.clusterOf(name) : undefined,
     byHeader: undefined,
     terms: compileTerms(forward, mergeSubsets(forward?.subset, subset), levels.host),
     rewrite: bothRewrites(
@@ -280,7 +279,7 @@ function compileTarget(
     byHeader: (head) => {
       const clusterName =
         (name.header.startsWith(':') ? fieldOf(head, name.header) : headerOf(head.headers, name.header)) ?? ''
-      return { ...target, clusterName, cluster: levels.environment.clusterOf(clusterName) }
+      return { ...target, clusterName, cluster: levels.clusterOf(clusterName) }
     },
   }
 }

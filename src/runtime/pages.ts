@@ -27,6 +27,9 @@ export interface PageOptions {
   readonly guarded?: boolean
 }
 
+/** What is there now, where it changes while the port is open. */
+export type PageSource = Pages | (() => Pages)
+
 export const TEXT = 'text/plain; charset=utf-8'
 export const JSON_TYPE = 'application/json'
 export const EXPOSITION = 'text/plain; version=0.0.4; charset=utf-8'
@@ -35,14 +38,19 @@ const HEADER_BYTES_MAX = 8_192
 const CONNECTIONS_MAX = 64
 
 /** Resolves once the port is open; rejects when it cannot be had. */
-export async function servePages(host: string, port: number, pages: Pages, page: PageOptions = {}): Promise<Server> {
+export async function servePages(
+  host: string,
+  port: number,
+  pages: PageSource,
+  page: PageOptions = {},
+): Promise<Server> {
   const options = {
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: HEADERS_TIMEOUT_MS,
     maxHeaderSize: HEADER_BYTES_MAX,
   }
   const server = createServer(options, (request, response) => {
-    answer(request, pages, page).then(
+    answer(request, typeof pages === 'function' ? pages() : pages, page).then(
       (page) => send(request, response, page),
       () => send(request, response, { type: TEXT, status: 500, body: 'this page failed\n' }),
     )

@@ -82,13 +82,15 @@ export async function startEnvoy(path: Path, options: EnvoyOptions): Promise<Sys
 interface ProxyParts {
   readonly cluster: Json
   readonly filter: (logs: readonly Json[]) => Json
+  /** Network filters before it. */
+  readonly before?: readonly Json[]
   readonly log: (path: string) => readonly Json[]
   readonly tls?: Json
   /** TLS passed through by this name. */
   readonly serverName?: string
 }
 
-class Starter {
+export class Starter {
   readonly #options: EnvoyOptions
   readonly #running: Running[] = []
   readonly #logs: string[] = []
@@ -102,7 +104,7 @@ class Starter {
     const log = join(directory, `envoy-${address}.log`)
     const file = join(directory, `envoy-${address}.json`)
     const chain = {
-      filters: [parts.filter(parts.log(log))],
+      filters: [...(parts.before ?? []), parts.filter(parts.log(log))],
       ...(parts.tls === undefined ? {} : { transport_socket: parts.tls }),
       ...(parts.serverName === undefined ? {} : { filter_chain_match: { server_names: [parts.serverName] } }),
     }
@@ -240,18 +242,33 @@ function connectionManager(
 }
 
 /** One ALLOW policy: workloads of the mesh's two trust domains. */
-function rbac(places: Places): Json {
+function rbacRules(places: Places): Json {
   const principals = places.trustDomains.map((domain) => ({
     authenticated: { principal_name: { prefix: `spiffe://${domain}/` } },
   }))
   const policies = { mesh: { permissions: [{ any: true }], principals } }
-  return {
-    name: 'rbac',
-    typed_config: { '@type': `${API}.filters.http.rbac.v3.RBAC`, rules: { action: 'ALLOW', policies } },
-  }
+  return { action: 'ALLOW', policies }
 }
 
-function tcpProxy(cluster: string, logs: readonly Json[]): Json {
+const rbac = (places: Places): Json => ({
+  name: 'rbac',
+  typed_config: { '@type': `${API}.filters.http.rbac.v3.RBAC`, rules: rbacRules(places) },
+})
+
+/** The same rule for connections. */
+export const rbacOf = (places: Places): Json => ({
+  name: 'rbac',
+  typed_config: { '@type': `${API}.filters.network.rbac.v3.RBAC`, stat_prefix: 'rbac', rules: rbacRules(places) },
+})
+
+/** What a line says of a connection, and its counters. */
+export const tcpLogged = (reporter: 'source' | 'destination', places: Places): ((path: string) => readonly Json[]) =>
+  logged(reporter, places.caller, places.near, LOCAL, reporter === 'source' ? 'mtls' : 'plain')
+
+export const tcpCluster = (name: string, address: string, ...[port, tls]: [number, Json?]): Json =>
+  clusterOf(name, address, port, tls === undefined ? {} : { tls })
+
+export function tcpProxy(cluster: string, logs: readonly Json[]): Json {
   return {
     name: 'tcp',
     typed_config: {
@@ -305,7 +322,7 @@ function commonTls(place: Place, rootPem: string, given: { sans: readonly Json[]
   }
 }
 
-function downstreamTls(place: Place, options: EnvoyOptions): Json {
+export function downstreamTls(place: Place, options: EnvoyOptions): Json {
   const { places, protocol } = options
   const sans = places.trustDomains.map((domain) => ({ prefix: `spiffe://${domain}/` }))
   return {
@@ -319,7 +336,7 @@ function downstreamTls(place: Place, options: EnvoyOptions): Json {
   }
 }
 
-function upstreamTls(places: Places, target: Place, ...[names, protocol]: [ServiceNames, MeshProtocol]): Json {
+export function upstreamTls(places: Places, target: Place, ...[names, protocol]: [ServiceNames, MeshProtocol]): Json {
   return {
     name: 'tls',
     typed_config: {

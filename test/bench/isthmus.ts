@@ -44,7 +44,7 @@ export interface IsthmusOptions {
 }
 
 /** How a proxy is told what it runs: the lists of ProxyFile, with defaults. */
-type Config = Partial<ProxyFile['config']>
+export type Config = Partial<ProxyFile['config']>
 
 export async function startIsthmus(path: Path, options: IsthmusOptions): Promise<System> {
   const starter = new Starter(options)
@@ -82,7 +82,7 @@ export async function startIsthmus(path: Path, options: IsthmusOptions): Promise
   return starter.system({ address: caller, port: FORWARD_PORT, authority: names.host })
 }
 
-class Starter {
+export class Starter {
   readonly #options: IsthmusOptions
   readonly #running: Running[] = []
   readonly #logs: string[] = []
@@ -137,7 +137,7 @@ export function endpointOf(place: Place, address: string, port: number, transpor
   return { address, port, health: 'healthy', weight: 1, transport, workload: { cluster, namespace, workload } }
 }
 
-function assignment(cluster: string, endpoints: readonly Endpoint[]): LoadAssignment {
+export function assignment(cluster: string, endpoints: readonly Endpoint[]): LoadAssignment {
   const locality = { cloud: 'aws', region: 'r1', zone: 'z1' }
   return { cluster, localities: [{ locality, priority: 0, weight: 1, endpoints }] }
 }

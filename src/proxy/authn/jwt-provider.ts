@@ -1,5 +1,6 @@
 /** One issuer of tokens: whether a token is its, good, and for us; and what a good one adds to the request. */
 import type { JwtProvider as ProviderConfig } from '../../model/config.ts'
+import { isMadeOf, VALUE } from '../h1/chars.ts'
 import { compileString, type StringTest } from '../match/strings.ts'
 import { addHeader, removeHeader, type RequestHead } from '../message.ts'
 import type { KeySource } from './key-source.ts'
@@ -109,9 +110,11 @@ function claimOf(claims: Claims, path: string): unknown {
 /** Undefined: it becomes no header. */
 function headerValue(claim: unknown): string | undefined {
   switch (typeof claim) {
-    case 'string':
+    case 'string': {
+      const value = Buffer.from(claim, 'utf8').toString('latin1')
       // A control character would end the field, or the message.
-      return /^[^\0-\x08\x0a-\x1f\x7f]*$/.test(claim) ? Buffer.from(claim, 'utf8').toString('latin1') : undefined
+      return value === '' || isMadeOf(value, VALUE) ? value : undefined
+    }
     case 'boolean':
       return String(claim)
     case 'number':

@@ -80,15 +80,9 @@ type Known = Pick<Jwt, 'issuer' | 'subject' | 'audiences' | 'notBefore' | 'expir
 
 function readClaims(claims: Claims): Known | JwtFailure {
   const { iss = '', sub = '', iat = 0, nbf = 0, exp = 0, jti = '', aud = [] } = claims
-  for (const [name, value] of Object.entries({ iss, sub })) {
-    if (typeof value !== 'string') return `Jwt payload [${name}] field is not a string`
-  }
-  for (const [name, value] of Object.entries({ iat, nbf, exp })) {
-    if (typeof value !== 'number') return `Jwt payload [${name}] field is not an integer`
-    if (value < 0 || value >= 2 ** 63) return `Jwt payload [${name}] field is not a positive 64 bit integer`
-  }
-  if (typeof jti !== 'string') return 'Jwt payload [jti] field is not a string'
   const audiences: unknown[] = Array.isArray(aud) ? aud : [aud]
+  const failure = wrongText({ iss, sub }) ?? wrongTime({ iat, nbf, exp }) ?? wrongText({ jti })
+  if (failure !== undefined) return failure
   if (!audiences.every((one) => typeof one === 'string'))
     return 'Jwt payload [aud] field is not a string or string list'
   return {
@@ -99,6 +93,19 @@ function readClaims(claims: Claims): Known | JwtFailure {
     expires: Math.trunc(Number(exp)),
     issuedAt: Math.trunc(Number(iat)),
   }
+}
+
+function wrongText(fields: Claims): JwtFailure | undefined {
+  const wrong = Object.entries(fields).find(([, value]) => typeof value !== 'string')
+  return wrong && `Jwt payload [${wrong[0]}] field is not a string`
+}
+
+function wrongTime(fields: Claims): JwtFailure | undefined {
+  for (const [name, value] of Object.entries(fields)) {
+    if (typeof value !== 'number') return `Jwt payload [${name}] field is not an integer`
+    if (value < 0 || value >= 2 ** 63) return `Jwt payload [${name}] field is not a positive 64 bit integer`
+  }
+  return undefined
 }
 
 const isBase64Url = (text: string): boolean => /^[\w-]+$/.test(text) && text.length % 4 !== 1

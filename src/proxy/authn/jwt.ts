@@ -4,7 +4,7 @@
  */
 import type { JwtPolicy, JwtProvider, JwtRouted } from '../../model/config.ts'
 import { readSource } from '../data-source.ts'
-import { type FilterEnvironment, filterKind } from '../filters/kind.ts'
+import { type FilterCounters, type FilterEnvironment, filterKind } from '../filters/kind.ts'
 import type { Json, RequestMetadata } from '../filters/metadata.ts'
 import type { Call, Step, Verdict, Waiting } from '../filters/step.ts'
 import { configuredReply, type LocalAnswer } from '../local-reply.ts'
@@ -15,6 +15,7 @@ import { Provider } from './jwt-provider.ts'
 import { compileRequirement, type Requirement, type Trial } from './jwt-requirement.ts'
 import { JWT_FAILURES } from './jwt-token.ts'
 
+const COUNTERS = ['allowed', 'denied', 'cors_preflight_bypassed'] as const
 const NAMESPACE = 'envoy.filters.http.jwt_authn'
 const PATH_CHARS_MAX = 256 // Envoy's, in a refusal's realm
 
@@ -23,9 +24,11 @@ class JwtAuthn {
   readonly #providers: ReadonlyMap<string, Provider>
   readonly #rules: readonly (readonly [RequestTest, Requirement | undefined])[]
   readonly named: ReadonlyMap<string, Requirement>
+  readonly counters: FilterCounters<(typeof COUNTERS)[number]>
 
   constructor(policy: JwtPolicy, environment: FilterEnvironment) {
     this.policy = policy
+    this.counters = environment.counters(`${environment.statPrefix}jwt_authn.`, COUNTERS)
     this.#providers = new Map(
       Object.entries(policy.providers).map(([name, config]) => [
         name,
@@ -75,17 +78,25 @@ class JwtStep implements Step {
 
   request(call: Call): Verdict {
     const authn = this.#authn
-    if (authn.isExempt(call)) return undefined
+    if (authn.isExempt(call)) {
+      authn.counters.cors_preflight_bypassed++
+      return undefined
+    }
     let requirement: Requirement | undefined
     if (this.#routed?.kind === 'named') {
       const { name } = this.#routed
       requirement = authn.named.get(name)
-      if (requirement === undefined) return wrongName(name, [...authn.named.keys()])
+      if (requirement === undefined) {
+        authn.counters.denied++
+        return wrongName(name, [...authn.named.keys()])
+      }
     } else {
       requirement = authn.requirementFor(call)
     }
     authn.sanitize(call)
-    return requirement === undefined ? undefined : this.#judge(call, requirement)
+    if (requirement !== undefined) return this.#judge(call, requirement)
+    authn.counters.allowed++
+    return undefined
   }
 
   #judge(call: Call, requirement: Requirement): Waiting {
@@ -95,7 +106,9 @@ class JwtStep implements Step {
       // Whatever went wrong, nobody was proved to be anyone.
       .catch(() => JWT_FAILURES.signature)
       .then((failure) => {
-        if (wanted) call.settle(failure === undefined ? pass(call, trial) : this.#refuse(call, failure, trial))
+        if (!wanted) return
+        this.#authn.counters[failure === undefined ? 'allowed' : 'denied']++
+        call.settle(failure === undefined ? pass(call, trial) : this.#refuse(call, failure, trial))
       })
       .catch(() => call.settle(configuredReply(500, [])))
     return { kind: 'wait', deadlineMs: 0, cancel: () => (wanted = false) }
@@ -104,9 +117,7 @@ class JwtStep implements Step {
   #refuse(call: Call, failure: string, trial: Trial): LocalAnswer {
     tellFailures(call, trial)
     const status = failure === JWT_FAILURES.audience ? 403 : 401
-    if (this.#authn.policy.stripFailure === true) {
-      return { ...configuredReply(status, status === 401 ? ['www-authenticate', 'Bearer'] : []), detail: failure }
-    }
+    if (this.#authn.policy.stripFailure === true) return { ...configuredReply(status, []), detail: failure }
     const { scheme, authority, path } = call.head
     const realm = `${scheme}://${authority}${path.slice(0, PATH_CHARS_MAX)}`
     const error = failure === JWT_FAILURES.missing ? '' : ', error="invalid_token"'

@@ -72,13 +72,13 @@ export class FetchedKeys implements KeySource {
       headers: [],
       bodyLength: 0,
     }
-    this.#asked = new Promise((resolve) => {
-      const request = { head, body: undefined, timeoutMs: target.timeoutMs }
-      const done = (outcome: SideOutcome): void => resolve(this.#heard(outcome))
-      this.#call = new SideCall(this.#clusterOf(target.cluster), request, this.#timers, done)
-      this.#call.start()
-    })
-    return this.#asked
+    const { promise, resolve } = Promise.withResolvers<KeySet | JwtFailure>()
+    this.#asked = promise
+    const request = { head, body: undefined, timeoutMs: target.timeoutMs }
+    const done = (outcome: SideOutcome): void => resolve(this.#heard(outcome))
+    this.#call = new SideCall(this.#clusterOf(target.cluster), request, this.#timers, done)
+    this.#call.start()
+    return promise
   }
 
   #heard(outcome: SideOutcome): KeySet | JwtFailure {

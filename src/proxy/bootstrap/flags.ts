@@ -4,6 +4,7 @@
  */
 import { parseArgs } from 'node:util'
 import { MeshError, messageOf } from '../../runtime/errors.ts'
+import { workerCount } from '../plane.ts'
 import type { FileOptions } from './main.ts'
 
 export const USAGE = `isthmus proxy -c FILE        run Envoy v3 bootstrap FILE (YAML or JSON)
@@ -13,6 +14,8 @@ Flags with -c:
   -c, --config-path FILE   the bootstrap: static_resources and admin
       --mode MODE          serve (the default), or validate: check the file and exit
   -l, --log-level LEVEL    trace, debug, info, warn, error or silent (default info)
+      --workers N          processes that serve, behind one that accepts; 0: one per core (default 1;
+                           --concurrency is the same)
       --drain-time-s N     after SIGTERM what is in flight may finish for so long (default 5)
   -h, --help               this text
 
@@ -29,7 +32,8 @@ export function fileRole(argv: readonly string[]): FileOptions | 'help' | undefi
   if (mode !== 'serve' && mode !== 'validate') throw usage(`--mode ${mode}: there are serve and validate`)
   const seconds = Number(drainS)
   if (!/^[0-9]{1,5}$/.test(drainS)) throw usage(`--drain-time-s ${drainS}: not a number of seconds`)
-  return { file, mode, logLevel: levelOf(logLevel), drainMs: seconds * 1_000 }
+  const workers = workerCount('--workers', values.workers ?? values.concurrency ?? '1')
+  return { file, mode, logLevel: levelOf(logLevel), drainMs: seconds * 1_000, workers }
 }
 
 const FLAGS = {
@@ -37,6 +41,8 @@ const FLAGS = {
   mode: { type: 'string' },
   'log-level': { type: 'string', short: 'l' },
   'drain-time-s': { type: 'string' },
+  workers: { type: 'string' },
+  concurrency: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
 } as const
 

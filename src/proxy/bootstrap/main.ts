@@ -7,13 +7,16 @@ import { delay, systemClock } from '../../runtime/clock.ts'
 import { MeshError, messageOf } from '../../runtime/errors.ts'
 import { growYoungGenerationUnderLoad, releaseStartupMemory } from '../../runtime/heap.ts'
 import { createLog, type Log } from '../../runtime/log.ts'
-import { servePages } from '../../runtime/pages.ts'
+import { type Pages, servePages } from '../../runtime/pages.ts'
 import { systemRandom } from '../../runtime/random.ts'
 import type { Rejection } from '../../model/config.ts'
 import { type Bootstrap, type Fault, readBootstrap } from '../../xds/bootstrap/bootstrap.ts'
 import { FILE_BYTES_MAX } from '../../xds/bootstrap/document.ts'
 import { adminPages, type AdminOptions } from '../admin.ts'
+import { createPlane, type Plane } from '../plane.ts'
 import { type Proxy, type ProxyOptions, startProxy } from '../proxy.ts'
+import { openLink } from '../workers/link.ts'
+import { runWorker } from '../workers/run.ts'
 
 export interface FileOptions {
   readonly file: string
@@ -21,6 +24,7 @@ export interface FileOptions {
   readonly logLevel: string
   /** What is in flight may finish for so long after SIGTERM. */
   readonly drainMs: number
+  readonly workers: number
 }
 
 /** A person mends a handful at a time. */
@@ -28,25 +32,26 @@ const FAULTS_SHOWN = 20
 const DRAIN_POLL_MS = 20
 
 export async function runFromFile(options: FileOptions): Promise<void> {
-  const bootstrap = await load(options.file)
+  const link = openLink()
+  // A worker that starts later must not meet another state of the file.
+  const text = await (link?.setup ?? readText(options.file))
+  const bootstrap = parse(options.file, text)
   const log = createLog('proxy', options.logLevel)
   if (options.mode === 'validate') return validate(options.file, bootstrap, log)
-  const proxy = startProxy(proxyOptions(bootstrap, log))
+  const pagesOf = (proxy: Proxy, awaited: () => readonly string[]): Pages =>
+    adminPages(adminOptions({ proxy, awaited, log, bootstrap, options }))
+  if (link !== undefined) return runWorker(link, { options: proxyOptions(bootstrap, log), pagesOf })
+  const plane = createPlane({ proxy: proxyOptions(bootstrap, log), workers: options.workers, setup: text, pagesOf })
   const shutdown = { draining: false }
   process.once('SIGTERM', () => {
     shutdown.draining = true
-    void drain(proxy, options.drainMs, log)
+    void drain(plane, options.drainMs, log)
   })
-  refuseFile(options.file, faultsOf(proxy.apply(bootstrap.config).rejected, bootstrap))
-  const awaited = (): readonly string[] => [
-    ...(shutdown.draining ? ['the end: it drains'] : []),
-    ...proxy.listeners.awaited.map((name) => `listener ${name}`),
-  ]
+  refuseFile(options.file, faultsOf(plane.apply(bootstrap.config).rejected, bootstrap))
+  const awaited = (): readonly string[] => [...(shutdown.draining ? ['the end: it drains'] : []), ...plane.awaited]
   const { admin } = bootstrap
   if (admin !== undefined) {
-    await servePages(admin.address, admin.port, adminPages(adminOptions({ proxy, awaited, log, bootstrap, options })), {
-      guarded: true,
-    })
+    await servePages(admin.address, admin.port, plane.pages(awaited), { guarded: true })
     log.info({ address: admin.address, port: admin.port }, 'admin')
   }
   growYoungGenerationUnderLoad(systemClock)
@@ -82,8 +87,7 @@ function adminOptions(parts: {
   }
 }
 
-async function load(file: string): Promise<Bootstrap> {
-  const text = await readText(file)
+function parse(file: string, text: string): Bootstrap {
   const result = readBootstrap(text)
   if (result.ok) return result.bootstrap
   throw invalid(file, result.faults)
@@ -146,12 +150,12 @@ function invalid(file: string, faults: readonly Fault[]): MeshError {
   return new MeshError('CONFIG_INVALID', [...lines, ...more].join('\n  '))
 }
 
-async function drain(proxy: Proxy, drainMs: number, log: Log): Promise<void> {
+async function drain(plane: Plane, drainMs: number, log: Log): Promise<void> {
   const endsAt = systemClock.monotonic() + drainMs
-  log.info({ drainMs, busy: proxy.busy }, 'draining')
-  proxy.drain()
-  while (proxy.busy > 0 && systemClock.monotonic() < endsAt) await delay(systemClock, DRAIN_POLL_MS)
-  if (proxy.busy > 0) log.warn({ busy: proxy.busy }, 'cutting what did not finish')
-  proxy.close()
+  log.info({ drainMs, busy: plane.busy }, 'draining')
+  plane.drain()
+  while (plane.busy > 0 && systemClock.monotonic() < endsAt) await delay(systemClock, DRAIN_POLL_MS)
+  if (plane.busy > 0) log.warn({ busy: plane.busy }, 'cutting what did not finish')
+  await plane.close()
   process.exit(0)
 }

@@ -20,7 +20,14 @@ class Bench implements RunOwner {
     const head = { method: 'GET', scheme: 'http', authority: 'a', path: '/', protocol: '', headers: [], bodyLength: 0 }
     const stream = { head, headOnly, version: 'HTTP/1.1' } as unknown as ServerStream
     const services = { timers: new TimerWheel(this.clock), random: seededRandom(1), now: () => 0 }
-    const connection = { mode: 'inbound' as const, peer: undefined, service: '', remoteAddress: '' }
+    const connection = {
+      mode: 'inbound' as const,
+      peer: undefined,
+      service: '',
+      remoteAddress: '',
+      remotePort: 0,
+      client: undefined,
+    }
     const placed = steps.map((step, place) => [place, step] as const)
     this.run = new FilterRun(this, stepsOf(placed), stream, {
       connection,

@@ -90,6 +90,12 @@ export interface CallConnection {
   readonly peer: Peer | undefined
   readonly service: string
   readonly remoteAddress: string
+  /** 0 where it is not known. */
+  readonly remotePort: number
+  /** Undefined on connections of the mesh, whose client `peer` is. */
+  readonly client:
+    | { readonly localAddress: string; readonly localPort: number; readonly serverName: string }
+    | undefined
 }
 
 export interface CallServices {

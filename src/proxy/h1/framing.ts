@@ -6,6 +6,7 @@ import { LENGTH_UNKNOWN, removeHeaders, type HeaderList, type RequestHead, type 
 import { isMadeOf, parseAuthority, TOKEN } from './chars.ts'
 import type { HeadReader } from './head-reader.ts'
 
+export const HOST_MISSING = 'Host is missing'
 /** Tokens in Connection; more is an attempt to make us walk the fields often. */
 const CONNECTION_TOKENS_MAX = 32
 
@@ -144,7 +145,7 @@ function ordinaryTarget(reader: HeadReader, head: RequestHead): Refusal | undefi
 
 /** The authority Host names; empty only on HTTP/1.0 without it. */
 function checkHost(reader: HeadReader): string | Refusal {
-  if (reader.hosts === 0) return reader.minor === 0 ? '' : refuse(400, 'Host is missing')
+  if (reader.hosts === 0) return reader.minor === 0 ? '' : refuse(400, HOST_MISSING)
   if (reader.hosts > 1) return refuse(400, 'Host twice')
   return parseAuthority(reader.host, false) ?? refuse(400, 'Host is no host with an optional port')
 }

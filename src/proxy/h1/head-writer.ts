@@ -5,7 +5,7 @@
 import type { OutgoingBody } from './body-writer.ts'
 import type { HeaderList, RequestHead, ResponseHead } from '../message.ts'
 
-const REASONS: Readonly<Record<number, string>> = {
+export const REASONS: Readonly<Record<number, string>> = {
   100: 'Continue',
   101: 'Switching Protocols',
   103: 'Early Hints',

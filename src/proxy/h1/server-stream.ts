@@ -8,13 +8,14 @@ import { NO_REQUEST_SINK } from './no-sink.ts'
 import type { Output } from './output.ts'
 import type { Detached, RequestSink, ServerStream } from '../stream.ts'
 import type { RequestFraming } from './framing.ts'
+import type { H1Behaviour } from './types.ts'
 import { BodyWriter, type OutgoingBody } from './body-writer.ts'
 import { responseText } from './head-writer.ts'
-import { acceptLine } from './websocket.ts'
 
 export interface H1StreamOwner {
   readonly output: Output
   readonly draining: boolean
+  readonly behaviour: H1Behaviour
   /** True while the caller may go on writing; otherwise `onResponseDrain` follows. */
   mayWrite(): boolean
   readingChanged(stream: H1ServerStream): void
@@ -56,6 +57,9 @@ export class H1ServerStream implements ServerStream {
     this.bytesReceived = headBytes
     this.keepAlive = framing.keepAlive
     this.#continueOwed = framing.expectsContinue
+    // The codec took it out as its own to answer.
+    if (framing.expectsContinue && owner.behaviour.expects === 'endpoint')
+      this.head.headers.push('expect', '100-continue')
     this.#http10 = minor === 0
     this.#owner = owner
     this.#body = new BodyWriter(owner.output)
@@ -80,12 +84,15 @@ export class H1ServerStream implements ServerStream {
   /** To a client that waits with its body (RFC 9110 10.1.1), once, when the core is willing to read. */
   sendContinue(): void {
     if (!this.#continueOwed || this.paused || this.responseStarted || this.over) return
+    if (this.#owner.behaviour.expects === 'endpoint') return
     this.#continueOwed = false
     this.#owner.output.latin1('HTTP/1.1 100 Continue\r\n\r\n')
   }
 
   informational(head: ResponseHead): void {
     if (this.over || this.responseStarted || this.#http10) return
+    // An endpoint's, to a client that has had ours or never asked.
+    if (head.status === 100 && !this.#continueOwed) return
     if (head.status === 100) this.#continueOwed = false
     this.#owner.output.latin1(responseText(head, ''))
   }
@@ -114,7 +121,7 @@ export class H1ServerStream implements ServerStream {
 
   #framing(head: ResponseHead, length: number): string {
     const body = this.#body.kind
-    if (body === 'pipe') return head.status === 101 ? upgradeLines(this.head, head) : ''
+    if (body === 'pipe') return head.status === 101 ? `connection: upgrade\r\nupgrade: ${this.head.protocol}\r\n` : ''
     // The bytes after a refused tunnel may be anything: they are never read as a request.
     if (this.asksTunnel || body === 'close' || this.#owner.draining) this.keepAlive = false
     const connection = this.keepAlive ? (this.#http10 ? 'connection: keep-alive\r\n' : '') : 'connection: close\r\n'
@@ -125,9 +132,17 @@ export class H1ServerStream implements ServerStream {
   }
 
   write(chunk: Buffer): boolean {
+    return this.#write(chunk, false)
+  }
+
+  give(chunk: Buffer): boolean {
+    return this.#write(chunk, true)
+  }
+
+  #write(chunk: Buffer, given: boolean): boolean {
     if (this.over || this.responseDone) return true
     this.bytesSent += chunk.length
-    if (this.#body.write(chunk)) return this.#owner.mayWrite()
+    if (this.#body.write(chunk, given)) return this.#owner.mayWrite()
     // A longer body would be read as the next response: the connection ends instead.
     this.#owner.abort(this)
     return true
@@ -141,7 +156,7 @@ export class H1ServerStream implements ServerStream {
       this.#owner.halfClose()
       return
     }
-    if (this.#body.end(trailers)) this.#finish()
+    if (this.#body.end(this.#owner.behaviour.trailers ? trailers : undefined)) this.#finish()
     else this.#owner.abort(this)
   }
 
@@ -158,10 +173,4 @@ export class H1ServerStream implements ServerStream {
   detach(): Detached | undefined {
     return this.over || this.#body.kind !== 'pipe' ? undefined : this.#owner.detach(this)
   }
-}
-
-/** A server that was reached by HTTP/2 has not answered the client's key (RFC 8441 5.1). */
-function upgradeLines(request: RequestHead, response: ResponseHead): string {
-  const lines = `connection: upgrade\r\nupgrade: ${request.protocol}\r\n`
-  return request.protocol === 'websocket' ? lines + acceptLine(request.headers, response.headers) : lines
 }

@@ -15,9 +15,11 @@ import { HeadReader } from './head-reader.ts'
 import { responseText } from './head-writer.ts'
 import { leaveReads, takeReads } from './reading.ts'
 import { H1ServerStream, type H1StreamOwner } from './server-stream.ts'
-import type { H1ServerOptions } from './types.ts'
+import { H1_BEHAVIOUR, type H1Behaviour, type H1ServerOptions } from './types.ts'
 
 const LF = 10
+const NO_TRAILERS: HeaderList = []
+const SILENT: { readonly headers: HeaderList; readonly text: string } = { headers: [], text: '' }
 /** After an answer that closes, unread bytes are drained so that the reset they cause does not eat the answer. */
 const LINGER_MS = 1_000
 const LINGER_BYTES_MAX = 1024 * 1024
@@ -31,6 +33,7 @@ export class H1ServerConnection implements ServerConnection, H1StreamOwner, Body
   readonly #socket: Socket
   readonly #handler: ServerConnectionHandler
   readonly #options: H1ServerOptions
+  readonly behaviour: H1Behaviour
   readonly #reader: HeadReader
   readonly #body: BodyReader
   readonly #carry = new Carry()
@@ -51,6 +54,7 @@ export class H1ServerConnection implements ServerConnection, H1StreamOwner, Body
     this.#socket = socket
     this.#handler = handler
     this.#options = options
+    this.behaviour = options.behaviour ?? H1_BEHAVIOUR
     this.output = new Output(socket)
     this.#reader = new HeadReader(limits)
     this.#body = new BodyReader(this, new HeadReader(limits))
@@ -158,6 +162,7 @@ export class H1ServerConnection implements ServerConnection, H1StreamOwner, Body
       if (!this.#headPending) this.#startHeadTimeout()
       return
     }
+    if (reader.minor === 0 && !this.behaviour.http10) return this.#refuse(426, 'HTTP/1.0')
     const framing = frameRequest(reader, this.#options.scheme)
     if ('status' in framing) return this.#refuse(framing.status, framing.detail)
     const stream = new H1ServerStream(framing, reader.minor, reader.bytes, this)
@@ -170,6 +175,7 @@ export class H1ServerConnection implements ServerConnection, H1StreamOwner, Body
       this.#state = 'body'
       this.#body.start(framing.body, framing.head.bodyLength)
     }
+    if (this.behaviour.expects === 'at-once') stream.sendContinue()
     this.#handler.onRequest(stream)
     stream.sendContinue()
   }
@@ -186,7 +192,7 @@ export class H1ServerConnection implements ServerConnection, H1StreamOwner, Body
     if (stream === undefined || stream.over) return
     stream.requestDone = true
     this.#state = 'waiting'
-    stream.sink.onRequestEnd(trailers)
+    stream.sink.onRequestEnd(this.behaviour.trailers ? trailers : NO_TRAILERS)
     if (stream.responseDone && this.#stream === stream) this.#exchangeDone(stream)
   }
 
@@ -322,8 +328,9 @@ export class H1ServerConnection implements ServerConnection, H1StreamOwner, Body
       stream.sink.onRequestReset(status === 408 ? 'timeout' : 'protocol')
       if (stream.responseStarted) return this.#fail('protocol', detail, 'protocol')
     }
-    const head = { status, headers: [], bodyLength: 0 }
-    this.output.latin1(responseText(head, 'content-length: 0\r\nconnection: close\r\n'))
+    const { headers, text } = this.behaviour.refusal?.(status, detail) ?? SILENT
+    const framing = `content-length: ${text.length}\r\nconnection: close\r\n`
+    this.output.latin1(responseText({ status, headers, bodyLength: text.length }, framing) + text)
     this.#closeAfterFlush(status === 408 ? 'timeout' : 'protocol', detail)
   }
 

@@ -1,4 +1,5 @@
 /** Settings of the HTTP/1.1 codec. The streams and connections it offers are those of ../stream.ts. */
+import type { HeaderList } from '../message.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
 
 export interface H1Limits {
@@ -25,11 +26,32 @@ export const H1_LIMITS: H1Limits = {
   writeHighBytes: 256 * 1024,
 }
 
+/** Where HTTP/1.1 leaves a server the choice. */
+export interface H1Behaviour {
+  /**
+   * Who answers `Expect: 100-continue`: we, when the core reads the body or as soon as the head is there; or the
+   * endpoint, which then gets the expectation.
+   */
+  readonly expects: 'when-read' | 'at-once' | 'endpoint'
+  /** Otherwise HTTP/1.0 is answered with 426. */
+  readonly http10: boolean
+  /** Of requests and answers; otherwise they end here. */
+  readonly trailers: boolean
+  /** Fields and text of the refusals that the codec makes itself; absent: none. */
+  readonly refusal:
+    | ((status: number, detail: string) => { readonly headers: HeaderList; readonly text: string })
+    | undefined
+}
+
+export const H1_BEHAVIOUR: H1Behaviour = { expects: 'when-read', http10: true, trailers: true, refusal: undefined }
+
 export interface H1ServerOptions {
   readonly limits: H1Limits
   readonly timers: TimerWheel
   /** Scheme of requests in origin form: what the listener speaks. */
   readonly scheme: 'http' | 'https'
+  /** Absent: H1_BEHAVIOUR. */
+  readonly behaviour?: H1Behaviour | undefined
 }
 
 export interface H1ClientOptions {

@@ -23,9 +23,7 @@ export function answersKey(key: string, response: HeaderList): boolean {
   return headerOf(response, ACCEPT) === acceptOf(key)
 }
 
-/** The line that is missing in an answer to a client with a key; empty where nothing is. */
-export function acceptLine(request: HeaderList, response: HeaderList): string {
-  const key = headerOf(request, KEY)
-  if (key === undefined || headerOf(response, ACCEPT) !== undefined) return ''
-  return `${ACCEPT}: ${acceptOf(key)}\r\n`
+/** For a server that does not know keys. */
+export function answerKey(key: string, response: HeaderList): void {
+  if (headerOf(response, ACCEPT) === undefined) response.push(ACCEPT, acceptOf(key))
 }

@@ -1,5 +1,6 @@
 /** The client's side of one HTTP/2 exchange. */
-import type { HeaderList, RequestHead } from '../message.ts'
+import { KEY } from '../h1/websocket.ts'
+import { headerOf, type HeaderList, type RequestHead } from '../message.ts'
 import type { ClientStream, ResetCode, ResetReason, ResponseSink } from '../stream.ts'
 import { RESET_CODES } from './sender.ts'
 import { H2Stream, type H2Link } from './stream.ts'
@@ -8,6 +9,8 @@ export class H2ClientStream extends H2Stream implements ClientStream {
   readonly method: string
   readonly protocol: string
   readonly sink: ResponseSink
+  /** Of a WebSocket's client that came by HTTP/1.1; empty otherwise. */
+  readonly key: string
   informational = 0
 
   constructor(
@@ -20,9 +23,12 @@ export class H2ClientStream extends H2Stream implements ClientStream {
     this.method = request.head.method
     this.protocol = request.head.protocol
     this.sink = request.sink
+    this.key = this.protocol === 'websocket' ? (headerOf(request.head.headers, KEY) ?? '') : ''
   }
 
+  /** A request's body may be sent again: nothing of it is given away. */
   write(chunk: Buffer): boolean {
+    this.keeps = true
     return this.over || this.localDone || this.endQueued ? true : this.writeBody(chunk)
   }
 

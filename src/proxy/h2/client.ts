@@ -7,6 +7,7 @@ import type { Socket } from 'node:net'
 import type { RequestHead, ResponseHead } from '../message.ts'
 import type { ClientConnectionHandler, CloseReason, ResetReason, ResponseSink } from '../stream.ts'
 import { flushAtTurnEnd, type Flushable } from '../h1/turn.ts'
+import { answerKey } from '../h1/websocket.ts'
 import { H2ClientStream } from './client-stream.ts'
 import { ERROR, PREFACE, SETTING, STREAM_ID_MAX } from './frames.ts'
 import { encodeRequest, readResponse, readTrailers } from './heads.ts'
@@ -198,6 +199,7 @@ export class H2ClientConnection extends H2Session implements H2Client, Flushable
     if (!described) stream.bodyExpected = head.bodyLength
     if (end && stream.bodyExpected > 0) return this.streamError(stream, ERROR.protocol)
     stream.answered = true
+    if (stream.key !== '' && head.status === 101) answerKey(stream.key, head.headers)
     stream.tunnel =
       !end && (stream.protocol === '' ? stream.method === 'CONNECT' && head.status < 300 : head.status === 101)
     if (end) stream.remoteDone = true

@@ -120,7 +120,10 @@ export class ControlFrames {
         sink.sender.encoder.limitTable(value)
         return true
       case SETTING.maxFrameSize:
-        if (value >= FRAME_BYTES_MAX && value <= 0xff_ffff) return true
+        if (value >= FRAME_BYTES_MAX && value <= 0xff_ffff) {
+          sink.sender.allowFrames(value)
+          return true
+        }
         sink.onFrameError(ERROR.protocol, 'SETTINGS_MAX_FRAME_SIZE out of range')
         return false
       case SETTING.enablePush:

@@ -77,7 +77,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
       ended: (stream) => this.localDone(stream),
     })
     this.decoder = new HpackDecoder(limits)
-    this.reader = new FrameReader(this)
+    this.reader = new FrameReader(this, limits.frameBytesMax)
     this.#assembler = new HeaderAssembler(this, {
       continuationsMax: budgets.continuationsMax,
       bytesMax: limits.headerListBytesMax,

@@ -1,4 +1,5 @@
 /** TCP through real proxies: between two pods, and through a gateway, with what may go wrong on the way. */
+import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -14,6 +15,7 @@ import {
   until,
   World,
 } from '../../../gateways/testing/world.ts'
+import { systemClock } from '../../runtime/clock.ts'
 import { decodeResource, encodeResource } from '../../xds/codec/codec.ts'
 
 const PORT = 5432
@@ -293,6 +295,37 @@ describe('TCP between two pods', () => {
     socket.resume()
     await until(() => sent > before + 64 * 1024 * 1024)
     socket.destroy()
+  })
+
+  it('loses and repeats no byte of much, in both directions at once, with readers that pause', async () => {
+    world = new World()
+    const bytes = randomBytes(24 * 1024 * 1024)
+    const wanted = createHash('sha256').update(bytes).digest('hex')
+    const hashed = (socket: Socket): Promise<string> => {
+      const hash = createHash('sha256')
+      let turn = 0
+      socket.on('data', (chunk: Buffer) => {
+        hash.update(chunk)
+        if (++turn % 37 !== 0) return
+        socket.pause()
+        systemClock.after(turn % 5, () => socket.resume())
+      })
+      return new Promise((resolve) => void socket.on('end', () => resolve(hash.digest('hex'))))
+    }
+    let arrived: Promise<string> | undefined
+    const pod = await database('east', (socket) => {
+      arrived = hashed(socket)
+      socket.end(bytes)
+    })
+    const from = await caller([[mtlsEndpoint(pod)]])
+    const socket = dial(from)
+    const returned = hashed(socket)
+    // In pieces of odd sizes, so that reads end anywhere.
+    for (let at = 0; at < bytes.length; at += 99_991) socket.write(bytes.subarray(at, at + 99_991))
+    socket.end()
+    expect(await returned).toBe(wanted)
+    expect(await arrived).toBe(wanted)
+    expect(await recordOf(from)).toMatchObject({ flags: '-', bytesSent: bytes.length, bytesReceived: bytes.length })
   })
 
   it('closes what was admitted once the peer is no longer trusted', async () => {

@@ -4,6 +4,7 @@
  */
 import type { Socket } from 'node:net'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
+import { Flow } from './flow.ts'
 import { resetSocket } from './reset.ts'
 
 export interface SpliceOptions {
@@ -17,8 +18,8 @@ export interface SpliceOptions {
 export type SpliceEnd = 'closed' | 'client' | 'upstream' | 'idle' | 'cut'
 
 export class Splice {
-  bytesToUpstream = 0
-  bytesToClient = 0
+  readonly #toUpstream: Flow
+  readonly #toClient: Flow
   readonly #client: Socket
   readonly #upstream: Socket
   readonly #options: SpliceOptions
@@ -34,10 +35,11 @@ export class Splice {
     this.#options = options
     this.#touched = options.timers.now()
     this.#idle = new WheelTimer(() => this.#silent())
-    client.on('data', (chunk: Buffer) => this.#fromClient(chunk))
-    upstream.on('data', (chunk: Buffer) => this.#fromUpstream(chunk))
-    client.on('drain', () => upstream.resume())
-    upstream.on('drain', () => client.resume())
+    const touch = (): void => {
+      this.#touched = options.timers.now()
+    }
+    this.#toUpstream = new Flow(client, upstream, touch)
+    this.#toClient = new Flow(upstream, client, touch)
     client.on('end', () => this.#clientEnd())
     upstream.on('end', () => this.#upstreamEnd())
     client.on('error', () => this.#end('client'))
@@ -49,32 +51,28 @@ export class Splice {
     upstream.resume()
   }
 
+  get bytesToUpstream(): number {
+    return this.#toUpstream.bytes
+  }
+
+  get bytesToClient(): number {
+    return this.#toClient.bytes
+  }
+
   /** Ends both sides at once. */
   cut(): void {
     this.#end('cut')
   }
 
-  #fromClient(chunk: Buffer): void {
-    this.#touched = this.#options.timers.now()
-    this.bytesToUpstream += chunk.length
-    if (!this.#upstream.write(chunk)) this.#client.pause()
-  }
-
-  #fromUpstream(chunk: Buffer): void {
-    this.#touched = this.#options.timers.now()
-    this.bytesToClient += chunk.length
-    if (!this.#client.write(chunk)) this.#upstream.pause()
-  }
-
   #clientEnd(): void {
     this.#clientEnded = true
-    this.#upstream.end()
+    this.#toUpstream.end()
     if (this.#upstreamEnded) this.#end('closed')
   }
 
   #upstreamEnd(): void {
     this.#upstreamEnded = true
-    this.#client.end()
+    this.#toClient.end()
     if (this.#clientEnded) this.#end('closed')
   }
 

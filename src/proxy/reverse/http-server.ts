@@ -12,6 +12,7 @@ import type { CloseReason, ServerConnection } from '../stream.ts'
 import { untold } from '../telemetry.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
 import type { HttpTarget } from './acceptor.ts'
+import { behaviourOf } from './h1-behaviour.ts'
 
 export interface ReverseServices {
   readonly services: ExchangeServices
@@ -35,6 +36,7 @@ export function serveReverse(socket: Socket, target: HttpTarget, tools: ReverseS
     peer: undefined,
     service: '',
     remoteAddress: facts.remoteAddress,
+    remotePort: socket.remotePort ?? 0,
     codec: { http2, secure },
     telemetry: http?.telemetry ?? untold(),
     client: { secure, localAddress, localPort, serverName, certificate },
@@ -52,8 +54,9 @@ export function serveReverse(socket: Socket, target: HttpTarget, tools: ReverseS
   })
   const scheme = secure ? 'https' : 'http'
   const extendedConnect = http?.reverse?.settings.allowConnect === true
+  const behaviour = http?.reverse && behaviourOf(http.reverse, () => services.now())
   const connection: ServerConnection = http2
     ? new H2ServerConnection(socket, handler, { limits: H2_LIMITS, budgets: H2_BUDGETS, timers, extendedConnect })
-    : new H1ServerConnection(socket, handler, { limits: H1_LIMITS, timers, scheme })
+    : new H1ServerConnection(socket, handler, { limits: H1_LIMITS, timers, scheme, behaviour })
   forget = tools.live.addOpen(connection, isPresent)
 }

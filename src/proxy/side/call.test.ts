@@ -27,7 +27,14 @@ afterEach(() => {
 /** A cluster of one endpoint over a real pool to `port`; 0: nothing listens there. */
 function clusterAt(port: number): ClusterState {
   const random = seededRandom(1)
-  const context = { timers, now: () => 0, credentials: () => undefined, localAddress: undefined, lookup: undefined }
+  const context = {
+    timers,
+    now: () => 0,
+    credentials: () => undefined,
+    clientTls: () => undefined,
+    localAddress: undefined,
+    lookup: undefined,
+  }
   const state = new ClusterState(CLUSTER, assignment([endpoint('127.0.0.1', { port })]), {
     timers,
     random,
@@ -206,7 +213,7 @@ describe('a unary call', () => {
   })
 
   it('takes nothing for a yes but status 0 with exactly one message', () => {
-    const answer = { kind: 'answer' as const, status: 200, headers: [], trailers: ['grpc-status', '0'] }
+    const answer = { kind: 'answer' as const, status: 200, headers: [], trailers: ['grpc-status', '0'], durationMs: 1 }
     const of = (over: object): UnaryOutcome => unaryOutcome({ ...answer, body: frame(Buffer.from('m')), ...over })
     expect(of({})).toMatchObject({ kind: 'ok' })
     expect(of({ trailers: [] })).toMatchObject({ status: 2 })

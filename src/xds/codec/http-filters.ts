@@ -12,6 +12,7 @@ import type {
   RoutedFilterOf,
 } from '../../model/config.ts'
 import { corsCodec } from './http-filters/cors.ts'
+import { extAuthzCodec } from './http-filters/ext-authz.ts'
 import { faultCodec } from './http-filters/fault.ts'
 import type { FilterCodec, MessageCodec } from './http-filters/message-codec.ts'
 import { jwtCodec } from './http-filters/jwt.ts'
@@ -27,6 +28,7 @@ export const FILTER_CODECS: FilterCodecs = {
   rateLimit: rateLimitCodec,
   fault: faultCodec,
   jwt: jwtCodec,
+  extAuthz: extAuthzCodec,
 }
 const KINDS = Object.keys(FILTER_CODECS) as readonly FilterKindName[]
 

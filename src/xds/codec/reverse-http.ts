@@ -33,7 +33,9 @@ export const REVERSE_HTTP_SHAPE: Shape = {
   merge_slashes: true,
   path_with_escaped_slashes_action: true,
   upgrade_configs: LISTENER_UPGRADES_SHAPE,
+  http_protocol_options: { accept_http_10: true },
   http2_protocol_options: { allow_connect: true },
+  proxy_100_continue: true,
 }
 
 const CODECS: Readonly<Record<NonNullable<HttpSettings['codec']>, CodecType>> = {
@@ -55,7 +57,9 @@ export function encodeReverse(chain: HttpFilterChain): Any {
     pathWithEscapedSlashesAction: encodeEscaped(paths.escapedSlashes),
     httpFilters: encodeFilters(chain.filters),
     upgradeConfigs: encodeUpgrades(chain.upgrades ?? []),
+    httpProtocolOptions: { acceptHttp10: http.http10 === true },
     ...(http.allowConnect === true && { http2ProtocolOptions: { allowConnect: true } }),
+    proxy100Continue: http.proxyContinue === true,
   })
   return anyPack(HttpConnectionManagerSchema, manager)
 }
@@ -85,7 +89,13 @@ function decodePaths(path: string, manager: HttpConnectionManager): PathPolicy {
 function decodeSettings(path: string, manager: HttpConnectionManager): HttpSettings {
   const codec = decodeCodec(within(path, 'codec_type'), manager.codecType)
   const allowConnect = manager.http2ProtocolOptions?.allowConnect === true
-  return { ...(codec !== undefined && { codec }), ...(allowConnect && { allowConnect }) }
+  const { httpProtocolOptions: http1 } = manager
+  return {
+    ...(codec !== undefined && { codec }),
+    ...(allowConnect && { allowConnect }),
+    ...(http1?.acceptHttp10 === true && { http10: true }),
+    ...(manager.proxy100Continue && { proxyContinue: true }),
+  }
 }
 
 function decodeCodec(path: string, type: CodecType): HttpSettings['codec'] {

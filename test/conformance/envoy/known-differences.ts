@@ -11,4 +11,11 @@ export interface Difference {
   readonly ours: string
 }
 
-export const KNOWN_DIFFERENCES: readonly Difference[] = []
+export const KNOWN_DIFFERENCES: readonly Difference[] = [
+  {
+    case: 'protocol: informational answers of the origin',
+    reason: 'RFC 9110 15.2: a proxy forwards 1xx it did not ask for; browsers load early hints sooner.',
+    envoy: 'HTTP/1.1 200 OK',
+    ours: 'HTTP/1.1 103 Early Hints, then HTTP/1.1 200 OK',
+  },
+]

@@ -1,5 +1,6 @@
 /** JWT authentication: which tokens pass, where they may stand, what is told to whom. */
 import { type Case, cluster, get, type Json, reverseProxy, type RawStep, toApp, typed } from '../case.ts'
+import { OWN_FIELDS } from '../grpc-service.ts'
 import { KEY_SET, TOKENS } from '../tokens.ts'
 
 const JWT = 'envoy.extensions.filters.http.jwt_authn.v3'
@@ -225,7 +226,10 @@ export const CASES: readonly Case[] = [
       'JwtProvider.jwt_cache_config',
       'JwtCacheConfig.jwt_cache_size',
     ),
-    origins: { app: { port: 8_080 }, keys: { port: 8_081, answer: () => ({ status: 200, body: KEY_SET }) } },
+    origins: {
+      app: { port: 8_080 },
+      keys: { port: 8_081, without: [...OWN_FIELDS, 'user-agent'], answer: () => ({ status: 200, body: KEY_SET }) },
+    },
     config: (places) =>
       reverseProxy(
         {

@@ -1,0 +1,26 @@
+/**
+ * What a generic listener's settings mean for the HTTP/1.1 codec: Envoy's choices where the protocol leaves one, and
+ * Envoy's look of the refusals that the codec makes itself.
+ */
+import { HOST_MISSING } from '../h1/framing.ts'
+import { REASONS } from '../h1/head-writer.ts'
+import type { H1Behaviour } from '../h1/types.ts'
+import type { ReverseHttp } from './reverse-http.ts'
+
+export function behaviourOf(reverse: ReverseHttp, now: () => number): H1Behaviour {
+  const { http10, proxyContinue } = reverse.settings
+  return {
+    expects: proxyContinue === true ? 'endpoint' : 'at-once',
+    http10: http10 === true,
+    // Envoy's default, and its other choice is refused by the codec.
+    trailers: false,
+    refusal: (status, detail) => {
+      // Envoy says nothing where it would have had to know the host.
+      const text = detail === HOST_MISSING ? '' : (REASONS[status] ?? '')
+      const headers = text === '' ? [] : ['content-type', 'text/plain']
+      const head = { status, headers, bodyLength: text.length }
+      reverse.response(head, now())
+      return { headers: head.headers, text }
+    },
+  }
+}
