@@ -2,6 +2,7 @@
  * Listeners as plain data. Those of the mesh say no more than the mesh needs; a `generic` one is what an Envoy
  * configuration of someone's own making asks for. Part of config.ts, which exports it.
  */
+import type { AccessLog } from './access-log.ts'
 import type { ListedFilter } from './filters.ts'
 import type { PathPolicy, PrincipalRule, RouteTable } from './route.ts'
 import type { TcpProxy } from './tcp.ts'
@@ -18,6 +19,8 @@ export interface Listener {
   readonly capture?: Capture
   /** Everything about a listener that is not the mesh's own; then `chains` is empty. */
   readonly generic?: GenericListener
+  /** A line per connection, at its end. */
+  readonly accessLogs?: readonly AccessLog[]
 }
 
 export interface Capture {
@@ -114,6 +117,8 @@ export interface HttpFilterChain {
   readonly paths?: PathPolicy
   /** In the order requests meet them. Absent: DEFAULT_FILTERS. */
   readonly filters?: readonly ListedFilter[]
+  /** Instead of the line that a proxy of the mesh writes by itself. */
+  readonly accessLogs?: readonly AccessLog[]
   /** Absent: MESH_UPGRADES in the mesh, none in mode `reverse`. */
   readonly upgrades?: readonly Upgrade[]
   /** With mode `reverse` only. */

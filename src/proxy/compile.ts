@@ -33,6 +33,7 @@ import type { FilterEnvironment, LastingEnvironment } from './filters/kind.ts'
 import { ReverseHttp } from './reverse/reverse-http.ts'
 import { TlsFault } from './reverse/tls-files.ts'
 import { type CompiledRoutes, compileRoutes } from './routes.ts'
+import type { LogCompiler, StreamLogs } from './access-log/logs.ts'
 import type { ListenerCounters } from './stats/scopes.ts'
 import type { Stats } from './stats/store.ts'
 import type { HttpTelemetry } from './telemetry.ts'
@@ -63,6 +64,7 @@ export interface CompiledChain {
 export interface CompiledListener {
   readonly name: string
   readonly stats: ListenerCounters
+  readonly logs: StreamLogs | undefined
   readonly address: string
   readonly port: number
   /** The server name decides: the ClientHello is read first. */
@@ -85,6 +87,7 @@ export interface CompileInput {
   readonly lasting: LastingEnvironment
   readonly modes: ReadonlySet<HttpMode>
   readonly stats: Stats
+  readonly logs: LogCompiler
   /** Tables of the snapshot before; reused where neither table nor clusters changed. */
   readonly reuse: (table: RouteTable) => CompiledRoutes | undefined
   readonly tlsContexts: TlsContexts
@@ -195,6 +198,7 @@ function compileListener(
   const { name, address, port, generic } = listener
   if (generic !== undefined) return openListener(listener, generic, { input, compiledOf })
   const stats = input.stats.listener(address, port)
+  const logs = input.logs.compile(listener.accessLogs)
   const byName = new Map<string, CompiledChain>()
   const pairs: [FilterChain, CompiledChain][] = []
   let rest: CompiledChain | undefined
@@ -206,11 +210,11 @@ function compileListener(
   }
   const peeks = byName.size > 0 || rest?.tls !== undefined
   const capture = listener.capture === undefined ? undefined : { ...listener.capture, chains: capturedChains(pairs) }
-  return { name, stats, address, port, peeks, byName, rest, capture, generic: undefined }
+  return { name, stats, logs, address, port, peeks, byName, rest, capture, generic: undefined }
 }
 
 function openListener(
-  { name, address, port }: Listener,
+  { name, address, port, accessLogs }: Listener,
   generic: GenericListener,
   { input, compiledOf }: { input: CompileInput; compiledOf: (table: RouteTable) => CompiledRoutes },
 ): CompiledListener | ListenerFault {
@@ -224,12 +228,25 @@ function openListener(
   try {
     const compiled = compileGeneric(generic, { compileOne, secretOf, contexts: input.tlsContexts })
     const stats = input.stats.listener(address, port)
-    const none = { stats, peeks: false, byName: new Map<string, CompiledChain>(), rest: undefined, capture: undefined }
+    const logs = input.logs.compile(accessLogs)
+    const none = {
+      stats,
+      logs,
+      peeks: false,
+      byName: new Map<string, CompiledChain>(),
+      rest: undefined,
+      capture: undefined,
+    }
     return { name, address, port, ...none, generic: compiled }
   } catch (error) {
     if (!(error instanceof TlsFault)) throw error
     return { path: error.path, message: error.message }
   }
+}
+
+function compileTelemetry({ statPrefix, accessLogs }: HttpFilterChain, { stats, logs }: CompileInput): HttpTelemetry {
+  const compiled = logs.compile(accessLogs)
+  return { stats: stats.http(statPrefix), logs: compiled, timed: compiled !== undefined }
 }
 
 function compileChain(
@@ -260,7 +277,7 @@ function compileChain(
         filter.filters ?? DEFAULT_FILTERS,
         environmentOf(input, `http.${filter.statPrefix}.`),
       ),
-      telemetry: { stats: input.stats.http(filter.statPrefix) },
+      telemetry: compileTelemetry(filter, input),
       reverse: filter.mode === 'reverse' ? new ReverseHttp(filter.http ?? {}) : undefined,
     },
   }
@@ -273,7 +290,7 @@ const environmentOf = ({ clusters, stats, lasting }: CompileInput, statPrefix: s
   counters: (scope, names) => stats.counters(scope, names),
 })
 
-function compileTcp(filter: TcpProxy, { clusters }: CompileInput): CompiledTcp {
+function compileTcp(filter: TcpProxy, { clusters, logs, stats }: CompileInput): CompiledTcp {
   const { cluster: clusterName, connectAttemptsMax, idleMs, durationMaxMs } = filter
   return {
     kind: 'tcp',
@@ -282,5 +299,7 @@ function compileTcp(filter: TcpProxy, { clusters }: CompileInput): CompiledTcp {
     attemptsMax: connectAttemptsMax ?? TCP_DEFAULTS.attemptsMax,
     idleMs: idleMs ?? TCP_DEFAULTS.idleMs,
     durationMaxMs: durationMaxMs ?? TCP_DEFAULTS.durationMaxMs,
+    logs: logs.compile(filter.accessLogs),
+    counters: stats.tcp(filter.statPrefix),
   }
 }

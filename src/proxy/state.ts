@@ -23,6 +23,7 @@ import type { LastingEnvironment } from './filters/kind.ts'
 import { KeptParts } from './kept-parts.ts'
 import { TlsFault } from './reverse/tls-files.ts'
 import type { CompiledRoutes } from './routes.ts'
+import { type LogCompiler, NO_LOGS } from './access-log/logs.ts'
 import { Stats } from './stats/store.ts'
 import { clientCredentials, compileTrust, type Trust } from './trust.ts'
 import type { ClientCredentials } from './upstream/dial.ts'
@@ -41,6 +42,8 @@ export interface StateOptions {
   readonly modes: ReadonlySet<HttpMode>
   readonly trustDomain: string
   readonly now: () => number
+  /** Absent: nothing is logged. */
+  readonly logs?: LogCompiler
 }
 
 export interface ApplyResult {
@@ -128,10 +131,13 @@ export class ProxyState {
       lasting: this.#lasting(),
       modes: this.#options.modes,
       stats: this.stats,
+      logs: this.#options.logs ?? NO_LOGS,
       reuse: (table) => (stable ? this.#routes.get(table) : undefined),
       tlsContexts: this.#tlsContexts,
     })
     rejected.push(...compiled.rejected)
+    // A refused listener's logs go on with it.
+    if (compiled.rejected.length === 0) this.#options.logs?.settle()
     const listeners = new Map(compiled.listeners)
     for (const { kind, resource } of compiled.rejected) {
       const kept = kind === 'listener' ? before.listeners.get(resource) : undefined

@@ -124,6 +124,8 @@ export interface ClientConnection {
   readonly activeStreams: number
   /** How many requests it would take now; 0 when closed or draining. */
   readonly capacity: number
+  /** Our end, `ip:port`; empty once the socket is gone. */
+  readonly localAddress?: string
   /** Bytes written and not yet taken by the kernel. */
   readonly bufferedBytes: number
   /**

@@ -72,13 +72,15 @@ export class FetchedKeys implements KeySource {
       headers: [],
       bodyLength: 0,
     }
-    const { promise, resolve } = Promise.withResolvers<KeySet | JwtFailure>()
-    this.#asked = promise
+    let resolve = (_keys: KeySet | JwtFailure): void => {}
+    // The call may end before it returns, so the question has to stand before it is asked.
+    const asked = new Promise<KeySet | JwtFailure>((settle) => (resolve = settle))
+    this.#asked = asked
     const request = { head, body: undefined, timeoutMs: target.timeoutMs }
     const done = (outcome: SideOutcome): void => resolve(this.#heard(outcome))
     this.#call = new SideCall(this.#clusterOf(target.cluster), request, this.#timers, done)
     this.#call.start()
-    return promise
+    return asked
   }
 
   #heard(outcome: SideOutcome): KeySet | JwtFailure {

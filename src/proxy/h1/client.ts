@@ -8,6 +8,7 @@ import { Carry } from './carry.ts'
 import { Deadline } from './deadline.ts'
 import type { HeaderList, RequestHead, ResponseHead } from '../message.ts'
 import { Output } from './output.ts'
+import { hostPort } from '../stream-facts.ts'
 import type { ClientConnection, ClientConnectionHandler, CloseReason, ResetReason, ResponseSink } from '../stream.ts'
 import { BodyReader, type BodySink } from './body-reader.ts'
 import { H1ClientStream, type H1ClientOwner } from './client-stream.ts'
@@ -63,6 +64,10 @@ export class H1ClientConnection implements ClientConnection, H1ClientOwner, Body
 
   get capacity(): number {
     return this.#state === 'idle' && this.#reusable && !this.#draining && !this.#parsing ? 1 : 0
+  }
+
+  get localAddress(): string {
+    return hostPort(this.#socket.localAddress ?? '', this.#socket.localPort ?? 0)
   }
 
   get bufferedBytes(): number {

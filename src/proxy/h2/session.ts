@@ -2,6 +2,7 @@
  * One HTTP/2 connection, whichever side we are: streams, flow control of what we receive, control frames, errors and
  * the end. What a header block means is left to the two sides, server.ts and client.ts.
  */
+import { hostPort } from '../stream-facts.ts'
 import type { Socket } from 'node:net'
 import { Deadline } from '../h1/deadline.ts'
 import type { HeaderList } from '../message.ts'
@@ -97,6 +98,10 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
 
   get activeStreams(): number {
     return this.streams.size
+  }
+
+  get localAddress(): string {
+    return hostPort(this.socket.localAddress ?? '', this.socket.localPort ?? 0)
   }
 
   get bufferedBytes(): number {

@@ -10,6 +10,7 @@ import {
   HttpConnectionManagerSchema,
 } from '#gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js'
 import type { HttpFilterChain, HttpSettings, PathPolicy } from '../../model/config.ts'
+import { ACCESS_LOG_SHAPE, decodeAccessLogs, encodeAccessLog } from './access-log.ts'
 import { ADS_SHAPE } from './common.ts'
 import {
   decodeEscaped,
@@ -32,6 +33,7 @@ export const REVERSE_HTTP_SHAPE: Shape = {
   normalize_path: true,
   merge_slashes: true,
   path_with_escaped_slashes_action: true,
+  access_log: ACCESS_LOG_SHAPE,
   upgrade_configs: LISTENER_UPGRADES_SHAPE,
   http_protocol_options: { accept_http_10: true },
   http2_protocol_options: { allow_connect: true },
@@ -56,6 +58,7 @@ export function encodeReverse(chain: HttpFilterChain): Any {
     mergeSlashes: paths.mergeSlashes,
     pathWithEscapedSlashesAction: encodeEscaped(paths.escapedSlashes),
     httpFilters: encodeFilters(chain.filters),
+    accessLog: (chain.accessLogs ?? []).map(encodeAccessLog),
     upgradeConfigs: encodeUpgrades(chain.upgrades ?? []),
     httpProtocolOptions: { acceptHttp10: http.http10 === true },
     ...(http.allowConnect === true && { http2ProtocolOptions: { allowConnect: true } }),
@@ -74,6 +77,7 @@ export function decodeReverse(path: string, config: Any): HttpFilterChain {
     routes: decodeRoutes(path, manager),
     paths: decodePaths(path, manager),
     ...decodeFilters(within(path, 'http_filters'), manager.httpFilters),
+    ...decodeAccessLogs(within(path, 'access_log'), manager.accessLog),
     ...(upgrades.length > 0 && { upgrades }),
     http: decodeSettings(path, manager),
   }
