@@ -8,6 +8,7 @@ import type { Listener } from './listener.ts'
 import type { RouteTable } from './route.ts'
 import type { GenericSecret } from './tls.ts'
 
+export * from './authn.ts'
 export * from './access-log.ts'
 export * from './cluster.ts'
 export * from './ext-authz.ts'

@@ -235,7 +235,10 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
 
   onReset(streamId: number, code: number): void {
     const stream = this.streams.get(streamId)
-    if (stream === undefined) return
+    if (stream === undefined) {
+      if (!this.budget.strayReset()) this.onFlood('RST_STREAM on closed streams')
+      return
+    }
     const within = this.budget.streamReset(stream.openedAt, !stream.answered)
     this.drop(stream, resetReasonOf(code))
     if (!within) this.onFlood('streams opened and reset')
