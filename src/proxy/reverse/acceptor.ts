@@ -58,12 +58,20 @@ const NOBODY_WAITS = {}
 
 export class GenericAcceptor {
   readonly #options: GenericAcceptorOptions
+  /** Accepted, and not with whoever serves them yet. */
+  readonly #pending = new Set<Socket>()
 
   constructor(options: GenericAcceptorOptions) {
     this.#options = options
   }
 
+  get pending(): number {
+    return this.#pending.size
+  }
+
   accept(socket: Socket, { name }: CompiledListener, generic: CompiledGeneric): void {
+    this.#pending.add(socket)
+    socket.once('close', () => this.#pending.delete(socket))
     const { timers, count, countHeader } = this.#options
     if (generic.header === undefined) return this.#inspect(socket, name, addressesOf(socket))
     return readProxyHeader(socket, timers, generic.header, {
@@ -107,8 +115,13 @@ export class GenericAcceptor {
     { arriving, offers }: { readonly arriving: Arriving; readonly offers: readonly string[] },
   ): void {
     tls.accept(socket, offers, {
-      secured: (secured) =>
-        this.#serve(secured.socket, { ...arriving, secure: true, certificate: secured.certificate }),
+      secured: (secured) => {
+        // From here on the TLS socket stands for it.
+        this.#pending.delete(socket)
+        this.#pending.add(secured.socket)
+        secured.socket.once('close', () => this.#pending.delete(secured.socket))
+        this.#serve(secured.socket, { ...arriving, secure: true, certificate: secured.certificate })
+      },
       refused: (reason) => this.#options.count('handshake', reason),
     })
   }
@@ -145,6 +158,7 @@ export class GenericAcceptor {
     const { filter } = arriving.open.chain
     const { listener, facts, secure, certificate } = arriving
     if (filter.kind === 'tcp') {
+      this.#pending.delete(socket)
       return this.#options.serveTcp(socket, filter, {
         addresses: facts,
         ...(clusterName !== undefined && { clusterName }),
@@ -152,12 +166,14 @@ export class GenericAcceptor {
     }
     const target = { listener, facts, secure, certificate, ...this.#following(arriving) }
     const serve = (speaks: 'http1' | 'h2'): void => {
+      this.#pending.delete(socket)
       this.#options.serveHttp(socket, { ...target, speaks })
       // Held since its first bytes were read ahead.
       socket.resume()
     }
     const codec = filter.reverse?.settings.codec ?? agreed(socket)
-    return codec === undefined ? sniffPreface(socket, serve) : serve(codec === 'http1' ? 'http1' : 'h2')
+    if (codec !== undefined) return serve(codec === 'http1' ? 'http1' : 'h2')
+    return sniffPreface(socket, { timers: this.#options.timers, waitMs: filter.reverse?.h1.idleTimeoutMs ?? 0 }, serve)
   }
 
   /** Routes and filters change under a connection; the chain it came in by does not. */
@@ -191,11 +207,18 @@ function agreed(socket: Socket): 'http1' | 'http2' | undefined {
 
 /**
  * HTTP/2 with prior knowledge begins with its preface (RFC 9113 3.4), which is no request that HTTP/1.1 could mean. The
- * time limit of whoever reads on begins with the first byte; a client that says nothing costs a socket.
+ * time limit of whoever reads on begins with the first byte; until then the connection is idle.
  */
-function sniffPreface(socket: Socket, serve: (speaks: 'http1' | 'h2') => void): void {
+function sniffPreface(
+  socket: Socket,
+  { timers, waitMs }: { readonly timers: TimerWheel; readonly waitMs: number },
+  serve: (speaks: 'http1' | 'h2') => void,
+): void {
   let bytes: Buffer | undefined
-  const release = (): void => void socket.off('data', read).off('error', ended).off('end', ended)
+  const release = (): void => {
+    timers.cancel(timer)
+    socket.off('data', read).off('error', ended).off('end', ended)
+  }
   const ended = (): void => {
     release()
     socket.on('error', () => {})
@@ -211,6 +234,8 @@ function sniffPreface(socket: Socket, serve: (speaks: 'http1' | 'h2') => void): 
     socket.unshift(bytes)
     serve(alike ? 'h2' : 'http1')
   }
+  const timer = new WheelTimer(ended)
+  if (waitMs > 0) timers.schedule(timer, waitMs)
   socket.on('data', read).on('error', ended).on('end', ended)
   // An inspector before us may have held it.
   socket.resume()
