@@ -23,18 +23,13 @@ import { systemClock } from '../../src/runtime/clock.ts'
 import { seededRandom } from '../../src/runtime/random.ts'
 import type { IdentitySource, OwnCertificate } from '../../src/proxy/identity.ts'
 import { type Proxy, startProxy } from '../../src/proxy/proxy.ts'
+import { freshIp } from './fresh-ip.ts'
+
+export { freshIp }
 
 export const MESH = 'demo.mesh'
 export const ORIGIN_PORT = 8080
 const NAMESPACE = 'shop'
-let nextHost = 1
-
-/** A loopback address of its own for every pod; the process id keeps test workers apart. */
-export function freshIp(): string {
-  const host = nextHost++
-  return `127.${20 + (process.pid % 200)}.${Math.floor(host / 250)}.${1 + (host % 250)}`
-}
-
 export interface Pod {
   readonly ip: string
   readonly cluster: string
