@@ -30,6 +30,8 @@ export { freshIp }
 export const MESH = 'demo.mesh'
 export const ORIGIN_PORT = 8080
 const NAMESPACE = 'shop'
+/** Each pod has its own seed. */
+let pods = 0
 export interface Pod {
   readonly ip: string
   readonly cluster: string
@@ -91,7 +93,7 @@ export class World {
       trustDomain,
       identity: options.identity ?? this.identity(cluster, workload, namespace),
       clock: systemClock,
-      random: seededRandom(nextHost),
+      random: seededRandom(++pods),
       log: pino({ level: process.env['TEST_LOG'] ?? 'silent' }),
       accessLog: (lines) => {
         for (const line of lines.trim().split('\n')) records.push(JSON.parse(line) as Record<string, unknown>)
