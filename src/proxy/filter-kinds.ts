@@ -4,6 +4,7 @@ import { corsKind } from './filters/cors.ts'
 import { extAuthzKind } from './filters/ext-authz.ts'
 import { faultKind } from './filters/fault.ts'
 import { type FilterKind, NO_ENVIRONMENT } from './filters/kind.ts'
+import { globalRateLimitKind } from './filters/global-rate-limit.ts'
 import { rateLimitKind } from './filters/rate-limit.ts'
 import { rbacKind } from './filters/rbac-step.ts'
 
@@ -20,6 +21,7 @@ export const FILTER_KINDS: FilterKinds = {
   rateLimit: rateLimitKind,
   fault: faultKind,
   extAuthz: extAuthzKind,
+  globalRateLimit: globalRateLimitKind,
 }
 
 /** What a route's `allow` says to the RBAC filter. */

@@ -21,6 +21,7 @@ import { ClientTlsContexts, tlsKey } from './reverse/client-tls.ts'
 import { TlsContexts } from './reverse/compile-listener.ts'
 import { TlsFault } from './reverse/tls-files.ts'
 import type { CompiledRoutes } from './routes.ts'
+import { Survivors } from './survivors.ts'
 import { Stats } from './stats/store.ts'
 import { clientCredentials, compileTrust, type Trust } from './trust.ts'
 import type { ClientCredentials } from './upstream/dial.ts'
@@ -59,6 +60,7 @@ export class ProxyState {
   readonly #swapped = new Set<() => void>()
   /** Outlives configurations, as counters do. */
   readonly stats = new Stats()
+  readonly #survivors = new Survivors()
   #dependencies: ClusterDependencies | undefined
   #snapshot: Snapshot = { version: 0, config: EMPTY, listeners: new Map(), clusters: new Map(), trust: undefined }
   #routes: ReadonlyMap<RouteTable, CompiledRoutes> = new Map()
@@ -125,6 +127,7 @@ export class ProxyState {
       stats: this.stats,
       reuse: (table) => (stable ? this.#routes.get(table) : undefined),
       tlsContexts: this.#tlsContexts,
+      survivors: this.#survivors,
     })
     rejected.push(...compiled.rejected)
     const listeners = new Map(compiled.listeners)

@@ -11,6 +11,8 @@ export interface FilterEnvironment {
   /** Of the chain, with its dot: `http.ingress.`. Empty where a table is compiled. */
   readonly statPrefix: string
   /** Numbers to count in, under their whole names: the same ones for the same scope, whatever is compiled anew. */
+  /** The same object as long as `key`, which tells all it is made of, stays the same at this place. */
+  readonly kept: <T extends object>(key: string, make: () => T) => T
   readonly counters: <N extends string>(scope: string, names: readonly N[]) => FilterCounters<N>
 }
 
@@ -18,6 +20,7 @@ export interface FilterEnvironment {
 export const NO_ENVIRONMENT: FilterEnvironment = {
   clusterOf: () => undefined,
   statPrefix: '',
+  kept: (_key, make) => make(),
   counters: (_scope, names) =>
     Object.fromEntries(names.map((name) => [name, 0])) as FilterCounters<(typeof names)[number]>,
 }
