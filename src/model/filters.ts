@@ -3,6 +3,7 @@
  * say something to each by its name. Part of config.ts, which exports it. A kind of filter is a row in both tables of
  * types here, a codec in xds/codec/http-filters/ and a compiler in proxy/filter-kinds.ts.
  */
+import type { JwtPolicy, JwtRouted } from './authn.ts'
 import type { ExtAuthzPolicy, ExtAuthzRoute } from './ext-authz.ts'
 import type { GlobalRateLimit, GlobalRateLimitRoute, RateLimitPolicy } from './rate-limit.ts'
 import type { RbacPolicy } from './rbac.ts'
@@ -14,6 +15,7 @@ export interface ListedConfigs {
   readonly rbac: RbacPolicy
   readonly rateLimit: { readonly policy?: RateLimitPolicy }
   readonly fault: FaultPolicy
+  readonly jwt: JwtPolicy
   readonly extAuthz: ExtAuthzPolicy
   readonly globalRateLimit: GlobalRateLimit
 }
@@ -24,6 +26,7 @@ export interface RoutedConfigs {
   readonly rbac: RbacPolicy
   readonly rateLimit: RateLimitPolicy
   readonly fault: FaultPolicy
+  readonly jwt: JwtRouted
   readonly extAuthz: ExtAuthzRoute
   readonly globalRateLimit: GlobalRateLimitRoute
 }

@@ -3,6 +3,8 @@
  * stand before the bytes flow (network filters) belongs to the chain.
  */
 
+import type { AccessLog } from './access-log.ts'
+
 export interface TcpProxy {
   readonly kind: 'tcp'
   readonly statPrefix: string
@@ -13,6 +15,7 @@ export interface TcpProxy {
   readonly idleMs?: number
   /** Whatever flows, no connection lives longer. Absent: no limit. */
   readonly durationMaxMs?: number
+  readonly accessLogs?: readonly AccessLog[]
 }
 
 /** Protocol of a mesh connection that carries an application's bytes as they are, one connection each (wire contract). */

@@ -25,14 +25,16 @@ import {
 } from '../model/config.ts'
 import { captureFault, type CapturedChains, capturedChains } from './capture/chains.ts'
 import type { ClusterState } from './balance/cluster.ts'
+import { CompileFault } from './data-source.ts'
 import { CompiledFilters } from './filter-chain.ts'
 import { type CompiledTcp, TCP_DEFAULTS } from './l4/session.ts'
 import { type CompiledGeneric, compileGeneric, hiddenChain, type TlsContexts } from './reverse/compile-listener.ts'
 import type { Survivors } from './survivors.ts'
-import type { FilterEnvironment } from './filters/kind.ts'
+import type { FilterEnvironment, LastingEnvironment } from './filters/kind.ts'
 import { ReverseHttp } from './reverse/reverse-http.ts'
 import { TlsFault } from './reverse/tls-files.ts'
 import { type CompiledRoutes, compileRoutes } from './routes.ts'
+import type { LogCompiler, StreamLogs } from './access-log/logs.ts'
 import type { ListenerCounters } from './stats/scopes.ts'
 import type { Stats } from './stats/store.ts'
 import type { HttpTelemetry } from './telemetry.ts'
@@ -63,6 +65,7 @@ export interface CompiledChain {
 export interface CompiledListener {
   readonly name: string
   readonly stats: ListenerCounters
+  readonly logs: StreamLogs | undefined
   readonly address: string
   readonly port: number
   /** The server name decides: the ClientHello is read first. */
@@ -81,8 +84,11 @@ export interface CompiledCapture extends Capture {
 export interface CompileInput {
   readonly config: ProxyConfig
   readonly clusters: ReadonlyMap<string, ClusterState>
+  /** What filters have from the proxy, whatever the configuration. */
+  readonly lasting: LastingEnvironment
   readonly modes: ReadonlySet<HttpMode>
   readonly stats: Stats
+  readonly logs: LogCompiler
   /** Tables of the snapshot before; reused where neither table nor clusters changed. */
   readonly reuse: (table: RouteTable) => CompiledRoutes | undefined
   readonly tlsContexts: TlsContexts
@@ -109,7 +115,7 @@ export function compile(input: CompileInput): CompileResult {
   const listeners = new Map<string, CompiledListener>()
   const rejected: Rejection[] = []
   for (const listener of input.config.listeners.values()) {
-    const compiled = findFault(listener, input) ?? compileListener(listener, input, compiledOf)
+    const compiled = findFault(listener, input) ?? tryListener(listener, input, compiledOf)
     if ('message' in compiled) rejected.push({ kind: 'listener', resource: listener.name, ...compiled })
     else listeners.set(listener.name, compiled)
   }
@@ -117,6 +123,19 @@ export function compile(input: CompileInput): CompileResult {
 }
 
 type ListenerFault = Pick<Rejection, 'path' | 'message'>
+
+function tryListener(
+  listener: Listener,
+  input: CompileInput,
+  compiledOf: (table: RouteTable) => CompiledRoutes,
+): CompiledListener | ListenerFault {
+  try {
+    return compileListener(listener, input, compiledOf)
+  } catch (error) {
+    if (!(error instanceof CompileFault)) throw error
+    return { path: 'filter_chains', message: error.message }
+  }
+}
 
 function findFault(listener: Listener, input: CompileInput): ListenerFault | undefined {
   if (listener.generic !== undefined) return genericFault(listener.generic, input)
@@ -184,6 +203,7 @@ function compileListener(
   const { name, address, port, generic } = listener
   if (generic !== undefined) return openListener(listener, generic, { input, compiledOf })
   const stats = input.stats.listener(address, port)
+  const logs = input.logs.compile(listener.accessLogs)
   const byName = new Map<string, CompiledChain>()
   const pairs: [FilterChain, CompiledChain][] = []
   let rest: CompiledChain | undefined
@@ -195,11 +215,11 @@ function compileListener(
   }
   const peeks = byName.size > 0 || rest?.tls !== undefined
   const capture = listener.capture === undefined ? undefined : { ...listener.capture, chains: capturedChains(pairs) }
-  return { name, stats, address, port, peeks, byName, rest, capture, generic: undefined }
+  return { name, stats, logs, address, port, peeks, byName, rest, capture, generic: undefined }
 }
 
 function openListener(
-  { name, address, port }: Listener,
+  { name, address, port, accessLogs }: Listener,
   generic: GenericListener,
   { input, compiledOf }: { input: CompileInput; compiledOf: (table: RouteTable) => CompiledRoutes },
 ): CompiledListener | ListenerFault {
@@ -213,12 +233,25 @@ function openListener(
   try {
     const compiled = compileGeneric(generic, { compileOne, secretOf, contexts: input.tlsContexts })
     const stats = input.stats.listener(address, port)
-    const none = { stats, peeks: false, byName: new Map<string, CompiledChain>(), rest: undefined, capture: undefined }
+    const logs = input.logs.compile(accessLogs)
+    const none = {
+      stats,
+      logs,
+      peeks: false,
+      byName: new Map<string, CompiledChain>(),
+      rest: undefined,
+      capture: undefined,
+    }
     return { name, address, port, ...none, generic: compiled }
   } catch (error) {
     if (!(error instanceof TlsFault)) throw error
     return { path: error.path, message: error.message }
   }
+}
+
+function compileTelemetry({ statPrefix, accessLogs }: HttpFilterChain, { stats, logs }: CompileInput): HttpTelemetry {
+  const compiled = logs.compile(accessLogs)
+  return { stats: stats.http(statPrefix), logs: compiled, timed: compiled !== undefined }
 }
 
 function compileChain(
@@ -253,7 +286,7 @@ function compileChain(
           claimed: [],
         }),
       ),
-      telemetry: { stats: input.stats.http(filter.statPrefix) },
+      telemetry: compileTelemetry(filter, input),
       reverse: filter.mode === 'reverse' ? new ReverseHttp(filter.http ?? {}) : undefined,
     },
   }
@@ -267,14 +300,15 @@ interface Place {
 }
 
 function environmentOf(
-  { clusters, stats, survivors }: CompileInput,
+  { clusters, stats, survivors, lasting }: CompileInput,
   { statPrefix, name, claimed }: Place,
 ): FilterEnvironment {
   return {
+    ...lasting,
     clusterOf: (cluster) => clusters.get(cluster),
     statPrefix,
     counters: (scope, names) => stats.counters(scope, names),
-    kept: (key, make) => survivors.of(`${name} ${key}`, make, claimed),
+    atPlace: (key, make) => survivors.of(`${name} ${key}`, make, claimed),
   }
 }
 
@@ -283,7 +317,7 @@ function compileTable(table: RouteTable, input: CompileInput): CompiledRoutes {
   return compileRoutes(table, environmentOf(input, { statPrefix: '', name: `routes ${table.name}`, claimed }), claimed)
 }
 
-function compileTcp(filter: TcpProxy, { clusters }: CompileInput): CompiledTcp {
+function compileTcp(filter: TcpProxy, { clusters, logs, stats }: CompileInput): CompiledTcp {
   const { cluster: clusterName, connectAttemptsMax, idleMs, durationMaxMs } = filter
   return {
     kind: 'tcp',
@@ -292,5 +326,7 @@ function compileTcp(filter: TcpProxy, { clusters }: CompileInput): CompiledTcp {
     attemptsMax: connectAttemptsMax ?? TCP_DEFAULTS.attemptsMax,
     idleMs: idleMs ?? TCP_DEFAULTS.idleMs,
     durationMaxMs: durationMaxMs ?? TCP_DEFAULTS.durationMaxMs,
+    logs: logs.compile(filter.accessLogs),
+    counters: stats.tcp(filter.statPrefix),
   }
 }

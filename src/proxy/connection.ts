@@ -4,12 +4,13 @@
  * exchange.ts's.
  */
 import type { Socket } from 'node:net'
-import type { SecureContextOptions, TLSSocket } from 'node:tls'
+import { type SecureContextOptions, TLSSocket } from 'node:tls'
 import { hostOf, parseInnerSni } from '../model/sni.ts'
 import { ALPN_TCP } from '../model/tcp.ts'
 import type { Log } from '../runtime/log.ts'
 import { CaptureAcceptor, type CapturedHttp, type CapturedTcp } from './capture/captured.ts'
 import type { OriginalDestination } from './capture/destination.ts'
+import { beginTcpLog } from './connection-log.ts'
 import { ALERT_UNRECOGNIZED_NAME } from './client-hello.ts'
 import { chainFor, type CompiledChain, type CompiledListener } from './compile.ts'
 import { type ExchangeServices, serviceOf as serviceOfCluster } from './exchange-context.ts'
@@ -81,7 +82,13 @@ export class Acceptor {
       refused: (reason) => this.#count('handshake', reason),
     })
     const { timers, services, log } = options
-    this.#tcp = { timers, recorder: services.recorder, metrics: this.tcp, now: () => services.now() }
+    this.#tcp = {
+      timers,
+      recorder: services.recorder,
+      metrics: this.tcp,
+      now: () => services.now(),
+      beginLog: (socket, logs) => beginTcpLog(socket, logs, { timers, host: services.host }),
+    }
     this.captured = new CaptureAcceptor({
       timers,
       recorder: services.recorder,
@@ -116,7 +123,7 @@ export class Acceptor {
 
   accept(socket: Socket, listenerName: string): void {
     const listener = this.#listener(listenerName)
-    if (listener === undefined || this.live.size >= CONNECTIONS_MAX) {
+    if (listener === undefined || this.live.size + this.#generic.pending >= CONNECTIONS_MAX) {
       this.#count(listener === undefined ? 'no-listener' : 'limit', listenerName)
       if (listener !== undefined) listener.stats.downstream_cx_overflow++
       return void socket.destroy()
@@ -326,6 +333,9 @@ export class Acceptor {
       telemetry: filter?.kind === 'http' ? filter.telemetry : untold(),
       service: to.service,
       remoteAddress: socket.remoteAddress ?? '',
+      socket,
+      chainName: to.chain()?.name ?? '',
+      serverName: socket instanceof TLSSocket && typeof socket.servername === 'string' ? socket.servername : '',
       remotePort: socket.remotePort ?? 0,
       own,
       services,

@@ -10,6 +10,7 @@ import type { Peer } from './identity.ts'
 import type { Party, Recorder } from './record.ts'
 import type { RetryRule } from './retry.ts'
 import type { ClientConnection } from './stream.ts'
+import type { ConnectionFacts, FormatHost } from './stream-facts.ts'
 import type { HttpTelemetry } from './telemetry.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 import type { RawDialer } from './upstream/raw.ts'
@@ -34,6 +35,8 @@ export interface DownstreamConnection {
   readonly remoteAddress: string
   readonly remotePort: number
   readonly telemetry: HttpTelemetry
+  /** For logs, header values and spans. */
+  facts(): ConnectionFacts
   /** Settings and table of the present snapshot: an exchange asks once and keeps what it got. */
   http(): CompiledHttp | undefined
   /** For routes that bring no rule of their own. */
@@ -59,6 +62,9 @@ export interface ExchangeServices {
   readonly random: Random
   readonly recorder: Recorder
   readonly mesh: MeshDirectory
+  readonly host: FormatHost
+  /** Numbers connections, for logs. */
+  nextConnection(): number
   /** Where CONNECT ends. */
   readonly raw: RawDialer
   /** Wall clock, for the log. */

@@ -2,7 +2,9 @@
  * One downstream HTTP connection: what its requests have in common, whoever is at the other end. The codec parses,
  * exchange.ts decides about each request; this carries the peer's identity and facts from one to the other.
  */
+import type { Socket } from 'node:net'
 import type { CompiledHttp } from './compile.ts'
+import { connectionFacts } from './connection-facts.ts'
 import { Exchange } from './exchange.ts'
 import type { ClientConnectionFacts, DownstreamConnection, ExchangeServices } from './exchange-context.ts'
 import type { Peer } from './identity.ts'
@@ -11,6 +13,7 @@ import { formatPeerFacts, PEER_HEADER, type PeerFacts, readPeerFacts } from './p
 import { type Party, partyOf } from './record.ts'
 import { compileRetry, type RetryRule } from './retry.ts'
 import type { CloseReason, ServerConnectionHandler, ServerStream } from './stream.ts'
+import type { ConnectionFacts } from './stream-facts.ts'
 import type { HttpTelemetry } from './telemetry.ts'
 
 /** A kept-alive connection of the application may close just as we use it; a request that is safe goes again. */
@@ -23,6 +26,9 @@ export interface HttpConnectionOptions {
   readonly peer: Peer | undefined
   readonly service: string
   readonly remoteAddress: string
+  readonly socket: Socket
+  readonly chainName: string
+  readonly serverName: string
   readonly remotePort?: number
   readonly client?: ClientConnectionFacts
   readonly codec: { readonly http2: boolean; readonly secure: boolean }
@@ -45,6 +51,8 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
   readonly telemetry: HttpTelemetry
   readonly #startedAt: number
   readonly #options: HttpConnectionOptions
+  readonly #id: number
+  #facts: ConnectionFacts | undefined = undefined
   #source: Party | undefined = undefined
   #introduced = false
 
@@ -61,6 +69,9 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
     this.#options = options
     const { http2, secure } = options.codec
     this.telemetry.stats.connected(http2, secure)
+    this.#id = options.services.nextConnection()
+    // What the socket says of itself is gone with it.
+    if (this.telemetry.timed) this.facts()
   }
 
   onRequest(stream: ServerStream): void {
@@ -86,6 +97,12 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
     const local = reason !== 'closed' && reason !== 'lost'
     stats.disconnected(codec.http2, codec.secure, { local, lengthMs: services.timers.now() - this.#startedAt })
     this.#options.onClose(reason, detail)
+  }
+
+  facts(): ConnectionFacts {
+    const { socket, chainName, serverName, services } = this.#options
+    const place = { id: this.#id, chainName, serverName, ownUri: services.ownUri() }
+    return (this.#facts ??= connectionFacts(socket, place))
   }
 
   http(): CompiledHttp | undefined {

@@ -7,6 +7,7 @@ import type { ProxyConfig } from '../model/config.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
+import { AccessLogs, type LogOpener, type LogTarget } from './access-log/logs.ts'
 import { Acceptor, type TunnelServer } from './connection.ts'
 import type { OriginalDestination } from './capture/destination.ts'
 import type { HttpMode } from './compile.ts'
@@ -17,6 +18,7 @@ import type { PeerFacts } from './peer-facts.ts'
 import { createPort, type CreatePort } from './port-server.ts'
 import { type Party, partyOf, Recorder } from './record.ts'
 import { type ApplyResult, ProxyState } from './state.ts'
+import { logConnection } from './connection-log.ts'
 import { takeFigures } from './stat-sources.ts'
 import { TimerWheel } from './timer-wheel.ts'
 import { tlsOptions } from './trust.ts'
@@ -36,8 +38,12 @@ export interface ProxyOptions {
   readonly random: Random
   readonly log: Log
   /** Whole lines of access log, many at a time. */
-  readonly accessLog: (lines: string) => void
+  readonly accessLog: ((lines: string) => void) | undefined
   readonly lookup: LookupFunction | undefined
+  /** Opens what configured access logs write to. Absent: they go nowhere. */
+  readonly openLog?: LogOpener
+  /** For logs that ask for it. */
+  readonly hostname?: string
   /** Reads where captured connections wanted to go. Absent: the kernel is asked. */
   readonly originalDestination?: OriginalDestination
   /** What the role runs; absent: what a pod's does. */
@@ -65,6 +71,7 @@ export interface Proxy {
   readonly listeners: ListenerSet
   readonly acceptor: Acceptor
   readonly links: GatewayLinks
+  readonly logs: AccessLogs
   /** Swaps the configuration; what it could not take is returned and stays as it was. */
   apply(config: ProxyConfig): ApplyResult
   /** Accepts no more peers and tells those there are to go elsewhere; done when `busy` is 0. */
@@ -90,6 +97,8 @@ async function openOriginalDestination(): Promise<OriginalDestination> {
   return (await import('./capture/original-destination.ts')).openOriginalDestination()
 }
 
+const NO_LOG: LogTarget = { write: () => {}, reopen: () => {}, close: () => {} }
+
 const POD_MODES: readonly HttpMode[] = ['forward', 'inbound']
 
 export function modesOf({
@@ -112,6 +121,8 @@ class RunningProxy implements Proxy {
   readonly #streams = new OpenStreams()
   failsHealth = false
   readonly now: () => number
+  readonly logs: AccessLogs
+  #lastConnection = 0
   #keyedWith: readonly unknown[] = []
   #self: Party | undefined = undefined
   /** No port opens any more, or ever. */
@@ -123,12 +134,22 @@ class RunningProxy implements Proxy {
     const now = (): number => clock.now()
     const recorder = new Recorder(options.accessLog, timers)
     const modes = modesOf(options)
-    const state = new ProxyState({ identity, modes, trustDomain: options.trustDomain, now })
+    const logs = new AccessLogs({ timers, random, open: options.openLog ?? (() => NO_LOG) })
+    const state = new ProxyState({ identity, modes, trustDomain: options.trustDomain, now, logs })
     // Pods that share a network namespace are told apart by the address they speak from.
     const localAddress = options.podIp.startsWith('127.') ? options.podIp : undefined
     const credentials = (): ReturnType<ProxyState['credentials']> => state.credentials()
     const clientTls: DialContext['clientTls'] = (tls) => state.clientTls.of(tls)
-    const context: DialContext = { timers, now, credentials, clientTls, localAddress, lookup: options.lookup }
+    const http1Trailers = !modes.has('reverse')
+    const context: DialContext = {
+      timers,
+      now,
+      credentials,
+      clientTls,
+      http1Trailers,
+      localAddress,
+      lookup: options.lookup,
+    }
     const links = new GatewayLinks(context, random)
     state.connect({
       timers,
@@ -146,6 +167,8 @@ class RunningProxy implements Proxy {
         recorder,
         mesh: new MeshConnections(own),
         raw: new RawDialer(context),
+        host: { hostname: options.hostname ?? '', now },
+        nextConnection: () => ++this.#lastConnection,
         now,
         ownUri: () => state.ownUri(),
         self: () => (this.#self ??= partyOf(own, state.ownUri())),
@@ -157,13 +180,19 @@ class RunningProxy implements Proxy {
       localAddress,
       originalDestination: async () => options.originalDestination ?? (await openOriginalDestination()),
     })
+    const onConnection = (socket: Socket, listener: string): void => {
+      const { logs: told } = state.snapshot.listeners.get(listener) ?? {}
+      if (told !== undefined) logConnection(socket, told, { timers, host: { hostname: options.hostname ?? '', now } })
+    }
     const accept = (socket: Socket, listener: string): void => acceptor.accept(socket, listener)
     this.now = now
+    this.logs = logs
     this.state = state
     this.recorder = recorder
     this.links = links
     this.acceptor = acceptor
-    this.listeners = new ListenerSet({ accept, clock, random, log, createPort: options.createPort ?? createPort })
+    const ports = { accept, onConnection, createPort: options.createPort ?? createPort }
+    this.listeners = new ListenerSet({ ...ports, clock, random, log })
     this.#shut = options.opensPorts === false
     state.stats.addSource((take) => takeFigures(this, take))
     state.onSwap(() => this.#swapped())
@@ -211,6 +240,7 @@ class RunningProxy implements Proxy {
     this.#streams.destroy()
     this.links.destroy()
     this.recorder.flush()
+    this.logs.close()
   }
 
   #swapped(): void {

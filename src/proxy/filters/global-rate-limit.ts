@@ -17,7 +17,6 @@ import {
   readLimitResponse,
   writeLimitRequest,
 } from './rate-limit-messages.ts'
-import { valuesOf } from './rate-limit.ts'
 import { type Call, type Refused, Slot, type Step, type Verdict } from './step.ts'
 
 const COUNTERS = ['ok', 'error', 'over_limit', 'failure_mode_allowed'] as const
@@ -114,7 +113,7 @@ class GlobalRateLimitStep implements Step {
     counters.over_limit++
     if (policy.hidesLimited !== true) fields.push('x-envoy-ratelimited', 'true')
     if (policy.tellsClient === true) fields.push(...verdict.limits)
-    if (added !== undefined) changeHeaders(fields, added, valuesOf(call))
+    if (added !== undefined) changeHeaders(fields, added, call)
     return this.#refusal(fields, verdict.body)
   }
 

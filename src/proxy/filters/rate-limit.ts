@@ -103,7 +103,7 @@ class RateLimitStep implements Step {
   constructor(policy: RateLimitPolicy, environment: FilterEnvironment) {
     const { status, statPrefix = STAT_PREFIX, addUnenforced, addResponse } = policy
     this.#policy = policy
-    this.#buckets = environment.kept(`buckets ${JSON.stringify(policy)}`, () => new Buckets(policy))
+    this.#buckets = environment.atPlace(`buckets ${JSON.stringify(policy)}`, () => new Buckets(policy))
     this.#ofConnection = policy.perConnection === true ? new WeakMap() : undefined
     this.#counters = environment.counters(`${statPrefix}.http_local_rate_limit.`, COUNTERS)
     this.#unenforced = compileHeaderSteps([addUnenforced && { addRequest: addUnenforced }], 'request')
@@ -132,15 +132,14 @@ class RateLimitStep implements Step {
       return undefined
     }
     this.#counters.rate_limited++
-    const values = valuesOf(call)
     if (!hits(enforced, random)) {
-      if (this.#unenforced !== undefined) changeHeaders(call.head.headers, this.#unenforced, values)
+      if (this.#unenforced !== undefined) changeHeaders(call.head.headers, this.#unenforced, call)
       return undefined
     }
     this.#counters.enforced++
     if (this.#added === undefined) return this.#refusal
     const headers: string[] = []
-    changeHeaders(headers, this.#added, values)
+    changeHeaders(headers, this.#added, call)
     return { ...this.#refusal, headers }
   }
 
@@ -163,12 +162,6 @@ class RateLimitStep implements Step {
     return made
   }
 }
-
-export const valuesOf = ({ head, version, connection }: Call): Parameters<typeof changeHeaders>[2] => ({
-  headers: head.headers,
-  protocol: version,
-  peerUri: connection.peer?.uri ?? '',
-})
 
 export const rateLimitKind = filterKind<
   ListedConfigs['rateLimit'],

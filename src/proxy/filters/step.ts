@@ -7,6 +7,7 @@ import type { Peer } from '../identity.ts'
 import type { LocalAnswer, Refusal } from '../local-reply.ts'
 import type { HeaderList, RequestHead, ResponseHead } from '../message.ts'
 import type { ResponseFlag } from '../record.ts'
+import type { StreamFacts } from '../stream-facts.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
 import type { RouteDescriptors } from './descriptors.ts'
 import type { RequestMetadata } from './metadata.ts'
@@ -81,6 +82,8 @@ export interface Call {
   /** For log and metrics, unless the exchange itself fails later. */
   flag(flag: ResponseFlag): void
   note(detail: string): void
+  /** Everything there is to say about the request, for values that name it. */
+  facts(): StreamFacts
   /** Ends a wait. */
   settle(verdict: Verdict): void
   /** The head changed so that another route may fit: it is chosen again, for the filters that follow too. */

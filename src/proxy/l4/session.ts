@@ -9,6 +9,8 @@ import type { ClusterState } from '../balance/cluster.ts'
 import type { EndpointState } from '../balance/endpoint.ts'
 import { type Between, type Party, partyFields, type Recorder } from '../record.ts'
 import type { ServerConnection } from '../stream.ts'
+import type { StreamLogs } from '../access-log/logs.ts'
+import type { TcpCounters } from '../stats/scopes.ts'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
 import type { ConnectFailure, OpenStream } from '../upstream/transport.ts'
 import { resetSocket } from './reset.ts'
@@ -26,16 +28,38 @@ export interface CompiledTcp {
   readonly idleMs: number
   /** Infinity: no limit. */
   readonly durationMaxMs: number
+  readonly logs: StreamLogs | undefined
+  readonly counters: TcpCounters | undefined
 }
 
-export const TCP_DEFAULTS = { attemptsMax: 1, idleMs: IDLE_MS, durationMaxMs: Number.POSITIVE_INFINITY } as const
+export const TCP_DEFAULTS = {
+  attemptsMax: 1,
+  idleMs: IDLE_MS,
+  durationMaxMs: Number.POSITIVE_INFINITY,
+  logs: undefined,
+  counters: undefined,
+} as const
 
 export interface TcpServices {
   readonly timers: TimerWheel
   readonly recorder: Recorder
   readonly metrics: TcpMetrics
+  /** Begins a connection's line; what it returns is told how it ended. */
+  beginLog(socket: Socket, logs: StreamLogs): (end: TcpEnd) => void
   /** Wall clock, for the log. */
   now(): number
+}
+
+/** How a connection ended, for its access logs. */
+export interface TcpEnd {
+  readonly flag: string
+  readonly detail: string
+  readonly cluster: string
+  /** Empty: none was reached. */
+  readonly upstream: string
+  readonly attempts: number
+  readonly bytesReceived: number
+  readonly bytesSent: number
 }
 
 export interface TcpClient {
@@ -73,6 +97,7 @@ export class TcpSession implements ServerConnection {
   #flag: Flag = '-'
   #detail = ''
   #forget: () => void = () => {}
+  readonly #logEnd: ((end: TcpEnd) => void) | undefined
   #settledReceived = 0
   #settledSent = 0
   readonly #gone = (): void => this.#end('DC', 'the client left before an endpoint was reached')
@@ -83,6 +108,8 @@ export class TcpSession implements ServerConnection {
     this.#services = services
     this.#startedAt = services.timers.now()
     this.#startedWall = services.now()
+    this.#logEnd = filter.logs && services.beginLog(client.socket, filter.logs)
+    if (filter.counters !== undefined) filter.counters.downstream_cx_total++
     this.#endTimer = new WheelTimer(() => this.#timeIsUp())
     client.socket.on('error', this.#gone).on('close', this.#gone)
     if (filter.durationMaxMs !== Number.POSITIVE_INFINITY) {
@@ -218,24 +245,50 @@ export class TcpSession implements ServerConnection {
       if (this.#splice === undefined) metrics.at(between, flag).opened++
       metrics.at(between, flag).closed++
     }
-    const endpoint = this.#upstream === undefined ? undefined : this.#endpoint?.endpoint
+    const { cluster, upstream, attempts, bytesReceived, bytesSent } = this.#told(flag, detail)
     recorder.line({
       time: new Date(this.#startedWall).toISOString(),
       reporter,
       protocol: 'TCP',
       flags: flag,
       ...(detail === '' ? {} : { detail }),
-      cluster: this.#filter.clusterName,
-      upstream: endpoint === undefined ? '-' : `${endpoint.address}:${endpoint.port}`,
-      transport: endpoint?.transport ?? '-',
-      attempts: this.#tried.length,
+      cluster,
+      upstream: upstream === '' ? '-' : upstream,
+      transport: (this.#upstream && this.#endpoint?.endpoint.transport) ?? '-',
+      attempts,
       durationMs: Math.round(timers.now() - this.#startedAt),
-      bytesReceived: this.#splice?.bytesToUpstream ?? 0,
-      bytesSent: this.#splice?.bytesToClient ?? 0,
+      bytesReceived,
+      bytesSent,
       ...(service === '' ? {} : { service }),
       ...(reporter === 'gateway'
         ? {}
         : { source: partyFields(between.source), destination: partyFields(between.destination) }),
     })
+  }
+  /** To counters and configured logs; returned for the line that is always written. */
+  #told(flag: Flag, detail: string): TcpEnd {
+    const endpoint = this.#upstream === undefined ? undefined : this.#endpoint?.endpoint
+    const end: TcpEnd = {
+      flag,
+      detail,
+      cluster: this.#filter.clusterName,
+      upstream: endpoint === undefined ? '' : `${endpoint.address}:${endpoint.port}`,
+      attempts: this.#tried.length,
+      bytesReceived: this.#splice?.bytesToUpstream ?? 0,
+      bytesSent: this.#splice?.bytesToClient ?? 0,
+    }
+    this.#count(flag, end.bytesReceived, end.bytesSent)
+    this.#logEnd?.(end)
+    return end
+  }
+
+  #count(flag: Flag, received: number, sent: number): void {
+    const { counters } = this.#filter
+    if (counters === undefined) return
+    counters.downstream_cx_rx_bytes_total += received
+    counters.downstream_cx_tx_bytes_total += sent
+    if (flag === 'NC') counters.downstream_cx_no_route++
+    if (flag === 'SI') counters.idle_timeout++
+    if (flag === 'DT') counters.max_downstream_connection_duration++
   }
 }

@@ -16,6 +16,7 @@ import { HttpConnectionManagerSchema } from '#gen/envoy/extensions/filters/netwo
 import { TcpProxySchema } from '#gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
 import { RawBufferSchema } from '#gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js'
 import type { GenericChain, GenericListener, Listener } from '../../model/config.ts'
+import { ACCESS_LOG_SHAPE, decodeAccessLogs, encodeAccessLog } from './access-log.ts'
 import { ADDRESS_SHAPE, decodeAddress, decodeDuration, encodeAddress, encodeDuration } from './common.ts'
 import { decodeServerTls, encodeServerTls } from './generic-tls.ts'
 import { decodeInspection, encodeInspection } from './inspection.ts'
@@ -41,6 +42,7 @@ export const GENERIC_LISTENER_SHAPE: Shape = {
   continue_on_listener_filters_timeout: true,
   filter_chains: CHAIN_SHAPE,
   default_filter_chain: CHAIN_SHAPE,
+  access_log: ACCESS_LOG_SHAPE,
 }
 
 export function encodeGeneric(listener: Listener, generic: GenericListener): ListenerMessage {
@@ -49,6 +51,7 @@ export function encodeGeneric(listener: Listener, generic: GenericListener): Lis
     address: encodeAddress(listener.address, listener.port),
     ...encodeInspection(generic.inspect),
     filterChains: generic.chains.map(encodeChain),
+    accessLog: (listener.accessLogs ?? []).map(encodeAccessLog),
     ...(generic.defaultChain !== undefined && { defaultFilterChain: encodeChain(generic.defaultChain) }),
   })
 }
@@ -87,7 +90,15 @@ export function decodeGeneric(path: string, message: ListenerMessage): Listener 
     }),
   }
   // Envoy makes a name of its own; ours is as good, and stays the same from one reading to the next.
-  return { name: message.name === '' ? `${address}:${port}` : message.name, address, port, chains: [], generic }
+  const name = message.name === '' ? `${address}:${port}` : message.name
+  return {
+    name,
+    address,
+    port,
+    chains: [],
+    generic,
+    ...decodeAccessLogs(within(path, 'access_log'), message.accessLog),
+  }
 }
 
 function decodeChain(path: string, chain: FilterChainMessage): GenericChain {

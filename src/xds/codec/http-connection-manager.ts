@@ -22,6 +22,7 @@ import {
   MESH_UPGRADES,
   type PathPolicy,
 } from '../../model/config.ts'
+import { ACCESS_LOG_SHAPE, decodeAccessLogs, encodeAccessLog } from './access-log.ts'
 import { ADS_SHAPE, encodeAds, requireAds } from './common.ts'
 import { decodeRoute, encodeRoute, ROUTE_SHAPE } from './route.ts'
 import { decodeListed, encodeListed } from './http-filters.ts'
@@ -43,6 +44,7 @@ export const HTTP_CONNECTION_MANAGER_SHAPE: Shape = {
   normalize_path: true,
   merge_slashes: true,
   path_with_escaped_slashes_action: true,
+  access_log: ACCESS_LOG_SHAPE,
 }
 
 const ESCAPED_SLASHES: Readonly<Record<PathPolicy['escapedSlashes'], Escaped>> = {
@@ -87,6 +89,7 @@ export function encodeHttp(chain: HttpFilterChain): Any {
     mergeSlashes: paths.mergeSlashes,
     pathWithEscapedSlashesAction: encodeEscaped(paths.escapedSlashes),
     httpFilters: encodeFilters(chain.filters),
+    accessLog: (chain.accessLogs ?? []).map(encodeAccessLog),
   })
   return anyPack(HttpConnectionManagerSchema, manager)
 }
@@ -110,6 +113,7 @@ export function decodeHttp(path: string, config: Any | undefined): HttpFilterCha
     routes: decodeRoutes(path, manager),
     ...decodePaths(path, manager),
     ...decodeFilters(within(path, 'http_filters'), manager.httpFilters),
+    ...decodeAccessLogs(within(path, 'access_log'), manager.accessLog),
   }
 }
 

@@ -16,6 +16,7 @@ import { extAuthzCodec } from './http-filters/ext-authz.ts'
 import { faultCodec } from './http-filters/fault.ts'
 import { globalRateLimitCodec } from './http-filters/global-rate-limit.ts'
 import type { FilterCodec, MessageCodec } from './http-filters/message-codec.ts'
+import { jwtCodec } from './http-filters/jwt.ts'
 import { rateLimitCodec } from './http-filters/rate-limit.ts'
 import { rbacCodec } from './http-filters/rbac.ts'
 import { present, refuse } from './shape.ts'
@@ -27,6 +28,7 @@ export const FILTER_CODECS: FilterCodecs = {
   rbac: rbacCodec,
   rateLimit: rateLimitCodec,
   fault: faultCodec,
+  jwt: jwtCodec,
   extAuthz: extAuthzCodec,
   globalRateLimit: globalRateLimitCodec,
 }

@@ -19,8 +19,6 @@ import { decodeMatch, encodeMatch, MATCH_SHAPE } from './route-match.ts'
 import { decodeRetry, encodeRetry, RETRY_SHAPE } from './retry.ts'
 import { require, type Shape, within } from './shape.ts'
 
-export const CONNECT = 'CONNECT'
-
 export const ROUTE_SHAPE: Shape = {
   name: true,
   ignore_port_in_host_matching: true,

@@ -4,6 +4,7 @@ import { type Any, anyPack } from '@bufbuild/protobuf/wkt'
 import { type Filter, FilterSchema } from '#gen/envoy/config/listener/v3/listener_components_pb.js'
 import { TcpProxySchema } from '#gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
 import type { TcpProxy } from '../../model/config.ts'
+import { ACCESS_LOG_SHAPE, decodeAccessLogs, encodeAccessLog } from './access-log.ts'
 import { decodeDuration, encodeDuration } from './common.ts'
 import { refuse, require, type Shape, unpackShaped, within } from './shape.ts'
 
@@ -15,6 +16,7 @@ export const TCP_PROXY_SHAPE: Shape = {
   idle_timeout: true,
   max_connect_attempts: true,
   max_downstream_connection_duration: true,
+  access_log: ACCESS_LOG_SHAPE,
 }
 
 export function encodeTcpProxy(filter: TcpProxy): Filter {
@@ -22,6 +24,7 @@ export function encodeTcpProxy(filter: TcpProxy): Filter {
   const proxy = create(TcpProxySchema, {
     statPrefix,
     clusterSpecifier: { case: 'cluster', value: cluster },
+    accessLog: (filter.accessLogs ?? []).map(encodeAccessLog),
     ...(connectAttemptsMax !== undefined && { maxConnectAttempts: connectAttemptsMax }),
     ...(idleMs !== undefined && { idleTimeout: encodeDuration(idleMs) }),
     ...(durationMaxMs !== undefined && { maxDownstreamConnectionDuration: encodeDuration(durationMaxMs) }),
@@ -46,5 +49,6 @@ export function decodeTcpProxy(path: string, config: Any | undefined): TcpProxy 
     ...(maxConnectAttempts !== undefined && { connectAttemptsMax: maxConnectAttempts }),
     ...(idleTimeout !== undefined && { idleMs: decodeDuration(within(path, 'idle_timeout'), idleTimeout) }),
     ...(durationMaxMs !== undefined && { durationMaxMs }),
+    ...decodeAccessLogs(within(path, 'access_log'), message.accessLog),
   }
 }
