@@ -4,7 +4,7 @@
  */
 import type { AccessLog } from './access-log.ts'
 import type { Metadata } from './cluster.ts'
-import type { TokenBucket } from './filters.ts'
+import type { TokenBucket } from './rate-limit.ts'
 import type { RbacRules } from './rbac.ts'
 
 export interface TcpProxy {
