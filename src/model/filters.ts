@@ -3,7 +3,7 @@
  * say something to each by its name. Part of config.ts, which exports it. A kind of filter is a row in both tables of
  * types here, a codec in xds/codec/http-filters/ and a compiler in proxy/filter-kinds.ts.
  */
-import type { JwtPolicy, JwtRouted } from './authn.ts'
+import type { BasicAuthPolicy, BasicAuthRouted, JwtPolicy, JwtRouted } from './authn.ts'
 import type { ExtAuthzPolicy, ExtAuthzRoute } from './ext-authz.ts'
 import type { RbacPolicy } from './rbac.ts'
 import type { HeaderMatch, StringMatch } from './route.ts'
@@ -15,6 +15,7 @@ export interface ListedConfigs {
   readonly rateLimit: { readonly policy?: RateLimitPolicy }
   readonly fault: FaultPolicy
   readonly jwt: JwtPolicy
+  readonly basicAuth: BasicAuthPolicy
   readonly extAuthz: ExtAuthzPolicy
 }
 
@@ -25,6 +26,7 @@ export interface RoutedConfigs {
   readonly rateLimit: RateLimitPolicy
   readonly fault: FaultPolicy
   readonly jwt: JwtRouted
+  readonly basicAuth: BasicAuthRouted
   readonly extAuthz: ExtAuthzRoute
 }
 
@@ -97,6 +99,8 @@ export interface FaultPolicy {
 }
 
 export interface RateLimitPolicy {
+  /** Counters stand under `<this>.http_local_rate_limit.`. Absent: `local_rate_limit`. */
+  readonly statPrefix?: string
   /** Absent: 429. */
   readonly status?: number
   readonly bucket: TokenBucket

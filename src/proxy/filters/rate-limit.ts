@@ -8,7 +8,7 @@ import { REFUSALS } from '../local-reply.ts'
 import { joinedField } from '../match/headers.ts'
 import type { RequestHead } from '../message.ts'
 import { hits } from './fractions.ts'
-import { filterKind } from './kind.ts'
+import { type FilterCounters, type FilterEnvironment, filterKind } from './kind.ts'
 import type { Call, Refused, Step } from './step.ts'
 
 /** What of a request can be counted. */
@@ -48,13 +48,19 @@ export class Bucket {
   }
 }
 
+const COUNTERS = ['enabled', 'enforced', 'ok', 'rate_limited'] as const
+type Counters = FilterCounters<(typeof COUNTERS)[number]>
+
 class RateLimiter {
   readonly #policy: RateLimitPolicy
   readonly #common: Bucket
   readonly #own = new Map<string, Bucket>()
 
-  constructor(policy: RateLimitPolicy) {
+  readonly #counters: Counters
+
+  constructor(policy: RateLimitPolicy, { counters }: FilterEnvironment) {
     this.#policy = policy
+    this.#counters = counters(`${policy.statPrefix ?? 'local_rate_limit'}.http_local_rate_limit.`, COUNTERS)
     this.#common = new Bucket(policy.bucket)
     for (const { entries, bucket } of policy.descriptors ?? []) {
       const key = entries.reduce((text, { key, value }) => text + entryKey(key, value), '')
@@ -65,14 +71,13 @@ class RateLimiter {
   /** Undefined: go on. */
   refuse(counted: Counted, descriptors: Descriptors, random: Random): Refused | undefined {
     const { enabled, enforced, status } = this.#policy
-    if (!hits(enabled, random) || this.#admits(counted, descriptors)) return undefined
-    if (!hits(enforced, random)) return undefined
-    return {
-      kind: 'refuse',
-      refusal: REFUSALS.rateLimited,
-      headers: ['x-envoy-ratelimited', 'true'],
-      ...(status !== undefined && { status }),
-    }
+    if (!hits(enabled, random)) return undefined
+    this.#counters.enabled++
+    const admits = this.#admits(counted, descriptors)
+    this.#counters[admits ? 'ok' : 'rate_limited']++
+    if (admits || !hits(enforced, random)) return undefined
+    this.#counters.enforced++
+    return { kind: 'refuse', refusal: REFUSALS.rateLimited, ...(status !== undefined && { status }) }
   }
 
   #admits(counted: Counted, descriptors: Descriptors): boolean {
@@ -111,8 +116,8 @@ function descriptorKey(actions: readonly DescriptorAction[], { head, remoteAddre
 class RateLimitStep implements Step {
   readonly #limiter: RateLimiter
 
-  constructor(policy: RateLimitPolicy) {
-    this.#limiter = new RateLimiter(policy)
+  constructor(policy: RateLimitPolicy, environment: FilterEnvironment) {
+    this.#limiter = new RateLimiter(policy, environment)
   }
 
   request({ head, connection, services, route }: Call): Refused | undefined {
@@ -127,7 +132,7 @@ export const rateLimitKind = filterKind<
   RateLimitStep | undefined,
   RateLimitStep
 >({
-  listed: ({ policy }) => (policy === undefined ? undefined : new RateLimitStep(policy)),
-  routed: (policy) => new RateLimitStep(policy),
+  listed: ({ policy }, environment) => (policy === undefined ? undefined : new RateLimitStep(policy, environment)),
+  routed: (policy, environment) => new RateLimitStep(policy, environment),
   step: (own, [first]) => first ?? own,
 })

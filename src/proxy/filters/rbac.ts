@@ -4,18 +4,14 @@
  */
 import { BlockList, isIP } from 'node:net'
 import type { AccessPolicy, Permission, Principal, RbacPolicy, RbacRules } from '../../model/config.ts'
-import type { Peer } from '../identity.ts'
 import { compileHeader } from '../match/headers.ts'
 import { withoutQuery } from '../match/paths.ts'
 import { compileString } from '../match/strings.ts'
-import type { RequestHead } from '../message.ts'
+import { compileMetadata } from './metadata-match.ts'
+import type { Call } from './step.ts'
 
 /** What of a request policies see. */
-export interface Subject {
-  readonly head: RequestHead
-  readonly peer: Peer | undefined
-  readonly remoteAddress: string
-}
+type Subject = Pick<Call, 'head' | 'connection' | 'metadata'>
 
 type SubjectTest = (subject: Subject) => boolean
 
@@ -72,9 +68,13 @@ function compileTree(tree: Permission | Principal): SubjectTest {
       const test = compileString(tree.path)
       return ({ head }) => test(withoutQuery(head.path))
     }
+    case 'metadata': {
+      const test = compileMetadata(tree.metadata)
+      return ({ metadata }) => test(metadata)
+    }
     case 'peer': {
       const test = tree.name === undefined ? () => true : compileString(tree.name)
-      return ({ peer }) => peer !== undefined && test(peer.uri)
+      return ({ connection: { peer } }) => peer !== undefined && test(peer.uri)
     }
     case 'source-ip':
       return compileRange(tree.address, tree.prefixLength)
@@ -88,7 +88,7 @@ const familyOf = (address: string): 'ipv4' | 'ipv6' => (isIP(address) === 6 ? 'i
 function compileRange(address: string, prefixLength: number): SubjectTest {
   const range = new BlockList()
   range.addSubnet(address, prefixLength, familyOf(address))
-  return ({ remoteAddress }) => {
+  return ({ connection: { remoteAddress } }) => {
     // An IPv4 client of a dual-stack socket is still an IPv4 client.
     const plain = remoteAddress.startsWith('::ffff:') ? remoteAddress.slice(7) : remoteAddress
     return isIP(plain) !== 0 && range.check(plain, familyOf(plain))

@@ -47,7 +47,7 @@ export const rateLimitCodec: FilterCodec<'rateLimit'> = {
 
 function encodeRateLimit(policy: RateLimitPolicy): LocalRateLimit {
   return create(LocalRateLimitSchema, {
-    statPrefix: STAT_PREFIX,
+    statPrefix: policy.statPrefix ?? STAT_PREFIX,
     // oxlint-disable-next-line typescript/no-unsafe-enum-assignment -- the enum only names statuses, which are numbers
     ...(policy.status !== undefined && { status: { code: policy.status as StatusCode } }),
     tokenBucket: encodeBucket(policy.bucket),
@@ -62,6 +62,7 @@ function encodeRateLimit(policy: RateLimitPolicy): LocalRateLimit {
 }
 
 function decodeRateLimit(path: string, message: LocalRateLimit): RateLimitPolicy {
+  require(within(path, 'stat_prefix'), message.statPrefix !== '', 'is required')
   const status: number = message.status?.code ?? STATUS_TOO_MANY
   require(within(path, 'status.code'), status >= 400 && status < 600, 'must be from 400 to 599')
   const descriptors = message.descriptors.map(({ entries, tokenBucket }, index) => {
@@ -76,6 +77,7 @@ function decodeRateLimit(path: string, message: LocalRateLimit): RateLimitPolicy
     }
   })
   return {
+    ...(message.statPrefix !== STAT_PREFIX && { statPrefix: message.statPrefix }),
     ...(message.status !== undefined && { status }),
     bucket: decodeBucket(within(path, 'token_bucket'), message.tokenBucket),
     // Envoy's default for both is never; a limit that is not one is refused rather than believed.
