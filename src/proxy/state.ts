@@ -23,6 +23,7 @@ import type { LastingEnvironment } from './filters/kind.ts'
 import { KeptParts } from './kept-parts.ts'
 import { TlsFault } from './reverse/tls-files.ts'
 import type { CompiledRoutes } from './routes.ts'
+import { Survivors } from './survivors.ts'
 import { type LogCompiler, NO_LOGS } from './access-log/logs.ts'
 import { Stats } from './stats/store.ts'
 import { clientCredentials, compileTrust, type Trust } from './trust.ts'
@@ -64,6 +65,7 @@ export class ProxyState {
   readonly #swapped = new Set<() => void>()
   /** Outlives configurations, as counters do. */
   readonly stats = new Stats()
+  readonly #survivors = new Survivors()
   readonly #kept = new KeptParts()
   #dependencies: ClusterDependencies | undefined
   #snapshot: Snapshot = { version: 0, config: EMPTY, listeners: new Map(), clusters: new Map(), trust: undefined }
@@ -134,6 +136,7 @@ export class ProxyState {
       logs: this.#options.logs ?? NO_LOGS,
       reuse: (table) => (stable ? this.#routes.get(table) : undefined),
       tlsContexts: this.#tlsContexts,
+      survivors: this.#survivors,
     })
     rejected.push(...compiled.rejected)
     // A refused listener's logs go on with it.
