@@ -21,6 +21,7 @@ import { clusterName, gatewaySni, hostOf, innerSni, tunnelAuthority } from '../.
 import { type TestCredential, type TestMesh, testMesh } from '../../src/pki/testing/mesh.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { seededRandom } from '../../src/runtime/random.ts'
+import type { OriginalDestination } from '../../src/proxy/capture/destination.ts'
 import type { IdentitySource, OwnCertificate } from '../../src/proxy/identity.ts'
 import { type Proxy, startProxy } from '../../src/proxy/proxy.ts'
 
@@ -83,7 +84,11 @@ export class World {
     return { current: () => ownCertificate(credential, id, notAfterMs), onChange: () => () => {} }
   }
 
-  pod(cluster: string, workload: string, options: { gateway?: boolean; identity?: IdentitySource } = {}): Pod {
+  pod(
+    cluster: string,
+    workload: string,
+    options: { gateway?: boolean; identity?: IdentitySource; originalDestination?: OriginalDestination } = {},
+  ): Pod {
     const ip = freshIp()
     const gateway = options.gateway === true
     const namespace = gateway ? 'isthmus-system' : NAMESPACE
@@ -102,6 +107,7 @@ export class World {
         for (const line of lines.trim().split('\n')) records.push(JSON.parse(line) as Record<string, unknown>)
       },
       lookup: undefined,
+      ...(options.originalDestination === undefined ? {} : { originalDestination: options.originalDestination }),
       ...(role === undefined ? {} : { tunnels: role.tunnels }),
     })
     this.onClose(() => proxy.close())
