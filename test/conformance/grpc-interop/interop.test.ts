@@ -5,6 +5,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
+import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
   listening,
@@ -15,6 +16,9 @@ import {
   World,
 } from '../../../gateways/testing/world.ts'
 import type { Endpoint, Listener, ProxyConfig } from '../../../src/model/config.ts'
+import { startProxy } from '../../../src/proxy/proxy.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
+import { seededRandom } from '../../../src/runtime/random.ts'
 import { INSTALL, programs, runInteropClient, startInteropServer } from './programs.ts'
 
 /**
@@ -59,6 +63,27 @@ function toServer(config: ProxyConfig, pod: Pod, port: number): ProxyConfig {
   const endpoints = { cluster: name, localities: [{ locality, priority: 0, weight: 1, endpoints: [endpoint] }] }
   const cluster = { name, endpoints, lb: 'least-request', connectTimeoutMs: 1_000, protocol: 'http2' } as const
   return { ...config, clusters: new Map([...config.clusters, [name, cluster]]) }
+}
+
+/** A pod whose application's connections come as if the kernel had led them here. */
+function capturing(world: World): Pod {
+  const pod = world.pod('east', 'storefront')
+  pod.proxy.close()
+  const own = { cluster: 'east', namespace: 'shop', workload: 'storefront', version: 'v1', region: '', zone: '' }
+  const proxy = startProxy({
+    podIp: pod.ip,
+    own,
+    trustDomain: world.mesh.cluster('east').trustDomain,
+    identity: world.identity('east', 'storefront'),
+    clock: systemClock,
+    random: seededRandom(1),
+    log: pino({ level: 'silent' }),
+    accessLog: () => {},
+    lookup: undefined,
+    originalDestination: () => DESTINATION,
+  })
+  world.onClose(() => proxy.close())
+  return { ...pod, proxy }
 }
 
 /** Whatever host the client names leads to the one service there is. */
@@ -108,7 +133,7 @@ describe.skipIf(programs === undefined)(`gRPC interop${programs === undefined ? 
       pod.proxy.apply(
         toServer(world.sidecarConfig(pod, { inbound: [{ name: 'checkout', exported: far }] }), pod, serverPort),
       )
-      const caller = world.pod('east', 'storefront', { originalDestination: () => DESTINATION })
+      const caller = capturing(world)
       let endpoint: Endpoint = mtlsEndpoint(pod)
       if (far) {
         const gateway = world.pod('west', 'isthmus-east-west', { gateway: true })
