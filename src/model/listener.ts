@@ -4,8 +4,9 @@
  */
 import type { AccessLog } from './access-log.ts'
 import type { ListedFilter } from './filters.ts'
+import type { HttpSettings } from './http-settings.ts'
 import type { PathPolicy, PrincipalRule, RouteTable } from './route.ts'
-import type { TcpProxy } from './tcp.ts'
+import type { NetworkFilter, ProxyProtocol, TcpProxy } from './tcp.ts'
 import type { ServerTls } from './tls.ts'
 import type { Upgrade } from './upgrade.ts'
 
@@ -68,6 +69,8 @@ export interface GenericListener {
 
 /** What the listener filters find out before a chain is chosen. */
 export interface Inspection {
+  /** Read and taken away before anything else. */
+  readonly proxyProtocol?: ProxyProtocol
   readonly tls?: true
   readonly http?: true
   /** 0: no limit. Absent: 15 s. */
@@ -83,6 +86,8 @@ export interface GenericChain {
   readonly tls?: ServerTls
   /** For the handshake. Absent: no limit but the listener's own of ten seconds. */
   readonly handshakeMs?: number
+  /** After the handshake, before a byte is read. */
+  readonly network?: readonly NetworkFilter[]
   readonly filter: HttpFilterChain | TcpProxy
 }
 
@@ -123,16 +128,4 @@ export interface HttpFilterChain {
   readonly upgrades?: readonly Upgrade[]
   /** With mode `reverse` only. */
   readonly http?: HttpSettings
-}
-
-/** What an HTTP connection manager may be told beyond routes and filters; absent fields are Envoy's defaults. */
-export interface HttpSettings {
-  /** Absent: whatever ALPN or the first bytes say. */
-  readonly codec?: 'http1' | 'http2'
-  /** HTTP/2 clients may use CONNECT, extended CONNECT too. */
-  readonly allowConnect?: true
-  /** HTTP/1.0 is served; otherwise 426. */
-  readonly http10?: true
-  /** `Expect: 100-continue` is the endpoint's to answer; otherwise we do, as soon as the head is there. */
-  readonly proxyContinue?: true
 }

@@ -25,10 +25,14 @@ import {
 } from '../model/config.ts'
 import { captureFault, type CapturedChains, capturedChains } from './capture/chains.ts'
 import type { ClusterState } from './balance/cluster.ts'
+import { CompileFault } from './data-source.ts'
 import { CompiledFilters } from './filter-chain.ts'
+import { NetworkFilters } from './l4/network-filters.ts'
 import { type CompiledTcp, TCP_DEFAULTS } from './l4/session.ts'
+import { TcpTargets } from './l4/targets.ts'
 import { type CompiledGeneric, compileGeneric, hiddenChain, type TlsContexts } from './reverse/compile-listener.ts'
-import type { FilterEnvironment } from './filters/kind.ts'
+import type { Survivors } from './survivors.ts'
+import type { FilterEnvironment, LastingEnvironment } from './filters/kind.ts'
 import { ReverseHttp } from './reverse/reverse-http.ts'
 import { TlsFault } from './reverse/tls-files.ts'
 import { type CompiledRoutes, compileRoutes } from './routes.ts'
@@ -82,12 +86,15 @@ export interface CompiledCapture extends Capture {
 export interface CompileInput {
   readonly config: ProxyConfig
   readonly clusters: ReadonlyMap<string, ClusterState>
+  /** What filters have from the proxy, whatever the configuration. */
+  readonly lasting: LastingEnvironment
   readonly modes: ReadonlySet<HttpMode>
   readonly stats: Stats
   readonly logs: LogCompiler
   /** Tables of the snapshot before; reused where neither table nor clusters changed. */
   readonly reuse: (table: RouteTable) => CompiledRoutes | undefined
   readonly tlsContexts: TlsContexts
+  readonly survivors: Survivors
 }
 
 export interface CompileResult {
@@ -97,17 +104,20 @@ export interface CompileResult {
 }
 
 export function compile(input: CompileInput): CompileResult {
+  input.survivors.begin()
   const routes = new Map<RouteTable, CompiledRoutes>()
   const compiledOf = (table: RouteTable): CompiledRoutes => {
-    const known = routes.get(table) ?? input.reuse(table)
-    const compiled = known ?? compileRoutes(table, environmentOf(input, ''))
+    const known = routes.get(table)
+    if (known !== undefined) return known
+    const compiled = input.reuse(table) ?? compileTable(table, input)
+    input.survivors.claim(compiled.kept)
     routes.set(table, compiled)
     return compiled
   }
   const listeners = new Map<string, CompiledListener>()
   const rejected: Rejection[] = []
   for (const listener of input.config.listeners.values()) {
-    const compiled = findFault(listener, input) ?? compileListener(listener, input, compiledOf)
+    const compiled = findFault(listener, input) ?? tryListener(listener, input, compiledOf)
     if ('message' in compiled) rejected.push({ kind: 'listener', resource: listener.name, ...compiled })
     else listeners.set(listener.name, compiled)
   }
@@ -115,6 +125,19 @@ export function compile(input: CompileInput): CompileResult {
 }
 
 type ListenerFault = Pick<Rejection, 'path' | 'message'>
+
+function tryListener(
+  listener: Listener,
+  input: CompileInput,
+  compiledOf: (table: RouteTable) => CompiledRoutes,
+): CompiledListener | ListenerFault {
+  try {
+    return compileListener(listener, input, compiledOf)
+  } catch (error) {
+    if (!(error instanceof CompileFault)) throw error
+    return { path: 'filter_chains', message: error.message }
+  }
+}
 
 function findFault(listener: Listener, input: CompileInput): ListenerFault | undefined {
   if (listener.generic !== undefined) return genericFault(listener.generic, input)
@@ -210,7 +233,9 @@ function openListener(
     return found?.kind === undefined ? undefined : found
   }
   try {
-    const compiled = compileGeneric(generic, { compileOne, secretOf, contexts: input.tlsContexts })
+    const networkOf = ({ network = [] }: GenericChain): NetworkFilters | undefined =>
+      network.length === 0 ? undefined : new NetworkFilters(network, input.stats)
+    const compiled = compileGeneric(generic, { compileOne, networkOf, secretOf, contexts: input.tlsContexts })
     const stats = input.stats.listener(address, port)
     const logs = input.logs.compile(accessLogs)
     const none = {
@@ -259,7 +284,11 @@ function compileChain(
       upgrades: compileUpgrades(filter.upgrades ?? (filter.mode === 'reverse' ? [] : MESH_UPGRADES)),
       filters: new CompiledFilters(
         filter.filters ?? DEFAULT_FILTERS,
-        environmentOf(input, `http.${filter.statPrefix}.`),
+        environmentOf(input, {
+          statPrefix: `http.${filter.statPrefix}.`,
+          name: `chain ${chain.name} ${filter.statPrefix}`,
+          claimed: [],
+        }),
       ),
       telemetry: compileTelemetry(filter, input),
       reverse: filter.mode === 'reverse' ? new ReverseHttp(filter.http ?? {}) : undefined,
@@ -267,18 +296,38 @@ function compileChain(
   }
 }
 
-const environmentOf = ({ clusters, stats }: CompileInput, statPrefix: string): FilterEnvironment => ({
-  clusterOf: (name) => clusters.get(name),
-  statPrefix,
-  counters: (scope, names) => stats.counters(scope, names),
-})
+interface Place {
+  readonly statPrefix: string
+  /** Tells places apart, and stays the same from one configuration to the next. */
+  readonly name: string
+  readonly claimed: string[]
+}
+
+function environmentOf(
+  { clusters, stats, survivors, lasting }: CompileInput,
+  { statPrefix, name, claimed }: Place,
+): FilterEnvironment {
+  return {
+    ...lasting,
+    clusterOf: (cluster) => clusters.get(cluster),
+    statPrefix,
+    counters: (scope, names) => stats.counters(scope, names),
+    atPlace: (key, make) => survivors.of(`${name} ${key}`, make, claimed),
+  }
+}
+
+function compileTable(table: RouteTable, input: CompileInput): CompiledRoutes {
+  const claimed: string[] = []
+  return compileRoutes(table, environmentOf(input, { statPrefix: '', name: `routes ${table.name}`, claimed }), claimed)
+}
 
 function compileTcp(filter: TcpProxy, { clusters, logs, stats }: CompileInput): CompiledTcp {
-  const { cluster: clusterName, connectAttemptsMax, idleMs, durationMaxMs } = filter
+  const { connectAttemptsMax, idleMs, durationMaxMs } = filter
   return {
     kind: 'tcp',
-    clusterName,
-    cluster: clusters.get(clusterName),
+    clusterName: filter.cluster,
+    targets: new TcpTargets(filter, (name) => clusters.get(name)),
+    hashSourceIp: filter.hashSourceIp === true,
     attemptsMax: connectAttemptsMax ?? TCP_DEFAULTS.attemptsMax,
     idleMs: idleMs ?? TCP_DEFAULTS.idleMs,
     durationMaxMs: durationMaxMs ?? TCP_DEFAULTS.durationMaxMs,

@@ -19,8 +19,11 @@ import { compile, type CompiledListener, type HttpMode } from './compile.ts'
 import type { IdentitySource, OwnCertificate, Peer } from './identity.ts'
 import { ClientTlsContexts, tlsKey } from './reverse/client-tls.ts'
 import { TlsContexts } from './reverse/compile-listener.ts'
+import type { LastingEnvironment } from './filters/kind.ts'
+import { KeptParts } from './kept-parts.ts'
 import { TlsFault } from './reverse/tls-files.ts'
 import type { CompiledRoutes } from './routes.ts'
+import { Survivors } from './survivors.ts'
 import { type LogCompiler, NO_LOGS } from './access-log/logs.ts'
 import { Stats } from './stats/store.ts'
 import { clientCredentials, compileTrust, type Trust } from './trust.ts'
@@ -62,6 +65,8 @@ export class ProxyState {
   readonly #swapped = new Set<() => void>()
   /** Outlives configurations, as counters do. */
   readonly stats = new Stats()
+  readonly #survivors = new Survivors()
+  readonly #kept = new KeptParts()
   #dependencies: ClusterDependencies | undefined
   #snapshot: Snapshot = { version: 0, config: EMPTY, listeners: new Map(), clusters: new Map(), trust: undefined }
   #routes: ReadonlyMap<RouteTable, CompiledRoutes> = new Map()
@@ -121,14 +126,17 @@ export class ProxyState {
     const clusters = this.#reconcile(config, before.clusters, rejected)
     this.clientTls.keepOnly([...clusters.values()].flatMap(({ config: { clientTls } }) => clientTls ?? []))
     const stable = sameClusters(before.clusters, clusters)
+    this.#kept.begin()
     const compiled = compile({
       config,
       clusters,
+      lasting: this.#lasting(),
       modes: this.#options.modes,
       stats: this.stats,
       logs: this.#options.logs ?? NO_LOGS,
       reuse: (table) => (stable ? this.#routes.get(table) : undefined),
       tlsContexts: this.#tlsContexts,
+      survivors: this.#survivors,
     })
     rejected.push(...compiled.rejected)
     // A refused listener's logs go on with it.
@@ -145,12 +153,25 @@ export class ProxyState {
       if (clusters.get(name) !== cluster) cluster.close()
       if (!clusters.has(name)) this.stats.forgetCluster(name)
     }
+    // Tables that were taken over, and listeners that were kept, did not ask again for what they have.
+    if (!stable && rejected.length === 0) this.#kept.sweep()
     this.#announce()
     return { rejected }
   }
 
   close(): void {
+    this.#kept.close()
     for (const cluster of this.#snapshot.clusters.values()) cluster.close()
+  }
+
+  #lasting(): LastingEnvironment {
+    const timers = this.#dependencies?.timers
+    if (timers === undefined) throw new Error('unreachable: nothing is applied before connect')
+    return {
+      liveClusterOf: (name) => this.#snapshot.clusters.get(name),
+      timers,
+      keep: (key, make) => this.#kept.keep(key, make),
+    }
   }
 
   #announce(): void {
