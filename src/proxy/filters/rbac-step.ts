@@ -22,7 +22,10 @@ class RbacStep implements Step {
   }
 
   request(call: Call): Refused | undefined {
-    const { admitted, policy } = this.#rbac.judge(call)
+    const { head, connection } = call
+    const { peer, remoteAddress, client } = connection
+    const directAddress = client?.directAddress ?? remoteAddress
+    const { admitted, policy } = this.#rbac.judge({ head, peer, remoteAddress, directAddress, call })
     if (this.#rbac.action === 'log') {
       this.#counters[policy === '' ? 'not_logged' : 'logged']++
       if (policy !== '') call.note(`policy ${policy} asks to log this request`)
