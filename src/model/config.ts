@@ -9,6 +9,7 @@ import type { RouteTable } from './route.ts'
 import type { GenericSecret } from './tls.ts'
 
 export * from './access-log.ts'
+export * from './tracing.ts'
 export * from './cluster.ts'
 export * from './ext-authz.ts'
 export * from './filters.ts'

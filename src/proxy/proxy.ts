@@ -8,6 +8,7 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import { AccessLogs, type LogOpener, type LogTarget } from './access-log/logs.ts'
+import type { ClusterState } from './balance/cluster.ts'
 import { Acceptor, type TunnelServer } from './connection.ts'
 import type { OriginalDestination } from './capture/destination.ts'
 import type { HttpMode } from './compile.ts'
@@ -21,6 +22,7 @@ import { type ApplyResult, ProxyState } from './state.ts'
 import { logConnection } from './connection-log.ts'
 import { takeFigures } from './stat-sources.ts'
 import { TimerWheel } from './timer-wheel.ts'
+import { Tracers } from './tracing/tracers.ts'
 import { tlsOptions } from './trust.ts'
 import type { DialContext } from './upstream/dial.ts'
 import { RawDialer } from './upstream/raw.ts'
@@ -99,6 +101,17 @@ async function openOriginalDestination(): Promise<OriginalDestination> {
 
 const NO_LOG: LogTarget = { write: () => {}, reopen: () => {}, close: () => {} }
 
+/** Istio's tags of the proxy itself; what is not known is left out. */
+const tagsOf = ({ workload, namespace, version, cluster }: PeerFacts): readonly (readonly [string, string])[] =>
+  (
+    [
+      ['istio.canonical_service', workload],
+      ['istio.canonical_revision', version],
+      ['istio.namespace', namespace],
+      ['istio.cluster_id', cluster],
+    ] as const
+  ).filter(([, value]) => value !== '')
+
 const POD_MODES: readonly HttpMode[] = ['forward', 'inbound']
 
 export function modesOf({
@@ -122,6 +135,7 @@ class RunningProxy implements Proxy {
   failsHealth = false
   readonly now: () => number
   readonly logs: AccessLogs
+  readonly #tracers: Tracers
   #lastConnection = 0
   #keyedWith: readonly unknown[] = []
   #self: Party | undefined = undefined
@@ -136,6 +150,9 @@ class RunningProxy implements Proxy {
     const modes = modesOf(options)
     const logs = new AccessLogs({ timers, random, open: options.openLog ?? (() => NO_LOG) })
     const state = new ProxyState({ identity, modes, trustDomain: options.trustDomain, now, logs })
+    const clusterOf = (name: string): ClusterState | undefined => state.snapshot.clusters.get(name)
+    const tracers = new Tracers({ timers, random, clusterOf, stats: state.stats, tags: tagsOf(own) })
+    state.traceWith(tracers)
     // Pods that share a network namespace are told apart by the address they speak from.
     const localAddress = options.podIp.startsWith('127.') ? options.podIp : undefined
     const credentials = (): ReturnType<ProxyState['credentials']> => state.credentials()
@@ -178,6 +195,7 @@ class RunningProxy implements Proxy {
     const accept = (socket: Socket, listener: string): void => acceptor.accept(socket, listener)
     this.now = now
     this.logs = logs
+    this.#tracers = tracers
     this.state = state
     this.recorder = recorder
     this.links = links
@@ -219,6 +237,7 @@ class RunningProxy implements Proxy {
   }
 
   drain(): void {
+    this.#tracers.flush()
     this.#shut = true
     this.listeners.drain()
     this.acceptor.live.drain()
@@ -232,6 +251,7 @@ class RunningProxy implements Proxy {
     this.links.destroy()
     this.recorder.flush()
     this.logs.close()
+    this.#tracers.close()
   }
 
   #swapped(): void {

@@ -21,6 +21,7 @@ import {
   encodeRoutes,
 } from './http-connection-manager.ts'
 import { ROUTE_SHAPE } from './route.ts'
+import { decodeTracing, encodeTracing, TRACING_SHAPE } from './tracing.ts'
 import { refuse, type Shape, unpackShaped, within } from './shape.ts'
 import { decodeUpgrades, encodeUpgrades, LISTENER_UPGRADES_SHAPE } from './upgrades.ts'
 
@@ -34,6 +35,7 @@ export const REVERSE_HTTP_SHAPE: Shape = {
   merge_slashes: true,
   path_with_escaped_slashes_action: true,
   access_log: ACCESS_LOG_SHAPE,
+  tracing: TRACING_SHAPE,
   upgrade_configs: LISTENER_UPGRADES_SHAPE,
   http_protocol_options: { accept_http_10: true },
   http2_protocol_options: { allow_connect: true },
@@ -59,6 +61,7 @@ export function encodeReverse(chain: HttpFilterChain): Any {
     pathWithEscapedSlashesAction: encodeEscaped(paths.escapedSlashes),
     httpFilters: encodeFilters(chain.filters),
     accessLog: (chain.accessLogs ?? []).map(encodeAccessLog),
+    ...(chain.tracing !== undefined && { tracing: encodeTracing(chain.tracing) }),
     upgradeConfigs: encodeUpgrades(chain.upgrades ?? []),
     httpProtocolOptions: { acceptHttp10: http.http10 === true },
     ...(http.allowConnect === true && { http2ProtocolOptions: { allowConnect: true } }),
@@ -78,6 +81,7 @@ export function decodeReverse(path: string, config: Any): HttpFilterChain {
     paths: decodePaths(path, manager),
     ...decodeFilters(within(path, 'http_filters'), manager.httpFilters),
     ...decodeAccessLogs(within(path, 'access_log'), manager.accessLog),
+    ...decodeTracing(within(path, 'tracing'), manager.tracing),
     ...(upgrades.length > 0 && { upgrades }),
     http: decodeSettings(path, manager),
   }
