@@ -3,6 +3,7 @@
  * say something to each by its name. Part of config.ts, which exports it. A kind of filter is a row in both tables of
  * types here, a codec in xds/codec/http-filters/ and a compiler in proxy/filter-kinds.ts.
  */
+import type { JwtPolicy, JwtRouted } from './authn.ts'
 import type { ExtAuthzPolicy, ExtAuthzRoute } from './ext-authz.ts'
 import type { RbacPolicy } from './rbac.ts'
 import type { HeaderMatch, StringMatch } from './route.ts'
@@ -13,6 +14,7 @@ export interface ListedConfigs {
   readonly rbac: RbacPolicy
   readonly rateLimit: { readonly policy?: RateLimitPolicy }
   readonly fault: FaultPolicy
+  readonly jwt: JwtPolicy
   readonly extAuthz: ExtAuthzPolicy
 }
 
@@ -22,6 +24,7 @@ export interface RoutedConfigs {
   readonly rbac: RbacPolicy
   readonly rateLimit: RateLimitPolicy
   readonly fault: FaultPolicy
+  readonly jwt: JwtRouted
   readonly extAuthz: ExtAuthzRoute
 }
 

@@ -5,6 +5,7 @@
 import type { AccessLog } from './access-log.ts'
 import type { Tracing } from './tracing.ts'
 import type { ListedFilter } from './filters.ts'
+import type { HttpSettings } from './http-settings.ts'
 import type { PathPolicy, PrincipalRule, RouteTable } from './route.ts'
 import type { TcpProxy } from './tcp.ts'
 import type { ServerTls } from './tls.ts'
@@ -126,16 +127,4 @@ export interface HttpFilterChain {
   readonly upgrades?: readonly Upgrade[]
   /** With mode `reverse` only. */
   readonly http?: HttpSettings
-}
-
-/** What an HTTP connection manager may be told beyond routes and filters; absent fields are Envoy's defaults. */
-export interface HttpSettings {
-  /** Absent: whatever ALPN or the first bytes say. */
-  readonly codec?: 'http1' | 'http2'
-  /** HTTP/2 clients may use CONNECT, extended CONNECT too. */
-  readonly allowConnect?: true
-  /** HTTP/1.0 is served; otherwise 426. */
-  readonly http10?: true
-  /** `Expect: 100-continue` is the endpoint's to answer; otherwise we do, as soon as the head is there. */
-  readonly proxyContinue?: true
 }

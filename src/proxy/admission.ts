@@ -69,11 +69,11 @@ export function tunnelRefusal(
 function admitReverse(
   head: RequestHead,
   http: CompiledHttp,
-  { client }: DownstreamConnection,
+  { client, remoteAddress }: DownstreamConnection,
 ): Refusal | LocalAnswer | undefined {
   const refused = settlePath(head, http.paths)
   if (refused !== undefined) return refused
-  http.reverse?.request(head, client)
+  if (client !== undefined) http.reverse?.request(head, client, remoteAddress)
   return undefined
 }
 

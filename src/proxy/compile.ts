@@ -25,10 +25,11 @@ import {
 } from '../model/config.ts'
 import { captureFault, type CapturedChains, capturedChains } from './capture/chains.ts'
 import type { ClusterState } from './balance/cluster.ts'
+import { CompileFault } from './data-source.ts'
 import { CompiledFilters } from './filter-chain.ts'
 import { type CompiledTcp, TCP_DEFAULTS } from './l4/session.ts'
 import { type CompiledGeneric, compileGeneric, hiddenChain, type TlsContexts } from './reverse/compile-listener.ts'
-import type { FilterEnvironment } from './filters/kind.ts'
+import type { FilterEnvironment, LastingEnvironment } from './filters/kind.ts'
 import { ReverseHttp } from './reverse/reverse-http.ts'
 import { TlsFault } from './reverse/tls-files.ts'
 import { type CompiledRoutes, compileRoutes } from './routes.ts'
@@ -83,6 +84,8 @@ export interface CompiledCapture extends Capture {
 export interface CompileInput {
   readonly config: ProxyConfig
   readonly clusters: ReadonlyMap<string, ClusterState>
+  /** What filters have from the proxy, whatever the configuration. */
+  readonly lasting: LastingEnvironment
   readonly modes: ReadonlySet<HttpMode>
   readonly stats: Stats
   readonly logs: LogCompiler
@@ -109,7 +112,7 @@ export function compile(input: CompileInput): CompileResult {
   const listeners = new Map<string, CompiledListener>()
   const rejected: Rejection[] = []
   for (const listener of input.config.listeners.values()) {
-    const compiled = findFault(listener, input) ?? compileListener(listener, input, compiledOf)
+    const compiled = findFault(listener, input) ?? tryListener(listener, input, compiledOf)
     if ('message' in compiled) rejected.push({ kind: 'listener', resource: listener.name, ...compiled })
     else listeners.set(listener.name, compiled)
   }
@@ -117,6 +120,19 @@ export function compile(input: CompileInput): CompileResult {
 }
 
 type ListenerFault = Pick<Rejection, 'path' | 'message'>
+
+function tryListener(
+  listener: Listener,
+  input: CompileInput,
+  compiledOf: (table: RouteTable) => CompiledRoutes,
+): CompiledListener | ListenerFault {
+  try {
+    return compileListener(listener, input, compiledOf)
+  } catch (error) {
+    if (!(error instanceof CompileFault)) throw error
+    return { path: 'filter_chains', message: error.message }
+  }
+}
 
 function findFault(listener: Listener, input: CompileInput): ListenerFault | undefined {
   if (listener.generic !== undefined) return genericFault(listener.generic, input)
@@ -272,7 +288,8 @@ function compileChain(
   }
 }
 
-const environmentOf = ({ clusters, stats }: CompileInput, statPrefix: string): FilterEnvironment => ({
+const environmentOf = ({ clusters, stats, lasting }: CompileInput, statPrefix: string): FilterEnvironment => ({
+  ...lasting,
   clusterOf: (name) => clusters.get(name),
   statPrefix,
   counters: (scope, names) => stats.counters(scope, names),

@@ -123,7 +123,7 @@ export class Acceptor {
 
   accept(socket: Socket, listenerName: string): void {
     const listener = this.#listener(listenerName)
-    if (listener === undefined || this.live.size >= CONNECTIONS_MAX) {
+    if (listener === undefined || this.live.size + this.#generic.pending >= CONNECTIONS_MAX) {
       this.#count(listener === undefined ? 'no-listener' : 'limit', listenerName)
       if (listener !== undefined) listener.stats.downstream_cx_overflow++
       return void socket.destroy()

@@ -4,6 +4,7 @@ import type { DownstreamConnection } from './exchange-context.ts'
 import { hashOf } from './filters/hash.ts'
 import { changeHeaders, type FactsSource } from './filters/header-steps.ts'
 import { takeGrpcDeadline } from './grpc-timeout.ts'
+import type { RequestHead } from './message.ts'
 import { takeControls } from './request-controls.ts'
 import type { ReverseHttp } from './reverse/reverse-http.ts'
 import type { CompiledRoute, RouteTarget } from './routes.ts'
@@ -39,7 +40,11 @@ export function prepareForward(
   const perTryMs = attempts.rule?.perTryTimeoutMs ?? 0
   reverse?.forwarded(head, perTryMs > 0 ? perTryMs : timeoutMs)
   target.rewrite?.(head)
-  const { grpcTimeout, durationMaxMs } = route
-  if (grpcTimeout === undefined) return { timeoutMs, durationMaxMs }
-  return { timeoutMs, durationMaxMs: takeGrpcDeadline(head.headers, grpcTimeout) ?? durationMaxMs }
+  return { timeoutMs, durationMaxMs: durationOf(route, head, reverse) }
+}
+
+/** Of the whole stream: what the client allows for gRPC, the route's, the listener's; 0: no limit. */
+function durationOf(route: CompiledRoute, head: RequestHead, reverse: Forwarded['reverse']): number {
+  const { grpcTimeout, durationMaxMs = reverse?.settings.streamMaxMs ?? 0 } = route
+  return grpcTimeout === undefined ? durationMaxMs : (takeGrpcDeadline(head.headers, grpcTimeout) ?? durationMaxMs)
 }

@@ -47,6 +47,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   readonly #outcome: Outcome
   /** When a byte last moved, by the coarse clock. */
   #activeAt = 0
+  #idleMs = IDLE_TIMEOUT_MS
   /** Of an upgrade or CONNECT. */
   readonly #tunnel: Tunnel | undefined
   /** Tables of the snapshot the request started with. */
@@ -92,6 +93,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const steps = this.#choose(http)
     // Body bytes wait with the client until there is somewhere to send them; so does `100 Continue`.
     if (!this.#stream.headOnly) this.#stream.pause()
+    if (!this.#stream.headOnly) this.#deadlines.start('request', http.reverse?.settings.requestMs ?? 0)
     const refused = this.#tunnel === undefined ? undefined : tunnelRefusal(head, http, this.#route)
     if (refused !== undefined) return this.#reply(refused)
     if (steps === NO_STEPS) return this.onFiltered()
@@ -105,6 +107,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#route = chooseRoute(this.#stream.head, http)
     this.#target =
       this.#route === undefined ? undefined : pickTarget(this.#route, this.#stream.head, this.#services.random)
+    this.#idleMs = this.#route?.idleTimeoutMs ?? http.reverse?.settings.streamIdleMs ?? IDLE_TIMEOUT_MS
     if (service === '') this.#outcome.service = serviceOf(this.clusterName, this.#outcome.service)
     return this.#target?.filters?.stepsOf(http.filters) ?? http.filters.steps
   }
@@ -125,7 +128,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   onGather(): void {
     this.#activeAt = this.#services.timers.coarseNow
-    this.#deadlines.start('idle', this.#route?.idleTimeoutMs ?? IDLE_TIMEOUT_MS)
+    this.#deadlines.start('idle', this.#idleMs)
     this.#stream.resume()
   }
 
@@ -157,7 +160,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const request = { stream: this.#stream, downstream: this.#downstream, reverse: this.#reverse, source: this }
     const limits = prepareForward(route, target, this.#attempts, request)
     this.#timeoutMs = limits.timeoutMs
-    this.#startDeadlines(route.idleTimeoutMs, limits.durationMaxMs)
+    this.#startDeadlines(limits.durationMaxMs)
     if (route.connect) this.#attempts.raw = this.#services.raw
     const copied = { head, body: this.#body }
     if (this.#tunnel === undefined) this.#mirrors = startMirrors(route.mirrors, copied, this.#services)
@@ -165,8 +168,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   /** The whole answer is timed from the complete request: an upload may take as long as it moves. */
-  #startDeadlines(idleMs: number, durationMs: number): void {
-    const timeoutMs = this.#timeoutMs
+  #startDeadlines(durationMs: number): void {
+    const [timeoutMs, idleMs] = [this.#timeoutMs, this.#idleMs]
     if (this.#body.ended) this.#deadlines.start('timeout', timeoutMs)
     this.#deadlines.start('duration', durationMs)
     this.#activeAt = this.#services.timers.coarseNow
@@ -272,12 +275,14 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#body.ended = true
     this.#body.trailers = trailers
     this.#outcome.complete(this.#services.timers.now())
+    this.#deadlines.cancel('request')
     if (run?.gathers === true) run.onBody(this.#body)
     else if (this.#attempts.cluster !== undefined) this.#forwardEnd(trailers)
   }
 
   #forwardEnd(trailers: HeaderList): void {
-    if (this.#tunnel !== undefined) return this.#endClientHalf(this.#tunnel)
+    if (this.#tunnel !== undefined)
+      return this.#tunnel.endClientHalf(this.#attempts.stream) ? this.#complete() : undefined
     this.#deadlines.start('timeout', this.#timeoutMs)
     if (this.#attempts.endpoint !== undefined) this.#deadlines.start('try', this.#attempts.rule?.perTryTimeoutMs ?? 0)
     if (this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.end(trailers)
@@ -327,19 +332,12 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
       this.#tunnel.start(this.#stream, stream, this.#body)
   }
 
-  /** Each half of a tunnel ends on its own; the exchange is over with the second. */
-  #endClientHalf(tunnel: Tunnel): void {
-    if (!tunnel.open) return
-    this.#attempts.stream?.end()
-    if (tunnel.answered) this.#complete()
-  }
-
   #changeResponse(head: ResponseHead): void {
     this.#attempts.tellClient(head.headers)
     const { responseHeaders } = this.#target ?? {}
     if (responseHeaders !== undefined) changeHeaders(head.headers, responseHeaders, this)
     this.#run?.response(head)
-    this.#reverse?.response(head, this.#services.now())
+    this.#reverse?.response(head, this.#services.now(), this.#stream.head)
   }
 
   /** True: another attempt is under way, and this answer is dropped. */
@@ -393,6 +391,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   onDeadline(kind: DeadlineKind): void {
     if (this.#finished) return
     switch (kind) {
+      case 'request':
+        return this.#cutOff(REFUSALS.requestTimeout)
       case 'timeout':
         return this.#timedOut()
       case 'try':
@@ -422,8 +422,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   #lookForActivity(): void {
-    const limitMs = this.#route?.idleTimeoutMs ?? IDLE_TIMEOUT_MS
-    const leftMs = limitMs - (this.#services.timers.coarseNow - this.#activeAt)
+    const leftMs = this.#idleMs - (this.#services.timers.coarseNow - this.#activeAt)
     if (leftMs >= 1) return this.#deadlines.start('idle', leftMs)
     this.#cutOff(this.#body.ended ? REFUSALS.idle : REFUSALS.idleUpload)
   }

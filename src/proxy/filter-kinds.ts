@@ -1,9 +1,10 @@
 /** Every kind of HTTP filter that this proxy runs, by its name in the model. Adding one is adding a row. */
 import type { FilterKindName, ListedConfigs, PrincipalRule, RoutedConfigs } from '../model/config.ts'
+import { jwtKind } from './authn/jwt.ts'
 import { corsKind } from './filters/cors.ts'
 import { extAuthzKind } from './filters/ext-authz.ts'
 import { faultKind } from './filters/fault.ts'
-import { type FilterKind, NO_ENVIRONMENT } from './filters/kind.ts'
+import type { FilterEnvironment, FilterKind } from './filters/kind.ts'
 import { rateLimitKind } from './filters/rate-limit.ts'
 import { rbacKind } from './filters/rbac-step.ts'
 
@@ -19,8 +20,10 @@ export const FILTER_KINDS: FilterKinds = {
   rbac: rbacKind,
   rateLimit: rateLimitKind,
   fault: faultKind,
+  jwt: jwtKind,
   extAuthz: extAuthzKind,
 }
 
 /** What a route's `allow` says to the RBAC filter. */
-export const allowed = (allow: PrincipalRule): object => rbacKind.routed({ allow }, NO_ENVIRONMENT)
+export const allowed = (allow: PrincipalRule, environment: FilterEnvironment): object =>
+  rbacKind.routed({ allow }, environment)

@@ -19,6 +19,7 @@ export const REFUSALS = {
   upgradeFailed: { status: 403, code: 'UPGRADE_UNSUPPORTED', flag: '-' },
   forbidden: { status: 403, code: 'TARGET_FORBIDDEN', flag: 'RBAC' },
   path: { status: 400, code: 'PATH_REFUSED', flag: 'LR' },
+  requestTimeout: { status: 408, code: 'STREAM_DURATION', flag: 'SI' },
   host: { status: 502, code: 'ROUTE_UNKNOWN', flag: 'NR' },
   route: { status: 404, code: 'ROUTE_UNKNOWN', flag: 'NR' },
   denied: { status: 403, code: 'CALLER_DENIED', flag: 'RBAC' },

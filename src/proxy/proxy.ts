@@ -157,7 +157,16 @@ class RunningProxy implements Proxy {
     const localAddress = options.podIp.startsWith('127.') ? options.podIp : undefined
     const credentials = (): ReturnType<ProxyState['credentials']> => state.credentials()
     const clientTls: DialContext['clientTls'] = (tls) => state.clientTls.of(tls)
-    const context: DialContext = { timers, now, credentials, clientTls, localAddress, lookup: options.lookup }
+    const http1Trailers = !modes.has('reverse')
+    const context: DialContext = {
+      timers,
+      now,
+      credentials,
+      clientTls,
+      http1Trailers,
+      localAddress,
+      lookup: options.lookup,
+    }
     const links = new GatewayLinks(context, random)
     state.connect({
       timers,

@@ -87,8 +87,9 @@ export interface CompiledRoute {
   readonly unknownCluster: Refusal
   readonly grpcTimeout: ForwardAction['grpcTimeout']
   readonly timeoutMs: number
-  readonly idleTimeoutMs: number
-  readonly durationMaxMs: number
+  /** Undefined: the listener's, or Envoy's. */
+  readonly idleTimeoutMs: number | undefined
+  readonly durationMaxMs: number | undefined
   readonly retry: RetryRule | undefined
   readonly descriptors: readonly (readonly DescriptorAction[])[]
   readonly hash: readonly HashPolicy[] | undefined
@@ -206,13 +207,13 @@ type ForwardParts =
   | 'unknownCluster'
 
 function compileForward(forward: Partial<ForwardAction> = {}, levels: Levels): Pick<CompiledRoute, ForwardParts> {
-  const { timeoutMs = 0, idleTimeoutMs = IDLE_TIMEOUT_MS, durationMaxMs, grpcTimeout, mirrors = [] } = forward
+  const { timeoutMs = 0, idleTimeoutMs, durationMaxMs, grpcTimeout, mirrors = [] } = forward
   // As in Envoy, who limits the stream gives up the limit on the answer.
   const limitsStream = durationMaxMs !== undefined || grpcTimeout !== undefined
   return {
     timeoutMs: limitsStream ? 0 : timeoutMs,
     idleTimeoutMs,
-    durationMaxMs: durationMaxMs ?? 0,
+    durationMaxMs,
     grpcTimeout,
     retry: retryOf(forward, levels.host),
     hash: forward.hash,

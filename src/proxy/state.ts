@@ -19,6 +19,8 @@ import { compile, type CompiledListener, type HttpMode } from './compile.ts'
 import type { IdentitySource, OwnCertificate, Peer } from './identity.ts'
 import { ClientTlsContexts, tlsKey } from './reverse/client-tls.ts'
 import { TlsContexts } from './reverse/compile-listener.ts'
+import type { LastingEnvironment } from './filters/kind.ts'
+import { KeptParts } from './kept-parts.ts'
 import { TlsFault } from './reverse/tls-files.ts'
 import type { CompiledRoutes } from './routes.ts'
 import { type LogCompiler, NO_LOGS } from './access-log/logs.ts'
@@ -64,6 +66,7 @@ export class ProxyState {
   /** Outlives configurations, as counters do. */
   readonly stats = new Stats()
   #tracers: TracerCompiler = NO_TRACERS
+  readonly #kept = new KeptParts()
   #dependencies: ClusterDependencies | undefined
   #snapshot: Snapshot = { version: 0, config: EMPTY, listeners: new Map(), clusters: new Map(), trust: undefined }
   #routes: ReadonlyMap<RouteTable, CompiledRoutes> = new Map()
@@ -128,9 +131,11 @@ export class ProxyState {
     const clusters = this.#reconcile(config, before.clusters, rejected)
     this.clientTls.keepOnly([...clusters.values()].flatMap(({ config: { clientTls } }) => clientTls ?? []))
     const stable = sameClusters(before.clusters, clusters)
+    this.#kept.begin()
     const compiled = compile({
       config,
       clusters,
+      lasting: this.#lasting(),
       modes: this.#options.modes,
       stats: this.stats,
       logs: this.#options.logs ?? NO_LOGS,
@@ -156,12 +161,25 @@ export class ProxyState {
       if (clusters.get(name) !== cluster) cluster.close()
       if (!clusters.has(name)) this.stats.forgetCluster(name)
     }
+    // Tables that were taken over, and listeners that were kept, did not ask again for what they have.
+    if (!stable && rejected.length === 0) this.#kept.sweep()
     this.#announce()
     return { rejected }
   }
 
   close(): void {
+    this.#kept.close()
     for (const cluster of this.#snapshot.clusters.values()) cluster.close()
+  }
+
+  #lasting(): LastingEnvironment {
+    const timers = this.#dependencies?.timers
+    if (timers === undefined) throw new Error('unreachable: nothing is applied before connect')
+    return {
+      liveClusterOf: (name) => this.#snapshot.clusters.get(name),
+      timers,
+      keep: (key, make) => this.#kept.keep(key, make),
+    }
   }
 
   #announce(): void {

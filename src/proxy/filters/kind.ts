@@ -3,23 +3,30 @@
  * The types of both stay inside the kind, so a chain can hold all kinds side by side.
  */
 import type { ClusterState } from '../balance/cluster.ts'
+import type { TimerWheel } from '../timer-wheel.ts'
 import type { Step } from './step.ts'
 
+/** What filters share across configurations: caches, connections. */
+export interface Kept {
+  close(): void
+}
+
+export interface LastingEnvironment {
+  /** Of whatever configuration is in force, for what outlives this one. */
+  readonly liveClusterOf: (name: string) => ClusterState | undefined
+  readonly timers: TimerWheel
+  /** The part of that key from the configuration before, or a new one; closed when no configuration asks for it. */
+  readonly keep: <Part extends Kept>(key: string, make: () => Part) => Part
+}
+
 /** What filters are compiled with. */
-export interface FilterEnvironment {
+export interface FilterEnvironment extends LastingEnvironment {
+  /** Of the configuration being compiled. */
   readonly clusterOf: (name: string) => ClusterState | undefined
   /** Of the chain, with its dot: `http.ingress.`. Empty where a table is compiled. */
   readonly statPrefix: string
   /** Numbers to count in, under their whole names: the same ones for the same scope, whatever is compiled anew. */
   readonly counters: <N extends string>(scope: string, names: readonly N[]) => FilterCounters<N>
-}
-
-/** Of what is compiled outside any configuration. */
-export const NO_ENVIRONMENT: FilterEnvironment = {
-  clusterOf: () => undefined,
-  statPrefix: '',
-  counters: (_scope, names) =>
-    Object.fromEntries(names.map((name) => [name, 0])) as FilterCounters<(typeof names)[number]>,
 }
 
 export type FilterCounters<N extends string> = Record<N, number>

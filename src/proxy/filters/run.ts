@@ -94,11 +94,6 @@ export class FilterRun implements Call {
     return (this.#metadata ??= new RequestMetadata())
   }
 
-  /** Undefined: no filter said anything. */
-  get metadataIfAny(): RequestMetadata | undefined {
-    return this.#metadata
-  }
-
   get kept(): Map<object, unknown> {
     return (this.#kept ??= new Map())
   }
@@ -210,6 +205,11 @@ export class FilterRun implements Call {
       rest = joined(rest, step?.responseEnd?.(this, trailers))
     }
     return rest
+  }
+
+  /** Undefined: no filter said anything. */
+  get metadataIfAny(): RequestMetadata | undefined {
+    return this.#metadata
   }
 
   /** Nothing is heard of the filters any more. */

@@ -28,6 +28,7 @@ export class H1ClientConnection implements ClientConnection, H1ClientOwner, Body
   readonly output: Output
   readonly #socket: Socket
   readonly #handler: ClientConnectionHandler
+  readonly carriesTrailers: boolean
   readonly #options: H1ClientOptions
   readonly #reader: HeadReader
   readonly #body: BodyReader
@@ -47,6 +48,7 @@ export class H1ClientConnection implements ClientConnection, H1ClientOwner, Body
     this.#socket = socket
     this.#handler = handler
     this.#options = options
+    this.carriesTrailers = options.trailers !== false
     this.output = new Output(socket)
     this.#reader = new HeadReader(options.limits)
     this.#body = new BodyReader(this, new HeadReader(options.limits))
@@ -194,7 +196,7 @@ export class H1ClientConnection implements ClientConnection, H1ClientOwner, Body
     const stream = this.#stream
     if (stream === undefined || stream.over) return
     stream.responseDone = true
-    stream.sink.onResponseEnd(trailers)
+    stream.sink.onResponseEnd(this.carriesTrailers ? trailers : [])
     this.#responseDone(stream)
   }
 

@@ -7,7 +7,7 @@ import type { Socket } from 'node:net'
 import type { CompiledChain, CompiledListener } from '../compile.ts'
 import { PREFACE } from '../h2/frames.ts'
 import type { CompiledTcp } from '../l4/session.ts'
-import type { TimerWheel } from '../timer-wheel.ts'
+import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
 import type { ConnectionFacts } from './chain-match.ts'
 import type { CompiledGeneric, OpenChain } from './compile-listener.ts'
 import { inspect, type Inspected, UNKNOWN } from './inspect.ts'
@@ -46,12 +46,20 @@ interface Arriving {
 
 export class GenericAcceptor {
   readonly #options: GenericAcceptorOptions
+  /** Accepted, and not with whoever serves them yet. */
+  readonly #pending = new Set<Socket>()
 
   constructor(options: GenericAcceptorOptions) {
     this.#options = options
   }
 
+  get pending(): number {
+    return this.#pending.size
+  }
+
   accept(socket: Socket, listener: CompiledListener, generic: CompiledGeneric): void {
+    this.#pending.add(socket)
+    socket.once('close', () => this.#pending.delete(socket))
     const { wanted } = generic
     if (wanted === undefined) return this.#inspected(socket, listener.name, UNKNOWN)
     return inspect(socket, this.#options.timers, wanted, {
@@ -83,24 +91,34 @@ export class GenericAcceptor {
     { arriving, offers }: { readonly arriving: Arriving; readonly offers: readonly string[] },
   ): void {
     tls.accept(socket, offers, {
-      secured: (secured) =>
-        this.#serve(secured.socket, { ...arriving, secure: true, certificate: secured.certificate }),
+      secured: (secured) => {
+        // From here on the TLS socket stands for it.
+        this.#pending.delete(socket)
+        this.#pending.add(secured.socket)
+        secured.socket.once('close', () => this.#pending.delete(secured.socket))
+        this.#serve(secured.socket, { ...arriving, secure: true, certificate: secured.certificate })
+      },
       refused: (reason) => this.#options.count('handshake', reason),
     })
   }
 
   #serve(socket: Socket, arriving: Arriving): void {
     const { filter } = arriving.open.chain
-    if (filter.kind === 'tcp') return this.#options.serveTcp(socket, filter)
+    if (filter.kind === 'tcp') {
+      this.#pending.delete(socket)
+      return this.#options.serveTcp(socket, filter)
+    }
     const { listener, facts, secure, certificate } = arriving
     const target = { listener, facts, secure, certificate, ...this.#following(arriving) }
     const serve = (speaks: 'http1' | 'h2'): void => {
+      this.#pending.delete(socket)
       this.#options.serveHttp(socket, { ...target, speaks })
       // Held since its first bytes were read ahead.
       socket.resume()
     }
     const codec = filter.reverse?.settings.codec ?? agreed(socket)
-    return codec === undefined ? sniffPreface(socket, serve) : serve(codec === 'http1' ? 'http1' : 'h2')
+    if (codec !== undefined) return serve(codec === 'http1' ? 'http1' : 'h2')
+    return sniffPreface(socket, { timers: this.#options.timers, waitMs: filter.reverse?.h1.idleTimeoutMs ?? 0 }, serve)
   }
 
   /** Routes and filters change under a connection; the chain it came in by does not. */
@@ -139,11 +157,18 @@ function agreed(socket: Socket): 'http1' | 'http2' | undefined {
 
 /**
  * HTTP/2 with prior knowledge begins with its preface (RFC 9113 3.4), which is no request that HTTP/1.1 could mean. The
- * time limit of whoever reads on begins with the first byte; a client that says nothing costs a socket.
+ * time limit of whoever reads on begins with the first byte; until then the connection is idle.
  */
-function sniffPreface(socket: Socket, serve: (speaks: 'http1' | 'h2') => void): void {
+function sniffPreface(
+  socket: Socket,
+  { timers, waitMs }: { readonly timers: TimerWheel; readonly waitMs: number },
+  serve: (speaks: 'http1' | 'h2') => void,
+): void {
   let bytes: Buffer | undefined
-  const release = (): void => void socket.off('data', read).off('error', ended).off('end', ended)
+  const release = (): void => {
+    timers.cancel(timer)
+    socket.off('data', read).off('error', ended).off('end', ended)
+  }
   const ended = (): void => {
     release()
     socket.on('error', () => {})
@@ -159,6 +184,8 @@ function sniffPreface(socket: Socket, serve: (speaks: 'http1' | 'h2') => void): 
     socket.unshift(bytes)
     serve(alike ? 'h2' : 'http1')
   }
+  const timer = new WheelTimer(ended)
+  if (waitMs > 0) timers.schedule(timer, waitMs)
   socket.on('data', read).on('error', ended).on('end', ended)
   // An inspector before us may have held it.
   socket.resume()

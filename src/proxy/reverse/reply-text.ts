@@ -14,6 +14,7 @@ const TEXTS: ReadonlyMap<Refusal, string> = new Map<Refusal, string>([
   [REFUSALS.overflow, reset('overflow')],
   [REFUSALS.protocol, reset('protocol error')],
   [REFUSALS.timeout, 'upstream request timeout'],
+  [REFUSALS.requestTimeout, 'request timeout'],
   [REFUSALS.idle, 'stream timeout'],
   [REFUSALS.idleUpload, 'stream timeout'],
   [REFUSALS.duration, 'downstream duration timeout'],

@@ -15,6 +15,7 @@ import { corsCodec } from './http-filters/cors.ts'
 import { extAuthzCodec } from './http-filters/ext-authz.ts'
 import { faultCodec } from './http-filters/fault.ts'
 import type { FilterCodec, MessageCodec } from './http-filters/message-codec.ts'
+import { jwtCodec } from './http-filters/jwt.ts'
 import { rateLimitCodec } from './http-filters/rate-limit.ts'
 import { rbacCodec } from './http-filters/rbac.ts'
 import { present, refuse } from './shape.ts'
@@ -26,6 +27,7 @@ export const FILTER_CODECS: FilterCodecs = {
   rbac: rbacCodec,
   rateLimit: rateLimitCodec,
   fault: faultCodec,
+  jwt: jwtCodec,
   extAuthz: extAuthzCodec,
 }
 const KINDS = Object.keys(FILTER_CODECS) as readonly FilterKindName[]

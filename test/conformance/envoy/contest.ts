@@ -7,6 +7,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { claimLoopbackNet } from '../../../src/runtime/testing/loopback-net.ts'
 import { isthmusMain } from '../../harness/process.ts'
 import {
   address,
@@ -56,13 +57,14 @@ export interface Shares {
 }
 
 let runs = 0
+const net = await claimLoopbackNet()
 
-/** Loopback addresses of one run: no other run of this process, and hardly one of another, has them. */
+/** Loopback addresses of one run, which no other run has. */
 function freshAddresses(): { readonly proxy: string; readonly upstream: string } {
-  const run = runs++
-  const net = `127.${100 + (process.pid % 100)}.${run % 250}`
-  const host = 1 + (Math.floor(run / 250) % 50) * 4 + (process.pid % 3) * 60
-  return { proxy: `${net}.${host}`, upstream: `${net}.${host + 1}` }
+  const run = ++runs
+  const host = 2 * (run % 120)
+  const block = `${net}.${Math.floor(run / 120)}`
+  return { proxy: `${block}.${host + 2}`, upstream: `${block}.${host + 3}` }
 }
 
 export async function play(contest: Case, program: Program): Promise<Result> {
