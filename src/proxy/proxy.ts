@@ -112,6 +112,16 @@ const tagsOf = ({ workload, namespace, version, cluster }: PeerFacts): readonly 
     ] as const
   ).filter(([, value]) => value !== '')
 
+function tracersOf(
+  state: ProxyState,
+  { timers, random, own }: { readonly timers: TimerWheel; readonly random: Random; readonly own: PeerFacts },
+): Tracers {
+  const clusterOf = (name: string): ClusterState | undefined => state.snapshot.clusters.get(name)
+  const tracers = new Tracers({ timers, random, clusterOf, stats: state.stats, tags: tagsOf(own) })
+  state.traceWith(tracers)
+  return tracers
+}
+
 const POD_MODES: readonly HttpMode[] = ['forward', 'inbound']
 
 export function modesOf({
@@ -150,9 +160,7 @@ class RunningProxy implements Proxy {
     const modes = modesOf(options)
     const logs = new AccessLogs({ timers, random, open: options.openLog ?? (() => NO_LOG) })
     const state = new ProxyState({ identity, modes, trustDomain: options.trustDomain, now, logs })
-    const clusterOf = (name: string): ClusterState | undefined => state.snapshot.clusters.get(name)
-    const tracers = new Tracers({ timers, random, clusterOf, stats: state.stats, tags: tagsOf(own) })
-    state.traceWith(tracers)
+    const host = { hostname: options.hostname ?? '', now }
     // Pods that share a network namespace are told apart by the address they speak from.
     const localAddress = options.podIp.startsWith('127.') ? options.podIp : undefined
     const credentials = (): ReturnType<ProxyState['credentials']> => state.credentials()
@@ -184,7 +192,7 @@ class RunningProxy implements Proxy {
         recorder,
         mesh: new MeshConnections(own),
         raw: new RawDialer(context),
-        host: { hostname: options.hostname ?? '', now },
+        host,
         nextConnection: () => ++this.#lastConnection,
         now,
         ownUri: () => state.ownUri(),
@@ -199,12 +207,12 @@ class RunningProxy implements Proxy {
     })
     const onConnection = (socket: Socket, listener: string): void => {
       const { logs: told } = state.snapshot.listeners.get(listener) ?? {}
-      if (told !== undefined) logConnection(socket, told, { timers, host: { hostname: options.hostname ?? '', now } })
+      if (told !== undefined) logConnection(socket, told, { timers, host })
     }
     const accept = (socket: Socket, listener: string): void => acceptor.accept(socket, listener)
     this.now = now
     this.logs = logs
-    this.#tracers = tracers
+    this.#tracers = tracersOf(state, { timers, random, own })
     this.state = state
     this.recorder = recorder
     this.links = links
