@@ -29,6 +29,7 @@ import { CompileFault } from './data-source.ts'
 import { CompiledFilters } from './filter-chain.ts'
 import { type CompiledTcp, TCP_DEFAULTS } from './l4/session.ts'
 import { type CompiledGeneric, compileGeneric, hiddenChain, type TlsContexts } from './reverse/compile-listener.ts'
+import type { Survivors } from './survivors.ts'
 import type { FilterEnvironment, LastingEnvironment } from './filters/kind.ts'
 import { ReverseHttp } from './reverse/reverse-http.ts'
 import { TlsFault } from './reverse/tls-files.ts'
@@ -93,6 +94,7 @@ export interface CompileInput {
   /** Tables of the snapshot before; reused where neither table nor clusters changed. */
   readonly reuse: (table: RouteTable) => CompiledRoutes | undefined
   readonly tlsContexts: TlsContexts
+  readonly survivors: Survivors
 }
 
 export interface CompileResult {
@@ -102,10 +104,13 @@ export interface CompileResult {
 }
 
 export function compile(input: CompileInput): CompileResult {
+  input.survivors.begin()
   const routes = new Map<RouteTable, CompiledRoutes>()
   const compiledOf = (table: RouteTable): CompiledRoutes => {
-    const known = routes.get(table) ?? input.reuse(table)
-    const compiled = known ?? compileRoutes(table, environmentOf(input, ''))
+    const known = routes.get(table)
+    if (known !== undefined) return known
+    const compiled = input.reuse(table) ?? compileTable(table, input)
+    input.survivors.claim(compiled.kept)
     routes.set(table, compiled)
     return compiled
   }
@@ -280,7 +285,11 @@ function compileChain(
       upgrades: compileUpgrades(filter.upgrades ?? (filter.mode === 'reverse' ? [] : MESH_UPGRADES)),
       filters: new CompiledFilters(
         filter.filters ?? DEFAULT_FILTERS,
-        environmentOf(input, `http.${filter.statPrefix}.`),
+        environmentOf(input, {
+          statPrefix: `http.${filter.statPrefix}.`,
+          name: `chain ${chain.name} ${filter.statPrefix}`,
+          claimed: [],
+        }),
       ),
       telemetry: compileTelemetry(filter, input),
       reverse: filter.mode === 'reverse' ? new ReverseHttp(filter.http ?? {}) : undefined,
@@ -288,12 +297,30 @@ function compileChain(
   }
 }
 
-const environmentOf = ({ clusters, stats, lasting }: CompileInput, statPrefix: string): FilterEnvironment => ({
-  ...lasting,
-  clusterOf: (name) => clusters.get(name),
-  statPrefix,
-  counters: (scope, names) => stats.counters(scope, names),
-})
+interface Place {
+  readonly statPrefix: string
+  /** Tells places apart, and stays the same from one configuration to the next. */
+  readonly name: string
+  readonly claimed: string[]
+}
+
+function environmentOf(
+  { clusters, stats, survivors, lasting }: CompileInput,
+  { statPrefix, name, claimed }: Place,
+): FilterEnvironment {
+  return {
+    ...lasting,
+    clusterOf: (cluster) => clusters.get(cluster),
+    statPrefix,
+    counters: (scope, names) => stats.counters(scope, names),
+    atPlace: (key, make) => survivors.of(`${name} ${key}`, make, claimed),
+  }
+}
+
+function compileTable(table: RouteTable, input: CompileInput): CompiledRoutes {
+  const claimed: string[] = []
+  return compileRoutes(table, environmentOf(input, { statPrefix: '', name: `routes ${table.name}`, claimed }), claimed)
+}
 
 function compileTcp(filter: TcpProxy, { clusters, logs, stats }: CompileInput): CompiledTcp {
   const { cluster: clusterName, connectAttemptsMax, idleMs, durationMaxMs } = filter

@@ -23,6 +23,7 @@ import type { LastingEnvironment } from './filters/kind.ts'
 import { KeptParts } from './kept-parts.ts'
 import { TlsFault } from './reverse/tls-files.ts'
 import type { CompiledRoutes } from './routes.ts'
+import { Survivors } from './survivors.ts'
 import { type LogCompiler, NO_LOGS } from './access-log/logs.ts'
 import { NO_TRACERS, type TracerCompiler } from './tracing/tracers.ts'
 import { Stats } from './stats/store.ts'
@@ -66,6 +67,7 @@ export class ProxyState {
   /** Outlives configurations, as counters do. */
   readonly stats = new Stats()
   #tracers: TracerCompiler = NO_TRACERS
+  readonly #survivors = new Survivors()
   readonly #kept = new KeptParts()
   #dependencies: ClusterDependencies | undefined
   #snapshot: Snapshot = { version: 0, config: EMPTY, listeners: new Map(), clusters: new Map(), trust: undefined }
@@ -142,6 +144,7 @@ export class ProxyState {
       tracers: this.#tracers,
       reuse: (table) => (stable ? this.#routes.get(table) : undefined),
       tlsContexts: this.#tlsContexts,
+      survivors: this.#survivors,
     })
     rejected.push(...compiled.rejected)
     // A refused listener's logs go on with it.
