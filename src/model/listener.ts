@@ -7,7 +7,7 @@ import type { Tracing } from './tracing.ts'
 import type { ListedFilter } from './filters.ts'
 import type { HttpSettings } from './http-settings.ts'
 import type { PathPolicy, PrincipalRule, RouteTable } from './route.ts'
-import type { TcpProxy } from './tcp.ts'
+import type { NetworkFilter, ProxyProtocol, TcpProxy } from './tcp.ts'
 import type { ServerTls } from './tls.ts'
 import type { Upgrade } from './upgrade.ts'
 
@@ -70,6 +70,8 @@ export interface GenericListener {
 
 /** What the listener filters find out before a chain is chosen. */
 export interface Inspection {
+  /** Read and taken away before anything else. */
+  readonly proxyProtocol?: ProxyProtocol
   readonly tls?: true
   readonly http?: true
   /** 0: no limit. Absent: 15 s. */
@@ -85,6 +87,8 @@ export interface GenericChain {
   readonly tls?: ServerTls
   /** For the handshake. Absent: no limit but the listener's own of ten seconds. */
   readonly handshakeMs?: number
+  /** After the handshake, before a byte is read. */
+  readonly network?: readonly NetworkFilter[]
   readonly filter: HttpFilterChain | TcpProxy
 }
 

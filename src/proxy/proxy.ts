@@ -13,6 +13,7 @@ import { Acceptor, type TunnelServer } from './connection.ts'
 import type { OriginalDestination } from './capture/destination.ts'
 import type { HttpMode } from './compile.ts'
 import type { IdentitySource, Peer } from './identity.ts'
+import { PROXY_PROTO_NAMES } from './l4/proxy-header.ts'
 import { ListenerSet } from './listeners.ts'
 import { MeshConnections } from './mesh-directory.ts'
 import type { PeerFacts } from './peer-facts.ts'
@@ -203,6 +204,7 @@ class RunningProxy implements Proxy {
       tunnels: options.tunnels?.({ timers, recorder, state, now, localAddress }),
       ownNotAfterMs: () => state.certificate?.notAfterMs ?? 0,
       localAddress,
+      headerCounters: state.stats.counters('proxy_proto.', PROXY_PROTO_NAMES),
       originalDestination: async () => options.originalDestination ?? (await openOriginalDestination()),
     })
     const onConnection = (socket: Socket, listener: string): void => {

@@ -145,6 +145,7 @@ const principal = treeOf(
     leaf,
     fc.record({ kind: fc.constant('peer' as const), name: string }, { requiredKeys: ['kind'] }),
     fc.constant({ kind: 'source-ip' as const, address: '10.0.0.0', prefixLength: 8 }),
+    fc.constant({ kind: 'source-ip' as const, address: '10.0.0.0', prefixLength: 8, direct: true as const }),
   ),
 )
 const policy = fc.record({
