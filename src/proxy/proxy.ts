@@ -20,7 +20,7 @@ import type { PeerFacts } from './peer-facts.ts'
 import { createPort, type CreatePort } from './port-server.ts'
 import { type Party, partyOf, Recorder } from './record.ts'
 import { type ApplyResult, ProxyState } from './state.ts'
-import { logConnection } from './connection-log.ts'
+import { type ConnectionLogParts, logConnection } from './connection-log.ts'
 import { takeFigures } from './stat-sources.ts'
 import { TimerWheel } from './timer-wheel.ts'
 import { Tracers } from './tracing/tracers.ts'
@@ -207,11 +207,6 @@ class RunningProxy implements Proxy {
       headerCounters: state.stats.counters('proxy_proto.', PROXY_PROTO_NAMES),
       originalDestination: async () => options.originalDestination ?? (await openOriginalDestination()),
     })
-    const onConnection = (socket: Socket, listener: string): void => {
-      const { logs: told } = state.snapshot.listeners.get(listener) ?? {}
-      if (told !== undefined) logConnection(socket, told, { timers, host })
-    }
-    const accept = (socket: Socket, listener: string): void => acceptor.accept(socket, listener)
     this.now = now
     this.logs = logs
     this.#tracers = tracersOf(state, { timers, random, own })
@@ -219,11 +214,20 @@ class RunningProxy implements Proxy {
     this.recorder = recorder
     this.links = links
     this.acceptor = acceptor
-    const ports = { accept, onConnection, createPort: options.createPort ?? createPort }
-    this.listeners = new ListenerSet({ ...ports, clock, random, log })
+    this.listeners = this.#createListeners(options, { timers, host })
     this.#shut = options.opensPorts === false
     state.stats.addSource((take) => takeFigures(this, take))
     state.onSwap(() => this.#swapped())
+  }
+
+  #createListeners(options: ProxyOptions, parts: ConnectionLogParts): ListenerSet {
+    const { clock, random, log, createPort: create = createPort } = options
+    const onConnection = (socket: Socket, listener: string): void => {
+      const { logs } = this.state.snapshot.listeners.get(listener) ?? {}
+      if (logs !== undefined) logConnection(socket, logs, parts)
+    }
+    const accept = (socket: Socket, listener: string): void => this.acceptor.accept(socket, listener)
+    return new ListenerSet({ accept, onConnection, createPort: create, clock, random, log })
   }
 
   get activeConnections(): number {
