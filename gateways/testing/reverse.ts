@@ -1,9 +1,9 @@
 /** A proxy from a bootstrap of the test's own, in this process, with what it logs kept in memory. Never imported by the product. */
-import { systemClock } from '../../runtime/clock.ts'
-import { createLog } from '../../runtime/log.ts'
-import { seededRandom } from '../../runtime/random.ts'
-import { readBootstrap } from '../../xds/bootstrap/bootstrap.ts'
-import { type Proxy, startProxy } from '../proxy.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
+import { createLog } from '../../src/runtime/log.ts'
+import { seededRandom } from '../../src/runtime/random.ts'
+import { readBootstrap } from '../../src/xds/bootstrap/bootstrap.ts'
+import { type Proxy, startProxy } from '../../src/proxy/proxy.ts'
 
 export const TYPE = 'type.googleapis.com/envoy'
 
