@@ -83,11 +83,11 @@ async function round(target: Target): Promise<Round> {
     for (const agent of [bulk, small]) await fetched(target, pathOf('100 B'), agent)
     const waited: number[] = []
     const pending: Promise<void>[] = []
-    let done = false
+    const bulky = { done: false }
     const body = fetched(target, BODY_PATH, bulk).finally(() => {
-      done = true
+      bulky.done = true
     })
-    while (!done) {
+    while (!bulky.done) {
       pending.push(fetched(target, pathOf('100 B'), small).then(({ ms }) => void waited.push(ms)))
       await sleep(SMALL_EVERY_MS)
     }
