@@ -5,6 +5,7 @@ import { corsKind } from './filters/cors.ts'
 import { extAuthzKind } from './filters/ext-authz.ts'
 import { faultKind } from './filters/fault.ts'
 import type { FilterEnvironment, FilterKind } from './filters/kind.ts'
+import { globalRateLimitKind } from './filters/global-rate-limit.ts'
 import { rateLimitKind } from './filters/rate-limit.ts'
 import { rbacKind } from './filters/rbac-step.ts'
 
@@ -22,6 +23,7 @@ export const FILTER_KINDS: FilterKinds = {
   fault: faultKind,
   jwt: jwtKind,
   extAuthz: extAuthzKind,
+  globalRateLimit: globalRateLimitKind,
 }
 
 /** What a route's `allow` says to the RBAC filter. */

@@ -24,6 +24,7 @@ export const REFUSALS = {
   route: { status: 404, code: 'ROUTE_UNKNOWN', flag: 'NR' },
   denied: { status: 403, code: 'CALLER_DENIED', flag: 'RBAC' },
   unauthorized: { status: 403, code: 'AUTHORIZER_UNAVAILABLE', flag: 'UAEX' },
+  limiterFailed: { status: 500, code: 'LIMITER_UNAVAILABLE', flag: 'RLSE' },
   bodyTooLarge: { status: 413, code: 'BODY_TOO_LARGE', flag: '-' },
   policy: { status: 403, code: 'POLICY_DENIED', flag: 'RBAC' },
   cluster: { status: 503, code: 'CLUSTER_UNKNOWN', flag: 'NC' },

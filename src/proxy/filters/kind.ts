@@ -25,6 +25,8 @@ export interface FilterEnvironment extends LastingEnvironment {
   readonly clusterOf: (name: string) => ClusterState | undefined
   /** Of the chain, with its dot: `http.ingress.`. Empty where a table is compiled. */
   readonly statPrefix: string
+  /** The same object as long as `key`, which tells all it is made of, stays the same at this place. */
+  readonly atPlace: <T extends object>(key: string, make: () => T) => T
   /** Numbers to count in, under their whole names: the same ones for the same scope, whatever is compiled anew. */
   readonly counters: <N extends string>(scope: string, names: readonly N[]) => FilterCounters<N>
 }

@@ -3,6 +3,8 @@ import { ManualClock } from '../../runtime/clock.ts'
 import { seededRandom } from '../../runtime/random.ts'
 import { configuredReply, type LocalAnswer } from '../local-reply.ts'
 import type { ServerStream } from '../stream.ts'
+import { SOME_FACTS } from '../access-log/testing/facts.ts'
+import type { StreamFacts } from '../stream-facts.ts'
 import { TimerWheel } from '../timer-wheel.ts'
 import { FilterRun, type RunOwner } from './run.ts'
 import { type Call, type Refused, Slot, type Step, type Steps, stepsOf, type Verdict } from './step.ts'
@@ -36,6 +38,9 @@ class Bench implements RunOwner {
     })
   }
 
+  facts(): StreamFacts {
+    return SOME_FACTS
+  }
   onFiltered(): void {
     this.log.push('filtered')
   }

@@ -6,6 +6,7 @@ import type { LocalAnswer } from '../local-reply.ts'
 import type { HeaderList, RequestHead, ResponseHead } from '../message.ts'
 import type { ResponseFlag } from '../record.ts'
 import type { ServerStream } from '../stream.ts'
+import type { StreamFacts } from '../stream-facts.ts'
 import { WheelTimer } from '../timer-wheel.ts'
 import { RequestMetadata } from './metadata.ts'
 import type {
@@ -24,6 +25,7 @@ const NOTHING = Buffer.alloc(0)
 
 /** The exchange. */
 export interface RunOwner {
+  facts(): StreamFacts
   readonly route: CallRoute | undefined
   readonly clusterName: string
   /** Every filter let the request through. */
@@ -109,6 +111,10 @@ export class FilterRun implements Call {
 
   get gathers(): boolean {
     return this.#gathering !== undefined
+  }
+
+  facts(): StreamFacts {
+    return this.#owner.facts()
   }
 
   flag(flag: ResponseFlag): void {

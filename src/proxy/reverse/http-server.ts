@@ -44,7 +44,7 @@ export function serveReverse(socket: Socket, target: HttpTarget, tools: ReverseS
     remotePort: socket.remotePort ?? 0,
     codec: { http2, secure },
     telemetry: http?.telemetry ?? untold(),
-    client: { secure, localAddress, localPort, serverName, certificate },
+    client: { secure, localAddress, localPort, serverName, certificate, directAddress: socket.remoteAddress ?? '' },
     own,
     services,
     http: () => {

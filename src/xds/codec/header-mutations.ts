@@ -12,7 +12,7 @@ import type { HeaderChange, HeaderMutations } from '../../model/config.ts'
 import { checkFormat } from './format.ts'
 import { require, type Shape, within } from './shape.ts'
 
-const OPTION_SHAPE: Shape = {
+export const OPTION_SHAPE: Shape = {
   header: { key: true, value: true },
   append: true,
   append_action: true,
@@ -54,7 +54,7 @@ export function encodeMutations(headers: HeaderMutations | undefined): MutationL
   }
 }
 
-function encodeChange(change: HeaderChange): HeaderValueOption {
+export function encodeChange(change: HeaderChange): HeaderValueOption {
   return create(HeaderValueOptionSchema, {
     header: { key: change.name, value: change.value },
     appendAction: ACTIONS[change.action],
@@ -77,7 +77,7 @@ export function decodeMutations(path: string, lists: MutationLists): { readonly 
   return Object.keys(headers).length === 0 ? {} : { headers }
 }
 
-function decodeChanges(path: string, options: readonly HeaderValueOption[]): HeaderChange[] {
+export function decodeChanges(path: string, options: readonly HeaderValueOption[]): HeaderChange[] {
   return options.map((option, index) => decodeChange(`${path}[${index}]`, option))
 }
 
