@@ -18,6 +18,7 @@ export interface ListedConfigs {
   readonly jwt: JwtPolicy
   readonly extAuthz: ExtAuthzPolicy
   readonly globalRateLimit: GlobalRateLimit
+  readonly grpcWeb: Readonly<Record<string, never>>
 }
 
 /** What table, virtual host, route or weighted cluster say; by most kinds the most specific replaces the rest. */
