@@ -3,10 +3,11 @@
  * configuration of someone's own making asks for. Part of config.ts, which exports it.
  */
 import type { AccessLog } from './access-log.ts'
+import type { Tracing } from './tracing.ts'
 import type { ListedFilter } from './filters.ts'
 import type { HttpSettings } from './http-settings.ts'
 import type { PathPolicy, PrincipalRule, RouteTable } from './route.ts'
-import type { TcpProxy } from './tcp.ts'
+import type { NetworkFilter, ProxyProtocol, TcpProxy } from './tcp.ts'
 import type { ServerTls } from './tls.ts'
 import type { Upgrade } from './upgrade.ts'
 
@@ -69,6 +70,8 @@ export interface GenericListener {
 
 /** What the listener filters find out before a chain is chosen. */
 export interface Inspection {
+  /** Read and taken away before anything else. */
+  readonly proxyProtocol?: ProxyProtocol
   readonly tls?: true
   readonly http?: true
   /** 0: no limit. Absent: 15 s. */
@@ -84,6 +87,8 @@ export interface GenericChain {
   readonly tls?: ServerTls
   /** For the handshake. Absent: no limit but the listener's own of ten seconds. */
   readonly handshakeMs?: number
+  /** After the handshake, before a byte is read. */
+  readonly network?: readonly NetworkFilter[]
   readonly filter: HttpFilterChain | TcpProxy
 }
 
@@ -120,6 +125,8 @@ export interface HttpFilterChain {
   readonly filters?: readonly ListedFilter[]
   /** Instead of the line that a proxy of the mesh writes by itself. */
   readonly accessLogs?: readonly AccessLog[]
+  /** Absent: trace contexts pass through untouched. */
+  readonly tracing?: Tracing
   /** Absent: MESH_UPGRADES in the mesh, none in mode `reverse`. */
   readonly upgrades?: readonly Upgrade[]
   /** With mode `reverse` only. */

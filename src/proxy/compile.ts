@@ -27,7 +27,9 @@ import { captureFault, type CapturedChains, capturedChains } from './capture/cha
 import type { ClusterState } from './balance/cluster.ts'
 import { CompileFault } from './data-source.ts'
 import { CompiledFilters } from './filter-chain.ts'
+import { NetworkFilters } from './l4/network-filters.ts'
 import { type CompiledTcp, TCP_DEFAULTS } from './l4/session.ts'
+import { TcpTargets } from './l4/targets.ts'
 import { type CompiledGeneric, compileGeneric, hiddenChain, type TlsContexts } from './reverse/compile-listener.ts'
 import type { Survivors } from './survivors.ts'
 import type { FilterEnvironment, LastingEnvironment } from './filters/kind.ts'
@@ -38,6 +40,7 @@ import type { LogCompiler, StreamLogs } from './access-log/logs.ts'
 import type { ListenerCounters } from './stats/scopes.ts'
 import type { Stats } from './stats/store.ts'
 import type { HttpTelemetry } from './telemetry.ts'
+import type { TracerCompiler } from './tracing/tracers.ts'
 import { compileUpgrades, type UpgradeRules } from './upgrade.ts'
 
 export type HttpMode = HttpFilterChain['mode']
@@ -89,6 +92,7 @@ export interface CompileInput {
   readonly modes: ReadonlySet<HttpMode>
   readonly stats: Stats
   readonly logs: LogCompiler
+  readonly tracers: TracerCompiler
   /** Tables of the snapshot before; reused where neither table nor clusters changed. */
   readonly reuse: (table: RouteTable) => CompiledRoutes | undefined
   readonly tlsContexts: TlsContexts
@@ -231,7 +235,9 @@ function openListener(
     return found?.kind === undefined ? undefined : found
   }
   try {
-    const compiled = compileGeneric(generic, { compileOne, secretOf, contexts: input.tlsContexts })
+    const networkOf = ({ network = [] }: GenericChain): NetworkFilters | undefined =>
+      network.length === 0 ? undefined : new NetworkFilters(network, input.stats)
+    const compiled = compileGeneric(generic, { compileOne, networkOf, secretOf, contexts: input.tlsContexts })
     const stats = input.stats.listener(address, port)
     const logs = input.logs.compile(accessLogs)
     const none = {
@@ -249,9 +255,12 @@ function openListener(
   }
 }
 
-function compileTelemetry({ statPrefix, accessLogs }: HttpFilterChain, { stats, logs }: CompileInput): HttpTelemetry {
-  const compiled = logs.compile(accessLogs)
-  return { stats: stats.http(statPrefix), logs: compiled, timed: compiled !== undefined }
+function compileTelemetry(filter: HttpFilterChain, input: CompileInput): HttpTelemetry {
+  const stats = input.stats.http(filter.statPrefix)
+  const logs = input.logs.compile(filter.accessLogs)
+  const kind = filter.mode === 'forward' ? 'client' : 'server'
+  const tracer = input.tracers.compile(filter.tracing, { stats, kind })
+  return { stats, logs, tracer, timed: logs !== undefined || tracer !== undefined }
 }
 
 function compileChain(
@@ -318,11 +327,12 @@ function compileTable(table: RouteTable, input: CompileInput): CompiledRoutes {
 }
 
 function compileTcp(filter: TcpProxy, { clusters, logs, stats }: CompileInput): CompiledTcp {
-  const { cluster: clusterName, connectAttemptsMax, idleMs, durationMaxMs } = filter
+  const { connectAttemptsMax, idleMs, durationMaxMs } = filter
   return {
     kind: 'tcp',
-    clusterName,
-    cluster: clusters.get(clusterName),
+    clusterName: filter.cluster,
+    targets: new TcpTargets(filter, (name) => clusters.get(name)),
+    hashSourceIp: filter.hashSourceIp === true,
     attemptsMax: connectAttemptsMax ?? TCP_DEFAULTS.attemptsMax,
     idleMs: idleMs ?? TCP_DEFAULTS.idleMs,
     durationMaxMs: durationMaxMs ?? TCP_DEFAULTS.durationMaxMs,

@@ -21,13 +21,14 @@ import { H2_BUDGETS, H2_LIMITS, H2_TUNNEL_LIMITS } from './h2/types.ts'
 import { peekClientHello, type Peeked } from './hello-peek.ts'
 import { HttpConnection } from './http-connection.ts'
 import { allows, type Peer } from './identity.ts'
+import type { PROXY_PROTO_NAMES } from './l4/proxy-header.ts'
 import { resetSocket } from './l4/reset.ts'
 import { type CompiledTcp, type TcpClient, TcpSession, type TcpServices } from './l4/session.ts'
 import { TcpMetrics } from './l4/tcp-metrics.ts'
 import { LiveConnections } from './live-connections.ts'
 import { type PeerFacts, readPeerFacts } from './peer-facts.ts'
 import { type Party, partyOf } from './record.ts'
-import { GenericAcceptor } from './reverse/acceptor.ts'
+import { type ForeignClient, GenericAcceptor } from './reverse/acceptor.ts'
 import { type ReverseServices, serveReverse } from './reverse/http-server.ts'
 import type { Snapshot } from './state.ts'
 import type { CloseReason, ServerConnection, ServerConnectionHandler } from './stream.ts'
@@ -61,6 +62,7 @@ export interface AcceptorOptions {
   readonly localAddress: string | undefined
   /** Reads where captured connections wanted to go; loaded by the first of them. */
   readonly originalDestination: () => Promise<OriginalDestination>
+  readonly headerCounters: Record<(typeof PROXY_PROTO_NAMES)[number], number>
 }
 
 export class Acceptor {
@@ -86,6 +88,7 @@ export class Acceptor {
       timers,
       recorder: services.recorder,
       metrics: this.tcp,
+      random: services.random,
       now: () => services.now(),
       beginLog: (socket, logs) => beginTcpLog(socket, logs, { timers, host: services.host }),
     }
@@ -111,7 +114,9 @@ export class Acceptor {
     this.#generic = new GenericAcceptor({
       timers,
       serveHttp: (socket, target) => serveReverse(socket, target, reverse),
-      serveTcp: (socket, filter) => this.#serveForeign(socket, filter),
+      serveTcp: (socket, filter, client) => this.#serveForeign(socket, filter, client),
+      now: () => timers.now(),
+      countHeader: (name) => void options.headerCounters[name]++,
       present: (name) => this.#listener(name),
       count: (reason, detail) => this.#count(reason, detail),
     })
@@ -251,9 +256,9 @@ export class Acceptor {
   }
 
   /** Neither end is one that this proxy could name. */
-  #serveForeign(socket: Socket, filter: CompiledTcp): void {
+  #serveForeign(socket: Socket, filter: CompiledTcp, client: Partial<ForeignClient> = {}): void {
     const nobody = { source: NOBODY, destination: undefined, service: '', mutualTls: false }
-    this.#serveTcp(filter, { socket, reporter: 'gateway', ...nobody })
+    this.#serveTcp(filter, { socket, reporter: 'gateway', ...nobody, ...client })
   }
 
   #serveCapturedTcp(socket: Socket, { direction, chain, filter }: CapturedTcp): void {

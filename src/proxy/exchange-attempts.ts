@@ -15,6 +15,7 @@ import { type AttemptTerms, NO_TERMS } from './routes.ts'
 import { backOffMs, mayRetryReset, resetWaitMs, type RetryRule } from './retry.ts'
 import { httpStatusOfGrpc } from './side/grpc.ts'
 import type { ClientConnection, ClientStream, ResetReason } from './stream.ts'
+import type { OriginalAddress } from './balance/original-dst.ts'
 import type { RawDialer } from './upstream/raw.ts'
 import type { Waiter, Way } from './upstream/transport.ts'
 
@@ -26,6 +27,8 @@ export class Attempts {
   /** Undefined until the request was let through. */
   cluster: ClusterState | undefined = undefined
   hash: bigint | undefined = undefined
+  /** For clusters without endpoints of their own. */
+  original: OriginalAddress | undefined = undefined
   /** What the way a request takes says about its attempts. */
   terms: AttemptTerms = NO_TERMS
   /** Set for CONNECT: the endpoint is reached without HTTP. */
@@ -101,14 +104,15 @@ export class Attempts {
 
   /** Undefined: any endpoint will do, as nearly always. */
   #wanted(): PickRequest | undefined {
-    const { hash } = this
+    const { hash, original } = this
     const { subset } = this.terms
     const omit = this.#tried === undefined ? undefined : this.rule?.omitHosts
-    if (hash === undefined && subset === undefined && omit === undefined) return undefined
+    if ((hash ?? subset ?? omit ?? original) === undefined) return undefined
     return {
       ...(hash !== undefined && { hash }),
       ...(subset !== undefined && { subset }),
       ...(omit !== undefined && { omit }),
+      ...(original !== undefined && { destination: original }),
     }
   }
 

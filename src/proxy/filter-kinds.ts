@@ -1,5 +1,6 @@
 /** Every kind of HTTP filter that this proxy runs, by its name in the model. Adding one is adding a row. */
 import type { FilterKindName, ListedConfigs, PrincipalRule, RoutedConfigs } from '../model/config.ts'
+import { basicAuthKind } from './authn/basic-auth.ts'
 import { jwtKind } from './authn/jwt.ts'
 import { corsKind } from './filters/cors.ts'
 import { extAuthzKind } from './filters/ext-authz.ts'
@@ -23,6 +24,7 @@ export const FILTER_KINDS: FilterKinds = {
   rateLimit: rateLimitKind,
   fault: faultKind,
   jwt: jwtKind,
+  basicAuth: basicAuthKind,
   extAuthz: extAuthzKind,
   globalRateLimit: globalRateLimitKind,
   grpcWeb: grpcWebKind,

@@ -9,12 +9,21 @@ import { compileHeader } from '../match/headers.ts'
 import { withoutQuery } from '../match/paths.ts'
 import { compileString } from '../match/strings.ts'
 import type { RequestHead } from '../message.ts'
+import { compileMetadata } from './metadata-match.ts'
+import { RequestMetadata } from './metadata.ts'
+import type { Call } from './step.ts'
+
+const NOTHING_SAID = new RequestMetadata()
 
 /** What of a request policies see. */
 export interface Subject {
   readonly head: RequestHead
   readonly peer: Peer | undefined
   readonly remoteAddress: string
+  /** The other end of the socket, where a relay has named its own client. */
+  readonly directAddress?: string
+  /** Absent where no filters run, and so none said anything. */
+  readonly call?: Pick<Call, 'metadata'>
 }
 
 type SubjectTest = (subject: Subject) => boolean
@@ -72,12 +81,16 @@ function compileTree(tree: Permission | Principal): SubjectTest {
       const test = compileString(tree.path)
       return ({ head }) => test(withoutQuery(head.path))
     }
+    case 'metadata': {
+      const test = compileMetadata(tree.metadata)
+      return ({ call }) => test(call?.metadata ?? NOTHING_SAID)
+    }
     case 'peer': {
       const test = tree.name === undefined ? () => true : compileString(tree.name)
       return ({ peer }) => peer !== undefined && test(peer.uri)
     }
     case 'source-ip':
-      return compileRange(tree.address, tree.prefixLength)
+      return compileRange(tree.address, tree.prefixLength, tree.direct === true)
     default:
       return tree satisfies never
   }
@@ -85,10 +98,11 @@ function compileTree(tree: Permission | Principal): SubjectTest {
 
 const familyOf = (address: string): 'ipv4' | 'ipv6' => (isIP(address) === 6 ? 'ipv6' : 'ipv4')
 
-function compileRange(address: string, prefixLength: number): SubjectTest {
+function compileRange(address: string, prefixLength: number, direct: boolean): SubjectTest {
   const range = new BlockList()
   range.addSubnet(address, prefixLength, familyOf(address))
-  return ({ remoteAddress }) => {
+  return ({ remoteAddress: named, directAddress = named }) => {
+    const remoteAddress = direct ? directAddress : named
     // An IPv4 client of a dual-stack socket is still an IPv4 client.
     const plain = remoteAddress.startsWith('::ffff:') ? remoteAddress.slice(7) : remoteAddress
     return isIP(plain) !== 0 && range.check(plain, familyOf(plain))

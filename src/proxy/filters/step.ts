@@ -101,7 +101,12 @@ export interface CallConnection {
   readonly remotePort: number
   /** Undefined on connections of the mesh, whose client `peer` is. */
   readonly client:
-    | { readonly localAddress: string; readonly localPort: number; readonly serverName: string }
+    | {
+        readonly localAddress: string
+        readonly localPort: number
+        readonly serverName: string
+        readonly directAddress: string
+      }
     | undefined
 }
 

@@ -5,17 +5,21 @@
  */
 import type { Socket } from 'node:net'
 import type { Cancel } from '../../runtime/clock.ts'
-import type { ClusterState } from '../balance/cluster.ts'
+import type { Random } from '../../runtime/random.ts'
+import type { ClusterState, PickRequest } from '../balance/cluster.ts'
 import type { EndpointState } from '../balance/endpoint.ts'
+import { xxhash64 } from '../balance/xxhash64.ts'
 import { type Between, type Party, partyFields, type Recorder } from '../record.ts'
-import type { ServerConnection } from '../stream.ts'
 import type { StreamLogs } from '../access-log/logs.ts'
 import type { TcpCounters } from '../stats/scopes.ts'
+import type { ServerConnection } from '../stream.ts'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
 import type { ConnectFailure, OpenStream } from '../upstream/transport.ts'
+import type { Addresses } from './proxy-protocol.ts'
 import { resetSocket } from './reset.ts'
 import { Splice, type SpliceEnd } from './splice.ts'
 import type { TcpMetrics } from './tcp-metrics.ts'
+import type { TcpTarget, TcpTargets } from './targets.ts'
 
 const IDLE_MS = 3_600_000 // Envoy's tcp_proxy: 1 h
 
@@ -23,7 +27,8 @@ const IDLE_MS = 3_600_000 // Envoy's tcp_proxy: 1 h
 export interface CompiledTcp {
   readonly kind: 'tcp'
   readonly clusterName: string
-  readonly cluster: ClusterState | undefined
+  readonly targets: TcpTargets
+  readonly hashSourceIp: boolean
   readonly attemptsMax: number
   readonly idleMs: number
   /** Infinity: no limit. */
@@ -44,6 +49,7 @@ export interface TcpServices {
   readonly timers: TimerWheel
   readonly recorder: Recorder
   readonly metrics: TcpMetrics
+  readonly random: Random
   /** Begins a connection's line; what it returns is told how it ended. */
   beginLog(socket: Socket, logs: StreamLogs): (end: TcpEnd) => void
   /** Wall clock, for the log. */
@@ -71,6 +77,10 @@ export interface TcpClient {
   /** Host of the service asked for. */
   readonly service: string
   readonly mutualTls: boolean
+  /** As the client's own connection has them, or as a relay before us said. Absent: as the socket has them. */
+  readonly addresses?: Addresses & { readonly isBrought?: boolean }
+  /** Instead of the filter's own: what a server name stands for. */
+  readonly clusterName?: string
   readonly onClose: () => void
 }
 
@@ -88,6 +98,7 @@ export class TcpSession implements ServerConnection {
   readonly #startedWall: number
   readonly #tried: EndpointState[] = []
   readonly #endTimer: WheelTimer
+  readonly #target: TcpTarget
   #cancelDial: Cancel | undefined = undefined
   #endpoint: EndpointState | undefined = undefined
   #upstream: OpenStream | undefined = undefined
@@ -111,6 +122,7 @@ export class TcpSession implements ServerConnection {
     this.#logEnd = filter.logs && services.beginLog(client.socket, filter.logs)
     if (filter.counters !== undefined) filter.counters.downstream_cx_total++
     this.#endTimer = new WheelTimer(() => this.#timeIsUp())
+    this.#target = filter.targets.choose(services.random, client.clusterName)
     client.socket.on('error', this.#gone).on('close', this.#gone)
     if (filter.durationMaxMs !== Number.POSITIVE_INFINITY) {
       services.timers.schedule(this.#endTimer, filter.durationMaxMs)
@@ -118,8 +130,10 @@ export class TcpSession implements ServerConnection {
   }
 
   start(): void {
-    const { cluster } = this.#filter
-    if (cluster === undefined) return this.#end('NC', `no cluster ${this.#filter.clusterName}`)
+    const { cluster, name } = this.#target
+    if (cluster === undefined) {
+      return this.#end('NC', `no cluster ${name}`)
+    }
     if (!cluster.limits.mayConnect()) return this.#end('UO', 'too many connections to the cluster')
     cluster.limits.connections++
     cluster.enter()
@@ -151,7 +165,7 @@ export class TcpSession implements ServerConnection {
   }
 
   #attempt(cluster: ClusterState, failure: ConnectFailure | undefined): void {
-    const state = this.#tried.length < this.#filter.attemptsMax ? cluster.pick(this.#tried) : undefined
+    const state = this.#tried.length < this.#filter.attemptsMax ? cluster.pick(this.#tried, this.#request()) : undefined
     if (state === undefined || this.#tried.includes(state)) {
       if (failure === undefined) return this.#end('UH', 'no endpoint is there')
       return this.#end('UF', failure.detail)
@@ -161,14 +175,45 @@ export class TcpSession implements ServerConnection {
     this.#tried.push(state)
     this.#endpoint = state
     state.active++
+    const { counters } = cluster.limits.stats
+    counters.upstream_cx_total++
+    counters.upstream_cx_active++
     this.#cancelDial = way.open((outcome) => {
       this.#cancelDial = undefined
       cluster.report(state, undefined, outcome.kind === 'open')
       if (outcome.kind === 'open') return this.#connected(outcome.stream)
       state.active--
       this.#endpoint = undefined
+      counters.upstream_cx_connect_fail++
+      if (outcome.failure.kind === 'timeout') counters.upstream_cx_connect_timeout++
+      this.#left(cluster)
       return this.#attempt(cluster, outcome.failure)
     })
+  }
+
+  #left({ limits }: ClusterState): void {
+    limits.stats.counters.upstream_cx_active--
+    limits.stats.counters.upstream_cx_destroy++
+  }
+
+  #request(): PickRequest {
+    const { subset } = this.#target
+    const { remoteAddress, localAddress, localPort } = this.#addresses()
+    const hash = this.#filter.hashSourceIp ? xxhash64(remoteAddress) : undefined
+    // Our own address is no place to go on to: only one that somebody brought says where the client wanted to go.
+    const isBrought = this.#client.addresses?.isBrought === true
+    return {
+      ...(subset !== undefined && { subset }),
+      ...(hash !== undefined && { hash }),
+      ...(isBrought && { destination: { address: localAddress, port: localPort } }),
+    }
+  }
+
+  #addresses(): Addresses {
+    const { socket, addresses } = this.#client
+    if (addresses !== undefined) return addresses
+    const { remoteAddress = '', remotePort = 0, localAddress = '', localPort = 0 } = socket
+    return { remoteAddress, remotePort, localAddress, localPort }
   }
 
   #connected(upstream: OpenStream): void {
@@ -199,22 +244,25 @@ export class TcpSession implements ServerConnection {
   #end(flag: Flag, detail: string): void {
     if (this.#over) return
     this.#over = true
-    const { cluster } = this.#filter
+    const { cluster } = this.#target
     this.#services.timers.cancel(this.#endTimer)
     this.#cancelDial?.()
-    if (this.#endpoint !== undefined) this.#endpoint.active--
+    if (this.#endpoint !== undefined) {
+      this.#endpoint.active--
+      if (cluster !== undefined) this.#left(cluster)
+    }
     if (this.#entered && cluster !== undefined) {
       cluster.limits.connections--
       cluster.leave()
     }
     this.#record(flag, detail)
     if (this.#splice === undefined) {
-      this.#client.socket
-        .off('error', this.#gone)
-        .off('close', this.#gone)
-        .on('error', () => {})
-      // As an endpoint that is not there would have answered, not as one that closed in good order.
-      resetSocket(this.#client.socket)
+      const { socket, reporter } = this.#client
+      socket.off('error', this.#gone).off('close', this.#gone)
+      socket.on('error', () => {})
+      // In the mesh as an endpoint that is not there would have answered; elsewhere as Envoy, in good order.
+      if (reporter === 'gateway') socket.destroySoon()
+      else resetSocket(socket)
     }
     this.#client.onClose()
   }
@@ -265,13 +313,14 @@ export class TcpSession implements ServerConnection {
         : { source: partyFields(between.source), destination: partyFields(between.destination) }),
     })
   }
+
   /** To counters and configured logs; returned for the line that is always written. */
   #told(flag: Flag, detail: string): TcpEnd {
     const endpoint = this.#upstream === undefined ? undefined : this.#endpoint?.endpoint
     const end: TcpEnd = {
       flag,
       detail,
-      cluster: this.#filter.clusterName,
+      cluster: this.#target.name,
       upstream: endpoint === undefined ? '' : `${endpoint.address}:${endpoint.port}`,
       attempts: this.#tried.length,
       bytesReceived: this.#splice?.bytesToUpstream ?? 0,

@@ -6,20 +6,33 @@ import type { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { CompiledChain, CompiledListener } from '../compile.ts'
 import { PREFACE } from '../h2/frames.ts'
+import { type PROXY_PROTO_NAMES, readProxyHeader } from '../l4/proxy-header.ts'
+import type { Addresses } from '../l4/proxy-protocol.ts'
 import type { CompiledTcp } from '../l4/session.ts'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
 import type { ConnectionFacts } from './chain-match.ts'
 import type { CompiledGeneric, OpenChain } from './compile-listener.ts'
-import { inspect, type Inspected, UNKNOWN } from './inspect.ts'
+import { inspect, UNKNOWN } from './inspect.ts'
 import type { ServerTlsContext } from './server-tls.ts'
 
 export interface GenericAcceptorOptions {
   readonly timers: TimerWheel
   readonly serveHttp: (socket: Socket, to: HttpTarget) => void
-  readonly serveTcp: (socket: Socket, filter: CompiledTcp) => void
+  readonly serveTcp: (socket: Socket, filter: CompiledTcp, client: ForeignClient) => void
+  readonly now: () => number
+  readonly countHeader: (name: (typeof PROXY_PROTO_NAMES)[number]) => void
   /** The listener under the present configuration. */
   readonly present: (name: string) => CompiledListener | undefined
   readonly count: (reason: string, detail: string) => void
+}
+
+/** `isBrought`: by the PROXY protocol; else they are the socket's own. */
+type BroughtAddresses = Addresses & { readonly isBrought: boolean }
+
+/** What of a connection its reader cannot see itself. */
+export interface ForeignClient {
+  readonly addresses: BroughtAddresses
+  readonly clusterName?: string
 }
 
 export interface HttpTarget {
@@ -44,6 +57,8 @@ interface Arriving {
   readonly certificate: X509Certificate | undefined
 }
 
+const NOBODY_WAITS = {}
+
 export class GenericAcceptor {
   readonly #options: GenericAcceptorOptions
   /** Accepted, and not with whoever serves them yet. */
@@ -57,32 +72,47 @@ export class GenericAcceptor {
     return this.#pending.size
   }
 
-  accept(socket: Socket, listener: CompiledListener, generic: CompiledGeneric): void {
+  accept(socket: Socket, { name }: CompiledListener, generic: CompiledGeneric): void {
     this.#pending.add(socket)
     socket.once('close', () => this.#pending.delete(socket))
-    const { wanted } = generic
-    if (wanted === undefined) return this.#inspected(socket, listener.name, UNKNOWN)
-    return inspect(socket, this.#options.timers, wanted, {
-      done: (found) => this.#inspected(socket, listener.name, found),
-      failed: (reason) => this.#options.count('first-bytes', reason),
+    const { timers, count, countHeader } = this.#options
+    if (generic.header === undefined) return this.#inspect(socket, name, addressesOf(socket))
+    return readProxyHeader(socket, timers, generic.header, {
+      done: (claimed) => {
+        const own = addressesOf(socket)
+        this.#inspect(socket, name, claimed === undefined ? own : { ...claimed, isBrought: true })
+      },
+      failed: (reason) => count('proxy-header', reason),
+      count: countHeader,
     })
   }
 
-  #inspected(socket: Socket, listener: string, found: Inspected): void {
+  #inspect(socket: Socket, listener: string, addresses: BroughtAddresses): void {
+    const wanted = this.#options.present(listener)?.generic?.wanted
+    if (wanted === undefined) return this.#inspected(socket, listener, { ...addresses, ...UNKNOWN })
+    inspect(socket, this.#options.timers, wanted, {
+      done: (found) => this.#inspected(socket, listener, { ...addresses, ...found }),
+      failed: (reason) => this.#options.count('first-bytes', reason),
+    })
+    // Held where a header was read before.
+    socket.resume()
+  }
+
+  #inspected(socket: Socket, listener: string, facts: ConnectionFacts): void {
     const generic = this.#options.present(listener)?.generic
-    const facts = factsOf(socket, found)
     const open = generic?.chains.find(facts) ?? generic?.rest
     if (open === undefined) return this.#refuse(socket, 'no-chain', listener)
     const arriving = { listener, facts, open, secure: false, certificate: undefined }
     if (open.tls === undefined) return this.#serve(socket, arriving)
     if (open.tls === 'awaited') return this.#refuse(socket, 'no-certificate', listener)
     const { tls } = open
-    if (found.transport === 'tls') return this.#secure(socket, tls, { arriving, offers: found.protocols })
+    if (facts.transport === 'tls') return this.#secure(socket, tls, { arriving, offers: facts.protocols })
     // What the client offers is known before the handshake only by reading ahead.
-    return inspect(socket, this.#options.timers, tls.wanted, {
+    inspect(socket, this.#options.timers, tls.wanted, {
       done: ({ protocols: offers }) => this.#secure(socket, tls, { arriving, offers }),
       failed: (reason) => this.#options.count('handshake', reason),
     })
+    socket.resume()
   }
 
   #secure(
@@ -102,13 +132,44 @@ export class GenericAcceptor {
     })
   }
 
+  /** Network filters, before a byte is read. */
   #serve(socket: Socket, arriving: Arriving): void {
+    const { open, facts, listener } = arriving
+    if (open.network === undefined) return this.#read(socket, arriving, NOBODY_WAITS)
+    const { remoteAddress, serverName } = facts
+    const admission = open.network.admit({
+      remoteAddress,
+      directAddress: socket.remoteAddress ?? '',
+      serverName,
+      nowMs: this.#options.now(),
+    })
+    if (admission.admitted) {
+      socket.once('close', admission.leave)
+      return this.#read(socket, arriving, admission)
+    }
+    if (admission.delayMs === 0) return this.#refuse(socket, admission.reason, listener)
+    return this.#hold(socket, admission)
+  }
+
+  /** A client that comes again at once would only cost more than one that waits. */
+  #hold(socket: Socket, { reason, delayMs }: { readonly reason: string; readonly delayMs: number }): void {
+    const { timers, count } = this.#options
+    const timer = new WheelTimer(() => void socket.destroy())
+    timers.schedule(timer, delayMs)
+    socket.on('error', () => {}).on('close', () => timers.cancel(timer))
+    count(reason, '')
+  }
+
+  #read(socket: Socket, arriving: Arriving, { clusterName }: { readonly clusterName?: string }): void {
     const { filter } = arriving.open.chain
+    const { listener, facts, secure, certificate } = arriving
     if (filter.kind === 'tcp') {
       this.#pending.delete(socket)
-      return this.#options.serveTcp(socket, filter)
+      return this.#options.serveTcp(socket, filter, {
+        addresses: facts,
+        ...(clusterName !== undefined && { clusterName }),
+      })
     }
-    const { listener, facts, secure, certificate } = arriving
     const target = { listener, facts, secure, certificate, ...this.#following(arriving) }
     const serve = (speaks: 'http1' | 'h2'): void => {
       this.#pending.delete(socket)
@@ -138,14 +199,9 @@ export class GenericAcceptor {
   }
 }
 
-function factsOf(socket: Socket, found: Inspected): ConnectionFacts {
-  return {
-    localAddress: socket.localAddress ?? '',
-    localPort: socket.localPort ?? 0,
-    remoteAddress: socket.remoteAddress ?? '',
-    remotePort: socket.remotePort ?? 0,
-    ...found,
-  }
+function addressesOf(socket: Socket): BroughtAddresses {
+  const { localAddress = '', localPort = 0, remoteAddress = '', remotePort = 0 } = socket
+  return { localAddress, localPort, remoteAddress, remotePort, isBrought: false }
 }
 
 /** By ALPN; undefined where TLS agreed on nothing, or there is none. */

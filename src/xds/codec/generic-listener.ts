@@ -21,6 +21,7 @@ import { ADDRESS_SHAPE, decodeAddress, decodeDuration, encodeAddress, encodeDura
 import { decodeServerTls, encodeServerTls } from './generic-tls.ts'
 import { decodeInspection, encodeInspection } from './inspection.ts'
 import { decodeMatch, encodeMatch, GENERIC_MATCH_SHAPE } from './chain-match.ts'
+import { decodeNetworkFilter, encodeNetworkFilter } from './network-filters.ts'
 import { decodeReverse, encodeReverse } from './reverse-http.ts'
 import { present, refuse, require, type Shape, typeOf, unpackShaped, within } from './shape.ts'
 import { decodeTcpProxy, encodeTcpProxy } from './tcp-proxy.ts'
@@ -62,7 +63,7 @@ function encodeChain(chain: GenericChain): FilterChainMessage {
     ...(chain.match !== undefined && { filterChainMatch: encodeMatch(chain.match) }),
     ...(chain.tls !== undefined && { transportSocket: encodeServerTls(chain.tls) }),
     ...(chain.handshakeMs !== undefined && { transportSocketConnectTimeout: encodeDuration(chain.handshakeMs) }),
-    filters: [encodeTerminal(chain.filter)],
+    filters: [...(chain.network ?? []).map(encodeNetworkFilter), encodeTerminal(chain.filter)],
   })
 }
 
@@ -102,10 +103,10 @@ export function decodeGeneric(path: string, message: ListenerMessage): Listener 
 }
 
 function decodeChain(path: string, chain: FilterChainMessage): GenericChain {
-  const [last, ...before] = [...chain.filters].reverse()
+  const last = chain.filters.at(-1)
   const at = within(path, 'filters')
   if (last === undefined) return refuse(at, 'must end in a terminal filter')
-  require(at, before.length === 0, 'only a terminal filter is supported')
+  const network = chain.filters.slice(0, -1).map((filter, index) => decodeNetworkFilter(`${at}[${index}]`, filter))
   const { filterChainMatch, transportSocket, transportSocketConnectTimeout: timeout } = chain
   const socket = within(path, 'transport_socket')
   const handshakeMs = timeout && decodeDuration(within(path, 'transport_socket_connect_timeout'), timeout)
@@ -118,6 +119,7 @@ function decodeChain(path: string, chain: FilterChainMessage): GenericChain {
     ...(tls !== undefined && { tls }),
     // 0 is Envoy's default: no limit of its own.
     ...(handshakeMs !== undefined && handshakeMs > 0 && { handshakeMs }),
+    ...(network.length > 0 && { network }),
     filter: decodeTerminal(`${at}[${chain.filters.length - 1}]`, last),
   }
 }

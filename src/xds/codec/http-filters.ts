@@ -11,6 +11,7 @@ import type {
   RoutedFilter,
   RoutedFilterOf,
 } from '../../model/config.ts'
+import { basicAuthCodec } from './http-filters/basic-auth.ts'
 import { corsCodec } from './http-filters/cors.ts'
 import { extAuthzCodec } from './http-filters/ext-authz.ts'
 import { faultCodec } from './http-filters/fault.ts'
@@ -30,6 +31,7 @@ export const FILTER_CODECS: FilterCodecs = {
   rateLimit: rateLimitCodec,
   fault: faultCodec,
   jwt: jwtCodec,
+  basicAuth: basicAuthCodec,
   extAuthz: extAuthzCodec,
   globalRateLimit: globalRateLimitCodec,
   grpcWeb: grpcWebCodec,

@@ -145,6 +145,7 @@ const principal = treeOf(
     leaf,
     fc.record({ kind: fc.constant('peer' as const), name: string }, { requiredKeys: ['kind'] }),
     fc.constant({ kind: 'source-ip' as const, address: '10.0.0.0', prefixLength: 8 }),
+    fc.constant({ kind: 'source-ip' as const, address: '10.0.0.0', prefixLength: 8, direct: true as const }),
   ),
 )
 const policy = fc.record({
@@ -554,7 +555,7 @@ describe('the route codec', () => {
 
   it.each([
     ['permissions[0].destination_port', { permissions: [{ rule: { case: 'destinationPort', value: 80 } }] }],
-    ['permissions[0].metadata', { permissions: [{ rule: { case: 'metadata', value: {} } }] }],
+    ['permissions[0].metadata.filter', { permissions: [{ rule: { case: 'metadata', value: {} } }] }],
     ['principals[0].remote_ip', { principals: [{ identifier: { case: 'remoteIp', value: { addressPrefix: '::' } } }] }],
     ['principals[0].or_ids', { principals: [{ identifier: { case: 'orIds', value: {} } }] }],
     ['principals[0].any', { principals: [{ identifier: { case: 'any', value: false } }] }],

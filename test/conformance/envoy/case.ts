@@ -67,6 +67,8 @@ export interface TcpStep extends Sending {
   readonly expect?: number
   /** Half-closes after the bytes. */
   readonly end?: true
+  /** Stays open until the case is over. */
+  readonly hold?: true
 }
 
 /** The same step several times, one after another; shares are compared instead of answers where `shares` is set. */

@@ -20,7 +20,7 @@ import {
   type Step,
   type StreamStep,
 } from './case.ts'
-import { type Outcome, sendRaw, sendStream, sendTcp } from './client.ts'
+import { type Outcome, releaseHeld, sendRaw, sendStream, sendTcp } from './client.ts'
 import { normalArrival, normalOutcome, type Names } from './normal.ts'
 import { type Arrival, Origins } from './origin.ts'
 
@@ -83,6 +83,7 @@ export async function play(contest: Case, program: Program): Promise<Result> {
     await running.ready()
     return await playSteps(contest, { running, places, origins })
   } finally {
+    releaseHeld()
     await running?.stop()
     origins.close()
     await rm(directory, { recursive: true })
@@ -102,6 +103,7 @@ async function playSteps(contest: Case, { running, places, origins }: Stage): Pr
     const result = await playStep(step, places.proxy, running)
     if (result !== undefined) steps.push('shares' in result ? result : normalOutcome(result, names))
   }
+  releaseHeld()
   const counters = await running.settledCounters(contest.counters ?? [])
   const shared = contest.steps.some((step) => 'times' in step && step.shares !== undefined)
   // Which origin got which request is what `shares` compares.

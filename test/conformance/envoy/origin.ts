@@ -74,7 +74,8 @@ export class Origins {
       if (first) this.#answer(socket, origin, arrival())
     })
     socket.on('end', () => socket.end())
-    socket.on('close', () => this.arrivals.push(arrival()))
+    // One that nothing came over is no one's business: when a proxy connects is its own affair.
+    socket.on('close', () => void (body === '' || this.arrivals.push(arrival())))
   }
 
   #arrived(name: string, { reads, without = [] }: Origin, message: Message): Arrival {
