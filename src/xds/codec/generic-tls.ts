@@ -264,9 +264,10 @@ export function decodeCertificate(path: string, message: TlsCertificate): KeyPai
   }
 }
 
-const hidden = (source: DataSource): HiddenSource =>
+export const hidden = (source: DataSource): HiddenSource =>
   'text' in source ? { hidden: new HiddenText(source.text) } : source
-const revealed = (source: HiddenSource): DataSource => ('hidden' in source ? { text: source.hidden.reveal() } : source)
+export const revealed = (source: HiddenSource): DataSource =>
+  'hidden' in source ? { text: source.hidden.reveal() } : source
 
 export function encodeValidation({ trustedCa, names, hashes, keys }: PeerValidation): CertificateValidationContext {
   return create(CertificateValidationContextSchema, {
