@@ -3,6 +3,7 @@
  * configuration of someone's own making asks for. Part of config.ts, which exports it.
  */
 import type { AccessLog } from './access-log.ts'
+import type { Tracing } from './tracing.ts'
 import type { ListedFilter } from './filters.ts'
 import type { HttpSettings } from './http-settings.ts'
 import type { PathPolicy, PrincipalRule, RouteTable } from './route.ts'
@@ -124,6 +125,8 @@ export interface HttpFilterChain {
   readonly filters?: readonly ListedFilter[]
   /** Instead of the line that a proxy of the mesh writes by itself. */
   readonly accessLogs?: readonly AccessLog[]
+  /** Absent: trace contexts pass through untouched. */
+  readonly tracing?: Tracing
   /** Absent: MESH_UPGRADES in the mesh, none in mode `reverse`. */
   readonly upgrades?: readonly Upgrade[]
   /** With mode `reverse` only. */

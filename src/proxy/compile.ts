@@ -40,6 +40,7 @@ import type { LogCompiler, StreamLogs } from './access-log/logs.ts'
 import type { ListenerCounters } from './stats/scopes.ts'
 import type { Stats } from './stats/store.ts'
 import type { HttpTelemetry } from './telemetry.ts'
+import type { TracerCompiler } from './tracing/tracers.ts'
 import { compileUpgrades, type UpgradeRules } from './upgrade.ts'
 
 export type HttpMode = HttpFilterChain['mode']
@@ -91,6 +92,7 @@ export interface CompileInput {
   readonly modes: ReadonlySet<HttpMode>
   readonly stats: Stats
   readonly logs: LogCompiler
+  readonly tracers: TracerCompiler
   /** Tables of the snapshot before; reused where neither table nor clusters changed. */
   readonly reuse: (table: RouteTable) => CompiledRoutes | undefined
   readonly tlsContexts: TlsContexts
@@ -253,9 +255,12 @@ function openListener(
   }
 }
 
-function compileTelemetry({ statPrefix, accessLogs }: HttpFilterChain, { stats, logs }: CompileInput): HttpTelemetry {
-  const compiled = logs.compile(accessLogs)
-  return { stats: stats.http(statPrefix), logs: compiled, timed: compiled !== undefined }
+function compileTelemetry(filter: HttpFilterChain, input: CompileInput): HttpTelemetry {
+  const stats = input.stats.http(filter.statPrefix)
+  const logs = input.logs.compile(filter.accessLogs)
+  const kind = filter.mode === 'forward' ? 'client' : 'server'
+  const tracer = input.tracers.compile(filter.tracing, { stats, kind })
+  return { stats, logs, tracer, timed: logs !== undefined || tracer !== undefined }
 }
 
 function compileChain(

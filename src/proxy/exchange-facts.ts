@@ -32,7 +32,7 @@ export function exchangeFacts(
     upstream: upstreamOf(attempts, outcome),
     routeName: route?.name ?? '',
     metadata: outcome.metadata,
-    traceId: '',
+    traceId: downstream.telemetry.tracer?.spanOf(stream.head)?.traceId ?? '',
     host: services.host,
   }
 }

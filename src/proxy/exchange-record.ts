@@ -94,8 +94,13 @@ export function recordExchange(ends: Ends, services: ExchangeServices, outcome: 
     outcome.metadata = ends.run.metadataIfAny
   }
   account(downstream.telemetry.stats, outcome, attempts, durationMs)
-  const { logs } = downstream.telemetry
-  if (logs !== undefined) logStream(logs, exchangeFacts(ends, services, outcome, durationMs))
+  const { logs, tracer } = downstream.telemetry
+  const span = tracer?.spanOf(stream.head)
+  if (logs !== undefined || span !== undefined) {
+    const facts = exchangeFacts(ends, services, outcome, durationMs)
+    if (logs !== undefined) logStream(logs, facts)
+    if (span !== undefined) tracer?.end(span, facts)
+  }
   const finished: FinishedRequest = {
     reporter: mode === 'inbound' ? 'destination' : 'source',
     startedAt: services.now() - durationMs,

@@ -8,9 +8,11 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import { AccessLogs, type LogOpener, type LogTarget } from './access-log/logs.ts'
+import type { ClusterState } from './balance/cluster.ts'
 import { Acceptor, type TunnelServer } from './connection.ts'
 import type { OriginalDestination } from './capture/destination.ts'
 import type { HttpMode } from './compile.ts'
+import { isForbiddenTarget } from './forbidden.ts'
 import type { IdentitySource, Peer } from './identity.ts'
 import { PROXY_PROTO_NAMES } from './l4/proxy-header.ts'
 import { ListenerSet } from './listeners.ts'
@@ -19,9 +21,10 @@ import type { PeerFacts } from './peer-facts.ts'
 import { createPort, type CreatePort } from './port-server.ts'
 import { type Party, partyOf, Recorder } from './record.ts'
 import { type ApplyResult, ProxyState } from './state.ts'
-import { logConnection } from './connection-log.ts'
+import { type ConnectionLogParts, logConnection } from './connection-log.ts'
 import { takeFigures } from './stat-sources.ts'
 import { TimerWheel } from './timer-wheel.ts'
+import { Tracers } from './tracing/tracers.ts'
 import { tlsOptions } from './trust.ts'
 import type { DialContext } from './upstream/dial.ts'
 import { RawDialer } from './upstream/raw.ts'
@@ -100,6 +103,27 @@ async function openOriginalDestination(): Promise<OriginalDestination> {
 
 const NO_LOG: LogTarget = { write: () => {}, reopen: () => {}, close: () => {} }
 
+/** Istio's tags of the proxy itself; what is not known is left out. */
+const tagsOf = ({ workload, namespace, version, cluster }: PeerFacts): readonly (readonly [string, string])[] =>
+  (
+    [
+      ['istio.canonical_service', workload],
+      ['istio.canonical_revision', version],
+      ['istio.namespace', namespace],
+      ['istio.cluster_id', cluster],
+    ] as const
+  ).filter(([, value]) => value !== '')
+
+function tracersOf(
+  state: ProxyState,
+  { timers, random, own }: { readonly timers: TimerWheel; readonly random: Random; readonly own: PeerFacts },
+): Tracers {
+  const clusterOf = (name: string): ClusterState | undefined => state.snapshot.clusters.get(name)
+  const tracers = new Tracers({ timers, random, clusterOf, stats: state.stats, tags: tagsOf(own) })
+  state.traceWith(tracers)
+  return tracers
+}
+
 const POD_MODES: readonly HttpMode[] = ['forward', 'inbound']
 
 export function modesOf({
@@ -123,6 +147,7 @@ class RunningProxy implements Proxy {
   failsHealth = false
   readonly now: () => number
   readonly logs: AccessLogs
+  readonly #tracers: Tracers
   #lastConnection = 0
   #keyedWith: readonly unknown[] = []
   #self: Party | undefined = undefined
@@ -137,6 +162,7 @@ class RunningProxy implements Proxy {
     const modes = modesOf(options)
     const logs = new AccessLogs({ timers, random, open: options.openLog ?? (() => NO_LOG) })
     const state = new ProxyState({ identity, modes, trustDomain: options.trustDomain, now, logs })
+    const host = { hostname: options.hostname ?? '', now }
     // Pods that share a network namespace are told apart by the address they speak from.
     const localAddress = options.podIp.startsWith('127.') ? options.podIp : undefined
     const credentials = (): ReturnType<ProxyState['credentials']> => state.credentials()
@@ -158,6 +184,7 @@ class RunningProxy implements Proxy {
       createTransport: transportFactory(context, random, links),
       createStreams: (way) => createStreamWay({ ...way, context, random, links, streams: this.#streams }),
       resolve: createResolve(options.lookup),
+      isForbidden: isForbiddenTarget,
     })
     const acceptor = new Acceptor({
       snapshot: () => state.snapshot,
@@ -168,7 +195,7 @@ class RunningProxy implements Proxy {
         recorder,
         mesh: new MeshConnections(own),
         raw: new RawDialer(context),
-        host: { hostname: options.hostname ?? '', now },
+        host,
         nextConnection: () => ++this.#lastConnection,
         now,
         ownUri: () => state.ownUri(),
@@ -182,22 +209,27 @@ class RunningProxy implements Proxy {
       headerCounters: state.stats.counters('proxy_proto.', PROXY_PROTO_NAMES),
       originalDestination: async () => options.originalDestination ?? (await openOriginalDestination()),
     })
-    const onConnection = (socket: Socket, listener: string): void => {
-      const { logs: told } = state.snapshot.listeners.get(listener) ?? {}
-      if (told !== undefined) logConnection(socket, told, { timers, host: { hostname: options.hostname ?? '', now } })
-    }
-    const accept = (socket: Socket, listener: string): void => acceptor.accept(socket, listener)
     this.now = now
     this.logs = logs
+    this.#tracers = tracersOf(state, { timers, random, own })
     this.state = state
     this.recorder = recorder
     this.links = links
     this.acceptor = acceptor
-    const ports = { accept, onConnection, createPort: options.createPort ?? createPort }
-    this.listeners = new ListenerSet({ ...ports, clock, random, log })
+    this.listeners = this.#createListeners(options, { timers, host })
     this.#shut = options.opensPorts === false
     state.stats.addSource((take) => takeFigures(this, take))
     state.onSwap(() => this.#swapped())
+  }
+
+  #createListeners(options: ProxyOptions, parts: ConnectionLogParts): ListenerSet {
+    const { clock, random, log, createPort: create = createPort } = options
+    const onConnection = (socket: Socket, listener: string): void => {
+      const { logs } = this.state.snapshot.listeners.get(listener) ?? {}
+      if (logs !== undefined) logConnection(socket, logs, parts)
+    }
+    const accept = (socket: Socket, listener: string): void => this.acceptor.accept(socket, listener)
+    return new ListenerSet({ accept, onConnection, createPort: create, clock, random, log })
   }
 
   get activeConnections(): number {
@@ -230,6 +262,7 @@ class RunningProxy implements Proxy {
   }
 
   drain(): void {
+    this.#tracers.flush()
     this.#shut = true
     this.listeners.drain()
     this.acceptor.live.drain()
@@ -243,6 +276,7 @@ class RunningProxy implements Proxy {
     this.links.destroy()
     this.recorder.flush()
     this.logs.close()
+    this.#tracers.close()
   }
 
   #swapped(): void {

@@ -25,6 +25,7 @@ import { TlsFault } from './reverse/tls-files.ts'
 import type { CompiledRoutes } from './routes.ts'
 import { Survivors } from './survivors.ts'
 import { type LogCompiler, NO_LOGS } from './access-log/logs.ts'
+import { NO_TRACERS, type TracerCompiler } from './tracing/tracers.ts'
 import { Stats } from './stats/store.ts'
 import { clientCredentials, compileTrust, type Trust } from './trust.ts'
 import type { ClientCredentials } from './upstream/dial.ts'
@@ -65,6 +66,7 @@ export class ProxyState {
   readonly #swapped = new Set<() => void>()
   /** Outlives configurations, as counters do. */
   readonly stats = new Stats()
+  #tracers: TracerCompiler = NO_TRACERS
   readonly #survivors = new Survivors()
   readonly #kept = new KeptParts()
   #dependencies: ClusterDependencies | undefined
@@ -85,6 +87,11 @@ export class ProxyState {
   /** Clusters dial with our credentials, which live here: hence two steps. */
   connect(dependencies: ClusterDependencies): void {
     this.#dependencies = { ...dependencies, stats: (name) => this.stats.cluster(name) }
+  }
+
+  /** Absent: nothing is traced. */
+  traceWith(tracers: TracerCompiler): void {
+    this.#tracers = tracers
   }
 
   get snapshot(): Snapshot {
@@ -134,13 +141,17 @@ export class ProxyState {
       modes: this.#options.modes,
       stats: this.stats,
       logs: this.#options.logs ?? NO_LOGS,
+      tracers: this.#tracers,
       reuse: (table) => (stable ? this.#routes.get(table) : undefined),
       tlsContexts: this.#tlsContexts,
       survivors: this.#survivors,
     })
     rejected.push(...compiled.rejected)
     // A refused listener's logs go on with it.
-    if (compiled.rejected.length === 0) this.#options.logs?.settle()
+    if (compiled.rejected.length === 0) {
+      this.#options.logs?.settle()
+      this.#tracers.settle()
+    }
     const listeners = new Map(compiled.listeners)
     for (const { kind, resource } of compiled.rejected) {
       const kept = kind === 'listener' ? before.listeners.get(resource) : undefined

@@ -4,14 +4,21 @@
  */
 import type { StreamLogs } from './access-log/logs.ts'
 import { HttpStats } from './stats/scopes.ts'
+import type { HttpTracer } from './tracing/tracer.ts'
 
 export interface HttpTelemetry {
   readonly stats: HttpStats
   /** Undefined: none configured. */
   readonly logs: StreamLogs | undefined
+  readonly tracer: HttpTracer | undefined
   /** Someone asks when an answer began. */
   readonly timed: boolean
 }
 
 /** Of connections that no chain stands for any more. */
-export const untold = (): HttpTelemetry => ({ stats: new HttpStats(), logs: undefined, timed: false })
+export const untold = (): HttpTelemetry => ({
+  stats: new HttpStats(),
+  logs: undefined,
+  tracer: undefined,
+  timed: false,
+})

@@ -22,6 +22,7 @@ import {
 } from './http-connection-manager.ts'
 import { decodeSettings, encodeSettings, SETTINGS_SHAPE } from './http-settings.ts'
 import { ROUTE_SHAPE } from './route.ts'
+import { decodeTracing, encodeTracing, TRACING_SHAPE } from './tracing.ts'
 import { type Shape, unpackShaped, within } from './shape.ts'
 import { decodeUpgrades, encodeUpgrades, LISTENER_UPGRADES_SHAPE } from './upgrades.ts'
 
@@ -35,6 +36,7 @@ export const REVERSE_HTTP_SHAPE: Shape = {
   merge_slashes: true,
   path_with_escaped_slashes_action: true,
   access_log: ACCESS_LOG_SHAPE,
+  tracing: TRACING_SHAPE,
   upgrade_configs: LISTENER_UPGRADES_SHAPE,
 }
 
@@ -52,6 +54,7 @@ export function encodeReverse(chain: HttpFilterChain): Any {
     pathWithEscapedSlashesAction: encodeEscaped(paths.escapedSlashes),
     httpFilters: encodeFilters(chain.filters),
     accessLog: (chain.accessLogs ?? []).map(encodeAccessLog),
+    ...(chain.tracing !== undefined && { tracing: encodeTracing(chain.tracing) }),
     upgradeConfigs: encodeUpgrades(chain.upgrades ?? []).map((one) => create(UpgradeConfigSchema, one)),
   })
   return anyPack(HttpConnectionManagerSchema, manager)
@@ -68,6 +71,7 @@ export function decodeReverse(path: string, config: Any): HttpFilterChain {
     paths: decodePaths(path, manager),
     ...decodeFilters(within(path, 'http_filters'), manager.httpFilters),
     ...decodeAccessLogs(within(path, 'access_log'), manager.accessLog),
+    ...decodeTracing(within(path, 'tracing'), manager.tracing),
     ...(upgrades.length > 0 && { upgrades }),
     http: decodeSettings(path, manager),
   }
