@@ -28,7 +28,7 @@ import { type CompiledRoute, IDLE_TIMEOUT_MS, pickTarget, type RouteTarget } fro
 import { looksGood, lossOf, mayRetryAnswer } from './retry.ts'
 import type { StreamFacts } from './stream-facts.ts'
 import type { ClientConnection, RequestSink, ResetReason, ResponseSink, ServerStream } from './stream.ts'
-import { opensTunnel, type Tunnel, tunnelOf } from './upgrade.ts'
+import { type Tunnel, tunnelOf } from './upgrade.ts'
 import type { ConnectFailure, Waiter } from './upstream/transport.ts'
 
 /** Silence is noticed after a second; requests that wait longer look now and then whether that is why. */
@@ -319,16 +319,14 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#attempts.pass?.answered(head.status, headerOf(head.headers, 'grpc-status'))
     if (remoteError !== undefined) this.#outcome.detail = this.#attempts.toldBy(remoteError)
     if (this.#reverse === undefined) filterResponse(head, fromMesh)
-    else if (this.#tunnel === undefined)
+    else if (this.#tunnel === undefined || this.#body.ended)
       this.#reverse.upstreamResponse(head, this.#services.timers.now() - this.#outcome.completeAt)
     this.#changeResponse(head)
     const facts = this.#downstream.introduceSelf()
     if (facts !== undefined) setHeader(head.headers, PEER_HEADER, facts)
     this.#stream.respond(head, end)
     if (end) return this.#complete()
-    const { stream } = this.#attempts
-    if (this.#tunnel !== undefined && stream !== undefined && opensTunnel(this.#stream.head, this.#outcome.status))
-      this.#tunnel.start(this.#stream, stream, this.#body)
+    this.#tunnel?.start(this.#stream, this.#attempts.stream, this.#body, this.#outcome.status)
   }
 
   #changeResponse(head: ResponseHead): void {
