@@ -76,7 +76,10 @@ const change = fc.record(
   { requiredKeys: ['name', 'value', 'action'] },
 )
 const changes = fc.array(change, { minLength: 1, maxLength: 2 })
-const names = fc.array(word, { minLength: 1, maxLength: 2 })
+const names = fc.array(
+  word.map((text) => `x-${text}`),
+  { minLength: 1, maxLength: 2 },
+)
 const headers = fc.oneof(
   fc.record({ addRequest: changes, removeResponse: names }),
   fc.record({ removeRequest: names, addResponse: changes }),
@@ -89,7 +92,7 @@ const rewritePath = fc.oneof(
 const rewriteHost = fc.oneof(
   fc.constant({ kind: 'endpoint' as const }),
   fc.record({ kind: fc.constant('literal' as const), host: word }),
-  fc.record({ kind: fc.constant('header' as const), name: word }),
+  fc.record({ kind: fc.constant('header' as const), name: word.map((text) => `x-${text}`) }),
   fc.record({ kind: fc.constant('path' as const), ...substitute }),
 )
 const limited = fc.array(header, { minLength: 1, maxLength: 2 })
