@@ -155,9 +155,8 @@ class Measure {
   }
 
   async #startedFromDisk(pod: string): Promise<boolean> {
-    const { stdout } = await this.#mesh.kubectl([
-      ...['--context', 'east', '-n', 'shop', 'logs', pod, '-c', 'isthmus-proxy'],
-    ])
+    const args = ['--context', 'east', '-n', 'shop', 'logs', pod, '-c', 'isthmus-proxy']
+    const { stdout } = await this.#mesh.kubectl(args)
     return stdout.includes('serving the configuration on disk')
   }
 
