@@ -3,6 +3,7 @@
  * config.ts, which says what holds for all of it.
  */
 import type { Locality } from './locality.ts'
+import type { ClientTls } from './tls.ts'
 
 export interface Cluster {
   readonly name: string
@@ -24,6 +25,10 @@ export interface Cluster {
   readonly connectTimeoutMs: number
   /** Envoy's transport socket matches: an endpoint's `transport` picks one. */
   readonly tls?: UpstreamTls
+  /** Outside the mesh: how every endpoint without a transport of the mesh is dialled. Absent: in plaintext. */
+  readonly clientTls?: ClientTls
+  /** Absent: `http1`; endpoints of the mesh always speak HTTP/2. */
+  readonly protocol?: UpstreamProtocol
   readonly outlier?: OutlierDetection
   readonly healthCheck?: HealthCheck
   readonly circuitBreakers?: CircuitBreakers
@@ -119,6 +124,9 @@ export interface BreakerFallback {
   readonly headers: readonly string[]
 }
 
+/** `auto`: what ALPN agrees on. `downstream`: what the client spoke. */
+export type UpstreamProtocol = 'http1' | 'http2' | 'auto' | 'downstream'
+
 /** Absent fields: as suits the transport. */
 export interface ConnectionSettings {
   /** Without a request for so long a connection closes; 0: never. */
@@ -126,6 +134,8 @@ export interface ConnectionSettings {
   /** After this a connection takes nothing new. */
   readonly durationMaxMs?: number
   readonly requestsMax?: number
+  /** HTTP/2: requests at a time on one connection. */
+  readonly streamsMax?: number
   /** HTTP/2: PING after this long a silence, and how long its answer may take. */
   readonly keepAlive?: { readonly intervalMs: number; readonly timeoutMs: number }
 }

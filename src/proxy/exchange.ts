@@ -36,6 +36,7 @@ const WATCH_AFTER_MS = 1_000
 const WATCH_EVERY_MS = 250
 
 export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwner, RunOwner {
+  readonly speaksHttp2: boolean
   readonly #stream: ServerStream
   readonly #downstream: DownstreamConnection
   readonly #services: ExchangeServices
@@ -64,6 +65,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   constructor(stream: ServerStream, downstream: DownstreamConnection, services: ExchangeServices) {
     this.#stream = stream
+    this.speaksHttp2 = stream.version === 'HTTP/2'
     this.#downstream = downstream
     this.#services = services
     this.#deadlines = new Deadlines(services.timers, this)

@@ -127,7 +127,8 @@ class RunningProxy implements Proxy {
     // Pods that share a network namespace are told apart by the address they speak from.
     const localAddress = options.podIp.startsWith('127.') ? options.podIp : undefined
     const credentials = (): ReturnType<ProxyState['credentials']> => state.credentials()
-    const context: DialContext = { timers, now, credentials, localAddress, lookup: options.lookup }
+    const clientTls: DialContext['clientTls'] = (tls) => state.clientTls.of(tls)
+    const context: DialContext = { timers, now, credentials, clientTls, localAddress, lookup: options.lookup }
     const links = new GatewayLinks(context, random)
     state.connect({
       timers,

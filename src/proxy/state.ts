@@ -17,7 +17,9 @@ import { verifyLeaf } from '../pki/verify.ts'
 import { ClusterState, type ClusterDependencies } from './balance/cluster.ts'
 import { compile, type CompiledListener, type HttpMode } from './compile.ts'
 import type { IdentitySource, OwnCertificate, Peer } from './identity.ts'
+import { ClientTlsContexts, tlsKey } from './reverse/client-tls.ts'
 import { TlsContexts } from './reverse/compile-listener.ts'
+import { TlsFault } from './reverse/tls-files.ts'
 import type { CompiledRoutes } from './routes.ts'
 import { Stats } from './stats/store.ts'
 import { clientCredentials, compileTrust, type Trust } from './trust.ts'
@@ -62,6 +64,7 @@ export class ProxyState {
   #routes: ReadonlyMap<RouteTable, CompiledRoutes> = new Map()
   #credentials: ClientCredentials | undefined
   readonly #tlsContexts = new TlsContexts()
+  readonly clientTls = new ClientTlsContexts()
 
   constructor(options: StateOptions) {
     this.#options = options
@@ -112,7 +115,8 @@ export class ProxyState {
     const before = this.#snapshot
     const rejected: Rejection[] = []
     const trust = this.#compileTrust(config, before, rejected)
-    const clusters = this.#reconcile(config, before.clusters)
+    const clusters = this.#reconcile(config, before.clusters, rejected)
+    this.clientTls.keepOnly([...clusters.values()].flatMap(({ config: { clientTls } }) => clientTls ?? []))
     const stable = sameClusters(before.clusters, clusters)
     const compiled = compile({
       config,
@@ -147,6 +151,23 @@ export class ProxyState {
     for (const listener of this.#swapped) listener()
   }
 
+  /** Key material that does not fit; the cluster then stays as it was. */
+  #faultOf({ clientTls }: Cluster, { secrets }: ProxyConfig): Pick<Rejection, 'path' | 'message'> | undefined {
+    if (clientTls === undefined) return undefined
+    const path = 'transport_socket.typed_config'
+    if (!this.#options.modes.has('reverse')) return { path, message: 'this role dials by the rules of the mesh only' }
+    try {
+      this.clientTls.compile(clientTls, (name) => {
+        const secret = secrets.get(name)
+        return secret?.kind === undefined ? undefined : secret
+      })
+      return undefined
+    } catch (error) {
+      if (!(error instanceof TlsFault)) throw error
+      return { path: `${path}.common_tls_context`, message: error.message }
+    }
+  }
+
   #compileTrust(config: ProxyConfig, before: Snapshot, rejected: Rejection[]): Trust | undefined {
     const context = this.#bundleOf(config, rejected)
     // A bundle on its way is no bundle removed: a shorter answer never shrinks trust by accident.
@@ -172,12 +193,22 @@ export class ProxyState {
     return bundle?.kind === undefined && !isGeneric ? bundle : undefined
   }
 
-  #reconcile(config: ProxyConfig, before: ReadonlyMap<string, ClusterState>): Map<string, ClusterState> {
+  #reconcile(
+    config: ProxyConfig,
+    before: ReadonlyMap<string, ClusterState>,
+    rejected: Rejection[],
+  ): Map<string, ClusterState> {
     const next = new Map<string, ClusterState>()
     const dependencies = this.#dependencies
     if (dependencies === undefined) return next
     for (const cluster of config.clusters.values()) {
       const kept = before.get(cluster.name)
+      const fault = this.#faultOf(cluster, config)
+      if (fault !== undefined) {
+        rejected.push({ kind: 'cluster', resource: cluster.name, ...fault })
+        if (kept !== undefined) next.set(cluster.name, kept)
+        continue
+      }
       const assignment = assignmentOf(cluster, config, kept)
       if (kept === undefined || wayOf(kept.config) !== wayOf(cluster)) {
         next.set(cluster.name, new ClusterState(cluster, assignment, dependencies))
@@ -190,15 +221,16 @@ export class ProxyState {
   }
 }
 
+/** Connections are made by these; a change means new ones. Keys count by what they are, though nothing shows them. */
+function wayOf({ tls, clientTls, protocol, connectTimeoutMs, connections }: Cluster): string {
+  const open = clientTls === undefined ? undefined : tlsKey(clientTls)
+  return JSON.stringify([tls, open, protocol, connectTimeoutMs, connections])
+}
+
 /** A cluster whose assignment has not come yet keeps what it had: unknown is not empty. */
 function assignmentOf(cluster: Cluster, config: ProxyConfig, kept: ClusterState | undefined): LoadAssignment {
   if (cluster.endpoints !== 'eds') return cluster.endpoints
   return config.endpoints.get(cluster.name) ?? kept?.assignment ?? { cluster: cluster.name, localities: [] }
-}
-
-/** Connections are made by these; a change means new ones. */
-function wayOf(cluster: Cluster): string {
-  return JSON.stringify([cluster.tls, cluster.connectTimeoutMs, cluster.connections])
 }
 
 function sameClusters(one: ReadonlyMap<string, ClusterState>, other: ReadonlyMap<string, ClusterState>): boolean {

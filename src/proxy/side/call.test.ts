@@ -27,7 +27,14 @@ afterEach(() => {
 /** A cluster of one endpoint over a real pool to `port`; 0: nothing listens there. */
 function clusterAt(port: number): ClusterState {
   const random = seededRandom(1)
-  const context = { timers, now: () => 0, credentials: () => undefined, localAddress: undefined, lookup: undefined }
+  const context = {
+    timers,
+    now: () => 0,
+    credentials: () => undefined,
+    clientTls: () => undefined,
+    localAddress: undefined,
+    lookup: undefined,
+  }
   const state = new ClusterState(CLUSTER, assignment([endpoint('127.0.0.1', { port })]), {
     timers,
     random,

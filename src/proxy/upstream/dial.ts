@@ -6,6 +6,7 @@
 import { connect as connectSocket, type LookupFunction, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls'
+import type { ClientTls } from '../../model/config.ts'
 import type { Cancel } from '../../runtime/clock.ts'
 import { H1ClientConnection } from '../h1/client.ts'
 import { H1_LIMITS } from '../h1/types.ts'
@@ -14,6 +15,7 @@ import { H2_BUDGETS, type H2Limits } from '../h2/types.ts'
 import type { Peer, PeerVerdict } from '../identity.ts'
 import type { ClientConnectionHandler } from '../stream.ts'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
+import type { ClientTlsContext } from './open-dial.ts'
 import type { ConnectFailure, Dial, DialOutcome } from './transport.ts'
 
 /** What this proxy shows to servers and how it judges them; a new object after every renewal. */
@@ -29,6 +31,8 @@ export interface DialContext {
   /** Wall clock, for certificates' ends. */
   readonly now: () => number
   readonly credentials: () => ClientCredentials | undefined
+  /** Of a cluster outside the mesh; undefined until its secrets came. */
+  readonly clientTls: (tls: ClientTls) => ClientTlsContext | undefined
   /** Pods that share a network namespace speak from their own address. */
   readonly localAddress: string | undefined
   readonly lookup: LookupFunction | undefined
@@ -183,7 +187,10 @@ export function openSocket(context: DialContext, target: Target): Socket {
   })
 }
 
-function failLater(done: (outcome: DialOutcome) => void, failure: ConnectFailure): Cancel {
+export function failLater(
+  done: (outcome: Extract<DialOutcome, { kind: 'failed' }>) => void,
+  failure: ConnectFailure,
+): Cancel {
   let cancelled = false
   queueMicrotask(() => {
     if (!cancelled) done({ kind: 'failed', failure })

@@ -38,6 +38,8 @@ export interface PoolOptions {
   readonly streamsExpected: number
   /** Waiters beyond this overflow. */
   readonly waitersMax: number
+  /** For the counters, where `streamsExpected` does not show it. */
+  readonly speaksHttp2?: boolean
   /** HTTP/2 only: silence is probed with PING. */
   readonly keepAlive: boolean
   /** After this long without a request a connection closes; multiplexed ones all together. */
@@ -92,7 +94,7 @@ export class Pool implements Transport, ClientConnectionHandler {
 
   constructor(options: PoolOptions) {
     this.#options = options
-    this.account = new PoolAccount(options.limits, options.streamsExpected === 1)
+    this.account = new PoolAccount(options.limits, options.speaksHttp2 !== true && options.streamsExpected === 1)
     this.#backoff = new Backoff({ initialMs: PROBE_INITIAL_MS, maxMs: PROBE_MAX_MS, random: options.random })
     this.#probeTimer = new WheelTimer(() => this.#probe())
     this.#idleTimer = new WheelTimer(() => this.#closeIdle())

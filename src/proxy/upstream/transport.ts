@@ -21,6 +21,8 @@ export interface ConnectFailure {
 export interface Waiter {
   /** Whose limits count; absent: `default`. */
   readonly priority?: Priority | undefined
+  /** What its client spoke; for clusters that go by that. */
+  readonly speaksHttp2?: boolean
   /** `connection.capacity` is above 0 for the length of this call only. */
   onConnected(connection: ClientConnection): void
   onConnectFailed(failure: ConnectFailure): void

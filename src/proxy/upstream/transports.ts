@@ -1,14 +1,16 @@
 /**
- * Chooses the way to an endpoint by its `transport`: plain HTTP/1.1, mTLS to the pod, or tunnels through a peer's
- * gateway. How many connections each wants stands here, side by side.
+ * Chooses the way to an endpoint by its `transport`: plain (as its cluster says), mTLS to the pod, or tunnels through
+ * a peer's gateway. How many connections each wants stands here, side by side.
  */
-import type { Cluster, Endpoint } from '../../model/config.ts'
+import type { Cluster, Endpoint, UpstreamProtocol } from '../../model/config.ts'
 import type { Random } from '../../runtime/random.ts'
 import type { TransportFactory } from '../balance/cluster.ts'
 import { H2_LIMITS } from '../h2/types.ts'
-import { type DialContext, dialMesh, dialPlain } from './dial.ts'
-import { Pool } from './pool.ts'
-import type { Dial } from './transport.ts'
+import { type DialContext, dialMesh, dialPlain, type Target } from './dial.ts'
+import { EitherTransport } from './either.ts'
+import { dialOpen } from './open-dial.ts'
+import { Pool, type PoolOptions } from './pool.ts'
+import type { Dial, Transport } from './transport.ts'
 import { type GatewayLinks, TunnelTransport } from './tunnel.ts'
 
 const PLAIN_CONNECTIONS_MAX = 1_024 // Envoy's max_connections
@@ -45,17 +47,7 @@ export function transportFactory(context: DialContext, random: Random, links: Ga
       settings: cluster.connections,
       onUsable,
     }
-    if (transport === 'plain') {
-      return new Pool({
-        ...common,
-        dial: dialPlain(context, target),
-        connectionsMax: PLAIN_CONNECTIONS_MAX,
-        wanted: () => 0,
-        streamsExpected: 1,
-        keepAlive: false,
-        idleMs: PLAIN_IDLE_MS,
-      })
-    }
+    if (transport === 'plain') return openTransport(context, { cluster, target, common })
     return new Pool({
       ...common,
       dial: meshDial(context, cluster, endpoint()),
@@ -66,6 +58,35 @@ export function transportFactory(context: DialContext, random: Random, links: Ga
       idleMs: MESH_IDLE_MS,
     })
   }
+}
+
+type Common = Pick<
+  PoolOptions,
+  'name' | 'timers' | 'random' | 'limits' | 'waitersMax' | 'judgesConnections' | 'settings' | 'onUsable'
+>
+
+/** Outside the mesh: as the cluster says, in plaintext and HTTP/1.1 where it says nothing. */
+function openTransport(
+  context: DialContext,
+  { cluster, target, common }: { readonly cluster: Cluster; readonly target: Target; readonly common: Common },
+): Transport {
+  const { clientTls: tls, protocol = 'http1', connections } = cluster
+  const poolOf = (spoken: Exclude<UpstreamProtocol, 'downstream'>): Pool => {
+    const streamsMax = connections?.streamsMax
+    const plain = tls === undefined && spoken === 'http1'
+    return new Pool({
+      ...common,
+      dial: plain ? dialPlain(context, target) : dialOpen(context, { ...target, protocol: spoken, tls, streamsMax }),
+      connectionsMax: PLAIN_CONNECTIONS_MAX,
+      wanted: () => 0,
+      streamsExpected: spoken === 'http2' ? (streamsMax ?? H2_LIMITS.streamsMax) : 1,
+      speaksHttp2: spoken === 'http2',
+      // Foreign servers may end connections that ping unasked.
+      keepAlive: spoken === 'http2' && connections?.keepAlive !== undefined,
+      idleMs: spoken === 'http1' ? PLAIN_IDLE_MS : MESH_IDLE_MS,
+    })
+  }
+  return protocol === 'downstream' ? new EitherTransport(poolOf('http1'), poolOf('http2')) : poolOf(protocol)
 }
 
 /** An endpoint that wants mTLS in a cluster without TLS settings fails closed: it is never dialled in plain. */

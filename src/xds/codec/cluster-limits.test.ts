@@ -5,7 +5,7 @@ import { ClusterSchema } from '#gen/envoy/config/cluster/v3/cluster_pb.js'
 import { HttpProtocolOptionsSchema } from '#gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js'
 import { refusalOf } from '../testing/refusal.ts'
 import { decodeCluster } from './cluster.ts'
-import { HTTP_PROTOCOL_OPTIONS } from './cluster-limits.ts'
+import { HTTP_PROTOCOL_OPTIONS } from './cluster-protocol.ts'
 
 const registry: Registry = createRegistry(HttpProtocolOptionsSchema)
 const CLUSTER = { name: 'a', type: 'STATIC', connect_timeout: '1s', load_assignment: { cluster_name: 'a' } }

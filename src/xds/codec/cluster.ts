@@ -14,23 +14,18 @@ import {
 } from '#gen/envoy/config/cluster/v3/cluster_pb.js'
 import { type TransportSocket, TransportSocketSchema } from '#gen/envoy/config/core/v3/base_pb.js'
 import { RawBufferSchema } from '#gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js'
-import type { Cluster, Endpoint, UpstreamTls } from '../../model/config.ts'
+import type { ClientTls, Cluster, Endpoint, UpstreamTls } from '../../model/config.ts'
 import { BALANCING_SHAPE, decodeBalancing, encodeBalancing } from './cluster-balancing.ts'
 import { CLUSTER_METADATA_SHAPE, decodeBreaker, encodeBreaker } from './cluster-breaker.ts'
-import {
-  CIRCUIT_BREAKERS_SHAPE,
-  decodeCircuitBreakers,
-  decodeHttpOptions,
-  encodeCircuitBreakers,
-  encodeHttpOptions,
-  type HttpOptions,
-} from './cluster-limits.ts'
+import { CIRCUIT_BREAKERS_SHAPE, decodeCircuitBreakers, encodeCircuitBreakers } from './cluster-limits.ts'
+import { decodeHttpOptions, encodeHttpOptions, HTTP_PROTOCOL_OPTIONS, type HttpOptions } from './cluster-protocol.ts'
 import { decodeOutlier, encodeOutlier, OUTLIER_SHAPE } from './cluster-outlier.ts'
 import { decodeDns, discoveryType, encodeDns } from './cluster-dns.ts'
 import { decodeHealthCheck, encodeHealthCheck, HEALTH_SHAPE } from './cluster-health.ts'
 import { ADS_SHAPE, decodeDuration, encodeAds, encodeDuration, requireAds } from './common.ts'
 import { decodeEndpoints, encodeEndpoints, ENDPOINTS_SHAPE, TRANSPORT_KEY } from './endpoints.ts'
-import { present, refuse, require, type Shape, unpackShaped, within } from './shape.ts'
+import { decodeClientTls, encodeClientTls } from './generic-tls.ts'
+import { present, refuse, require, type Shape, typeOf, unpackShaped, within } from './shape.ts'
 import { configOf, decodeUpstreamTls, encodeUpstreamTls } from './tls.ts'
 
 const RAW_BUFFER_SOCKET = 'envoy.transport_sockets.raw_buffer'
@@ -47,6 +42,7 @@ export const CLUSTER_SHAPE: Shape = {
   dns_lookup_family: true,
   connect_timeout: true,
   ...BALANCING_SHAPE,
+  transport_socket: { name: true, typed_config: true },
   transport_socket_matches: { name: true, match: true, transport_socket: { name: true, typed_config: true } },
   typed_extension_protocol_options: true,
   circuit_breakers: CIRCUIT_BREAKERS_SHAPE,
@@ -60,7 +56,8 @@ const TRANSPORTS = ['mtls', 'tunnel', 'plain'] as const satisfies Endpoint['tran
 
 export function encodeCluster(cluster: Cluster): ClusterMessage {
   const { tls, endpoints } = cluster
-  const isHttp2 = tls?.alpn.includes(ALPN_H2) === true
+  const { clientTls, connections: settings } = cluster
+  const protocol = tls?.alpn.includes(ALPN_H2) === true ? 'http2' : (cluster.protocol ?? 'http1')
   return create(ClusterSchema, {
     name: cluster.name,
     clusterDiscoveryType: { case: 'type', value: discoveryType(cluster) },
@@ -71,9 +68,10 @@ export function encodeCluster(cluster: Cluster): ClusterMessage {
     ...(cluster.dns !== undefined && encodeDns(cluster.dns)),
     ...encodeBalancing(cluster),
     transportSocketMatches: tls === undefined ? [] : encodeMatches(tls),
+    ...(clientTls !== undefined && { transportSocket: encodeClientTls(clientTls) }),
     // Envoy speaks HTTP/1.1 to a cluster without this, whatever ALPN agreed on.
     healthChecks: cluster.healthCheck === undefined ? [] : [encodeHealthCheck(cluster.healthCheck)],
-    typedExtensionProtocolOptions: encodeHttpOptions(isHttp2, cluster.connections),
+    typedExtensionProtocolOptions: encodeHttpOptions({ protocol, settings }),
     ...(cluster.circuitBreakers !== undefined && { circuitBreakers: encodeCircuitBreakers(cluster.circuitBreakers) }),
     ...(cluster.outlier !== undefined && { outlierDetection: encodeOutlier(cluster.outlier) }),
     ...(cluster.breaker !== undefined && { metadata: encodeBreaker(cluster.breaker) }),
@@ -98,7 +96,13 @@ function rawBuffer(): TransportSocket {
 
 export function decodeCluster(path: string, message: ClusterMessage): Cluster {
   const tls = decodeMatches(within(path, 'transport_socket_matches'), message.transportSocketMatches)
-  const { settings } = decodeProtocol(within(path, 'typed_extension_protocol_options'), message, tls)
+  const clientTls = decodeSocket(within(path, 'transport_socket'), message)
+  const options = decodeHttpOptions(
+    within(path, 'typed_extension_protocol_options'),
+    message.typedExtensionProtocolOptions,
+  )
+  requireProtocol(path, options, { tls, clientTls })
+  const { protocol, settings } = options
   const breakersPath = within(path, 'circuit_breakers')
   const outlierPath = within(path, 'outlier_detection')
   return {
@@ -111,11 +115,13 @@ export function decodeCluster(path: string, message: ClusterMessage): Cluster {
         ? CONNECT_TIMEOUT_MS
         : decodeDuration(within(path, 'connect_timeout'), message.connectTimeout),
     ...(tls !== undefined && { tls }),
+    ...(clientTls !== undefined && { clientTls }),
+    ...(tls === undefined && protocol !== 'http1' && { protocol }),
     ...(message.outlierDetection !== undefined && { outlier: decodeOutlier(outlierPath, message.outlierDetection) }),
     ...(message.circuitBreakers !== undefined && {
       circuitBreakers: decodeCircuitBreakers(breakersPath, message.circuitBreakers),
     }),
-    ...decodeHealth(within(path, 'health_checks'), message, tls),
+    ...decodeHealth(within(path, 'health_checks'), message, protocol === 'http2'),
     ...decodeBreaker(within(path, 'metadata'), message.metadata),
     ...(settings !== undefined && { connections: settings }),
   }
@@ -169,24 +175,40 @@ function transportOf(path: string, match: JsonObject | undefined): Endpoint['tra
   return transport
 }
 
-/** What Envoy would speak must be what ALPN offers. */
-function decodeProtocol(path: string, message: ClusterMessage, tls: UpstreamTls | undefined): HttpOptions {
-  const options = decodeHttpOptions(path, message.typedExtensionProtocolOptions)
+/** What Envoy would speak must be what ALPN offers in the mesh; elsewhere what is spoken decides what is offered. */
+function requireProtocol(path: string, { protocol }: HttpOptions, { tls, clientTls }: Sockets): void {
+  const at = within(path, 'typed_extension_protocol_options')
   const isOffered = tls?.alpn.includes(ALPN_H2) ?? false
-  require(path, options.isHttp2 === isOffered, 'HTTP/2 must be set exactly where ALPN offers h2')
-  return options
+  require(at, tls === undefined ||
+    (protocol === 'http2') === isOffered, 'HTTP/2 must be set exactly where ALPN offers h2')
+  const auto = `${at}["${HTTP_PROTOCOL_OPTIONS}"].auto_config`
+  require(auto, protocol !== 'auto' || clientTls !== undefined, 'needs TLS: ALPN chooses')
+  const sockets = within(path, 'transport_socket')
+  require(sockets, tls === undefined || clientTls === undefined, 'and transport_socket_matches exclude each other')
+}
+
+interface Sockets {
+  readonly tls: UpstreamTls | undefined
+  readonly clientTls: ClientTls | undefined
+}
+
+function decodeSocket(path: string, { transportSocket }: ClusterMessage): ClientTls | undefined {
+  if (transportSocket === undefined) return undefined
+  if (typeOf(configOf(transportSocket)) !== RawBufferSchema.typeName) return decodeClientTls(path, transportSocket)
+  unpackShaped(RawBufferSchema, configOf(transportSocket), {}, within(path, 'typed_config'))
+  return undefined
 }
 
 function decodeHealth(
   path: string,
   { healthChecks }: ClusterMessage,
-  tls: UpstreamTls | undefined,
+  speaksHttp2: boolean,
 ): Pick<Cluster, 'healthCheck'> {
   const [check] = healthChecks
   if (check === undefined) return {}
   require(path, healthChecks.length === 1, 'only one is supported')
   const healthCheck = decodeHealthCheck(`${path}[0]`, check)
-  const isPossible = healthCheck.check.kind !== 'grpc' || tls?.alpn.includes(ALPN_H2) === true
+  const isPossible = healthCheck.check.kind !== 'grpc' || speaksHttp2
   require(`${path}[0].grpc_health_check`, isPossible, 'needs HTTP/2')
   return { healthCheck }
 }
