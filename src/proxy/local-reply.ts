@@ -24,6 +24,7 @@ export const REFUSALS = {
   denied: { status: 403, code: 'CALLER_DENIED', flag: 'RBAC' },
   policy: { status: 403, code: 'POLICY_DENIED', flag: 'RBAC' },
   cluster: { status: 503, code: 'CLUSTER_UNKNOWN', flag: 'NC' },
+  overloaded: { status: 503, code: 'PROXY_OVERLOADED', flag: 'OM' },
   circuitOpen: { status: 503, code: 'CIRCUIT_OPEN', flag: 'CB' },
   overflow: { status: 503, code: 'UPSTREAM_OVERFLOW', flag: 'UO' },
   none: { status: 503, code: 'UPSTREAM_NONE', flag: 'UH' },

@@ -4,7 +4,9 @@
  */
 import type { LookupFunction, Socket } from 'node:net'
 import type { ProxyConfig } from '../model/config.ts'
+import type { OverloadConfig } from '../model/overload.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { releaseStartupMemory } from '../runtime/heap.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import { Acceptor, type TunnelServer } from './connection.ts'
@@ -13,6 +15,7 @@ import type { HttpMode } from './compile.ts'
 import type { IdentitySource, Peer } from './identity.ts'
 import { ListenerSet } from './listeners.ts'
 import { MeshConnections } from './mesh-directory.ts'
+import { Overload } from './overload.ts'
 import type { PeerFacts } from './peer-facts.ts'
 import { createPort, type CreatePort } from './port-server.ts'
 import { type Party, partyOf, Recorder } from './record.ts'
@@ -44,6 +47,8 @@ export interface ProxyOptions {
   readonly modes?: readonly HttpMode[]
   /** `false`: configurations are only judged. */
   readonly opensPorts?: boolean
+  /** Absent: nothing of this process' own is watched. */
+  readonly overload?: OverloadConfig
   /** Absent: ports of this process. */
   readonly createPort?: CreatePort
   /** Serves `tunnel` chains: the east-west role. A sidecar has none and refuses such chains. */
@@ -110,6 +115,7 @@ class RunningProxy implements Proxy {
   readonly acceptor: Acceptor
   readonly links: GatewayLinks
   readonly #streams = new OpenStreams()
+  readonly #overload: Overload
   failsHealth = false
   readonly now: () => number
   #keyedWith: readonly unknown[] = []
@@ -137,6 +143,12 @@ class RunningProxy implements Proxy {
       createStreams: (way) => createStreamWay({ ...way, context, random, links, streams: this.#streams }),
       resolve: createResolve(options.lookup),
     })
+    this.#overload = new Overload(options.overload, {
+      clock,
+      random,
+      residentBytes: () => process.memoryUsage.rss(),
+      shrink: releaseStartupMemory,
+    })
     const acceptor = new Acceptor({
       snapshot: () => state.snapshot,
       timers,
@@ -146,6 +158,7 @@ class RunningProxy implements Proxy {
         recorder,
         mesh: new MeshConnections(own),
         raw: new RawDialer(context),
+        overload: this.#overload,
         now,
         ownUri: () => state.ownUri(),
         self: () => (this.#self ??= partyOf(own, state.ownUri())),
@@ -166,6 +179,7 @@ class RunningProxy implements Proxy {
     this.listeners = new ListenerSet({ accept, clock, random, log, createPort: options.createPort ?? createPort })
     this.#shut = options.opensPorts === false
     state.stats.addSource((take) => takeFigures(this, take))
+    state.stats.addSource((take) => this.#overload.takeFigures(take))
     state.onSwap(() => this.#swapped())
   }
 
@@ -210,6 +224,7 @@ class RunningProxy implements Proxy {
     this.state.close()
     this.#streams.destroy()
     this.links.destroy()
+    this.#overload.close()
     this.recorder.flush()
   }
 

@@ -28,6 +28,7 @@ export type ResponseFlag =
   | 'FI'
   | 'RL'
   | 'CB'
+  | 'OM'
 
 export interface Party {
   readonly cluster: string

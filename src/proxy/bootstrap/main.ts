@@ -112,7 +112,7 @@ function validate(file: string, bootstrap: Bootstrap, log: Log): void {
   process.stdout.write(`configuration '${file}' OK\n`)
 }
 
-function proxyOptions({ node }: Bootstrap, log: Log): ProxyOptions {
+function proxyOptions({ node, overload }: Bootstrap, log: Log): ProxyOptions {
   const { region, zone } = node.locality
   return {
     podIp: '',
@@ -125,6 +125,7 @@ function proxyOptions({ node }: Bootstrap, log: Log): ProxyOptions {
     log,
     accessLog: () => {},
     lookup: undefined,
+    ...(overload !== undefined && { overload }),
   }
 }
 

@@ -57,5 +57,6 @@ export function serveReverse(socket: Socket, target: HttpTarget, tools: ReverseS
   const connection: ServerConnection = http2
     ? new H2ServerConnection(socket, handler, { limits: H2_LIMITS, budgets: H2_BUDGETS, timers, extendedConnect })
     : new H1ServerConnection(socket, handler, { limits: H1_LIMITS, timers, scheme, behaviour })
+  handler.connection = connection
   forget = tools.live.addOpen(connection, isPresent)
 }

@@ -20,6 +20,7 @@ const TEXTS: ReadonlyMap<Refusal, string> = new Map<Refusal, string>([
   [REFUSALS.durationUpload, 'downstream duration timeout'],
   [REFUSALS.policy, 'RBAC: access denied'],
   [REFUSALS.denied, 'RBAC: access denied'],
+  [REFUSALS.overloaded, 'envoy overloaded'],
   [REFUSALS.rateLimited, 'local_rate_limited'],
 ])
 

@@ -8,17 +8,21 @@ import { ClusterSchema } from '#gen/envoy/config/cluster/v3/cluster_pb.js'
 import type { Node as NodeMessage } from '#gen/envoy/config/core/v3/base_pb.js'
 import { ListenerSchema } from '#gen/envoy/config/listener/v3/listener_pb.js'
 import type { ProxyConfig } from '../../model/config.ts'
+import type { OverloadConfig } from '../../model/overload.ts'
 import { CLUSTER_SHAPE, decodeCluster } from '../codec/cluster.ts'
 import { ADDRESS_SHAPE, decodeAddress } from '../codec/common.ts'
 import { decodeListener, shapeOfListener } from '../codec/listener.ts'
 import { checkShape, Refusal, require, type Shape, within } from '../codec/shape.ts'
 import { readDocument } from './document.ts'
 import { messageFromJson } from './json.ts'
+import { decodeOverload, OVERLOAD_SHAPE } from './overload.ts'
 
 export interface Bootstrap {
   readonly node: ProxyNode
   /** Absent: no admin page is served. */
   readonly admin: { readonly address: string; readonly port: number } | undefined
+  /** Absent: nothing of the process' own is watched. */
+  readonly overload: OverloadConfig | undefined
   /** The static resources. */
   readonly config: ProxyConfig
 }
@@ -45,6 +49,7 @@ export const BOOTSTRAP_SHAPE: Shape = {
   // Each resource is held to its own shape.
   static_resources: { listeners: true, clusters: true },
   admin: { address: ADDRESS_SHAPE },
+  overload_manager: OVERLOAD_SHAPE,
 }
 
 export function readBootstrap(text: string): BootstrapResult {
@@ -65,6 +70,7 @@ function decodeBootstrap(message: BootstrapMessage, faults: Fault[]): Bootstrap 
   return {
     node: decodeNode(message.node),
     admin: message.admin?.address && decodeAddress('admin.address', message.admin.address),
+    overload: message.overloadManager && decodeOverload('overload_manager', message.overloadManager),
     config: {
       listeners: named('listeners', faults, listeners, (path, listener) => {
         checkShape(ListenerSchema, listener, shapeOfListener(listener), path)
