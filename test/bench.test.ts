@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { formatReport, measured, notMeasured } from './bench/report.ts'
 import { compare, medianOf, type Sample, SETUPS } from './bench/rows.ts'
+import { trendOf } from './bench/soak-trend.ts'
 
 const sample = (cpuUs: number, p99Us = 100): Sample => ({ cpuUs, rps: 1_000, p50Us: 10, p99Us })
 
@@ -47,5 +48,25 @@ describe('the report', () => {
   it('gives every row a name of its own within its mode', () => {
     const names = SETUPS.flatMap(({ name, loads }) => loads.map((load) => `${name}, ${load.name} ${load.rate ?? ''}`))
     expect(new Set(names).size).toBe(names.length)
+  })
+})
+
+describe('trendOf', () => {
+  const rule = { share: 0.1, most: 2 }
+  const grows = (samples: readonly number[]): boolean => trendOf('x', samples, rule).grows
+  const series = (value: (index: number) => number): number[] => Array.from({ length: 60 }, (_, index) => value(index))
+
+  it('sees a leak, and no leak in warm-up, noise and peaks', () => {
+    expect(grows(series((index) => 50 + index))).toBe(true)
+    expect(grows(series((index) => Math.min(100, 10 * index)))).toBe(false)
+    expect(grows(series((index) => 50 + (index % 7)))).toBe(false)
+    expect(grows(series((index) => (index % 10 === 0 ? 500 : 50)))).toBe(false)
+    expect(grows(series(() => 0))).toBe(false)
+  })
+
+  it('does not pass what was hardly measured', () => {
+    expect(grows([])).toBe(true)
+    expect(grows([1, 1, 1])).toBe(true)
+    expect(grows(series(() => Number.NaN))).toBe(true)
   })
 })

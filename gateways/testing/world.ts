@@ -24,20 +24,17 @@ import { systemClock } from '../../src/runtime/clock.ts'
 import { seededRandom } from '../../src/runtime/random.ts'
 import type { IdentitySource, OwnCertificate } from '../../src/proxy/identity.ts'
 import { type Proxy, startProxy } from '../../src/proxy/proxy.ts'
+import { freshIp } from './fresh-ip.ts'
+
+export { freshIp }
 
 export { listening, until } from './until.ts'
 
 export const MESH = 'demo.mesh'
 export const ORIGIN_PORT = 8080
 const NAMESPACE = 'shop'
-let nextHost = 1
-
-/** A loopback address of its own for every pod; the process id keeps test workers apart. */
-export function freshIp(): string {
-  const host = nextHost++
-  return `127.${20 + (process.pid % 200)}.${Math.floor(host / 250)}.${1 + (host % 250)}`
-}
-
+/** Each pod has its own seed. */
+let pods = 0
 export interface Pod {
   readonly ip: string
   readonly cluster: string
@@ -105,7 +102,7 @@ export class World {
       trustDomain,
       identity: options.identity ?? this.identity(cluster, workload, namespace),
       clock: systemClock,
-      random: seededRandom(nextHost),
+      random: seededRandom(++pods),
       log: pino({ level: process.env['TEST_LOG'] ?? 'silent' }),
       accessLog: (lines) => {
         for (const line of lines.trim().split('\n')) records.push(JSON.parse(line) as Record<string, unknown>)

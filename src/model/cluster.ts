@@ -134,6 +134,8 @@ export interface ConnectionSettings {
   /** After this a connection takes nothing new. */
   readonly durationMaxMs?: number
   readonly requestsMax?: number
+  /** HTTP/1.1: trailers pass. Absent: as the role has it. */
+  readonly http1Trailers?: true
   /** HTTP/2: requests at a time on one connection. */
   readonly streamsMax?: number
   /** HTTP/2: PING after this long a silence, and how long its answer may take. */

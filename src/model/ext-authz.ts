@@ -45,7 +45,7 @@ export interface AuthzBody {
   readonly bytesMax: number
   /** A longer body is cut for the service; otherwise it is refused with 413. */
   readonly partial?: true
-  /** As bytes; otherwise as text. */
+  /** As bytes; otherwise as text. Of the filter itself only: routes change how much, not how. */
   readonly raw?: true
 }
 

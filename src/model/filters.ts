@@ -3,6 +3,9 @@
  * say something to each by its name. Part of config.ts, which exports it. A kind of filter is a row in both tables of
  * types here, a codec in xds/codec/http-filters/ and a compiler in proxy/filter-kinds.ts.
  */
+import type { JwtPolicy, JwtRouted } from './authn.ts'
+import type { ExtAuthzPolicy, ExtAuthzRoute } from './ext-authz.ts'
+import type { GlobalRateLimit, GlobalRateLimitRoute, RateLimitPolicy } from './rate-limit.ts'
 import type { RbacPolicy } from './rbac.ts'
 import type { HeaderMatch, StringMatch } from './route.ts'
 
@@ -12,6 +15,9 @@ export interface ListedConfigs {
   readonly rbac: RbacPolicy
   readonly rateLimit: { readonly policy?: RateLimitPolicy }
   readonly fault: FaultPolicy
+  readonly jwt: JwtPolicy
+  readonly extAuthz: ExtAuthzPolicy
+  readonly globalRateLimit: GlobalRateLimit
 }
 
 /** What table, virtual host, route or weighted cluster say; by most kinds the most specific replaces the rest. */
@@ -20,6 +26,9 @@ export interface RoutedConfigs {
   readonly rbac: RbacPolicy
   readonly rateLimit: RateLimitPolicy
   readonly fault: FaultPolicy
+  readonly jwt: JwtRouted
+  readonly extAuthz: ExtAuthzRoute
+  readonly globalRateLimit: GlobalRateLimitRoute
 }
 
 export type FilterKindName = keyof ListedConfigs
@@ -89,36 +98,6 @@ export interface FaultPolicy {
   /** Only requests that match all. */
   readonly headers?: readonly HeaderMatch[]
 }
-
-export interface RateLimitPolicy {
-  /** Absent: 429. */
-  readonly status?: number
-  readonly bucket: TokenBucket
-  /** Of requests that are counted at all, and of those found over the limit that are refused. */
-  readonly enabled: Fraction
-  readonly enforced: Fraction
-  /** Buckets of their own for requests whose descriptor is exactly this. */
-  readonly descriptors?: readonly { readonly entries: readonly DescriptorEntry[]; readonly bucket: TokenBucket }[]
-  /** A request that met a descriptor's bucket does not take from the common one as well. */
-  readonly descriptorsOnly?: true
-}
-
-export interface TokenBucket {
-  readonly tokensMax: number
-  readonly tokensPerFill: number
-  readonly fillMs: number
-}
-
-export interface DescriptorEntry {
-  readonly key: string
-  readonly value: string
-}
-
-/** One entry of a descriptor; where one cannot be made there is no descriptor. */
-export type DescriptorAction =
-  | { readonly kind: 'header'; readonly header: string; readonly key: string; readonly optional?: true }
-  | { readonly kind: 'generic'; readonly key: string; readonly value: string }
-  | { readonly kind: 'remote-address' }
 
 /** A copy whose answer is dropped. */
 export interface MirrorPolicy {

@@ -2,9 +2,12 @@
  * Listeners as plain data. Those of the mesh say no more than the mesh needs; a `generic` one is what an Envoy
  * configuration of someone's own making asks for. Part of config.ts, which exports it.
  */
+import type { AccessLog } from './access-log.ts'
+import type { Tracing } from './tracing.ts'
 import type { ListedFilter } from './filters.ts'
+import type { HttpSettings } from './http-settings.ts'
 import type { PathPolicy, PrincipalRule, RouteTable } from './route.ts'
-import type { TcpProxy } from './tcp.ts'
+import type { NetworkFilter, ProxyProtocol, TcpProxy } from './tcp.ts'
 import type { ServerTls } from './tls.ts'
 import type { Upgrade } from './upgrade.ts'
 
@@ -18,6 +21,8 @@ export interface Listener {
   readonly capture?: Capture
   /** Everything about a listener that is not the mesh's own; then `chains` is empty. */
   readonly generic?: GenericListener
+  /** A line per connection, at its end. */
+  readonly accessLogs?: readonly AccessLog[]
 }
 
 export interface Capture {
@@ -65,6 +70,8 @@ export interface GenericListener {
 
 /** What the listener filters find out before a chain is chosen. */
 export interface Inspection {
+  /** Read and taken away before anything else. */
+  readonly proxyProtocol?: ProxyProtocol
   readonly tls?: true
   readonly http?: true
   /** 0: no limit. Absent: 15 s. */
@@ -80,6 +87,8 @@ export interface GenericChain {
   readonly tls?: ServerTls
   /** For the handshake. Absent: no limit but the listener's own of ten seconds. */
   readonly handshakeMs?: number
+  /** After the handshake, before a byte is read. */
+  readonly network?: readonly NetworkFilter[]
   readonly filter: HttpFilterChain | TcpProxy
 }
 
@@ -114,20 +123,12 @@ export interface HttpFilterChain {
   readonly paths?: PathPolicy
   /** In the order requests meet them. Absent: DEFAULT_FILTERS. */
   readonly filters?: readonly ListedFilter[]
+  /** Instead of the line that a proxy of the mesh writes by itself. */
+  readonly accessLogs?: readonly AccessLog[]
+  /** Absent: trace contexts pass through untouched. */
+  readonly tracing?: Tracing
   /** Absent: MESH_UPGRADES in the mesh, none in mode `reverse`. */
   readonly upgrades?: readonly Upgrade[]
   /** With mode `reverse` only. */
   readonly http?: HttpSettings
-}
-
-/** What an HTTP connection manager may be told beyond routes and filters; absent fields are Envoy's defaults. */
-export interface HttpSettings {
-  /** Absent: whatever ALPN or the first bytes say. */
-  readonly codec?: 'http1' | 'http2'
-  /** HTTP/2 clients may use CONNECT, extended CONNECT too. */
-  readonly allowConnect?: true
-  /** HTTP/1.0 is served; otherwise 426. */
-  readonly http10?: true
-  /** `Expect: 100-continue` is the endpoint's to answer; otherwise we do, as soon as the head is there. */
-  readonly proxyContinue?: true
 }

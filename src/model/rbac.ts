@@ -30,7 +30,15 @@ type Tree<Leaf> =
 export type Permission = Tree<never>
 export type Principal = Tree<PeerLeaf>
 
-/** `peer`: who proved an identity, by its URI. `source-ip`: the other end of the connection, whatever headers say. */
+/**
+ * `peer`: who proved an identity, by its URI. `source-ip`: the other end of the connection, whatever headers say; as a
+ * relay before us named it in the PROXY protocol, unless `direct`.
+ */
 export type PeerLeaf =
   | { readonly kind: 'peer'; readonly name?: StringMatch }
-  | { readonly kind: 'source-ip'; readonly address: string; readonly prefixLength: number }
+  | {
+      readonly kind: 'source-ip'
+      readonly address: string
+      readonly prefixLength: number
+      readonly direct?: true
+    }

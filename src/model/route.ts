@@ -3,7 +3,8 @@
  * exports it; shaped after envoy.config.route.v3. Durations are whole milliseconds.
  */
 import type { Metadata } from './cluster.ts'
-import type { DescriptorAction, HashPolicy, MirrorPolicy, RoutedFilters } from './filters.ts'
+import type { HashPolicy, MirrorPolicy, RoutedFilters } from './filters.ts'
+import type { DescriptorRule } from './rate-limit.ts'
 import type { Upgrade } from './upgrade.ts'
 
 export interface RouteTable {
@@ -29,7 +30,7 @@ export interface VirtualHost {
   readonly headers?: HeaderMutations
   readonly filters?: RoutedFilters
   /** For routes without their own. */
-  readonly descriptors?: readonly (readonly DescriptorAction[])[]
+  readonly descriptors?: readonly DescriptorRule[]
   /** For routes without their own. */
   readonly retry?: RetryPolicy
   /** Which attempt it is goes along as `x-envoy-attempt-count`: to the endpoint, to the client. */
@@ -75,7 +76,9 @@ export interface ForwardAction {
   readonly mirrors?: readonly MirrorPolicy[]
   readonly hash?: readonly HashPolicy[]
   /** What rate limits count the request as. */
-  readonly descriptors?: readonly (readonly DescriptorAction[])[]
+  readonly descriptors?: readonly DescriptorRule[]
+  /** Those of the virtual host count as well. */
+  readonly hostDescriptors?: true
   /** Beside those of the listener, and stronger. */
   readonly upgrades?: readonly Upgrade[]
 }

@@ -113,6 +113,7 @@ function changes({ proxy, quit, logLevel, setLogLevel }: AdminOptions): Pages {
     '/healthcheck/fail': change(() => proxy.failHealth(true)),
     '/healthcheck/ok': change(() => proxy.failHealth(false)),
     '/drain_listeners': change(({ query }) => proxy.drainListeners({ keepsOpen: query.has('skip_exit') })),
+    '/reopen_logs': change(() => proxy.logs.reopen()),
     '/reset_counters': change(() => proxy.state.stats.reset()),
     ...(quit !== undefined && { '/quitquitquit': change(quit) }),
   }

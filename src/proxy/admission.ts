@@ -21,11 +21,18 @@ export function admit(
   services: ExchangeServices,
 ): Refusal | LocalAnswer | undefined {
   const { mode, peer } = downstream
-  if (mode === 'reverse') return admitReverse(head, http, downstream)
+  const { tracer } = downstream.telemetry
+  if (mode === 'reverse') {
+    const refused = admitReverse(head, http, downstream)
+    if (refused === undefined && tracer !== undefined) tracer.begin(head)
+    return refused
+  }
   if (mode === 'forward' && isForbiddenTarget(head.authority)) return REFUSALS.forbidden
   const refused = settlePath(head, http.paths)
   if (refused !== undefined) return refused
   filterRequest(head, { mode, peer, ownUri: services.ownUri() })
+  // With the request's id, and before anything reads the head to send it on.
+  if (tracer !== undefined) tracer.begin(head)
   return undefined
 }
 
@@ -62,11 +69,11 @@ export function tunnelRefusal(
 function admitReverse(
   head: RequestHead,
   http: CompiledHttp,
-  { client }: DownstreamConnection,
+  { client, remoteAddress }: DownstreamConnection,
 ): Refusal | LocalAnswer | undefined {
   const refused = settlePath(head, http.paths)
   if (refused !== undefined) return refused
-  http.reverse?.request(head, client)
+  if (client !== undefined) http.reverse?.request(head, client, remoteAddress)
   return undefined
 }
 

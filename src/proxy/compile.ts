@@ -25,15 +25,22 @@ import {
 } from '../model/config.ts'
 import { captureFault, type CapturedChains, capturedChains } from './capture/chains.ts'
 import type { ClusterState } from './balance/cluster.ts'
+import { CompileFault } from './data-source.ts'
 import { CompiledFilters } from './filter-chain.ts'
+import { NetworkFilters } from './l4/network-filters.ts'
 import { type CompiledTcp, TCP_DEFAULTS } from './l4/session.ts'
+import { TcpTargets } from './l4/targets.ts'
 import { type CompiledGeneric, compileGeneric, hiddenChain, type TlsContexts } from './reverse/compile-listener.ts'
+import type { Survivors } from './survivors.ts'
+import type { FilterEnvironment, LastingEnvironment } from './filters/kind.ts'
 import { ReverseHttp } from './reverse/reverse-http.ts'
 import { TlsFault } from './reverse/tls-files.ts'
 import { type CompiledRoutes, compileRoutes } from './routes.ts'
+import type { LogCompiler, StreamLogs } from './access-log/logs.ts'
 import type { ListenerCounters } from './stats/scopes.ts'
 import type { Stats } from './stats/store.ts'
 import type { HttpTelemetry } from './telemetry.ts'
+import type { TracerCompiler } from './tracing/tracers.ts'
 import { compileUpgrades, type UpgradeRules } from './upgrade.ts'
 
 export type HttpMode = HttpFilterChain['mode']
@@ -61,6 +68,7 @@ export interface CompiledChain {
 export interface CompiledListener {
   readonly name: string
   readonly stats: ListenerCounters
+  readonly logs: StreamLogs | undefined
   readonly address: string
   readonly port: number
   /** The server name decides: the ClientHello is read first. */
@@ -79,11 +87,16 @@ export interface CompiledCapture extends Capture {
 export interface CompileInput {
   readonly config: ProxyConfig
   readonly clusters: ReadonlyMap<string, ClusterState>
+  /** What filters have from the proxy, whatever the configuration. */
+  readonly lasting: LastingEnvironment
   readonly modes: ReadonlySet<HttpMode>
   readonly stats: Stats
+  readonly logs: LogCompiler
+  readonly tracers: TracerCompiler
   /** Tables of the snapshot before; reused where neither table nor clusters changed. */
   readonly reuse: (table: RouteTable) => CompiledRoutes | undefined
   readonly tlsContexts: TlsContexts
+  readonly survivors: Survivors
 }
 
 export interface CompileResult {
@@ -93,17 +106,20 @@ export interface CompileResult {
 }
 
 export function compile(input: CompileInput): CompileResult {
+  input.survivors.begin()
   const routes = new Map<RouteTable, CompiledRoutes>()
   const compiledOf = (table: RouteTable): CompiledRoutes => {
-    const known = routes.get(table) ?? input.reuse(table)
-    const compiled = known ?? compileRoutes(table, (name) => input.clusters.get(name))
+    const known = routes.get(table)
+    if (known !== undefined) return known
+    const compiled = input.reuse(table) ?? compileTable(table, input)
+    input.survivors.claim(compiled.kept)
     routes.set(table, compiled)
     return compiled
   }
   const listeners = new Map<string, CompiledListener>()
   const rejected: Rejection[] = []
   for (const listener of input.config.listeners.values()) {
-    const compiled = findFault(listener, input) ?? compileListener(listener, input, compiledOf)
+    const compiled = findFault(listener, input) ?? tryListener(listener, input, compiledOf)
     if ('message' in compiled) rejected.push({ kind: 'listener', resource: listener.name, ...compiled })
     else listeners.set(listener.name, compiled)
   }
@@ -111,6 +127,19 @@ export function compile(input: CompileInput): CompileResult {
 }
 
 type ListenerFault = Pick<Rejection, 'path' | 'message'>
+
+function tryListener(
+  listener: Listener,
+  input: CompileInput,
+  compiledOf: (table: RouteTable) => CompiledRoutes,
+): CompiledListener | ListenerFault {
+  try {
+    return compileListener(listener, input, compiledOf)
+  } catch (error) {
+    if (!(error instanceof CompileFault)) throw error
+    return { path: 'filter_chains', message: error.message }
+  }
+}
 
 function findFault(listener: Listener, input: CompileInput): ListenerFault | undefined {
   if (listener.generic !== undefined) return genericFault(listener.generic, input)
@@ -178,6 +207,7 @@ function compileListener(
   const { name, address, port, generic } = listener
   if (generic !== undefined) return openListener(listener, generic, { input, compiledOf })
   const stats = input.stats.listener(address, port)
+  const logs = input.logs.compile(listener.accessLogs)
   const byName = new Map<string, CompiledChain>()
   const pairs: [FilterChain, CompiledChain][] = []
   let rest: CompiledChain | undefined
@@ -189,11 +219,11 @@ function compileListener(
   }
   const peeks = byName.size > 0 || rest?.tls !== undefined
   const capture = listener.capture === undefined ? undefined : { ...listener.capture, chains: capturedChains(pairs) }
-  return { name, stats, address, port, peeks, byName, rest, capture, generic: undefined }
+  return { name, stats, logs, address, port, peeks, byName, rest, capture, generic: undefined }
 }
 
 function openListener(
-  { name, address, port }: Listener,
+  { name, address, port, accessLogs }: Listener,
   generic: GenericListener,
   { input, compiledOf }: { input: CompileInput; compiledOf: (table: RouteTable) => CompiledRoutes },
 ): CompiledListener | ListenerFault {
@@ -205,14 +235,32 @@ function openListener(
     return found?.kind === undefined ? undefined : found
   }
   try {
-    const compiled = compileGeneric(generic, { compileOne, secretOf, contexts: input.tlsContexts })
+    const networkOf = ({ network = [] }: GenericChain): NetworkFilters | undefined =>
+      network.length === 0 ? undefined : new NetworkFilters(network, input.stats)
+    const compiled = compileGeneric(generic, { compileOne, networkOf, secretOf, contexts: input.tlsContexts })
     const stats = input.stats.listener(address, port)
-    const none = { stats, peeks: false, byName: new Map<string, CompiledChain>(), rest: undefined, capture: undefined }
+    const logs = input.logs.compile(accessLogs)
+    const none = {
+      stats,
+      logs,
+      peeks: false,
+      byName: new Map<string, CompiledChain>(),
+      rest: undefined,
+      capture: undefined,
+    }
     return { name, address, port, ...none, generic: compiled }
   } catch (error) {
     if (!(error instanceof TlsFault)) throw error
     return { path: error.path, message: error.message }
   }
+}
+
+function compileTelemetry(filter: HttpFilterChain, input: CompileInput): HttpTelemetry {
+  const stats = input.stats.http(filter.statPrefix)
+  const logs = input.logs.compile(filter.accessLogs)
+  const kind = filter.mode === 'forward' ? 'client' : 'server'
+  const tracer = input.tracers.compile(filter.tracing, { stats, kind })
+  return { stats, logs, tracer, timed: logs !== undefined || tracer !== undefined }
 }
 
 function compileChain(
@@ -239,23 +287,56 @@ function compileChain(
       paths: filter.paths ?? DEFAULT_PATHS,
       routes,
       upgrades: compileUpgrades(filter.upgrades ?? (filter.mode === 'reverse' ? [] : MESH_UPGRADES)),
-      filters: new CompiledFilters(filter.filters ?? DEFAULT_FILTERS, {
-        clusterOf: (name) => input.clusters.get(name),
-      }),
-      telemetry: { stats: input.stats.http(filter.statPrefix) },
+      filters: new CompiledFilters(
+        filter.filters ?? DEFAULT_FILTERS,
+        environmentOf(input, {
+          statPrefix: `http.${filter.statPrefix}.`,
+          name: `chain ${chain.name} ${filter.statPrefix}`,
+          claimed: [],
+        }),
+      ),
+      telemetry: compileTelemetry(filter, input),
       reverse: filter.mode === 'reverse' ? new ReverseHttp(filter.http ?? {}) : undefined,
     },
   }
 }
 
-function compileTcp(filter: TcpProxy, { clusters }: CompileInput): CompiledTcp {
-  const { cluster: clusterName, connectAttemptsMax, idleMs, durationMaxMs } = filter
+interface Place {
+  readonly statPrefix: string
+  /** Tells places apart, and stays the same from one configuration to the next. */
+  readonly name: string
+  readonly claimed: string[]
+}
+
+function environmentOf(
+  { clusters, stats, survivors, lasting }: CompileInput,
+  { statPrefix, name, claimed }: Place,
+): FilterEnvironment {
+  return {
+    ...lasting,
+    clusterOf: (cluster) => clusters.get(cluster),
+    statPrefix,
+    counters: (scope, names) => stats.counters(scope, names),
+    atPlace: (key, make) => survivors.of(`${name} ${key}`, make, claimed),
+  }
+}
+
+function compileTable(table: RouteTable, input: CompileInput): CompiledRoutes {
+  const claimed: string[] = []
+  return compileRoutes(table, environmentOf(input, { statPrefix: '', name: `routes ${table.name}`, claimed }), claimed)
+}
+
+function compileTcp(filter: TcpProxy, { clusters, logs, stats }: CompileInput): CompiledTcp {
+  const { connectAttemptsMax, idleMs, durationMaxMs } = filter
   return {
     kind: 'tcp',
-    clusterName,
-    cluster: clusters.get(clusterName),
+    clusterName: filter.cluster,
+    targets: new TcpTargets(filter, (name) => clusters.get(name)),
+    hashSourceIp: filter.hashSourceIp === true,
     attemptsMax: connectAttemptsMax ?? TCP_DEFAULTS.attemptsMax,
     idleMs: idleMs ?? TCP_DEFAULTS.idleMs,
     durationMaxMs: durationMaxMs ?? TCP_DEFAULTS.durationMaxMs,
+    logs: logs.compile(filter.accessLogs),
+    counters: stats.tcp(filter.statPrefix),
   }
 }

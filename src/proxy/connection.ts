@@ -4,12 +4,13 @@
  * exchange.ts's.
  */
 import type { Socket } from 'node:net'
-import type { SecureContextOptions, TLSSocket } from 'node:tls'
+import { type SecureContextOptions, TLSSocket } from 'node:tls'
 import { hostOf, parseInnerSni } from '../model/sni.ts'
 import { ALPN_TCP } from '../model/tcp.ts'
 import type { Log } from '../runtime/log.ts'
 import { CaptureAcceptor, type CapturedHttp, type CapturedTcp } from './capture/captured.ts'
 import type { OriginalDestination } from './capture/destination.ts'
+import { beginTcpLog } from './connection-log.ts'
 import { ALERT_UNRECOGNIZED_NAME } from './client-hello.ts'
 import { chainFor, type CompiledChain, type CompiledListener } from './compile.ts'
 import { type ExchangeServices, serviceOf as serviceOfCluster } from './exchange-context.ts'
@@ -20,13 +21,14 @@ import { H2_BUDGETS, H2_LIMITS, H2_TUNNEL_LIMITS } from './h2/types.ts'
 import { peekClientHello, type Peeked } from './hello-peek.ts'
 import { HttpConnection } from './http-connection.ts'
 import { allows, type Peer } from './identity.ts'
+import type { PROXY_PROTO_NAMES } from './l4/proxy-header.ts'
 import { resetSocket } from './l4/reset.ts'
 import { type CompiledTcp, type TcpClient, TcpSession, type TcpServices } from './l4/session.ts'
 import { TcpMetrics } from './l4/tcp-metrics.ts'
 import { LiveConnections } from './live-connections.ts'
 import { type PeerFacts, readPeerFacts } from './peer-facts.ts'
 import { type Party, partyOf } from './record.ts'
-import { GenericAcceptor } from './reverse/acceptor.ts'
+import { type ForeignClient, GenericAcceptor } from './reverse/acceptor.ts'
 import { type ReverseServices, serveReverse } from './reverse/http-server.ts'
 import type { Snapshot } from './state.ts'
 import type { CloseReason, ServerConnection, ServerConnectionHandler } from './stream.ts'
@@ -60,6 +62,7 @@ export interface AcceptorOptions {
   readonly localAddress: string | undefined
   /** Reads where captured connections wanted to go; loaded by the first of them. */
   readonly originalDestination: () => Promise<OriginalDestination>
+  readonly headerCounters: Record<(typeof PROXY_PROTO_NAMES)[number], number>
 }
 
 export class Acceptor {
@@ -83,7 +86,14 @@ export class Acceptor {
       refused: (reason) => this.#count('handshake', reason),
     })
     const { timers, services, log } = options
-    this.#tcp = { timers, recorder: services.recorder, metrics: this.tcp, now: () => services.now() }
+    this.#tcp = {
+      timers,
+      recorder: services.recorder,
+      metrics: this.tcp,
+      random: services.random,
+      now: () => services.now(),
+      beginLog: (socket, logs) => beginTcpLog(socket, logs, { timers, host: services.host }),
+    }
     this.captured = new CaptureAcceptor({
       timers,
       recorder: services.recorder,
@@ -106,7 +116,9 @@ export class Acceptor {
     this.#generic = new GenericAcceptor({
       timers,
       serveHttp: (socket, target) => serveReverse(socket, target, reverse),
-      serveTcp: (socket, filter) => this.#serveForeign(socket, filter),
+      serveTcp: (socket, filter, client) => this.#serveForeign(socket, filter, client),
+      now: () => timers.now(),
+      countHeader: (name) => void options.headerCounters[name]++,
       present: (name) => this.#listener(name),
       count: (reason, detail) => this.#count(reason, detail),
     })
@@ -118,7 +130,7 @@ export class Acceptor {
 
   accept(socket: Socket, listenerName: string): void {
     const listener = this.#listener(listenerName)
-    if (listener === undefined || this.live.size >= CONNECTIONS_MAX) {
+    if (listener === undefined || this.live.size + this.#generic.pending >= CONNECTIONS_MAX) {
       this.#count(listener === undefined ? 'no-listener' : 'limit', listenerName)
       if (listener !== undefined) listener.stats.downstream_cx_overflow++
       return void socket.destroy()
@@ -267,9 +279,9 @@ export class Acceptor {
   }
 
   /** Neither end is one that this proxy could name. */
-  #serveForeign(socket: Socket, filter: CompiledTcp): void {
+  #serveForeign(socket: Socket, filter: CompiledTcp, client: Partial<ForeignClient> = {}): void {
     const nobody = { source: NOBODY, destination: undefined, service: '', mutualTls: false }
-    this.#serveTcp(filter, { socket, reporter: 'gateway', ...nobody })
+    this.#serveTcp(filter, { socket, reporter: 'gateway', ...nobody, ...client })
   }
 
   #serveCapturedTcp(socket: Socket, { direction, chain, filter }: CapturedTcp): void {
@@ -351,6 +363,10 @@ export class Acceptor {
       telemetry: filter?.kind === 'http' ? filter.telemetry : untold(),
       service: to.service,
       remoteAddress: socket.remoteAddress ?? '',
+      socket,
+      chainName: to.chain()?.name ?? '',
+      serverName: socket instanceof TLSSocket && typeof socket.servername === 'string' ? socket.servername : '',
+      remotePort: socket.remotePort ?? 0,
       own,
       services,
       http: () => {

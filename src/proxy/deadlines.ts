@@ -5,10 +5,10 @@
 import { type TimerWheel, WheelTimer } from './timer-wheel.ts'
 
 /**
- * `timeout`: the route's, for the whole answer. `try`: of one attempt. `idle`, `duration`: of the stream. `watch`: look
- * whether the connection still answers. `wait`: until the next attempt.
+ * `request`: until it is whole. `timeout`: the route's, for the whole answer. `try`: of one attempt. `idle`,
+ * `duration`: of the stream. `watch`: look whether the connection still answers. `wait`: until the next attempt.
  */
-export type DeadlineKind = 'timeout' | 'try' | 'idle' | 'duration' | 'watch' | 'wait'
+export type DeadlineKind = 'request' | 'timeout' | 'try' | 'idle' | 'duration' | 'watch' | 'wait'
 
 export interface DeadlineOwner {
   onDeadline(kind: DeadlineKind): void

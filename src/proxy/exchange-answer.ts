@@ -21,7 +21,7 @@ export function filterAnswer(voice: Voice, verdict: LocalAnswer | Refused): Loca
   const answer = refusalAnswer(voice, verdict.refusal, '')
   if (verdict.status !== undefined) answer.head.status = verdict.status
   if (verdict.headers !== undefined) answer.head.headers.push(...verdict.headers)
-  return answer
+  return verdict.grpcStatus === undefined ? answer : { ...answer, grpcStatus: verdict.grpcStatus }
 }
 
 /** The head has passed the filters already. */

@@ -43,6 +43,8 @@ export class Attempts {
   way: Way | undefined = undefined
   connection: ClientConnection | undefined = undefined
   stream: ClientStream | undefined = undefined
+  /** Outlives the attempt, for the record. */
+  lastConnection: ClientConnection | undefined = undefined
   /** As last known; it outlives the attempt, for the record. */
   destination: Destination = targetOf(undefined, undefined)
   readonly #deadlines: Deadlines
@@ -109,6 +111,7 @@ export class Attempts {
 
   connected(endpoint: EndpointState, connection: ClientConnection): void {
     this.connection = connection
+    this.lastConnection = connection
     this.cluster?.stats.sent()
     endpoint.sent++
     this.destination = targetOf(endpoint, this.#mesh.dialedOf(endpoint, connection))
@@ -193,6 +196,10 @@ export class Attempts {
     const asked =
       told === undefined || rule.resetHeaders === undefined ? undefined : resetWaitMs(rule, told, { now, random })
     return asked ?? backOffMs(rule, this.count, random)
+  }
+
+  toldBy(remoteError: string): string {
+    return `${this.destination.address} answered ${remoteError}`
   }
 
   /** Of a host that says how often it was tried. */

@@ -11,6 +11,7 @@ import type { Overload } from './overload.ts'
 import type { Party, Recorder } from './record.ts'
 import type { RetryRule } from './retry.ts'
 import type { ClientConnection } from './stream.ts'
+import type { ConnectionFacts, FormatHost } from './stream-facts.ts'
 import type { HttpTelemetry } from './telemetry.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 import type { RawDialer } from './upstream/raw.ts'
@@ -23,6 +24,8 @@ export interface ClientConnectionFacts {
   readonly serverName: string
   /** Judged by the chain's TLS context. */
   readonly certificate: X509Certificate | undefined
+  /** The other end of the socket: a relay that named its client in the PROXY protocol, or the client. */
+  readonly directAddress: string
 }
 
 /** The connection a request came over, in the words of its listener. */
@@ -33,7 +36,10 @@ export interface DownstreamConnection {
   readonly service: string
   /** Of the client's socket; empty where the socket is gone already. */
   readonly remoteAddress: string
+  readonly remotePort: number
   readonly telemetry: HttpTelemetry
+  /** For logs, header values and spans. */
+  facts(): ConnectionFacts
   /** Settings and table of the present snapshot: an exchange asks once and keeps what it got. */
   http(): CompiledHttp | undefined
   /** For routes that bring no rule of their own. */
@@ -61,6 +67,9 @@ export interface ExchangeServices {
   readonly mesh: MeshDirectory
   /** What is refused because this process is short of something. */
   readonly overload: Overload
+  readonly host: FormatHost
+  /** Numbers connections, for logs. */
+  nextConnection(): number
   /** Where CONNECT ends. */
   readonly raw: RawDialer
   /** Wall clock, for the log. */

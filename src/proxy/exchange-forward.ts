@@ -2,8 +2,9 @@
 import type { Attempts } from './exchange-attempts.ts'
 import type { DownstreamConnection } from './exchange-context.ts'
 import { hashOf } from './filters/hash.ts'
-import { changeHeaders, type ValueContext } from './filters/header-steps.ts'
+import { changeHeaders, type FactsSource } from './filters/header-steps.ts'
 import { takeGrpcDeadline } from './grpc-timeout.ts'
+import type { RequestHead } from './message.ts'
 import { takeControls } from './request-controls.ts'
 import type { ReverseHttp } from './reverse/reverse-http.ts'
 import type { CompiledRoute, RouteTarget } from './routes.ts'
@@ -13,14 +14,8 @@ export interface Forwarded {
   readonly stream: ServerStream
   readonly downstream: DownstreamConnection
   readonly reverse: ReverseHttp | undefined
+  readonly source: FactsSource
 }
-
-/** What header values may say about a request. */
-export const valuesOf = ({ head, version }: ServerStream, { peer }: DownstreamConnection): ValueContext => ({
-  headers: head.headers,
-  protocol: version,
-  peerUri: peer?.uri ?? '',
-})
 
 /** For the whole answer, and for the whole stream; 0: no limit. */
 export interface Limits {
@@ -32,13 +27,11 @@ export function prepareForward(
   route: CompiledRoute,
   target: RouteTarget,
   attempts: Attempts,
-  { stream, downstream, reverse }: Forwarded,
+  { stream, downstream, reverse, source }: Forwarded,
 ): Limits {
   const { head } = stream
   // First, for what is added may steer what follows.
-  if (target.requestHeaders !== undefined) {
-    changeHeaders(head.headers, target.requestHeaders, valuesOf(stream, downstream))
-  }
+  if (target.requestHeaders !== undefined) changeHeaders(head.headers, target.requestHeaders, source)
   if (route.hash !== undefined) attempts.hash = hashOf(route.hash, head, downstream.remoteAddress)
   const rule = route.retry ?? downstream.retry
   const asked = takeControls(head, rule)
@@ -47,7 +40,11 @@ export function prepareForward(
   const perTryMs = attempts.rule?.perTryTimeoutMs ?? 0
   reverse?.forwarded(head, perTryMs > 0 ? perTryMs : timeoutMs)
   target.rewrite?.(head)
-  const { grpcTimeout, durationMaxMs } = route
-  if (grpcTimeout === undefined) return { timeoutMs, durationMaxMs }
-  return { timeoutMs, durationMaxMs: takeGrpcDeadline(head.headers, grpcTimeout) ?? durationMaxMs }
+  return { timeoutMs, durationMaxMs: durationOf(route, head, reverse) }
+}
+
+/** Of the whole stream: what the client allows for gRPC, the route's, the listener's; 0: no limit. */
+function durationOf(route: CompiledRoute, head: RequestHead, reverse: Forwarded['reverse']): number {
+  const { grpcTimeout, durationMaxMs = reverse?.settings.streamMaxMs ?? 0 } = route
+  return grpcTimeout === undefined ? durationMaxMs : (takeGrpcDeadline(head.headers, grpcTimeout) ?? durationMaxMs)
 }

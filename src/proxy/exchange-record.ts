@@ -1,12 +1,18 @@
 /** An exchange as the recorder takes it: what the exchange knows, put together with its stream and connection. */
 import type { Attempts } from './exchange-attempts.ts'
 import type { DownstreamConnection, ExchangeServices } from './exchange-context.ts'
+import { logStream } from './access-log/logs.ts'
 import { account } from './exchange-account.ts'
 import type { RequestMetadata } from './filters/metadata.ts'
 import type { LocalAnswer } from './local-reply.ts'
-import { headerOf } from './message.ts'
-import type { ResponseFlag } from './record.ts'
+import { exchangeFacts } from './exchange-facts.ts'
+import type { FilterRun } from './filters/run.ts'
+import { type HeaderList, headerOf, type ResponseHead } from './message.ts'
+import type { FinishedRequest, ResponseFlag } from './record.ts'
+import type { CompiledRoute } from './routes.ts'
 import type { ServerStream } from './stream.ts'
+import type { HttpTelemetry } from './telemetry.ts'
+import type { TimerWheel } from './timer-wheel.ts'
 
 /** What became of a request, as far as it is known. */
 export class Outcome {
@@ -25,6 +31,15 @@ export class Outcome {
   direct = false
   /** When the request was whole: what the endpoint took counts from here. */
   completeAt: number
+  isComplete = false
+  /** When the answer began; 0: it did not, or nobody asks. */
+  responseAt = 0
+  /** Of the answer, as it was sent. */
+  response: HeaderList | undefined = undefined
+  trailers: HeaderList | undefined = undefined
+  /** Of bodies. */
+  bytesReceived = 0
+  bytesSent = 0
   /** What filters said; undefined: nothing. */
   metadata: RequestMetadata | undefined = undefined
 
@@ -36,9 +51,25 @@ export class Outcome {
     this.service = authority
   }
 
-  /** By the proxy itself. */
-  answered({ head, flag, detail }: LocalAnswer): void {
+  /** The request is whole. */
+  complete(now: number): void {
+    this.completeAt = now
+    this.isComplete = true
+  }
+
+  /** An endpoint's answer is on its way. */
+  began(head: ResponseHead, { timed }: HttpTelemetry, timers: TimerWheel): void {
+    this.responded = true
     this.status = head.status
+    this.response = head.headers
+    if (timed) this.responseAt = timers.now()
+  }
+
+  /** By the proxy itself. */
+  answered({ head, body, flag, detail }: LocalAnswer): void {
+    this.status = head.status
+    this.response = head.headers
+    this.bytesSent = body.length
     this.flag = flag
     if (this.detail === '') this.detail = detail
     this.responded = true
@@ -49,6 +80,8 @@ export interface Ends {
   readonly stream: ServerStream
   readonly downstream: DownstreamConnection
   readonly attempts: Attempts
+  readonly route: CompiledRoute | undefined
+  readonly run: FilterRun | undefined
 }
 
 export function recordExchange(ends: Ends, services: ExchangeServices, outcome: Outcome): void {
@@ -56,8 +89,19 @@ export function recordExchange(ends: Ends, services: ExchangeServices, outcome: 
   const { mode } = downstream
   const target = attempts.destination
   const durationMs = services.timers.now() - outcome.startedAt
+  if (ends.run !== undefined) {
+    ends.run.end()
+    outcome.metadata = ends.run.metadataIfAny
+  }
   account(downstream.telemetry.stats, outcome, attempts, durationMs)
-  services.recorder.request({
+  const { logs, tracer } = downstream.telemetry
+  const span = tracer?.spanOf(stream.head)
+  if (logs !== undefined || span !== undefined) {
+    const facts = exchangeFacts(ends, services, outcome, durationMs)
+    if (logs !== undefined) logStream(logs, facts)
+    if (span !== undefined) tracer?.end(span, facts)
+  }
+  const finished: FinishedRequest = {
     reporter: mode === 'inbound' ? 'destination' : 'source',
     startedAt: services.now() - durationMs,
     durationMs,
@@ -78,5 +122,6 @@ export function recordExchange(ends: Ends, services: ExchangeServices, outcome: 
     bytesSent: stream.bytesSent,
     requestId: headerOf(stream.head.headers, 'x-request-id') ?? '',
     mutualTls: downstream.peer !== undefined,
-  })
+  }
+  services.recorder.request(finished, logs !== undefined)
 }

@@ -5,7 +5,6 @@
  */
 import { admit, chooseRoute, tunnelRefusal, unrouted } from './admission.ts'
 import type { CompiledHttp } from './compile.ts'
-import type { ClusterState } from './balance/cluster.ts'
 import { type DeadlineKind, type DeadlineOwner, Deadlines } from './deadlines.ts'
 import { openReply, outcomeOf } from './breaker-reply.ts'
 import type { Priority } from './balance/limits.ts'
@@ -13,9 +12,10 @@ import { filterAnswer, refusalAnswer, sendAnswer, type Voice } from './exchange-
 import { Attempts } from './exchange-attempts.ts'
 import { RequestBody } from './exchange-body.ts'
 import { type DownstreamConnection, type ExchangeServices, serviceOf } from './exchange-context.ts'
-import { Outcome, recordExchange } from './exchange-record.ts'
+import { type Ends, Outcome, recordExchange } from './exchange-record.ts'
 import { filterResponse } from './filters/chain.ts'
-import { prepareForward, valuesOf } from './exchange-forward.ts'
+import { exchangeFacts } from './exchange-facts.ts'
+import { prepareForward } from './exchange-forward.ts'
 import { changeHeaders } from './filters/header-steps.ts'
 import { FilterRun, type RunOwner } from './filters/run.ts'
 import { NO_STEPS, type Refused, type Steps } from './filters/step.ts'
@@ -27,6 +27,7 @@ import { PEER_HEADER } from './peer-facts.ts'
 import type { ReverseHttp } from './reverse/reverse-http.ts'
 import { type CompiledRoute, IDLE_TIMEOUT_MS, pickTarget, type RouteTarget } from './routes.ts'
 import { looksGood, lossOf, mayRetryAnswer } from './retry.ts'
+import type { StreamFacts } from './stream-facts.ts'
 import type { ClientConnection, RequestSink, ResetReason, ResponseSink, ServerStream } from './stream.ts'
 import { opensTunnel, type Tunnel, tunnelOf } from './upgrade.ts'
 import type { ConnectFailure, Waiter } from './upstream/transport.ts'
@@ -46,6 +47,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   readonly #outcome: Outcome
   /** When a byte last moved, by the coarse clock. */
   #activeAt = 0
+  #idleMs = IDLE_TIMEOUT_MS
   /** Of an upgrade or CONNECT. */
   readonly #tunnel: Tunnel | undefined
   /** Tables of the snapshot the request started with. */
@@ -92,6 +94,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const steps = this.#choose(http)
     // Body bytes wait with the client until there is somewhere to send them; so does `100 Continue`.
     if (!this.#stream.headOnly) this.#stream.pause()
+    if (!this.#stream.headOnly) this.#deadlines.start('request', http.reverse?.settings.requestMs ?? 0)
     const refused = this.#tunnel === undefined ? undefined : tunnelRefusal(head, http, this.#route)
     if (refused !== undefined) return this.#reply(refused)
     if (steps === NO_STEPS) return this.onFiltered()
@@ -105,6 +108,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#route = chooseRoute(this.#stream.head, http)
     this.#target =
       this.#route === undefined ? undefined : pickTarget(this.#route, this.#stream.head, this.#services.random)
+    this.#idleMs = this.#route?.idleTimeoutMs ?? http.reverse?.settings.streamIdleMs ?? IDLE_TIMEOUT_MS
     if (service === '') this.#outcome.service = serviceOf(this.clusterName, this.#outcome.service)
     return this.#target?.filters?.stepsOf(http.filters) ?? http.filters.steps
   }
@@ -125,7 +129,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   onGather(): void {
     this.#activeAt = this.#services.timers.coarseNow
-    this.#deadlines.start('idle', this.#route?.idleTimeoutMs ?? IDLE_TIMEOUT_MS)
+    this.#deadlines.start('idle', this.#idleMs)
     this.#stream.resume()
   }
 
@@ -147,16 +151,17 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (this.#run?.translates === true) this.#body.translate(this.#run)
     this.#attempts.terms = target.terms
     this.priority = target.terms.priority
-    if (!this.#attempts.enter(target.cluster, this.#body.ended)) return this.#answerCutOff(target.cluster)
+    if (!this.#attempts.enter(target.cluster, this.#body.ended))
+      return this.#answer(openReply(target.cluster.breaker, this.#outcome.authority))
     this.#forward(route, target)
   }
 
   #forward(route: CompiledRoute, target: RouteTarget): void {
     const { head } = this.#stream
-    const request = { stream: this.#stream, downstream: this.#downstream, reverse: this.#reverse }
+    const request = { stream: this.#stream, downstream: this.#downstream, reverse: this.#reverse, source: this }
     const limits = prepareForward(route, target, this.#attempts, request)
     this.#timeoutMs = limits.timeoutMs
-    this.#startDeadlines(route.idleTimeoutMs, limits.durationMaxMs)
+    this.#startDeadlines(limits.durationMaxMs)
     if (route.connect) this.#attempts.raw = this.#services.raw
     const copied = { head, body: this.#body }
     if (this.#tunnel === undefined) this.#mirrors = startMirrors(route.mirrors, copied, this.#services)
@@ -164,8 +169,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   /** The whole answer is timed from the complete request: an upload may take as long as it moves. */
-  #startDeadlines(idleMs: number, durationMs: number): void {
-    const timeoutMs = this.#timeoutMs
+  #startDeadlines(durationMs: number): void {
+    const [timeoutMs, idleMs] = [this.#timeoutMs, this.#idleMs]
     if (this.#body.ended) this.#deadlines.start('timeout', timeoutMs)
     this.#deadlines.start('duration', durationMs)
     this.#activeAt = this.#services.timers.coarseNow
@@ -179,7 +184,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   #attempt(): void {
     const { cluster, count, cutOff } = this.#attempts
     // While it waited for its next attempt the circuit breaker opened.
-    if (cutOff && count > 0 && cluster !== undefined) return this.#answerCutOff(cluster)
+    if (cutOff && count > 0 && cluster !== undefined)
+      return this.#answer(openReply(cluster.breaker, this.#outcome.authority))
     const endpoint = this.#attempts.begin()
     if (endpoint === undefined) return this.#reply(REFUSALS.none)
     if (this.#body.ended) this.#deadlines.start('try', this.#attempts.rule?.perTryTimeoutMs ?? 0)
@@ -244,6 +250,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   onRequestData(chunk: Buffer): void {
     if (this.#finished) return
+    this.#outcome.bytesReceived += chunk.length
     this.#activeAt = this.#services.timers.coarseNow
     const run = this.#run
     if (run === undefined || (run.passed && !run.translates)) return this.#passOn(chunk)
@@ -268,13 +275,15 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (run !== undefined && run.passed && run.translates) this.#passOn(run.requestEnd(trailers))
     this.#body.ended = true
     this.#body.trailers = trailers
-    this.#outcome.completeAt = this.#services.timers.now()
+    this.#outcome.complete(this.#services.timers.now())
+    this.#deadlines.cancel('request')
     if (run?.gathers === true) run.onBody(this.#body)
     else if (this.#attempts.cluster !== undefined) this.#forwardEnd(trailers)
   }
 
   #forwardEnd(trailers: HeaderList): void {
-    if (this.#tunnel !== undefined) return this.#endClientHalf(this.#tunnel)
+    if (this.#tunnel !== undefined)
+      return this.#tunnel.endClientHalf(this.#attempts.stream) ? this.#complete() : undefined
     this.#deadlines.start('timeout', this.#timeoutMs)
     if (this.#attempts.endpoint !== undefined) this.#deadlines.start('try', this.#attempts.rule?.perTryTimeoutMs ?? 0)
     if (this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.end(trailers)
@@ -308,12 +317,9 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (this.#retryResponse(head, remoteError, end)) return
     this.#attempts.learn(head.headers)
     if (this.#tunnel === undefined) this.#body.forget()
-    this.#outcome.responded = true
-    this.#outcome.status = head.status
+    this.#outcome.began(head, this.#downstream.telemetry, this.#services.timers)
     this.#attempts.pass?.answered(head.status, headerOf(head.headers, 'grpc-status'))
-    if (remoteError !== undefined) {
-      this.#outcome.detail = `${this.#attempts.destination.address} answered ${remoteError}`
-    }
+    if (remoteError !== undefined) this.#outcome.detail = this.#attempts.toldBy(remoteError)
     if (this.#reverse === undefined) filterResponse(head, fromMesh)
     else if (this.#tunnel === undefined)
       this.#reverse.upstreamResponse(head, this.#services.timers.now() - this.#outcome.completeAt)
@@ -327,20 +333,12 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
       this.#tunnel.start(this.#stream, stream, this.#body)
   }
 
-  /** Each half of a tunnel ends on its own; the exchange is over with the second. */
-  #endClientHalf(tunnel: Tunnel): void {
-    if (!tunnel.open) return
-    this.#attempts.stream?.end()
-    if (tunnel.answered) this.#complete()
-  }
-
   #changeResponse(head: ResponseHead): void {
     this.#attempts.tellClient(head.headers)
     const { responseHeaders } = this.#target ?? {}
-    if (responseHeaders !== undefined)
-      changeHeaders(head.headers, responseHeaders, valuesOf(this.#stream, this.#downstream))
+    if (responseHeaders !== undefined) changeHeaders(head.headers, responseHeaders, this)
     this.#run?.response(head)
-    this.#reverse?.response(head, this.#services.now())
+    this.#reverse?.response(head, this.#services.now(), this.#stream.head)
   }
 
   /** True: another attempt is under way, and this answer is dropped. */
@@ -358,16 +356,19 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   onResponseData(chunk: Buffer): void {
     if (this.#finished) return
     this.#activeAt = this.#services.timers.coarseNow
-    const bytes = this.#run?.translates === true ? this.#run.responseData(chunk) : chunk
-    if (bytes.length > 0 && !this.#stream.write(bytes)) this.#attempts.stream?.pause()
+    this.#outcome.bytesSent += chunk.length
+    const open = this.#run?.translates === true ? this.#send(this.#run.responseData(chunk)) : this.#stream.give(chunk)
+    if (!open) this.#attempts.stream?.pause()
+  }
+
+  #send(bytes: Buffer): boolean {
+    return bytes.length === 0 || this.#stream.write(bytes)
   }
 
   onResponseEnd(trailers: HeaderList): void {
     if (this.#finished) return
-    if (this.#run?.translates === true) {
-      const rest = this.#run.responseEnd(trailers)
-      if (rest.length > 0) this.#stream.write(rest)
-    }
+    if (this.#run?.translates === true) this.#send(this.#run.responseEnd(trailers))
+    this.#outcome.trailers = trailers
     this.#attempts.pass?.answered(this.#outcome.status, headerOf(trailers, 'grpc-status'))
     this.#stream.end(trailers)
     if (this.#tunnel?.open === true && !this.#body.ended) this.#tunnel.answered = true
@@ -388,11 +389,11 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#reply(reason === 'protocol' || reason === 'limit' ? REFUSALS.protocol : REFUSALS.lost, this.#outcome.detail)
   }
 
-  // Ends
-
   onDeadline(kind: DeadlineKind): void {
     if (this.#finished) return
     switch (kind) {
+      case 'request':
+        return this.#cutOff(REFUSALS.requestTimeout)
       case 'timeout':
         return this.#timedOut()
       case 'try':
@@ -422,8 +423,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   #lookForActivity(): void {
-    const limitMs = this.#route?.idleTimeoutMs ?? IDLE_TIMEOUT_MS
-    const leftMs = limitMs - (this.#services.timers.coarseNow - this.#activeAt)
+    const leftMs = this.#idleMs - (this.#services.timers.coarseNow - this.#activeAt)
     if (leftMs >= 1) return this.#deadlines.start('idle', leftMs)
     this.#cutOff(this.#body.ended ? REFUSALS.idle : REFUSALS.idleUpload)
   }
@@ -449,10 +449,6 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#outcome.flag = flag
     this.#stream.reset('internal')
     this.#finish()
-  }
-
-  #answerCutOff({ breaker }: ClusterState): void {
-    this.#answer(openReply(breaker, this.#outcome.authority))
   }
 
   /** A refusal of our own, in clear text. */
@@ -483,10 +479,6 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   #finish(): void {
     if (this.#finished) return
     this.#finished = true
-    if (this.#run !== undefined) {
-      this.#run.end()
-      this.#outcome.metadata = this.#run.metadataIfAny
-    }
     this.#body.forget()
     this.#deadlines.cancelAll()
     if (!this.#body.ended && this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.abandon()
@@ -494,7 +486,15 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#attempts.leave()
     // What is left of the request is read and dropped, so that the connection can serve the next one.
     if (!this.#body.ended) this.#stream.resume()
-    const ends = { stream: this.#stream, downstream: this.#downstream, attempts: this.#attempts }
-    recordExchange(ends, this.#services, this.#outcome)
+    recordExchange(this.#ends(), this.#services, this.#outcome)
+  }
+
+  #ends(): Ends {
+    const common = { stream: this.#stream, downstream: this.#downstream, attempts: this.#attempts }
+    return { ...common, route: this.#route, run: this.#run }
+  }
+
+  facts(): StreamFacts {
+    return exchangeFacts(this.#ends(), this.#services, this.#outcome, undefined)
   }
 }

@@ -92,7 +92,7 @@ export function compileLevel(
   if (filters === undefined && allow === undefined) return undefined
   const level = new Map<string, Said>()
   for (const [name, filter] of Object.entries(filters ?? {})) level.set(name, compileSaid(filter, environment))
-  if (allow !== undefined) level.set(FILTER_NAMES.rbac, { disabled: false, config: allowed(allow) })
+  if (allow !== undefined) level.set(FILTER_NAMES.rbac, { disabled: false, config: allowed(allow, environment) })
   return level
 }
 

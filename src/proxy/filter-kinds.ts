@@ -1,8 +1,11 @@
 /** Every kind of HTTP filter that this proxy runs, by its name in the model. Adding one is adding a row. */
 import type { FilterKindName, ListedConfigs, PrincipalRule, RoutedConfigs } from '../model/config.ts'
+import { jwtKind } from './authn/jwt.ts'
 import { corsKind } from './filters/cors.ts'
+import { extAuthzKind } from './filters/ext-authz.ts'
 import { faultKind } from './filters/fault.ts'
-import type { FilterKind } from './filters/kind.ts'
+import type { FilterEnvironment, FilterKind } from './filters/kind.ts'
+import { globalRateLimitKind } from './filters/global-rate-limit.ts'
 import { rateLimitKind } from './filters/rate-limit.ts'
 import { rbacKind } from './filters/rbac-step.ts'
 
@@ -18,7 +21,11 @@ export const FILTER_KINDS: FilterKinds = {
   rbac: rbacKind,
   rateLimit: rateLimitKind,
   fault: faultKind,
+  jwt: jwtKind,
+  extAuthz: extAuthzKind,
+  globalRateLimit: globalRateLimitKind,
 }
 
 /** What a route's `allow` says to the RBAC filter. */
-export const allowed = (allow: PrincipalRule): object => rbacKind.routed({ allow }, { clusterOf: () => undefined })
+export const allowed = (allow: PrincipalRule, environment: FilterEnvironment): object =>
+  rbacKind.routed({ allow }, environment)

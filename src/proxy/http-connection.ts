@@ -2,7 +2,9 @@
  * One downstream HTTP connection: what its requests have in common, whoever is at the other end. The codec parses,
  * exchange.ts decides about each request; this carries the peer's identity and facts from one to the other.
  */
+import type { Socket } from 'node:net'
 import type { CompiledHttp } from './compile.ts'
+import { connectionFacts } from './connection-facts.ts'
 import { Exchange } from './exchange.ts'
 import type { ClientConnectionFacts, DownstreamConnection, ExchangeServices } from './exchange-context.ts'
 import type { Peer } from './identity.ts'
@@ -11,6 +13,7 @@ import { formatPeerFacts, PEER_HEADER, type PeerFacts, readPeerFacts } from './p
 import { type Party, partyOf } from './record.ts'
 import { compileRetry, type RetryRule } from './retry.ts'
 import type { CloseReason, ServerConnection, ServerConnectionHandler, ServerStream } from './stream.ts'
+import type { ConnectionFacts } from './stream-facts.ts'
 import type { HttpTelemetry } from './telemetry.ts'
 
 /** A kept-alive connection of the application may close just as we use it; a request that is safe goes again. */
@@ -23,6 +26,10 @@ export interface HttpConnectionOptions {
   readonly peer: Peer | undefined
   readonly service: string
   readonly remoteAddress: string
+  readonly socket: Socket
+  readonly chainName: string
+  readonly serverName: string
+  readonly remotePort?: number
   readonly client?: ClientConnectionFacts
   readonly codec: { readonly http2: boolean; readonly secure: boolean }
   readonly telemetry: HttpTelemetry
@@ -38,6 +45,7 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
   readonly peer: Peer | undefined
   readonly service: string
   readonly remoteAddress: string
+  readonly remotePort: number
   readonly retry: RetryRule | undefined
   readonly client: ClientConnectionFacts | undefined
   readonly telemetry: HttpTelemetry
@@ -45,6 +53,8 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
   readonly #options: HttpConnectionOptions
   /** Set once it exists: a codec is made with its handler. */
   connection: ServerConnection | undefined = undefined
+  readonly #id: number
+  #facts: ConnectionFacts | undefined = undefined
   #source: Party | undefined = undefined
   #introduced = false
 
@@ -53,6 +63,7 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
     this.peer = options.peer
     this.service = options.service
     this.remoteAddress = options.remoteAddress
+    this.remotePort = options.remotePort ?? 0
     this.retry = options.mode === 'inbound' ? INBOUND_RETRY : undefined
     this.client = options.client
     this.telemetry = options.telemetry
@@ -60,6 +71,9 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
     this.#options = options
     const { http2, secure } = options.codec
     this.telemetry.stats.connected(http2, secure)
+    this.#id = options.services.nextConnection()
+    // What the socket says of itself is gone with it.
+    if (this.telemetry.timed) this.facts()
   }
 
   onRequest(stream: ServerStream): void {
@@ -94,6 +108,12 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
     const local = reason !== 'closed' && reason !== 'lost'
     stats.disconnected(codec.http2, codec.secure, { local, lengthMs: services.timers.now() - this.#startedAt })
     this.#options.onClose(reason, detail)
+  }
+
+  facts(): ConnectionFacts {
+    const { socket, chainName, serverName, services } = this.#options
+    const place = { id: this.#id, chainName, serverName, ownUri: services.ownUri() }
+    return (this.#facts ??= connectionFacts(socket, place))
   }
 
   http(): CompiledHttp | undefined {

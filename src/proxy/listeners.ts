@@ -23,6 +23,8 @@ interface Open {
 
 export interface ListenerSetOptions {
   readonly accept: (socket: Socket, listener: string) => void
+  /** Before anyone reads of it. */
+  readonly onConnection: (socket: Socket, listener: string) => void
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -73,6 +75,7 @@ export class ListenerSet {
     const sockets = new Set<Socket>()
     const server = createPort((socket) => {
       sockets.add(socket)
+      this.#options.onConnection(socket, name)
       stats.downstream_cx_total++
       stats.downstream_cx_active++
       socket.once('close', () => {

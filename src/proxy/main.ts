@@ -3,6 +3,7 @@
  * control plane, or from the pod's volume while it is away; ports open with the first configuration. Gateways start
  * through the same function with their own role.
  */
+import { hostname } from 'node:os'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -16,7 +17,8 @@ import { WorkloadIdentity } from '../pki/workload-identity.ts'
 import { Backoff } from '../runtime/backoff.ts'
 import { delay, systemClock } from '../runtime/clock.ts'
 import { numberSetting, readSettings } from '../runtime/config.ts'
-import { MeshError } from '../runtime/errors.ts'
+import { MeshError, messageOf } from '../runtime/errors.ts'
+import { TextTarget } from '../runtime/log-target.ts'
 import { growYoungGenerationUnderLoad, releaseStartupMemory } from '../runtime/heap.ts'
 import { createLog, type Log } from '../runtime/log.ts'
 import { lookupVia, loopbackOf } from '../runtime/network.ts'
@@ -139,8 +141,11 @@ function proxyOptions(
     clock: systemClock,
     random: systemRandom,
     log,
-    accessLog: values.accessLog === 'true' ? (lines) => void process.stdout.write(lines) : () => {},
+    accessLog: values.accessLog === 'true' ? (lines) => void process.stdout.write(lines) : undefined,
     lookup: lookupVia(values.resolver),
+    openLog: (sink) =>
+      new TextTarget(sink, (error) => log.error({ error: messageOf(error) }, 'an access log cannot be written')),
+    hostname: hostname(),
     ...(role.tunnels === undefined ? {} : { tunnels: role.tunnels }),
     ...overloadOf(role, values),
   }

@@ -9,10 +9,13 @@ import type { Clock } from '../runtime/clock.ts'
 import { releaseStartupMemory } from '../runtime/heap.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
+import { AccessLogs, type LogOpener, type LogTarget } from './access-log/logs.ts'
+import type { ClusterState } from './balance/cluster.ts'
 import { Acceptor, type TunnelServer } from './connection.ts'
 import type { OriginalDestination } from './capture/destination.ts'
 import type { HttpMode } from './compile.ts'
 import type { IdentitySource, Peer } from './identity.ts'
+import { PROXY_PROTO_NAMES } from './l4/proxy-header.ts'
 import { ListenerSet } from './listeners.ts'
 import { MeshConnections } from './mesh-directory.ts'
 import { Overload } from './overload.ts'
@@ -20,8 +23,10 @@ import type { PeerFacts } from './peer-facts.ts'
 import { createPort, type CreatePort } from './port-server.ts'
 import { type Party, partyOf, Recorder } from './record.ts'
 import { type ApplyResult, ProxyState } from './state.ts'
+import { type ConnectionLogParts, logConnection } from './connection-log.ts'
 import { takeFigures } from './stat-sources.ts'
 import { TimerWheel } from './timer-wheel.ts'
+import { Tracers } from './tracing/tracers.ts'
 import { tlsOptions } from './trust.ts'
 import type { DialContext } from './upstream/dial.ts'
 import { RawDialer } from './upstream/raw.ts'
@@ -39,8 +44,12 @@ export interface ProxyOptions {
   readonly random: Random
   readonly log: Log
   /** Whole lines of access log, many at a time. */
-  readonly accessLog: (lines: string) => void
+  readonly accessLog: ((lines: string) => void) | undefined
   readonly lookup: LookupFunction | undefined
+  /** Opens what configured access logs write to. Absent: they go nowhere. */
+  readonly openLog?: LogOpener
+  /** For logs that ask for it. */
+  readonly hostname?: string
   /** Reads where captured connections wanted to go. Absent: the kernel is asked. */
   readonly originalDestination?: OriginalDestination
   /** What the role runs; absent: what a pod's does. */
@@ -70,6 +79,7 @@ export interface Proxy {
   readonly listeners: ListenerSet
   readonly acceptor: Acceptor
   readonly links: GatewayLinks
+  readonly logs: AccessLogs
   /** Swaps the configuration; what it could not take is returned and stays as it was. */
   apply(config: ProxyConfig): ApplyResult
   /** Accepts no more peers and tells those there are to go elsewhere; done when `busy` is 0. */
@@ -95,6 +105,31 @@ async function openOriginalDestination(): Promise<OriginalDestination> {
   return (await import('./capture/original-destination.ts')).openOriginalDestination()
 }
 
+const NO_LOG: LogTarget = { write: () => {}, reopen: () => {}, close: () => {} }
+
+/** Istio's tags of the proxy itself; what is not known is left out. */
+const tagsOf = ({ workload, namespace, version, cluster }: PeerFacts): readonly (readonly [string, string])[] =>
+  (
+    [
+      ['istio.canonical_service', workload],
+      ['istio.canonical_revision', version],
+      ['istio.namespace', namespace],
+      ['istio.cluster_id', cluster],
+    ] as const
+  ).filter(([, value]) => value !== '')
+
+function tracersOf(
+  state: ProxyState,
+  { timers, random, own }: { readonly timers: TimerWheel; readonly random: Random; readonly own: PeerFacts },
+): Tracers {
+  const clusterOf = (name: string): ClusterState | undefined => state.snapshot.clusters.get(name)
+  const tracers = new Tracers({ timers, random, clusterOf, stats: state.stats, tags: tagsOf(own) })
+  state.traceWith(tracers)
+  return tracers
+}
+
+const OWN_MEMORY = { residentBytes: () => process.memoryUsage.rss(), shrink: releaseStartupMemory } as const
+
 const POD_MODES: readonly HttpMode[] = ['forward', 'inbound']
 
 export function modesOf({
@@ -118,6 +153,9 @@ class RunningProxy implements Proxy {
   readonly #overload: Overload
   failsHealth = false
   readonly now: () => number
+  readonly logs: AccessLogs
+  readonly #tracers: Tracers
+  #lastConnection = 0
   #keyedWith: readonly unknown[] = []
   #self: Party | undefined = undefined
   /** No port opens any more, or ever. */
@@ -129,12 +167,23 @@ class RunningProxy implements Proxy {
     const now = (): number => clock.now()
     const recorder = new Recorder(options.accessLog, timers)
     const modes = modesOf(options)
-    const state = new ProxyState({ identity, modes, trustDomain: options.trustDomain, now })
+    const logs = new AccessLogs({ timers, random, open: options.openLog ?? (() => NO_LOG) })
+    const state = new ProxyState({ identity, modes, trustDomain: options.trustDomain, now, logs })
+    const host = { hostname: options.hostname ?? '', now }
     // Pods that share a network namespace are told apart by the address they speak from.
     const localAddress = options.podIp.startsWith('127.') ? options.podIp : undefined
     const credentials = (): ReturnType<ProxyState['credentials']> => state.credentials()
     const clientTls: DialContext['clientTls'] = (tls) => state.clientTls.of(tls)
-    const context: DialContext = { timers, now, credentials, clientTls, localAddress, lookup: options.lookup }
+    const http1Trailers = !modes.has('reverse')
+    const context: DialContext = {
+      timers,
+      now,
+      credentials,
+      clientTls,
+      http1Trailers,
+      localAddress,
+      lookup: options.lookup,
+    }
     const links = new GatewayLinks(context, random)
     state.connect({
       timers,
@@ -143,12 +192,7 @@ class RunningProxy implements Proxy {
       createStreams: (way) => createStreamWay({ ...way, context, random, links, streams: this.#streams }),
       resolve: createResolve(options.lookup),
     })
-    this.#overload = new Overload(options.overload, {
-      clock,
-      random,
-      residentBytes: () => process.memoryUsage.rss(),
-      shrink: releaseStartupMemory,
-    })
+    this.#overload = new Overload(options.overload, { clock, random, ...OWN_MEMORY })
     const acceptor = new Acceptor({
       snapshot: () => state.snapshot,
       timers,
@@ -159,6 +203,8 @@ class RunningProxy implements Proxy {
         mesh: new MeshConnections(own),
         raw: new RawDialer(context),
         overload: this.#overload,
+        host,
+        nextConnection: () => ++this.#lastConnection,
         now,
         ownUri: () => state.ownUri(),
         self: () => (this.#self ??= partyOf(own, state.ownUri())),
@@ -168,19 +214,31 @@ class RunningProxy implements Proxy {
       tunnels: options.tunnels?.({ timers, recorder, state, now, localAddress }),
       ownNotAfterMs: () => state.certificate?.notAfterMs ?? 0,
       localAddress,
+      headerCounters: state.stats.counters('proxy_proto.', PROXY_PROTO_NAMES),
       originalDestination: async () => options.originalDestination ?? (await openOriginalDestination()),
     })
-    const accept = (socket: Socket, listener: string): void => acceptor.accept(socket, listener)
     this.now = now
+    this.logs = logs
+    this.#tracers = tracersOf(state, { timers, random, own })
     this.state = state
     this.recorder = recorder
     this.links = links
     this.acceptor = acceptor
-    this.listeners = new ListenerSet({ accept, clock, random, log, createPort: options.createPort ?? createPort })
+    this.listeners = this.#createListeners(options, { timers, host })
     this.#shut = options.opensPorts === false
     state.stats.addSource((take) => takeFigures(this, take))
     state.stats.addSource((take) => this.#overload.takeFigures(take))
     state.onSwap(() => this.#swapped())
+  }
+
+  #createListeners(options: ProxyOptions, parts: ConnectionLogParts): ListenerSet {
+    const { clock, random, log, createPort: create = createPort } = options
+    const onConnection = (socket: Socket, listener: string): void => {
+      const { logs } = this.state.snapshot.listeners.get(listener) ?? {}
+      if (logs !== undefined) logConnection(socket, logs, parts)
+    }
+    const accept = (socket: Socket, listener: string): void => this.acceptor.accept(socket, listener)
+    return new ListenerSet({ accept, onConnection, createPort: create, clock, random, log })
   }
 
   get activeConnections(): number {
@@ -213,6 +271,7 @@ class RunningProxy implements Proxy {
   }
 
   drain(): void {
+    this.#tracers.flush()
     this.#shut = true
     this.listeners.drain()
     this.acceptor.live.drain()
@@ -226,6 +285,8 @@ class RunningProxy implements Proxy {
     this.links.destroy()
     this.#overload.close()
     this.recorder.flush()
+    this.logs.close()
+    this.#tracers.close()
   }
 
   #swapped(): void {

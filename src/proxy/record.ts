@@ -27,6 +27,8 @@ export type ResponseFlag =
   | 'DI'
   | 'FI'
   | 'RL'
+  | 'RLSE'
+  | 'UAEX'
   | 'CB'
   | 'OM'
 
@@ -82,23 +84,25 @@ interface Kind {
 
 export class Recorder {
   readonly metrics = new RequestMetrics()
-  readonly #write: (lines: string) => void
+  readonly #write: ((lines: string) => void) | undefined
   readonly #timers: TimerWheel
   readonly #timer: WheelTimer
   readonly #kinds: Kind[] = []
   readonly #lines = new LineBuffer()
   #full = false
 
-  /** `write` takes whole lines, many at a time: at 64 KiB or after a tenth of a second. */
-  constructor(write: (lines: string) => void, timers: TimerWheel) {
+  /** `write` takes whole lines, many at a time: at 64 KiB or after a tenth of a second. Absent: nobody reads any. */
+  constructor(write: ((lines: string) => void) | undefined, timers: TimerWheel) {
     this.#write = write
     this.#timers = timers
     this.#timer = new WheelTimer(() => this.flush())
   }
 
-  request(finished: FinishedRequest): void {
+  /** `told`: its chain has access logs of its own, which say it. */
+  request(finished: FinishedRequest, told = false): void {
     const kind = this.#kindOf(finished)
     kind.series.add(finished.durationMs, finished.bytesReceived, finished.bytesSent)
+    if (told || this.#write === undefined) return
     const lines = this.#lines
     const start = lines.length
     lines.raw('{"time":"')
@@ -134,6 +138,7 @@ export class Recorder {
 
   /** One line of access log; for roles that carry connections instead of requests too. */
   line(fields: Readonly<Record<string, unknown>>): void {
+    if (this.#write === undefined) return
     const start = this.#lines.length
     this.#lines.raw(asciiJson(fields))
     this.#lines.raw('\n')
@@ -143,7 +148,7 @@ export class Recorder {
   flush(): void {
     this.#timers.cancel(this.#timer)
     this.#full = false
-    if (this.#lines.length > 0) this.#write(this.#lines.take())
+    if (this.#lines.length > 0) this.#write?.(this.#lines.take())
   }
 
   /** A line was written; `start`: how much stood there before it. */

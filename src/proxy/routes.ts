@@ -3,7 +3,6 @@
  * match leads to is already resolved, so that a request never looks a cluster up by name.
  */
 import type {
-  DescriptorAction,
   ForwardAction,
   Fraction,
   HashPolicy,
@@ -19,7 +18,14 @@ import type { Random } from '../runtime/random.ts'
 import type { ClusterState } from './balance/cluster.ts'
 import type { Priority } from './balance/limits.ts'
 import { compileHeaderSteps, type HeaderSteps } from './filters/header-steps.ts'
+import {
+  type CompiledDescriptor,
+  compileDescriptors,
+  NO_DESCRIPTORS,
+  type RouteDescriptors,
+} from './filters/descriptors.ts'
 import { compileLevel, type FilterLevel, FilterWay } from './filter-chain.ts'
+import type { FilterEnvironment } from './filters/kind.ts'
 import { compileRedirect, compileRewrite, type HeadChange } from './filters/rewrite.ts'
 import { configuredReply, type LocalAnswer, type Refusal, REFUSALS } from './local-reply.ts'
 import { type HeadTest, compileHeaders, fieldOf } from './match/headers.ts'
@@ -86,10 +92,11 @@ export interface CompiledRoute {
   readonly unknownCluster: Refusal
   readonly grpcTimeout: ForwardAction['grpcTimeout']
   readonly timeoutMs: number
-  readonly idleTimeoutMs: number
-  readonly durationMaxMs: number
+  /** Undefined: the listener's, or Envoy's. */
+  readonly idleTimeoutMs: number | undefined
+  readonly durationMaxMs: number | undefined
   readonly retry: RetryRule | undefined
-  readonly descriptors: readonly (readonly DescriptorAction[])[]
+  readonly descriptors: RouteDescriptors
   readonly hash: readonly HashPolicy[] | undefined
   readonly mirrors: readonly CompiledMirror[]
   readonly upgrades: UpgradeRules
@@ -108,21 +115,27 @@ export interface CompiledHost {
 
 export interface CompiledRoutes {
   readonly name: string
+  /** What of it outlives it; see Survivors. */
+  readonly kept: readonly string[]
   readonly hosts: HostTable<CompiledHost>
 }
 
-type ClusterOf = (name: string) => ClusterState | undefined
-
-export function compileRoutes(table: RouteTable, clusterOf: ClusterOf): CompiledRoutes {
+export function compileRoutes(
+  table: RouteTable,
+  environment: FilterEnvironment,
+  kept: readonly string[] = [],
+): CompiledRoutes {
   const domains: (readonly [string, CompiledHost])[] = []
-  const around = compileLevel(table.filters, { clusterOf })
+  const around = compileLevel(table.filters, environment)
   for (const host of table.hosts) {
-    const filters = [compileLevel(host.filters, { clusterOf }), around]
-    const routes = host.routes.map((route) => compileRoute(route, { table, host, filters, clusterOf }))
+    const filters = [compileLevel(host.filters, environment), around]
+    const descriptors = compileDescriptors(host.descriptors)
+    const levels = { table, host, filters, descriptors, ...environment }
+    const routes = host.routes.map((route) => compileRoute(route, levels))
     const compiled = { name: host.name, routes }
     for (const domain of host.domains) domains.push([domain, compiled])
   }
-  return { name: table.name, hosts: compileHosts(domains, table.ignorePort === true) }
+  return { name: table.name, kept, hosts: compileHosts(domains, table.ignorePort === true) }
 }
 
 /** `authority` as the codec gives it: lower case, with the port if the client wrote one. */
@@ -168,11 +181,17 @@ function drawnBy({ drawHeader, weightTotal }: CompiledRoute, head: RequestHead):
   return number > 0xffff_ffff_ffff_ffffn ? undefined : Number(number % BigInt(weightTotal))
 }
 
-interface Levels {
+function routeDescriptors(forward: ForwardAction | undefined, host: readonly CompiledDescriptor[]): RouteDescriptors {
+  const own = compileDescriptors(forward?.descriptors)
+  const both = forward?.hostDescriptors === true
+  return own.length === 0 && host.length === 0 ? NO_DESCRIPTORS : { own, host, both }
+}
+
+interface Levels extends FilterEnvironment {
+  readonly descriptors: readonly CompiledDescriptor[]
   readonly table: RouteTable
   readonly host: VirtualHost
   readonly filters: readonly (FilterLevel | undefined)[]
-  readonly clusterOf: ClusterOf
 }
 
 function compileRoute(route: Route, levels: Levels): CompiledRoute {
@@ -190,7 +209,7 @@ function compileRoute(route: Route, levels: Levels): CompiledRoute {
     answer: compileAnswer(route),
     targets,
     weightTotal: targets.reduce((sum, target) => sum + target.weight, 0),
-    descriptors: forward?.descriptors ?? levels.host.descriptors ?? [],
+    descriptors: routeDescriptors(forward, levels.descriptors),
     upgrades: compileUpgrades(forward?.upgrades),
     ...compileForward(forward, levels),
   }
@@ -208,13 +227,13 @@ type ForwardParts =
   | 'unknownCluster'
 
 function compileForward(forward: Partial<ForwardAction> = {}, levels: Levels): Pick<CompiledRoute, ForwardParts> {
-  const { timeoutMs = 0, idleTimeoutMs = IDLE_TIMEOUT_MS, durationMaxMs, grpcTimeout, mirrors = [] } = forward
+  const { timeoutMs = 0, idleTimeoutMs, durationMaxMs, grpcTimeout, mirrors = [] } = forward
   // As in Envoy, who limits the stream gives up the limit on the answer.
   const limitsStream = durationMaxMs !== undefined || grpcTimeout !== undefined
   return {
     timeoutMs: limitsStream ? 0 : timeoutMs,
     idleTimeoutMs,
-    durationMaxMs: durationMaxMs ?? 0,
+    durationMaxMs,
     grpcTimeout,
     retry: retryOf(forward, levels.host),
     hash: forward.hash,

@@ -19,8 +19,13 @@ import { compile, type CompiledListener, type HttpMode } from './compile.ts'
 import type { IdentitySource, OwnCertificate, Peer } from './identity.ts'
 import { ClientTlsContexts, tlsKey } from './reverse/client-tls.ts'
 import { TlsContexts } from './reverse/compile-listener.ts'
+import type { LastingEnvironment } from './filters/kind.ts'
+import { KeptParts } from './kept-parts.ts'
 import { TlsFault } from './reverse/tls-files.ts'
 import type { CompiledRoutes } from './routes.ts'
+import { Survivors } from './survivors.ts'
+import { type LogCompiler, NO_LOGS } from './access-log/logs.ts'
+import { NO_TRACERS, type TracerCompiler } from './tracing/tracers.ts'
 import { Stats } from './stats/store.ts'
 import { clientCredentials, compileTrust, type Trust } from './trust.ts'
 import type { ClientCredentials } from './upstream/dial.ts'
@@ -39,6 +44,8 @@ export interface StateOptions {
   readonly modes: ReadonlySet<HttpMode>
   readonly trustDomain: string
   readonly now: () => number
+  /** Absent: nothing is logged. */
+  readonly logs?: LogCompiler
 }
 
 export interface ApplyResult {
@@ -59,6 +66,9 @@ export class ProxyState {
   readonly #swapped = new Set<() => void>()
   /** Outlives configurations, as counters do. */
   readonly stats = new Stats()
+  #tracers: TracerCompiler = NO_TRACERS
+  readonly #survivors = new Survivors()
+  readonly #kept = new KeptParts()
   #dependencies: ClusterDependencies | undefined
   #snapshot: Snapshot = { version: 0, config: EMPTY, listeners: new Map(), clusters: new Map(), trust: undefined }
   #routes: ReadonlyMap<RouteTable, CompiledRoutes> = new Map()
@@ -77,6 +87,11 @@ export class ProxyState {
   /** Clusters dial with our credentials, which live here: hence two steps. */
   connect(dependencies: ClusterDependencies): void {
     this.#dependencies = { ...dependencies, stats: (name) => this.stats.cluster(name) }
+  }
+
+  /** Absent: nothing is traced. */
+  traceWith(tracers: TracerCompiler): void {
+    this.#tracers = tracers
   }
 
   get snapshot(): Snapshot {
@@ -118,15 +133,25 @@ export class ProxyState {
     const clusters = this.#reconcile(config, before.clusters, rejected)
     this.clientTls.keepOnly([...clusters.values()].flatMap(({ config: { clientTls } }) => clientTls ?? []))
     const stable = sameClusters(before.clusters, clusters)
+    this.#kept.begin()
     const compiled = compile({
       config,
       clusters,
+      lasting: this.#lasting(),
       modes: this.#options.modes,
       stats: this.stats,
+      logs: this.#options.logs ?? NO_LOGS,
+      tracers: this.#tracers,
       reuse: (table) => (stable ? this.#routes.get(table) : undefined),
       tlsContexts: this.#tlsContexts,
+      survivors: this.#survivors,
     })
     rejected.push(...compiled.rejected)
+    // A refused listener's logs go on with it.
+    if (compiled.rejected.length === 0) {
+      this.#options.logs?.settle()
+      this.#tracers.settle()
+    }
     const listeners = new Map(compiled.listeners)
     for (const { kind, resource } of compiled.rejected) {
       const kept = kind === 'listener' ? before.listeners.get(resource) : undefined
@@ -139,12 +164,25 @@ export class ProxyState {
       if (clusters.get(name) !== cluster) cluster.close()
       if (!clusters.has(name)) this.stats.forgetCluster(name)
     }
+    // Tables that were taken over, and listeners that were kept, did not ask again for what they have.
+    if (!stable && rejected.length === 0) this.#kept.sweep()
     this.#announce()
     return { rejected }
   }
 
   close(): void {
+    this.#kept.close()
     for (const cluster of this.#snapshot.clusters.values()) cluster.close()
+  }
+
+  #lasting(): LastingEnvironment {
+    const timers = this.#dependencies?.timers
+    if (timers === undefined) throw new Error('unreachable: nothing is applied before connect')
+    return {
+      liveClusterOf: (name) => this.#snapshot.clusters.get(name),
+      timers,
+      keep: (key, make) => this.#kept.keep(key, make),
+    }
   }
 
   #announce(): void {

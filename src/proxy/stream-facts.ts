@@ -3,7 +3,7 @@
  * and spans: the one interface that Envoy's `%operators%` read. Made only where something configured asks for it; not
  * the record that metrics are counted by (record.ts).
  */
-import type { Metadata } from '../model/config.ts'
+import type { MetadataValue } from '../model/config.ts'
 import type { HeaderList, RequestHead } from './message.ts'
 
 /** Of the client's certificate and the handshake; lists are joined with commas. */
@@ -43,6 +43,18 @@ export interface UpstreamFacts {
   readonly failure: string
 }
 
+/** What filters left for the log, by namespace; an empty path is all of it. */
+export interface MetadataReader {
+  get(namespace: string, path: readonly string[]): MetadataValue | undefined
+}
+
+/** The machine that says it. */
+export interface FormatHost {
+  readonly hostname: string
+  /** Wall clock. */
+  now(): number
+}
+
 export interface StreamFacts {
   readonly connection: ConnectionFacts
   /** As it is now: what filters and rewrites made of it. Undefined: no HTTP. */
@@ -66,7 +78,14 @@ export interface StreamFacts {
   readonly bytesSent: number
   readonly upstream: UpstreamFacts | undefined
   readonly routeName: string
-  /** What filters left for the log, by their namespaces. */
-  readonly metadata: Metadata | undefined
+  readonly metadata: MetadataReader | undefined
   readonly traceId: string
+  readonly host: FormatHost
+}
+
+/** Empty where the socket is gone already. An IPv4 client of an IPv6 socket is shown as what it is. */
+export function hostPort(address: string, port: number): string {
+  if (address === '') return ''
+  const host = address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }

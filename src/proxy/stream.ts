@@ -65,6 +65,8 @@ export interface ServerStream {
    */
   respond(head: ResponseHead, end: boolean): void
   write(chunk: Buffer): boolean
+  /** As `write`, for a chunk that a read brought and nobody else holds: its memory is released when it is written. */
+  give(chunk: Buffer): boolean
   end(trailers?: HeaderList): void
   /** Ends the exchange at once; the sink hears nothing more. */
   reset(code: ResetCode): void
@@ -122,6 +124,8 @@ export interface ClientConnection {
   readonly activeStreams: number
   /** How many requests it would take now; 0 when closed or draining. */
   readonly capacity: number
+  /** Our end, `ip:port`; empty once the socket is gone. */
+  readonly localAddress?: string
   /** Bytes written and not yet taken by the kernel. */
   readonly bufferedBytes: number
   /**

@@ -36,6 +36,13 @@ export class Tunnel {
     body.forget()
     client.resume()
   }
+
+  /** Each half of a tunnel ends on its own. True: this was the second, and all is over. */
+  endClientHalf(endpoint: ClientStream | undefined): boolean {
+    if (!this.open) return false
+    endpoint?.end()
+    return this.answered
+  }
 }
 
 /** Undefined for ordinary requests. */

@@ -247,6 +247,18 @@ export const CATALOGUE = {
     title: 'A policy of the service does not admit the request.',
     hint: 'Look at the RBAC policies of the listener and the route: who calls, method, path and headers have to match.',
   },
+  AUTHORIZER_UNAVAILABLE: {
+    title: 'The service that decides about requests did not decide about this one.',
+    hint: 'Look at the authorisation service and its cluster; requests are refused while it cannot be asked.',
+  },
+  LIMITER_UNAVAILABLE: {
+    title: 'The rate limit service did not decide about a request.',
+    hint: 'Look at the rate limit service and its cluster; the filter refuses while it cannot be asked (failure_mode_deny).',
+  },
+  BODY_TOO_LARGE: {
+    title: 'The body of a request is longer than a filter on its way may keep.',
+    hint: 'Send less at once, or raise the limit of the filter that reads the body.',
+  },
   RATE_LIMITED: {
     title: 'A request is one more than the rate limit of its route allows.',
     hint: 'Slow down and try again later, or raise the limit of the route.',

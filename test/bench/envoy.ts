@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { ORIGIN_H2_PORT, ORIGIN_PORT } from './origin.ts'
 import {
   CONNECT_TIMEOUT_MS,
+  GATEWAY_SNI,
   LOCAL,
   type Place,
   type Places,
@@ -14,6 +15,7 @@ import {
   type ServiceNames,
   SHARED,
   TIMEOUT_MS,
+  TUNNEL_AUTHORITY,
 } from './places.ts'
 import { type Running, startProgram, untilListening } from './programs.ts'
 import { type Path, type System, systemOf } from './system.ts'
@@ -35,44 +37,57 @@ export interface EnvoyOptions {
   readonly protocol: MeshProtocol
   /** HTTP/2 to the application, for rows whose client speaks it. */
   readonly originH2: boolean
+  /** How many pods stand behind the destination; 1 if absent. */
+  readonly pods?: number
+  /** Nested as ours are: an internal listener tunnels TLS to the pod through CONNECT to the gateway. */
+  readonly nests?: boolean
 }
 
 export async function startEnvoy(path: Path, options: EnvoyOptions): Promise<System> {
   const starter = new Starter(options)
   const { places, origin, originH2 } = options
   const caller = places.address()
-  const application = clusterOf('application', origin, originH2 ? ORIGIN_H2_PORT : ORIGIN_PORT, { h2: originH2 })
+  const application = clusterOf('application', [origin], originH2 ? ORIGIN_H2_PORT : ORIGIN_PORT, { h2: originH2 })
   if (path === 'one hop') {
     const log = logged('source', places.caller, places.near, LOCAL, 'plain')
-    const http = (logs: readonly Json[]): Json => connectionManager('application', logs, { retries: true })
+    const http = (logs: readonly Json[]): Json =>
+      connectionManager('application', logs, { retries: true, rbac: rbacFilter(LOCAL_CLIENTS) })
     await starter.start(caller, FORWARD_PORT, { cluster: application, filter: http, log })
     return starter.system({ address: caller, port: FORWARD_PORT, authority: LOCAL.host })
   }
   const target = path === 'two hops' ? places.near : places.far
   const names = path === 'two hops' ? LOCAL : SHARED
-  const pod = places.address()
-  await starter.start(pod, MESH_PORT, {
-    cluster: application,
-    filter: (logs) => connectionManager('application', logs, { rbac: rbac(places) }),
-    log: logged('destination', places.caller, target, names, 'plain'),
-    tls: downstreamTls(target, options),
-  })
-  let next = { address: pod, port: MESH_PORT }
+  const pods = Array.from({ length: options.pods ?? 1 }, () => places.address())
+  for (const pod of pods) {
+    await starter.start(pod, MESH_PORT, {
+      cluster: application,
+      filter: (logs) =>
+        connectionManager('application', logs, { rbac: rbacFilter(rbacRules(places)), identifies: true }),
+      log: logged('destination', places.caller, target, names, 'plain'),
+      tls: downstreamTls(target, options),
+    })
+  }
+  let next = { addresses: pods, port: MESH_PORT }
   if (path === 'nested') {
     const gateway = places.address()
+    const nests = options.nests === true
     await starter.start(gateway, GATEWAY_PORT, {
-      cluster: clusterOf('pod', pod, MESH_PORT, {}),
-      filter: (logs) => tcpProxy('pod', logs),
+      cluster: clusterOf('pod', pods, MESH_PORT, {}),
+      filter: (logs) => (nests ? connectProxy('pod', logs) : tcpProxy('pod', logs)),
       log: logged('destination', places.caller, target, names, 'tunnel'),
-      serverName: names.sni,
+      ...(nests ? { tls: downstreamTls(places.gateway, options) } : { serverName: names.sni }),
     })
-    next = { address: gateway, port: GATEWAY_PORT }
+    next = { addresses: [gateway], port: GATEWAY_PORT }
   }
+  const tls = upstreamTls(places, target, names.sni, options.protocol)
+  const h2 = options.protocol === 'h2'
+  const nested = options.nests === true ? encapsulated(next.addresses, places) : undefined
   await starter.start(caller, FORWARD_PORT, {
-    cluster: clusterOf('pod', next.address, next.port, {
-      h2: options.protocol === 'h2',
-      tls: upstreamTls(places, target, names, options.protocol),
-    }),
+    cluster:
+      nested === undefined
+        ? clusterOf('pod', next.addresses, next.port, { h2, tls })
+        : clusterOf('pod', [], 0, { h2, tls }),
+    ...(nested === undefined ? {} : { nested }),
     filter: (logs) => connectionManager('pod', logs, { retries: true }),
     log: logged('source', places.caller, target, names, path === 'nested' ? 'tunnel' : 'mtls'),
   })
@@ -88,6 +103,8 @@ interface ProxyParts {
   readonly tls?: Json
   /** TLS passed through by this name. */
   readonly serverName?: string
+  /** What an internal listener needs. */
+  readonly nested?: { readonly listener: Json; readonly cluster: Json }
 }
 
 export class Starter {
@@ -122,7 +139,11 @@ export class Starter {
       file,
       JSON.stringify({
         admin: { address: socketAddress(address, 15000) },
-        static_resources: { listeners: [listener], clusters: [parts.cluster] },
+        static_resources: {
+          listeners: [listener, ...(parts.nested === undefined ? [] : [parts.nested.listener])],
+          clusters: [parts.cluster, ...(parts.nested === undefined ? [] : [parts.nested.cluster])],
+        },
+        ...(parts.nested === undefined ? {} : { bootstrap_extensions: [INTERNAL_LISTENERS] }),
       }),
     )
     this.#logs.push(log)
@@ -215,7 +236,7 @@ function metrics(reporter: string, parties: readonly [Place, Place], names: Serv
 function connectionManager(
   cluster: string,
   logs: readonly Json[],
-  given: { readonly retries?: boolean; readonly rbac?: Json },
+  given: { readonly retries?: boolean; readonly rbac?: Json; readonly identifies?: boolean },
 ): Json {
   const retries = {
     timeout: `${TIMEOUT_MS / 1_000}s`,
@@ -233,7 +254,7 @@ function connectionManager(
       stat_prefix: 'http',
       access_log: logs,
       http_filters: [...(given.rbac === undefined ? [] : [given.rbac]), router],
-      ...(given.rbac === undefined
+      ...(given.identifies !== true
         ? {}
         : { forward_client_cert_details: 'SANITIZE_SET', set_current_client_cert_details: { uri: true } }),
       route_config: { name: 'main', virtual_hosts: [{ name: 'all', domains: ['*'], routes: [route] }] },
@@ -250,9 +271,20 @@ function rbacRules(places: Places): Json {
   return { action: 'ALLOW', policies }
 }
 
-const rbac = (places: Places): Json => ({
+/** One ALLOW policy where nobody has a certificate: clients of this machine. */
+const LOCAL_CLIENTS: Json = {
+  action: 'ALLOW',
+  policies: {
+    local: {
+      permissions: [{ any: true }],
+      principals: [{ direct_remote_ip: { address_prefix: '127.0.0.0', prefix_len: 8 } }],
+    },
+  },
+}
+
+const rbacFilter = (rules: Json): Json => ({
   name: 'rbac',
-  typed_config: { '@type': `${API}.filters.http.rbac.v3.RBAC`, rules: rbacRules(places) },
+  typed_config: { '@type': `${API}.filters.http.rbac.v3.RBAC`, rules },
 })
 
 /** The same rule for connections. */
@@ -266,7 +298,53 @@ export const tcpLogged = (reporter: 'source' | 'destination', places: Places): (
   logged(reporter, places.caller, places.near, LOCAL, reporter === 'source' ? 'mtls' : 'plain')
 
 export const tcpCluster = (name: string, address: string, ...[port, tls]: [number, Json?]): Json =>
-  clusterOf(name, address, port, tls === undefined ? {} : { tls })
+  clusterOf(name, [address], port, tls === undefined ? {} : { tls })
+
+const INTERNAL_LISTENERS: Json = {
+  name: 'internal listeners',
+  typed_config: { '@type': `${API}.bootstrap.internal_listener.v3.InternalListener` },
+}
+const ENCAPSULATES = 'encapsulates'
+
+/** Whatever reaches the internal listener goes through a CONNECT stream of a TLS connection to the gateway. */
+function encapsulated(gateways: readonly string[], places: Places): { listener: Json; cluster: Json } {
+  const proxy = {
+    name: 'tcp',
+    typed_config: {
+      '@type': `${API}.filters.network.tcp_proxy.v3.TcpProxy`,
+      stat_prefix: 'tunnel',
+      cluster: 'gateway',
+      tunneling_config: { hostname: TUNNEL_AUTHORITY },
+    },
+  }
+  return {
+    listener: { name: ENCAPSULATES, internal_listener: {}, filter_chains: [{ filters: [proxy] }] },
+    cluster: clusterOf('gateway', gateways, GATEWAY_PORT, {
+      h2: true,
+      tls: upstreamTls(places, places.gateway, GATEWAY_SNI, 'h2'),
+    }),
+  }
+}
+
+/** Accepts CONNECT and carries its bytes to the cluster. */
+function connectProxy(cluster: string, logs: readonly Json[]): Json {
+  const route = {
+    match: { connect_matcher: {} },
+    route: { cluster, timeout: '0s', upgrade_configs: [{ upgrade_type: 'CONNECT', connect_config: {} }] },
+  }
+  return {
+    name: 'http',
+    typed_config: {
+      '@type': `${API}.filters.network.http_connection_manager.v3.HttpConnectionManager`,
+      stat_prefix: 'http',
+      access_log: logs,
+      http_filters: [{ name: 'router', typed_config: { '@type': `${API}.filters.http.router.v3.Router` } }],
+      http2_protocol_options: { allow_connect: true },
+      upgrade_configs: [{ upgrade_type: 'CONNECT' }],
+      route_config: { name: 'main', virtual_hosts: [{ name: 'all', domains: ['*'], routes: [route] }] },
+    },
+  }
+}
 
 export function tcpProxy(cluster: string, logs: readonly Json[]): Json {
   return {
@@ -280,23 +358,26 @@ export function tcpProxy(cluster: string, logs: readonly Json[]): Json {
   }
 }
 
+/** No addresses: the internal listener. */
 function clusterOf(
   name: string,
-  address: string,
+  addresses: readonly string[],
   ...[port, given]: [number, { readonly h2?: boolean; readonly tls?: Json }]
 ): Json {
   const explicit = {
     '@type': `${API}.upstreams.http.v3.HttpProtocolOptions`,
     explicit_http_config: { http2_protocol_options: {} },
   }
-  const endpoint = { endpoint: { address: socketAddress(address, port) } }
+  const internal = { envoy_internal_address: { server_listener_name: ENCAPSULATES } }
+  const targets = addresses.length === 0 ? [internal] : addresses.map((address) => socketAddress(address, port))
+  const endpoints = targets.map((address) => ({ endpoint: { address } }))
   return {
     name,
     type: 'STATIC',
     lb_policy: 'LEAST_REQUEST',
     connect_timeout: `${CONNECT_TIMEOUT_MS / 1_000}s`,
     outlier_detection: { consecutive_5xx: 5, base_ejection_time: '30s', max_ejection_percent: 100 },
-    load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [endpoint] }] },
+    load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: endpoints }] },
     ...(given.tls === undefined ? {} : { transport_socket: given.tls }),
     ...(given.h2 === true
       ? { typed_extension_protocol_options: { 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': explicit } }
@@ -336,12 +417,12 @@ export function downstreamTls(place: Place, options: EnvoyOptions): Json {
   }
 }
 
-export function upstreamTls(places: Places, target: Place, ...[names, protocol]: [ServiceNames, MeshProtocol]): Json {
+export function upstreamTls(places: Places, target: Place, ...[sni, protocol]: [string, MeshProtocol]): Json {
   return {
     name: 'tls',
     typed_config: {
       '@type': `${API}.transport_sockets.tls.v3.UpstreamTlsContext`,
-      sni: names.sni,
+      sni,
       max_session_keys: 0,
       common_tls_context: commonTls(places.caller, places.rootPem, {
         sans: [{ exact: target.uri }],

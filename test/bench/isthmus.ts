@@ -8,9 +8,12 @@ import type {
   Listener,
   LoadAssignment,
   RouteTable,
+  RbacRules,
+  RoutedFilters,
   UpstreamTls,
 } from '../../src/model/config.ts'
-import { ORIGIN_PORT } from './origin.ts'
+import { FILTER_NAMES } from '../../src/model/filters.ts'
+import { ORIGIN_H2_PORT, ORIGIN_PORT } from './origin.ts'
 import {
   CONNECT_TIMEOUT_MS,
   GATEWAY_SNI,
@@ -41,6 +44,12 @@ export interface IsthmusOptions {
   readonly dist: string
   /** The client speaks HTTP/2, which captured listeners take and explicit ones do not. */
   readonly http2?: boolean
+  /** HTTP/2 to the application. */
+  readonly originH2?: boolean
+  /** How many pods stand behind the destination; 1 if absent. */
+  readonly pods?: number
+  /** Where the caller finds the gateway that listens on this address: a relay between clusters. */
+  readonly gatewayAt?: (gateway: string) => string
 }
 
 /** How a proxy is told what it runs: the lists of ProxyFile, with defaults. */
@@ -51,15 +60,19 @@ export async function startIsthmus(path: Path, options: IsthmusOptions): Promise
   const { places } = options
   const caller = places.address()
   if (path === 'one hop') {
-    const config = outbound(caller, LOCAL, [endpointOf(places.near, options.origin, ORIGIN_PORT, 'plain')])
+    const port = options.originH2 === true ? ORIGIN_H2_PORT : ORIGIN_PORT
+    const config = outbound(caller, LOCAL, [endpointOf(places.near, options.origin, port, 'plain')], {
+      ...(options.originH2 === true ? { protocol: 'http2' as const } : {}),
+      filters: { [FILTER_NAMES.rbac]: { kind: 'rbac', config: { rules: LOCAL_CLIENTS } } },
+    })
     await starter.start('caller', places.caller, caller, config)
-    const port = options.http2 === true ? CAPTURED_PORT : FORWARD_PORT
-    return starter.system({ address: caller, port, authority: LOCAL.host })
+    const listening = options.http2 === true ? CAPTURED_PORT : FORWARD_PORT
+    return starter.system({ address: caller, port: listening, authority: LOCAL.host })
   }
-  const pod = places.address()
   const target = path === 'two hops' ? places.near : places.far
   const names = path === 'two hops' ? LOCAL : SHARED
-  await starter.start('pod', target, pod, inbound(pod, options, names))
+  const pods = Array.from({ length: options.pods ?? 1 }, () => places.address())
+  for (const pod of pods) await starter.start('pod', target, pod, inbound(pod, options, names))
   const tls: UpstreamTls = {
     certificate: 'default',
     validation: 'ROOTCA',
@@ -67,18 +80,24 @@ export async function startIsthmus(path: Path, options: IsthmusOptions): Promise
     alpn: ['h2'],
     identities: [target.uri],
   }
-  let endpoint = endpointOf(target, pod, MESH_PORT, 'mtls')
+  let endpoints = pods.map((pod) => endpointOf(target, pod, MESH_PORT, 'mtls'))
   if (path === 'nested') {
     const gateway = places.address()
     await starter.start(
       'gateway',
       places.gateway,
       gateway,
-      gatewayConfig(gateway, endpointOf(target, pod, MESH_PORT, 'plain'), places),
+      gatewayConfig(
+        gateway,
+        pods.map((pod) => endpointOf(target, pod, MESH_PORT, 'plain')),
+        places,
+      ),
     )
-    endpoint = { ...endpoint, address: gateway, port: GATEWAY_PORT, transport: 'tunnel', tunnel: tunnelTo(places) }
+    const tunnel = { ...tunnelTo(places), endpoints: pods.length }
+    const way = endpointOf(target, options.gatewayAt?.(gateway) ?? gateway, GATEWAY_PORT, 'tunnel')
+    endpoints = [{ ...way, tunnel }]
   }
-  await starter.start('caller', places.caller, caller, outbound(caller, names, [endpoint], tls))
+  await starter.start('caller', places.caller, caller, outbound(caller, names, endpoints, { tls }))
   return starter.system({ address: caller, port: FORWARD_PORT, authority: names.host })
 }
 
@@ -142,7 +161,29 @@ export function assignment(cluster: string, endpoints: readonly Endpoint[]): Loa
   return { cluster, localities: [{ locality, priority: 0, weight: 1, endpoints }] }
 }
 
-function outbound(address: string, names: ServiceNames, endpoints: readonly Endpoint[], tls?: UpstreamTls): Config {
+/** One ALLOW policy where nobody has a certificate: clients of this machine. */
+const LOCAL_CLIENTS: RbacRules = {
+  action: 'allow',
+  policies: {
+    local: {
+      permissions: [{ kind: 'any' }],
+      principals: [{ kind: 'source-ip', address: '127.0.0.0', prefixLength: 8 }],
+    },
+  },
+}
+
+interface OutboundMore {
+  readonly tls?: UpstreamTls
+  readonly protocol?: 'http2'
+  readonly filters?: RoutedFilters
+}
+
+function outbound(
+  address: string,
+  names: ServiceNames,
+  endpoints: readonly Endpoint[],
+  { filters, ...more }: OutboundMore,
+): Config {
   const listener: Listener = {
     name: 'http-proxy',
     address,
@@ -166,6 +207,7 @@ function outbound(address: string, names: ServiceNames, endpoints: readonly Endp
   }
   const table: RouteTable = {
     name: 'outbound',
+    ...(filters === undefined ? {} : { filters }),
     hosts: [
       {
         name: names.host,
@@ -187,7 +229,7 @@ function outbound(address: string, names: ServiceNames, endpoints: readonly Endp
     lb: 'least-request',
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
     outlier: { consecutiveErrors: 5, baseEjectionMs: 30_000, ejectionPercentMax: 100 },
-    ...(tls === undefined ? {} : { tls }),
+    ...more,
   }
   return { listeners: [listener, captured], routes: [table], clusters: [cluster] }
 }
@@ -225,7 +267,7 @@ function inbound(address: string, options: IsthmusOptions, names: ServiceNames):
   return { listeners: [{ name: 'inbound-mesh', address, port: MESH_PORT, chains: [chain] }], clusters: [cluster] }
 }
 
-function gatewayConfig(address: string, pod: Endpoint, places: Places): Config {
+function gatewayConfig(address: string, pods: readonly Endpoint[], places: Places): Config {
   const cluster = `east-west|80||${SHARED.host}`
   const allow = { trustDomains: places.trustDomains, ids: [] }
   const chain: FilterChain = {
@@ -253,7 +295,10 @@ function gatewayConfig(address: string, pod: Endpoint, places: Places): Config {
     clusters: [
       {
         name: cluster,
-        endpoints: assignment(cluster, [{ ...pod, id: 'checkout1' }]),
+        endpoints: assignment(
+          cluster,
+          pods.map((pod, index) => ({ ...pod, id: `checkout${index + 1}` })),
+        ),
         lb: 'least-request',
         connectTimeoutMs: CONNECT_TIMEOUT_MS,
       },

@@ -10,6 +10,9 @@ export const ORIGIN_PORT = 8080
 export const ORIGIN_H2_PORT = 8082
 
 export const pathOf = (body: Body): string => `/b${BODIES[body]}`
+/** For the soak: an error, and a connection that ends where an answer should begin. */
+export const FAIL_PATH = '/fail'
+export const HANG_UP_PATH = '/hang-up'
 /** Answers a unary call: one message and `grpc-status` in the trailers. */
 export const GRPC_PATH = '/bench.Echo/Unary'
 
@@ -44,6 +47,7 @@ events { worker_connections 8192; }
 http {
   ${temporary.join('\n  ')}
   access_log off;
+  log_not_found off;
   sendfile on;
   tcp_nopush on;
   keepalive_requests 1000000000;
@@ -54,6 +58,8 @@ http {
     ${listen.join('\n    ')}
     root ${root};
     location = ${pathOf('100 B')} { return 200 "${'x'.repeat(BODIES['100 B'])}"; }
+    location = ${FAIL_PATH} { return 503 "no"; }
+    location = ${HANG_UP_PATH} { return 444; }
     location = ${GRPC_PATH} {
       default_type application/grpc;
       add_trailer grpc-status 0 always;

@@ -3,6 +3,7 @@
  * `isthmus gateway` start once certificate and configuration are in hand, and nothing else. The built product runs
  * (`dist`, or another build by BENCH_DIST), so that what is measured is what ships.
  */
+import { appendFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -10,6 +11,7 @@ import pino from 'pino'
 import type { ProxyConfig } from '../../src/model/config.ts'
 import type { OwnCertificate } from '../../src/proxy/identity.ts'
 import type { PeerFacts } from '../../src/proxy/peer-facts.ts'
+import type { Proxy } from '../../src/proxy/proxy.ts'
 import { repositoryRoot } from '../harness/repository.ts'
 
 export interface ProxyFile {
@@ -23,6 +25,8 @@ export interface ProxyFile {
     readonly [K in keyof ProxyConfig]: readonly (ProxyConfig[K] extends ReadonlyMap<string, infer V> ? V : never)[]
   }
 }
+
+const STATS_EVERY_MS = 2_000
 
 /** Where connections to captured listeners seem to have gone. */
 export const CAPTURED = { address: '10.96.0.1', port: 80 } as const
@@ -56,7 +60,7 @@ async function serve(path: string): Promise<void> {
     identity: { current: () => certificate, onChange: () => () => {} },
     clock: systemClock,
     random: systemRandom,
-    log: pino({ level: 'warn' }, pino.destination(2)),
+    log: pino({ level: process.env['BENCH_LOG_LEVEL'] ?? 'warn' }, pino.destination(2)),
     accessLog: await accessLog(),
     lookup: undefined,
     // Nothing is redirected here: whoever connects to a captured listener meant the service.
@@ -73,11 +77,40 @@ async function serve(path: string): Promise<void> {
     secrets: byName(config.secrets),
   })
   if (rejected.length > 0) throw new Error(`the proxy refused its configuration: ${JSON.stringify(rejected)}`)
+  const stats = process.env['BENCH_STATS']
+  if (stats !== undefined) writeStats(join(stats, `${process.pid}.jsonl`), proxy)
   // A profile is written only by a process that ends by itself.
   process.on('SIGTERM', () => {
     proxy.close()
     process.exit(0)
   })
+}
+
+/** For the soak: what only the process itself knows. */
+export interface OwnStats {
+  readonly heapMiB: number
+  readonly externalMiB: number
+  readonly connections: number
+  readonly streams: number
+  /** Everything that keeps the event loop alive: sockets, timers, intervals. */
+  readonly resources: number
+  readonly timers: number
+}
+
+function writeStats(path: string, proxy: Proxy): void {
+  setInterval(() => {
+    const { heapUsed, external } = process.memoryUsage()
+    const resources = process.getActiveResourcesInfo()
+    const stats: OwnStats = {
+      heapMiB: heapUsed / 2 ** 20,
+      externalMiB: external / 2 ** 20,
+      connections: proxy.activeConnections,
+      streams: proxy.activeStreams,
+      resources: resources.length,
+      timers: resources.filter((name) => name === 'Timeout').length,
+    }
+    appendFileSync(path, `${JSON.stringify(stats)}\n`)
+  }, STATS_EVERY_MS).unref()
 }
 
 /** As the product writes it: to standard output, which the bench points at a file. */

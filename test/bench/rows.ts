@@ -1,6 +1,6 @@
 /** What is measured: the rows of the design's table "Speed and cost", and how ratios come out of rounds. Data and pure functions. */
 import type { LoadOptions } from './load.ts'
-import { type Body, pathOf } from './origin.ts'
+import { type Body, GRPC_PATH, pathOf } from './origin.ts'
 import type { Path } from './system.ts'
 
 export interface Load {
@@ -19,16 +19,20 @@ export interface Load {
 export interface Setup {
   readonly name: string
   readonly path: Path
-  /** The client speaks HTTP/2; the application HTTP/1.1 in any case. */
+  /** The client speaks HTTP/2. */
   readonly http2: boolean
+  /** The application does, too. */
+  readonly originH2?: boolean
+  /** Pods behind the destination; 1 if absent. */
+  readonly pods?: number
   readonly targets: { readonly saturated: number; readonly fixed: number }
   readonly loads: readonly Load[]
 }
 
 const RATES = [100, 500, 1_000]
 
-function loadsOf(protocol: 'h1' | 'h2', bodies: readonly Body[], connections: readonly number[]): Load[] {
-  const small = { protocol, path: pathOf('100 B'), connections: connections[0] ?? 32 }
+function loadsOf(protocol: LoadOptions['protocol'], bodies: readonly Body[], connections: readonly number[]): Load[] {
+  const small = { protocol, path: protocol === 'grpc' ? GRPC_PATH : pathOf('100 B'), connections: connections[0] ?? 32 }
   return [
     ...connections.map((count, index) => ({
       ...small,
@@ -62,6 +66,22 @@ export const SETUPS: readonly Setup[] = [
     loads: loadsOf('h2', ['10 KiB'], [32]),
   },
   {
+    name: 'one hop HTTP/2',
+    path: 'one hop',
+    http2: true,
+    originH2: true,
+    targets: { saturated: 1, fixed: 0.9 },
+    loads: loadsOf('h2', ['10 KiB'], [32]),
+  },
+  {
+    name: 'one hop gRPC unary',
+    path: 'one hop',
+    http2: true,
+    originH2: true,
+    targets: { saturated: 1, fixed: 0.9 },
+    loads: loadsOf('grpc', [], [32]),
+  },
+  {
     name: 'sidecar → sidecar',
     path: 'two hops',
     http2: false,
@@ -75,17 +95,28 @@ export const SETUPS: readonly Setup[] = [
     targets: { saturated: 0.45, fixed: 0.8 },
     loads: loadsOf('h1', ['10 KiB', '1 MiB'], [32]),
   },
+  {
+    name: 'sidecar → sidecar, 10 pods',
+    path: 'two hops',
+    http2: false,
+    pods: 10,
+    targets: { saturated: 0.45, fixed: 0.8 },
+    loads: loadsOf('h1', [], [32]),
+  },
+  {
+    name: 'sidecar → gateway → sidecar, 10 pods',
+    path: 'nested',
+    http2: false,
+    pods: 10,
+    targets: { saturated: 0.45, fixed: 0.8 },
+    loads: loadsOf('h1', [], [32]),
+  },
 ]
 
 /** Rows of the table that nothing here can measure yet. */
 export const NOT_BUILT: readonly { readonly path: string; readonly reason: string }[] = [
-  { path: 'one hop HTTP/2 to HTTP/2, and gRPC unary', reason: 'our proxy speaks HTTP/1.1 to plain endpoints' },
   { path: 'TCP, 1 GiB through two hops, mTLS', reason: 'measured by node test/bench/tcp.ts' },
   { path: '70 ms RTT, one 100 MiB body beside small requests', reason: 'the delaying relay is not built yet' },
-  {
-    path: 'sidecar → gateway → sidecar, Envoy nested too (internal listeners)',
-    reason: 'the configuration is not built yet',
-  },
 ]
 
 /** One system under one load in one round. */

@@ -13,6 +13,7 @@ import { startEnvoy } from './envoy.ts'
 import { measureFootprint } from './footprint.ts'
 import { startIsthmus } from './isthmus.ts'
 import { type LoadOptions, runLoad } from './load.ts'
+import { startNginx } from './nginx.ts'
 import { pathOf, startOrigin } from './origin.ts'
 import { Places } from './places.ts'
 import { findPrograms, type Programs } from './programs.ts'
@@ -37,23 +38,32 @@ interface Bench {
 
 const OURS = 'isthmus'
 
+/** Peers that are measured beside the ones that count; each has a row of its own. */
+const NESTED_ENVOY = 'Envoy nested too'
+const NGINX = 'nginx (fewer features)'
+
 /** Everything that carries one setup's path, by name. */
 async function startAll(bench: Bench, setup: Setup): Promise<Map<string, System>> {
   const { places, directory, origin, dist, against, programs } = bench
+  const { path, http2, originH2 = false, pods = 1 } = setup
   const systems = new Map<string, System>()
+  const ours = (build: string): Promise<System> =>
+    startIsthmus(path, { places, directory, origin, dist: build, http2, originH2, pods })
   try {
-    systems.set(OURS, await startIsthmus(setup.path, { places, directory, origin, dist, http2: setup.http2 }))
-    if (against !== undefined) {
-      systems.set(
-        against,
-        await startIsthmus(setup.path, { places, directory, origin, dist: against, http2: setup.http2 }),
-      )
+    systems.set(OURS, await ours(dist))
+    if (against !== undefined) systems.set(against, await ours(against))
+    if (path === 'one hop' && !http2 && programs.nginx !== undefined) {
+      systems.set(NGINX, await startNginx({ places, directory, origin, program: programs.nginx }))
     }
-    const protocols = setup.path === 'one hop' ? (['h1'] as const) : (['h1', 'h2'] as const)
-    for (const protocol of programs.envoy === undefined ? [] : protocols) {
-      const options = { places, directory, origin, program: programs.envoy ?? '', protocol, originH2: false }
-      systems.set(setup.path === 'one hop' ? 'Envoy' : `Envoy, ${protocol}`, await startEnvoy(setup.path, options))
+    if (programs.envoy === undefined) return systems
+    const envoy = { places, directory, origin, program: programs.envoy, originH2, pods }
+    if (path === 'one hop') systems.set('Envoy', await startEnvoy(path, { ...envoy, protocol: 'h1' }))
+    else {
+      for (const protocol of ['h1', 'h2'] as const)
+        systems.set(`Envoy, ${protocol}`, await startEnvoy(path, { ...envoy, protocol }))
     }
+    if (path === 'nested' && pods === 1)
+      systems.set(NESTED_ENVOY, await startEnvoy(path, { ...envoy, protocol: 'h2', nests: true }))
     return systems
   } catch (error) {
     await stopAll(systems)
@@ -109,8 +119,8 @@ async function warmUp(bench: Bench, setup: Setup, system: System): Promise<void>
   const first = setup.loads[0]
   const protocol = first?.protocol ?? 'h1'
   const options = { programs, directory, target: system.target, protocol, connections: 32 }
-  await runLoad({ ...options, path: pathOf('100 B'), seconds: WARM_UP_SECONDS })
-  await runLoad({ ...options, path: pathOf('10 KiB'), seconds: 1 })
+  await runLoad({ ...options, path: first?.path ?? pathOf('100 B'), seconds: WARM_UP_SECONDS })
+  if (protocol !== 'grpc') await runLoad({ ...options, path: pathOf('10 KiB'), seconds: 1 })
   await system.emptyLogs()
 }
 
@@ -142,17 +152,19 @@ function rowsOf(
   const { load, samples } = of
   const path = pathName(setup, load)
   const ours = samples.get(OURS) ?? []
-  const envoys = new Map([...samples].filter(([name]) => name.startsWith('Envoy')))
+  const envoys = new Map([...samples].filter(([name]) => name === 'Envoy' || name.startsWith('Envoy, ')))
   const target = load.rate === undefined ? setup.targets.saturated : setup.targets.fixed
   const compared = compare(ours, envoys)
   const rows =
     compared === undefined
       ? [notMeasured(path, modeOf(load), 'no Envoy')]
       : [measured(compared, { path, rate: load.rate, target })]
-  const other = bench.against === undefined ? undefined : samples.get(bench.against)
-  if (bench.against === undefined || other === undefined) return rows
-  const self = compare(ours, new Map([[bench.against, other]]))
-  return self === undefined ? rows : [...rows, measured(self, { path, rate: load.rate, target: undefined })]
+  for (const name of [bench.against ?? '', NESTED_ENVOY, NGINX]) {
+    const other = samples.get(name)
+    const beside = other === undefined ? undefined : compare(ours, new Map([[name, other]]))
+    if (beside !== undefined) rows.push(measured(beside, { path, rate: load.rate, target: undefined }))
+  }
+  return rows
 }
 
 const progress = (line: string): void => void process.stderr.write(`${line}\n`)

@@ -85,7 +85,7 @@ export async function startTcpEnvoy(options: TcpOptions & { readonly program: st
   })
   const caller = places.address()
   await starter.start(caller, TCP_PORT, {
-    cluster: tcpCluster('pod', pod, MESH_PORT, upstreamTls(places, places.near, LOCAL, 'h1')),
+    cluster: tcpCluster('pod', pod, MESH_PORT, upstreamTls(places, places.near, LOCAL.sni, 'h1')),
     filter: (logs) => tcpProxy('pod', logs),
     log: tcpLogged('source', places),
   })

@@ -27,7 +27,7 @@ export class MemorySocket extends EventEmitter {
     return this.emit('data', bytes)
   }
 
-  write(chunk: Buffer): boolean {
+  write(chunk: Buffer, _done?: (error?: Error) => void): boolean {
     this.written.push(Buffer.from(chunk))
     return true
   }

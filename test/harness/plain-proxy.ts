@@ -18,7 +18,13 @@ import { seededRandom } from '../../src/runtime/random.ts'
 const HOST = '127.0.0.1'
 
 /** How a plaintext connection reaches a proxy. */
-export const PLAIN_WAYS = ['forward', 'captured-outbound', 'captured-inbound', 'captured-undeclared'] as const
+export const PLAIN_WAYS = [
+  'forward',
+  'captured-outbound',
+  'captured-inbound',
+  'captured-undeclared',
+  'generic',
+] as const
 export type PlainWay = (typeof PLAIN_WAYS)[number]
 
 export interface PlainProxyOptions {
@@ -53,6 +59,7 @@ export async function startPlainProxy(options: PlainProxyOptions): Promise<Plain
       for (const line of text.trim().split('\n')) records.push(JSON.parse(line) as Record<string, unknown>)
     },
     lookup: undefined,
+    modes: ['forward', 'inbound', 'reverse'],
     originalDestination: () => ({ address: '203.0.113.1', port: 80 }),
   })
   const { rejected } = proxy.apply({
@@ -75,15 +82,24 @@ async function portOf(proxy: Proxy): Promise<number> {
   }
 }
 
+const MODES: Readonly<Record<PlainWay, HttpFilterChain['mode']>> = {
+  forward: 'forward',
+  'captured-outbound': 'forward',
+  'captured-undeclared': 'forward',
+  'captured-inbound': 'inbound',
+  generic: 'reverse',
+}
+
 function listenerOf({ way, routes = [ORIGIN_ROUTE], http }: PlainProxyOptions): Listener {
   const filter: HttpFilterChain = {
     kind: 'http',
     statPrefix: 'plain',
-    mode: way === 'captured-inbound' ? 'inbound' : 'forward',
+    mode: MODES[way],
     routes: { name: 'plain', hosts: [{ name: 'any', domains: ['*'], routes }] },
     ...http,
   }
   const base = { name: 'plain', address: HOST, port: 0 }
+  if (way === 'generic') return { ...base, chains: [], generic: { inspect: {}, chains: [{ name: 'plain', filter }] } }
   if (way === 'forward') return { ...base, chains: [{ name: 'plain', serverNames: [], filter }] }
   const direction = way === 'captured-inbound' ? 'inbound' : 'outbound'
   return { ...base, chains: capturedChains(way, filter), capture: { direction, detectMs: 200 } }

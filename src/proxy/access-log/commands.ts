@@ -4,8 +4,8 @@
  * model/log-format.ts; a new one there does not compile until it is here.
  */
 import type { CommandName, FormatCommand } from '../../model/log-format.ts'
-import type { Metadata, MetadataValue } from '../../model/config.ts'
-import { type HeaderList, headerListOf, type RequestHead } from '../message.ts'
+import type { MetadataValue } from '../../model/config.ts'
+import { type HeaderList, headerOf, type RequestHead } from '../message.ts'
 import type { ConnectionFacts, StreamFacts, TlsFacts, UpstreamFacts } from '../stream-facts.ts'
 import { flagsLong } from './flags.ts'
 import { grpcStatus } from './grpc-status.ts'
@@ -14,12 +14,7 @@ import { compileTime } from './time.ts'
 export type FactValue = string | number | MetadataValue | undefined
 export type Getter = (facts: StreamFacts) => FactValue
 
-export interface FormatHost {
-  readonly hostname: string
-  readonly now: () => number
-}
-
-type Compile = (argument: string, host: FormatHost) => Getter
+type Compile = (argument: string) => Getter
 
 const always =
   (getter: Getter): Compile =>
@@ -50,7 +45,7 @@ const portOf = (address: string): number | undefined => {
   return portAt(address) < 0 || Number.isNaN(port) ? undefined : port
 }
 
-/** Header commands: the first of `A?B` that is there. */
+/** Header commands: the first of `A?B` that is there, and of several values the first, as in Envoy. */
 function header(pick: (facts: StreamFacts) => HeaderList | undefined, change = (value: string): string => value) {
   return (argument: string): Getter => {
     const [first = '', second] = argument.toLowerCase().split('?')
@@ -64,7 +59,7 @@ function header(pick: (facts: StreamFacts) => HeaderList | undefined, change = (
             ? String(facts.status)
             : headers === undefined
               ? undefined
-              : headerListOf(headers, name)
+              : headerOf(headers, name)
       const value = read(first) ?? (second === undefined ? undefined : read(second))
       return value === undefined ? undefined : change(utf8(value))
     }
@@ -100,18 +95,8 @@ const withoutQuery = (value: string): string => {
 
 function metadata(argument: string): Getter {
   const [namespace = '', ...keys] = argument.split(':')
-  return ({ metadata: found }) => {
-    let value: MetadataValue | undefined = found?.[namespace]
-    for (const key of keys) {
-      const inner: Metadata | undefined = isObject(value) ? value : undefined
-      value = inner !== undefined && Object.hasOwn(inner, key) ? inner[key] : undefined
-    }
-    return value
-  }
+  return ({ metadata: found }) => found?.get(namespace, keys)
 }
-
-const isObject = (value: MetadataValue | undefined): value is Metadata =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 const validity = (read: (tls: TlsFacts) => number | undefined): Compile => {
   const write = compileTime('%Y-%m-%dT%H:%M:%S.000Z')
@@ -126,9 +111,9 @@ const COMPILERS: Readonly<Record<CommandName, Compile>> = {
     const write = compileTime(argument)
     return ({ startedAt }) => write(startedAt)
   },
-  EMIT_TIME: (argument, { now }) => {
+  EMIT_TIME: (argument) => {
     const write = compileTime(argument)
-    return () => write(now())
+    return ({ host }) => write(host.now())
   },
   REQ: header(({ request }) => request?.headers),
   RESP: header(({ response }) => response),
@@ -190,15 +175,12 @@ const COMPILERS: Readonly<Record<CommandName, Compile>> = {
   DYNAMIC_METADATA: metadata,
   GRPC_STATUS: (argument) => (facts) => grpcStatus(facts, argument),
   GRPC_STATUS_NUMBER: always((facts) => grpcStatus(facts, 'NUMBER')),
-  HOSTNAME:
-    (_argument, { hostname }) =>
-    () =>
-      orNothing(hostname),
+  HOSTNAME: always(({ host }) => orNothing(host.hostname)),
   TRACE_ID: always(({ traceId }) => orNothing(traceId)),
 }
 
-export function compileCommand({ name, argument, lengthMax }: FormatCommand, host: FormatHost): Getter {
-  const getter = COMPILERS[name](argument, host)
+export function compileCommand({ name, argument, lengthMax }: FormatCommand): Getter {
+  const getter = COMPILERS[name](argument)
   if (lengthMax === undefined) return getter
   return (facts) => {
     const value = getter(facts)

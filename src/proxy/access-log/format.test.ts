@@ -1,19 +1,20 @@
 import { assert, property, string } from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import type { JsonFormat } from '../../model/config.ts'
 import { parseFormat } from '../../model/log-format.ts'
 import type { StreamFacts } from '../stream-facts.ts'
-import { compileJson, compileText, type JsonFormat } from './format.ts'
+import { compileJson, compileText } from './format.ts'
 import { SOME_FACTS } from './testing/facts.ts'
 
-const HOST = { hostname: 'vm', now: () => 0, omitEmpty: false }
+const HOST = { omitEmpty: false }
 
 function text(format: string, facts: StreamFacts = SOME_FACTS, omitEmpty = false): string {
-  const write = compileText(format, { ...HOST, omitEmpty })
+  const write = compileText(format, { omitEmpty })
   return typeof write === 'string' ? write : write(facts)
 }
 
 const json = (format: { readonly [key: string]: JsonFormat }, omitEmpty = false): unknown =>
-  JSON.parse(compileJson(format, { ...HOST, omitEmpty })(SOME_FACTS))
+  JSON.parse(compileJson(format, { omitEmpty })(SOME_FACTS))
 
 describe('compileText', () => {
   // What Envoy 1.40 wrote for the same request.

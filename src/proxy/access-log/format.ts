@@ -3,26 +3,18 @@
  * known as `-`, or as nothing where empty values are omitted; JSON keeps numbers as numbers and shows null. Shared by
  * access logs, header values and the bodies of local replies.
  */
+import type { JsonFormat } from '../../model/config.ts'
 import { type FormatPiece, parseFormat } from '../../model/log-format.ts'
 import { quoted } from '../log-line.ts'
 import type { StreamFacts } from '../stream-facts.ts'
-import { compileCommand, type FactValue, type FormatHost, type Getter } from './commands.ts'
+import { compileCommand, type FactValue, type Getter } from './commands.ts'
 
 export type Writer = (facts: StreamFacts) => string
 
-export interface FormatOptions extends FormatHost {
+export interface FormatOptions {
   /** What is not known is left out, in JSON with its key. */
   readonly omitEmpty: boolean
 }
-
-/** A JSON format: text holds operators, everything else stands for itself. */
-export type JsonFormat =
-  | string
-  | number
-  | boolean
-  | null
-  | readonly JsonFormat[]
-  | { readonly [key: string]: JsonFormat }
 
 // eslint-disable-next-line no-control-regex -- these are what it is about
 const CONTROL = /[\x00-\x08\x0a-\x1f\x7f]/g
@@ -49,7 +41,7 @@ function piecesOf(format: string): readonly FormatPiece[] {
 
 /** The text, or a function of the facts where it holds an operator. */
 export function compileText(format: string, options: FormatOptions): string | Writer {
-  const parts = piecesOf(format).map((piece) => (typeof piece === 'string' ? piece : compileCommand(piece, options)))
+  const parts = piecesOf(format).map((piece) => (typeof piece === 'string' ? piece : compileCommand(piece)))
   if (parts.every((part) => typeof part === 'string')) return parts.join('')
   const empty = options.omitEmpty ? '' : '-'
   return (facts) => {
@@ -85,7 +77,7 @@ const isList = (value: object): value is readonly JsonFormat[] => Array.isArray(
 function compileString(format: string, options: FormatOptions): JsonWriter {
   const [only, ...more] = piecesOf(format)
   if (only !== undefined && typeof only !== 'string' && more.length === 0) {
-    const get: Getter = compileCommand(only, options)
+    const get: Getter = compileCommand(only)
     return (facts) => {
       const value = get(facts)
       if (value === undefined) return options.omitEmpty ? undefined : 'null'

@@ -14,6 +14,7 @@ const COMMANDS = [
   ['/memory', 'memory of the process'],
   ['/quitquitquit (POST)', 'ends the process, as SIGTERM does'],
   ['/ready', 'whether it serves: 200 or 503'],
+  ['/reopen_logs (POST)', 'opens the files of access logs anew'],
   ['/reset_counters (POST)', 'sets counters to zero'],
   ['/runtime', 'runtime values: there are none'],
   ['/server_info', 'version, state, uptime, node'],

@@ -2,9 +2,11 @@
  * `isthmus proxy -c FILE`: a data plane from Envoy's own configuration, without mesh, certificate or control plane of
  * ours. Reads the file, opens the listeners and the admin port, drains on SIGTERM.
  */
+import { hostname } from 'node:os'
 import { readFile, stat } from 'node:fs/promises'
 import { delay, systemClock } from '../../runtime/clock.ts'
 import { MeshError, messageOf } from '../../runtime/errors.ts'
+import { TextTarget } from '../../runtime/log-target.ts'
 import { growYoungGenerationUnderLoad, releaseStartupMemory } from '../../runtime/heap.ts'
 import { createLog, type Log } from '../../runtime/log.ts'
 import { type Pages, servePages } from '../../runtime/pages.ts'
@@ -123,9 +125,12 @@ function proxyOptions({ node, overload }: Bootstrap, log: Log): ProxyOptions {
     clock: systemClock,
     random: systemRandom,
     log,
-    accessLog: () => {},
+    accessLog: undefined,
     lookup: undefined,
     ...(overload !== undefined && { overload }),
+    openLog: (sink) =>
+      new TextTarget(sink, (error) => log.error({ error: messageOf(error) }, 'an access log cannot be written')),
+    hostname: hostname(),
   }
 }
 

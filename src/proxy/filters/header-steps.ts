@@ -3,23 +3,20 @@
  * lists of most routes are undefined and cost a request nothing.
  */
 import type { HeaderChange, HeaderMutations } from '../../model/config.ts'
+import { compileText, type Writer } from '../access-log/format.ts'
 import { VALUE, isMadeOf } from '../h1/chars.ts'
-import { joinedField } from '../match/headers.ts'
 import { addHeader, type HeaderList, headerOf, removeHeader, setHeader } from '../message.ts'
+import type { StreamFacts } from '../stream-facts.ts'
 
-/** What a value may name. */
-export interface ValueContext {
-  /** The request's fields. */
-  readonly headers: HeaderList
-  readonly protocol: string
-  /** SPIFFE URI of the peer; empty without mTLS. */
-  readonly peerUri: string
+/** Asked for only by a value that names something. */
+export interface FactsSource {
+  facts(): StreamFacts
 }
 
 interface Step {
   readonly action: HeaderChange['action'] | 'remove'
   readonly name: string
-  readonly value: string | ((context: ValueContext) => string)
+  readonly value: string | Writer
   readonly keepEmpty: boolean
 }
 
@@ -42,10 +39,11 @@ export function compileHeaderSteps(
   return steps.length === 0 ? undefined : steps
 }
 
-export function changeHeaders(headers: HeaderList, steps: HeaderSteps, context: ValueContext): void {
+export function changeHeaders(headers: HeaderList, steps: HeaderSteps, source: FactsSource): void {
+  let facts: StreamFacts | undefined
   for (const step of steps) {
     if (step.action === 'remove') removeHeader(headers, step.name)
-    else setOne(headers, step, typeof step.value === 'string' ? step.value : step.value(context))
+    else setOne(headers, step, typeof step.value === 'string' ? step.value : step.value((facts ??= source.facts())))
   }
 }
 
@@ -58,29 +56,18 @@ function setOne(headers: HeaderList, step: Step, value: string): void {
   }
 }
 
-const COMMAND = /%%|%REQ\(([^)]*)\)%|%PROTOCOL%|%DOWNSTREAM_PEER_URI_SAN%/g
+/** Fields hold bytes, one per character. */
+// eslint-disable-next-line no-control-regex -- everything that is one byte
+const NARROW = /^[\x00-\x7f]*$/
+const bytesOf = (text: string): string => (NARROW.test(text) ? text : Buffer.from(text).toString('latin1'))
 
+/** What is not known is left out, as in Envoy, and a field that would be empty with it. */
 function compileValue(text: string): Step['value'] {
-  const parts: (string | ((context: ValueContext) => string))[] = []
-  let from = 0
-  for (const match of text.matchAll(COMMAND)) {
-    parts.push(text.slice(from, match.index), commandOf(match[0], match[1]))
-    from = match.index + match[0].length
-  }
-  parts.push(text.slice(from))
-  if (parts.every((part) => typeof part === 'string')) return parts.join('')
-  return (context) => {
-    let value = ''
-    for (const part of parts) value += typeof part === 'string' ? part : part(context)
+  const write = compileText(text, { omitEmpty: true })
+  if (typeof write === 'string') return write
+  return (facts) => {
+    const value = bytesOf(write(facts))
     // A field of the client's may hold what a field of ours may not.
     return value === '' || isMadeOf(value, VALUE) ? value : ''
   }
-}
-
-function commandOf(command: string, header: string | undefined): string | ((context: ValueContext) => string) {
-  if (command === '%%') return '%'
-  if (command === '%PROTOCOL%') return (context) => context.protocol
-  if (header === undefined) return (context) => context.peerUri
-  const name = header.toLowerCase()
-  return (context) => joinedField(context.headers, name) ?? ''
 }

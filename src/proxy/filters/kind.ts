@@ -3,12 +3,35 @@
  * The types of both stay inside the kind, so a chain can hold all kinds side by side.
  */
 import type { ClusterState } from '../balance/cluster.ts'
+import type { TimerWheel } from '../timer-wheel.ts'
 import type { Step } from './step.ts'
 
-/** What filters are compiled with. */
-export interface FilterEnvironment {
-  readonly clusterOf: (name: string) => ClusterState | undefined
+/** What filters share across configurations: caches, connections. */
+export interface Kept {
+  close(): void
 }
+
+export interface LastingEnvironment {
+  /** Of whatever configuration is in force, for what outlives this one. */
+  readonly liveClusterOf: (name: string) => ClusterState | undefined
+  readonly timers: TimerWheel
+  /** The part of that key from the configuration before, or a new one; closed when no configuration asks for it. */
+  readonly keep: <Part extends Kept>(key: string, make: () => Part) => Part
+}
+
+/** What filters are compiled with. */
+export interface FilterEnvironment extends LastingEnvironment {
+  /** Of the configuration being compiled. */
+  readonly clusterOf: (name: string) => ClusterState | undefined
+  /** Of the chain, with its dot: `http.ingress.`. Empty where a table is compiled. */
+  readonly statPrefix: string
+  /** The same object as long as `key`, which tells all it is made of, stays the same at this place. */
+  readonly atPlace: <T extends object>(key: string, make: () => T) => T
+  /** Numbers to count in, under their whole names: the same ones for the same scope, whatever is compiled anew. */
+  readonly counters: <N extends string>(scope: string, names: readonly N[]) => FilterCounters<N>
+}
+
+export type FilterCounters<N extends string> = Record<N, number>
 
 /** Of one level of a table; only its own kind can read it. */
 export type Routed = object

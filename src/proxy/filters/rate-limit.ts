@@ -1,123 +1,165 @@
 /**
- * Local rate limits: token buckets of this proxy alone, filled continuously as Envoy's are. The buckets live as long as
- * the table they were compiled into.
+ * Local rate limits: token buckets of this proxy alone, filled continuously as Envoy's are. Buckets outlive the tables
+ * they are compiled into as long as their configuration stays the same.
  */
-import type { DescriptorAction, ListedConfigs, RateLimitPolicy, TokenBucket } from '../../model/config.ts'
-import type { Random } from '../../runtime/random.ts'
+import type { HostDescriptors, ListedConfigs, RateLimitPolicy, TokenBucket } from '../../model/config.ts'
 import { REFUSALS } from '../local-reply.ts'
-import { joinedField } from '../match/headers.ts'
-import type { RequestHead } from '../message.ts'
+import type { ResponseHead } from '../message.ts'
+import { GRPC_STATUS } from '../side/grpc.ts'
+import { type Descriptor, descriptorsOf } from './descriptors.ts'
 import { hits } from './fractions.ts'
-import { filterKind } from './kind.ts'
-import type { Call, Refused, Step } from './step.ts'
+import { changeHeaders, compileHeaderSteps, type HeaderSteps } from './header-steps.ts'
+import { filterKind, type FilterCounters, type FilterEnvironment } from './kind.ts'
+import { type Call, type Refused, Slot, type Step } from './step.ts'
 
-/** What of a request can be counted. */
-interface Counted {
-  readonly head: RequestHead
-  readonly remoteAddress: string
-  readonly nowMs: number
-}
-
-type Descriptors = readonly (readonly DescriptorAction[])[]
+const COUNTERS = ['enabled', 'enforced', 'ok', 'rate_limited'] as const
+const STAT_PREFIX = 'local_rate_limit'
 
 export class Bucket {
-  readonly #max: number
-  readonly #perMs: number
+  readonly max: number
+  readonly perMs: number
   #tokens: number
   #filledAt = Number.NEGATIVE_INFINITY
 
   constructor({ tokensMax, tokensPerFill, fillMs }: TokenBucket) {
-    this.#max = tokensMax
-    this.#perMs = tokensPerFill / fillMs
+    this.max = tokensMax
+    this.perMs = tokensPerFill / fillMs
     this.#tokens = tokensMax
   }
 
-  has(nowMs: number): boolean {
+  /** Tokens there are now, with fractions. */
+  at(nowMs: number): number {
     if (nowMs > this.#filledAt) {
-      this.#tokens = Math.min(this.#max, this.#tokens + (nowMs - this.#filledAt) * this.#perMs)
+      this.#tokens = Math.min(this.max, this.#tokens + (nowMs - this.#filledAt) * this.perMs)
       this.#filledAt = nowMs
     }
-    return this.#tokens >= 1
+    return this.#tokens
   }
 
   /** False: empty, and nothing was taken. */
   take(nowMs: number): boolean {
-    if (!this.has(nowMs)) return false
+    if (this.at(nowMs) < 1) return false
     this.#tokens--
     return true
   }
 }
 
-class RateLimiter {
-  readonly #policy: RateLimitPolicy
+/** What was taken from; `admitted` false: that one was empty. */
+interface Taking {
+  readonly admitted: boolean
+  readonly bucket: Bucket
+}
+
+export class Buckets {
   readonly #common: Bucket
   readonly #own = new Map<string, Bucket>()
+  readonly #descriptorsOnly: boolean
 
   constructor(policy: RateLimitPolicy) {
-    this.#policy = policy
     this.#common = new Bucket(policy.bucket)
+    this.#descriptorsOnly = policy.descriptorsOnly === true
     for (const { entries, bucket } of policy.descriptors ?? []) {
-      const key = entries.reduce((text, { key, value }) => text + entryKey(key, value), '')
-      this.#own.set(key, new Bucket(bucket))
+      this.#own.set(keyOf(entries.map(({ key, value }) => [key, value] as const)), new Bucket(bucket))
     }
   }
 
-  /** Undefined: go on. */
-  refuse(counted: Counted, descriptors: Descriptors, random: Random): Refused | undefined {
-    const { enabled, enforced, status } = this.#policy
-    if (!hits(enabled, random) || this.#admits(counted, descriptors)) return undefined
-    if (!hits(enforced, random)) return undefined
-    return {
-      kind: 'refuse',
-      refusal: REFUSALS.rateLimited,
-      headers: ['x-envoy-ratelimited', 'true'],
-      ...(status !== undefined && { status }),
-    }
+  get hasOwn(): boolean {
+    return this.#own.size > 0
   }
 
-  #admits(counted: Counted, descriptors: Descriptors): boolean {
-    const { nowMs } = counted
-    let matched = false
-    if (this.#own.size > 0) {
-      for (const actions of descriptors) {
-        const key = descriptorKey(actions, counted)
-        const bucket = key === undefined ? undefined : this.#own.get(key)
-        if (bucket === undefined) continue
-        matched = true
-        if (!bucket.take(nowMs)) return false
-      }
-    }
-    return (matched && this.#policy.descriptorsOnly === true) || this.#common.take(nowMs)
+  /** As in Envoy the slowest bucket is asked first, and it is the one that clients are told about. */
+  take(descriptors: readonly Descriptor[], nowMs: number): Taking {
+    const matched = descriptors.flatMap(({ entries }) => this.#own.get(keyOf(entries)) ?? [])
+    if (matched.length > 1) matched.sort((one, other) => one.perMs - other.perMs)
+    for (const bucket of matched) if (!bucket.take(nowMs)) return { admitted: false, bucket }
+    const [first] = matched
+    if (first !== undefined && this.#descriptorsOnly) return { admitted: true, bucket: first }
+    const admitted = this.#common.take(nowMs)
+    return { admitted, bucket: admitted ? (first ?? this.#common) : this.#common }
   }
 }
 
 /** No character of a header's value is the separator. */
-const entryKey = (key: string, value: string): string => `${key}\n${value}\n`
-
-function descriptorKey(actions: readonly DescriptorAction[], { head, remoteAddress }: Counted): string | undefined {
+function keyOf(entries: Descriptor['entries']): string {
   let key = ''
-  for (const action of actions) {
-    if (action.kind === 'generic') key += entryKey(action.key, action.value)
-    else if (action.kind === 'remote-address') key += entryKey('remote_address', remoteAddress)
-    else {
-      const value = joinedField(head.headers, action.header)
-      if (value !== undefined && value !== '') key += entryKey(action.key, value)
-      else if (action.optional !== true) return undefined
-    }
-  }
+  for (const [name, value] of entries) key += `${name}\n${value}\n`
   return key
 }
 
-class RateLimitStep implements Step {
-  readonly #limiter: RateLimiter
+const takings = new Slot<Taking>()
 
-  constructor(policy: RateLimitPolicy) {
-    this.#limiter = new RateLimiter(policy)
+class RateLimitStep implements Step {
+  readonly #policy: RateLimitPolicy
+  readonly #buckets: Buckets
+  /** Where every connection has its own. */
+  readonly #ofConnection: WeakMap<object, Buckets> | undefined
+  readonly #counters: FilterCounters<(typeof COUNTERS)[number]>
+  readonly #unenforced: HeaderSteps | undefined
+  readonly #refusal: Refused
+  readonly #added: HeaderSteps | undefined
+  readonly #host: HostDescriptors
+  readonly #stage: number
+
+  constructor(policy: RateLimitPolicy, environment: FilterEnvironment) {
+    const { status, statPrefix = STAT_PREFIX, addUnenforced, addResponse } = policy
+    this.#policy = policy
+    this.#buckets = environment.atPlace(`buckets ${JSON.stringify(policy)}`, () => new Buckets(policy))
+    this.#ofConnection = policy.perConnection === true ? new WeakMap() : undefined
+    this.#counters = environment.counters(`${statPrefix}.http_local_rate_limit.`, COUNTERS)
+    this.#unenforced = compileHeaderSteps([addUnenforced && { addRequest: addUnenforced }], 'request')
+    this.#added = compileHeaderSteps([addResponse && { addResponse }], 'response')
+    this.#refusal = {
+      kind: 'refuse',
+      refusal: REFUSALS.rateLimited,
+      ...(status !== undefined && { status }),
+      ...(policy.resourceExhausted === true && { grpcStatus: GRPC_STATUS.resourceExhausted }),
+    }
+    this.#host = policy.hostDescriptors ?? 'override'
+    this.#stage = policy.stage ?? 0
   }
 
-  request({ head, connection, services, route }: Call): Refused | undefined {
-    const counted = { head, remoteAddress: connection.remoteAddress, nowMs: services.timers.now() }
-    return this.#limiter.refuse(counted, route?.descriptors ?? [], services.random)
+  request(call: Call): Refused | undefined {
+    const { enabled, enforced } = this.#policy
+    const { random, timers } = call.services
+    if (!hits(enabled, random)) return undefined
+    this.#counters.enabled++
+    const buckets = this.#bucketsFor(call)
+    const descriptors = buckets.hasOwn ? descriptorsOf(call, this.#stage, this.#host) : []
+    const taking = buckets.take(descriptors, timers.now())
+    if (this.#policy.tellsClient === true) takings.set(call, taking)
+    if (taking.admitted) {
+      this.#counters.ok++
+      return undefined
+    }
+    this.#counters.rate_limited++
+    if (!hits(enforced, random)) {
+      if (this.#unenforced !== undefined) changeHeaders(call.head.headers, this.#unenforced, call)
+      return undefined
+    }
+    this.#counters.enforced++
+    if (this.#added === undefined) return this.#refusal
+    const headers: string[] = []
+    changeHeaders(headers, this.#added, call)
+    return { ...this.#refusal, headers }
+  }
+
+  response(call: Call, { headers }: ResponseHead): void {
+    const taking = this.#policy.tellsClient === true ? takings.of(call) : undefined
+    if (taking === undefined) return
+    const { bucket } = taking
+    const tokens = bucket.at(call.services.timers.now())
+    const resetMs = tokens >= 1 ? 0 : (1 - tokens) / bucket.perMs
+    headers.push('x-ratelimit-limit', String(bucket.max), 'x-ratelimit-remaining', String(Math.floor(tokens)))
+    headers.push('x-ratelimit-reset', String(Math.ceil(resetMs / 1_000)))
+  }
+
+  #bucketsFor({ connection }: Call): Buckets {
+    if (this.#ofConnection === undefined) return this.#buckets
+    const known = this.#ofConnection.get(connection)
+    if (known !== undefined) return known
+    const made = new Buckets(this.#policy)
+    this.#ofConnection.set(connection, made)
+    return made
   }
 }
 
@@ -127,7 +169,7 @@ export const rateLimitKind = filterKind<
   RateLimitStep | undefined,
   RateLimitStep
 >({
-  listed: ({ policy }) => (policy === undefined ? undefined : new RateLimitStep(policy)),
-  routed: (policy) => new RateLimitStep(policy),
+  listed: ({ policy }, environment) => (policy === undefined ? undefined : new RateLimitStep(policy, environment)),
+  routed: (policy, environment) => new RateLimitStep(policy, environment),
   step: (own, [first]) => first ?? own,
 })

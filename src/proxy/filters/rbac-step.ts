@@ -18,8 +18,9 @@ class RbacStep implements Step {
 
   request(call: Call): Refused | undefined {
     const { head, connection } = call
-    const { peer, remoteAddress } = connection
-    const { admitted, policy } = this.#rbac.judge({ head, peer, remoteAddress })
+    const { peer, remoteAddress, client } = connection
+    const directAddress = client?.directAddress ?? remoteAddress
+    const { admitted, policy } = this.#rbac.judge({ head, peer, remoteAddress, directAddress })
     if (this.#rbac.action === 'log' && policy !== '') call.note(`policy ${policy} asks to log this request`)
     return admitted ? undefined : POLICY
   }

@@ -15,6 +15,8 @@ export interface Subject {
   readonly head: RequestHead
   readonly peer: Peer | undefined
   readonly remoteAddress: string
+  /** The other end of the socket, where a relay has named its own client. */
+  readonly directAddress?: string
 }
 
 type SubjectTest = (subject: Subject) => boolean
@@ -77,7 +79,7 @@ function compileTree(tree: Permission | Principal): SubjectTest {
       return ({ peer }) => peer !== undefined && test(peer.uri)
     }
     case 'source-ip':
-      return compileRange(tree.address, tree.prefixLength)
+      return compileRange(tree.address, tree.prefixLength, tree.direct === true)
     default:
       return tree satisfies never
   }
@@ -85,10 +87,11 @@ function compileTree(tree: Permission | Principal): SubjectTest {
 
 const familyOf = (address: string): 'ipv4' | 'ipv6' => (isIP(address) === 6 ? 'ipv6' : 'ipv4')
 
-function compileRange(address: string, prefixLength: number): SubjectTest {
+function compileRange(address: string, prefixLength: number, direct: boolean): SubjectTest {
   const range = new BlockList()
   range.addSubnet(address, prefixLength, familyOf(address))
-  return ({ remoteAddress }) => {
+  return ({ remoteAddress: named, directAddress = named }) => {
+    const remoteAddress = direct ? directAddress : named
     // An IPv4 client of a dual-stack socket is still an IPv4 client.
     const plain = remoteAddress.startsWith('::ffff:') ? remoteAddress.slice(7) : remoteAddress
     return isIP(plain) !== 0 && range.check(plain, familyOf(plain))

@@ -3,6 +3,8 @@ import { ManualClock } from '../../runtime/clock.ts'
 import { seededRandom } from '../../runtime/random.ts'
 import { configuredReply, type LocalAnswer } from '../local-reply.ts'
 import type { ServerStream } from '../stream.ts'
+import { SOME_FACTS } from '../access-log/testing/facts.ts'
+import type { StreamFacts } from '../stream-facts.ts'
 import { TimerWheel } from '../timer-wheel.ts'
 import { FilterRun, type RunOwner } from './run.ts'
 import { type Call, type Refused, Slot, type Step, type Steps, stepsOf, type Verdict } from './step.ts'
@@ -20,7 +22,14 @@ class Bench implements RunOwner {
     const head = { method: 'GET', scheme: 'http', authority: 'a', path: '/', protocol: '', headers: [], bodyLength: 0 }
     const stream = { head, headOnly, version: 'HTTP/1.1' } as unknown as ServerStream
     const services = { timers: new TimerWheel(this.clock), random: seededRandom(1), now: () => 0 }
-    const connection = { mode: 'inbound' as const, peer: undefined, service: '', remoteAddress: '' }
+    const connection = {
+      mode: 'inbound' as const,
+      peer: undefined,
+      service: '',
+      remoteAddress: '',
+      remotePort: 0,
+      client: undefined,
+    }
     const placed = steps.map((step, place) => [place, step] as const)
     this.run = new FilterRun(this, stepsOf(placed), stream, {
       connection,
@@ -29,6 +38,9 @@ class Bench implements RunOwner {
     })
   }
 
+  facts(): StreamFacts {
+    return SOME_FACTS
+  }
   onFiltered(): void {
     this.log.push('filtered')
   }

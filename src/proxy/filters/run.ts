@@ -6,6 +6,7 @@ import type { LocalAnswer } from '../local-reply.ts'
 import type { HeaderList, RequestHead, ResponseHead } from '../message.ts'
 import type { ResponseFlag } from '../record.ts'
 import type { ServerStream } from '../stream.ts'
+import type { StreamFacts } from '../stream-facts.ts'
 import { WheelTimer } from '../timer-wheel.ts'
 import { RequestMetadata } from './metadata.ts'
 import type {
@@ -24,6 +25,7 @@ const NOTHING = Buffer.alloc(0)
 
 /** The exchange. */
 export interface RunOwner {
+  facts(): StreamFacts
   readonly route: CallRoute | undefined
   readonly clusterName: string
   /** Every filter let the request through. */
@@ -94,11 +96,6 @@ export class FilterRun implements Call {
     return (this.#metadata ??= new RequestMetadata())
   }
 
-  /** Undefined: no filter said anything. */
-  get metadataIfAny(): RequestMetadata | undefined {
-    return this.#metadata
-  }
-
   get kept(): Map<object, unknown> {
     return (this.#kept ??= new Map())
   }
@@ -114,6 +111,10 @@ export class FilterRun implements Call {
 
   get gathers(): boolean {
     return this.#gathering !== undefined
+  }
+
+  facts(): StreamFacts {
+    return this.#owner.facts()
   }
 
   flag(flag: ResponseFlag): void {
@@ -210,6 +211,11 @@ export class FilterRun implements Call {
       rest = joined(rest, step?.responseEnd?.(this, trailers))
     }
     return rest
+  }
+
+  /** Undefined: no filter said anything. */
+  get metadataIfAny(): RequestMetadata | undefined {
+    return this.#metadata
   }
 
   /** Nothing is heard of the filters any more. */

@@ -2,13 +2,14 @@
  * The joint between an exchange and the HTTP filters: what a filter may do to a request and its answer, and what it is
  * told. Types, and the one class that keeps a filter's state. README.md says how to add a filter; run.ts runs them.
  */
-import type { DescriptorAction } from '../../model/config.ts'
 import type { Random } from '../../runtime/random.ts'
 import type { Peer } from '../identity.ts'
 import type { LocalAnswer, Refusal } from '../local-reply.ts'
 import type { HeaderList, RequestHead, ResponseHead } from '../message.ts'
 import type { ResponseFlag } from '../record.ts'
+import type { StreamFacts } from '../stream-facts.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
+import type { RouteDescriptors } from './descriptors.ts'
 import type { RequestMetadata } from './metadata.ts'
 
 /**
@@ -41,6 +42,8 @@ export interface Refused {
   /** In place of the refusal's own. */
   readonly status?: number
   readonly headers?: HeaderList
+  /** What a gRPC client is told. */
+  readonly grpcStatus?: number
 }
 
 /** The request rests until `call.settle`, which may come at any time, even before the hook has returned. */
@@ -79,6 +82,8 @@ export interface Call {
   /** For log and metrics, unless the exchange itself fails later. */
   flag(flag: ResponseFlag): void
   note(detail: string): void
+  /** Everything there is to say about the request, for values that name it. */
+  facts(): StreamFacts
   /** Ends a wait. */
   settle(verdict: Verdict): void
   /** The head changed so that another route may fit: it is chosen again, for the filters that follow too. */
@@ -90,6 +95,17 @@ export interface CallConnection {
   readonly peer: Peer | undefined
   readonly service: string
   readonly remoteAddress: string
+  /** 0 where it is not known. */
+  readonly remotePort: number
+  /** Undefined on connections of the mesh, whose client `peer` is. */
+  readonly client:
+    | {
+        readonly localAddress: string
+        readonly localPort: number
+        readonly serverName: string
+        readonly directAddress: string
+      }
+    | undefined
 }
 
 export interface CallServices {
@@ -102,7 +118,7 @@ export interface CallServices {
 export interface CallRoute {
   readonly name: string
   /** What rate limits count the request as. */
-  readonly descriptors: readonly (readonly DescriptorAction[])[]
+  readonly descriptors: RouteDescriptors
 }
 
 /** What one filter remembers of a request. */

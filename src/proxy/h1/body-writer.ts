@@ -22,8 +22,8 @@ export class BodyWriter {
     this.#left = length
   }
 
-  /** False: the body would be longer than declared, and nothing was written. */
-  write(chunk: Buffer): boolean {
+  /** False: the body would be longer than declared, and nothing was written. `given`: see ServerStream.give. */
+  write(chunk: Buffer, given = false): boolean {
     if (this.kind === 'none' || chunk.length === 0) return true
     if (this.kind === 'length') {
       if (chunk.length > this.#left) return false
@@ -31,11 +31,12 @@ export class BodyWriter {
     }
     if (this.kind !== 'chunked') {
       this.#output.chunk(chunk)
-      return true
+    } else {
+      writeChunkSize(this.#output, chunk.length)
+      this.#output.chunk(chunk)
+      this.#output.latin1('\r\n')
     }
-    writeChunkSize(this.#output, chunk.length)
-    this.#output.chunk(chunk)
-    this.#output.latin1('\r\n')
+    if (given) this.#output.give(chunk)
     return true
   }
 

@@ -7,6 +7,7 @@ import { requestText } from './head-writer.ts'
 import { createKey, KEY } from './websocket.ts'
 
 export interface H1ClientOwner {
+  readonly carriesTrailers: boolean
   readonly output: Output
   mayWrite(): boolean
   readingChanged(stream: H1ClientStream): void
@@ -69,7 +70,7 @@ export class H1ClientStream implements ClientStream {
       this.#owner.halfClose()
       return
     }
-    if (!this.#body.end(trailers)) return this.#owner.abort(this)
+    if (!this.#body.end(this.#owner.carriesTrailers ? trailers : undefined)) return this.#owner.abort(this)
     this.requestDone = true
   }
 

@@ -8,6 +8,7 @@ import { Carry } from './carry.ts'
 import { Deadline } from './deadline.ts'
 import type { HeaderList, RequestHead, ResponseHead } from '../message.ts'
 import { Output } from './output.ts'
+import { hostPort } from '../stream-facts.ts'
 import type { ClientConnection, ClientConnectionHandler, CloseReason, ResetReason, ResponseSink } from '../stream.ts'
 import { BodyReader, type BodySink } from './body-reader.ts'
 import { H1ClientStream, type H1ClientOwner } from './client-stream.ts'
@@ -27,6 +28,7 @@ export class H1ClientConnection implements ClientConnection, H1ClientOwner, Body
   readonly output: Output
   readonly #socket: Socket
   readonly #handler: ClientConnectionHandler
+  readonly carriesTrailers: boolean
   readonly #options: H1ClientOptions
   readonly #reader: HeadReader
   readonly #body: BodyReader
@@ -46,6 +48,7 @@ export class H1ClientConnection implements ClientConnection, H1ClientOwner, Body
     this.#socket = socket
     this.#handler = handler
     this.#options = options
+    this.carriesTrailers = options.trailers !== false
     this.output = new Output(socket)
     this.#reader = new HeadReader(options.limits)
     this.#body = new BodyReader(this, new HeadReader(options.limits))
@@ -63,6 +66,10 @@ export class H1ClientConnection implements ClientConnection, H1ClientOwner, Body
 
   get capacity(): number {
     return this.#state === 'idle' && this.#reusable && !this.#draining && !this.#parsing ? 1 : 0
+  }
+
+  get localAddress(): string {
+    return hostPort(this.#socket.localAddress ?? '', this.#socket.localPort ?? 0)
   }
 
   get bufferedBytes(): number {
@@ -189,7 +196,7 @@ export class H1ClientConnection implements ClientConnection, H1ClientOwner, Body
     const stream = this.#stream
     if (stream === undefined || stream.over) return
     stream.responseDone = true
-    stream.sink.onResponseEnd(trailers)
+    stream.sink.onResponseEnd(this.carriesTrailers ? trailers : [])
     this.#responseDone(stream)
   }
 

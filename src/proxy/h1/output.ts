@@ -3,6 +3,7 @@
  * reference, and everything of one event-loop turn leaves in one write. It knows nothing of framing.
  */
 import type { Socket } from 'node:net'
+import { isWhole, release } from './memory.ts'
 import { flushAtTurnEnd, type Flushable } from './turn.ts'
 
 const SLAB_BYTES = 16 * 1024
@@ -25,6 +26,8 @@ export class Output implements Flushable {
   readonly #finishesLater: boolean
   readonly #written: (() => void) | undefined
   readonly #lent: Buffer[] = []
+  /** Released when what is being gathered is written. */
+  #given: Buffer[] = []
   #slab: Buffer | undefined = undefined
   #start = 0
   #parts: Buffer[] = []
@@ -70,6 +73,11 @@ export class Output implements Flushable {
     this.#partBytes += chunk.length
   }
 
+  /** The last of `chunk` was passed to `chunk()`, and nobody else reads it again. */
+  give(chunk: Buffer): void {
+    if (isWhole(chunk)) this.#given.push(chunk)
+  }
+
   flush(): void {
     this.#registered = false
     this.flushes++
@@ -98,7 +106,7 @@ export class Output implements Flushable {
 
   #write(parts: Buffer[], slab: Buffer | undefined): void {
     const socket = this.#socket
-    const done = slab === undefined ? undefined : this.#written
+    const done = this.#doneWith(slab !== undefined)
     const only = parts[0]
     if (parts.length === 1 && only !== undefined) {
       socket.write(only, done)
@@ -112,9 +120,22 @@ export class Output implements Flushable {
     if (slab !== undefined && !this.#finishesLater && socket.writableLength === 0) keep(slab)
   }
 
+  /** A write that failed may still be under way somewhere below: its memory is left to the collector. */
+  #doneWith(slab: boolean): ((error?: Error | null) => void) | undefined {
+    const written = slab ? this.#written : undefined
+    if (this.#given.length === 0) return written
+    const given = this.#given
+    this.#given = []
+    return (error) => {
+      written?.()
+      if (error === undefined || error === null) for (const chunk of given) release(chunk)
+    }
+  }
+
   /** What is written after this is lost; for sockets that went away. */
   #discard(): void {
     this.#parts = []
+    this.#given = []
     this.#partBytes = 0
     this.#start = this.length
   }

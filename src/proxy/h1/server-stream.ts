@@ -132,9 +132,17 @@ export class H1ServerStream implements ServerStream {
   }
 
   write(chunk: Buffer): boolean {
+    return this.#write(chunk, false)
+  }
+
+  give(chunk: Buffer): boolean {
+    return this.#write(chunk, true)
+  }
+
+  #write(chunk: Buffer, given: boolean): boolean {
     if (this.over || this.responseDone) return true
     this.bytesSent += chunk.length
-    if (this.#body.write(chunk)) return this.#owner.mayWrite()
+    if (this.#body.write(chunk, given)) return this.#owner.mayWrite()
     // A longer body would be read as the next response: the connection ends instead.
     this.#owner.abort(this)
     return true

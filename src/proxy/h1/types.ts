@@ -57,4 +57,6 @@ export interface H1ServerOptions {
 export interface H1ClientOptions {
   readonly limits: H1Limits
   readonly timers: TimerWheel
+  /** `false`: those of requests and answers end here. */
+  readonly trailers?: boolean
 }

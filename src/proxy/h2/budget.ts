@@ -53,9 +53,15 @@ export class Budget {
     if (unanswered && now - openedAt < RAPID_MS) this.#rapid++
     const rapid = this.#closed >= this.#budgets.rapidResetStreams && this.#rapid * 2 >= this.#closed
     this.#age()
+    return this.strayReset() && !rapid
+  }
+
+  /** The same for a stream that is over already: both sides may end one at once, so as many are fair as streams end. */
+  strayReset(): boolean {
+    const now = this.#timers.coarseNow
     this.#resets = this.#refill(this.#resets, now - this.#resetsAt)
     this.#resetsAt = now
-    return --this.#resets >= 0 && !rapid
+    return --this.#resets >= 0
   }
 
   /** Old behaviour counts less and less, so that a long life neither excuses nor condemns. */
@@ -65,12 +71,13 @@ export class Budget {
     this.#rapid /= 2
   }
 
-  /** SETTINGS or PING came. */
-  control(): boolean {
+  /** SETTINGS or PING came; `cost` is more than 1 for one that is worked through piece by piece. */
+  control(cost = 1): boolean {
     const now = this.#timers.coarseNow
     this.#control = this.#refill(this.#control, now - this.#controlAt)
     this.#controlAt = now
-    return --this.#control >= 0
+    this.#control -= cost
+    return this.#control >= 0
   }
 
   #refill(tokens: number, elapsedMs: number): number {

@@ -26,7 +26,9 @@ export class H2ClientStream extends H2Stream implements ClientStream {
     this.key = this.protocol === 'websocket' ? (headerOf(request.head.headers, KEY) ?? '') : ''
   }
 
+  /** A request's body may be sent again: nothing of it is given away. */
   write(chunk: Buffer): boolean {
+    this.keeps = true
     return this.over || this.localDone || this.endQueued ? true : this.writeBody(chunk)
   }
 

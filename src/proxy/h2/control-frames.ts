@@ -22,6 +22,8 @@ export interface ControlSink {
   answerQueued(): void
 }
 
+/** What costs as much as a frame of its own. */
+const SETTINGS_BYTES = 8 * 6
 /** Payload lengths that do not vary, by frame type. */
 const LENGTHS: Readonly<Record<number, number>> = {
   [FRAME.priority]: 5,
@@ -95,7 +97,8 @@ export class ControlFrames {
       return
     }
     if (payload.length % 6 !== 0) return sink.onFrameError(ERROR.frameSize, 'SETTINGS of the wrong size')
-    if (!sink.budget.control()) return sink.onFlood('SETTINGS frames')
+    // There are eight settings; more in one frame are repetitions.
+    if (!sink.budget.control(1 + payload.length / SETTINGS_BYTES)) return sink.onFlood('SETTINGS frames')
     let initialWindow = sink.sender.initialWindow
     for (let at = 0; at < payload.length; at += 6) {
       const key = ((payload[at] as number) << 8) | (payload[at + 1] as number)
@@ -120,7 +123,10 @@ export class ControlFrames {
         sink.sender.encoder.limitTable(value)
         return true
       case SETTING.maxFrameSize:
-        if (value >= FRAME_BYTES_MAX && value <= 0xff_ffff) return true
+        if (value >= FRAME_BYTES_MAX && value <= 0xff_ffff) {
+          sink.sender.allowFrames(value)
+          return true
+        }
         sink.onFrameError(ERROR.protocol, 'SETTINGS_MAX_FRAME_SIZE out of range')
         return false
       case SETTING.enablePush:

@@ -3,7 +3,7 @@
  * of its frame; every other frame is short and is shown whole. What frames mean is the session's business.
  */
 import { Carry } from '../h1/carry.ts'
-import { ERROR, FLAG, FRAME, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, readUint31 } from './frames.ts'
+import { ERROR, FLAG, FRAME, FRAME_HEADER_BYTES, readUint31 } from './frames.ts'
 
 export interface FrameSink {
   /** A DATA frame begins; `length` counts for flow control, padding included; `empty`: padding is all there is. */
@@ -20,19 +20,22 @@ export class FrameReader {
   /** Set by whoever ends the connection: nothing more is shown. */
   stopped = false
   readonly #sink: FrameSink
+  readonly #bytesMax: number
   readonly #carry = new Carry()
   #inData = false
   #dataLeft = 0
   #padLeft = 0
 
-  constructor(sink: FrameSink) {
+  constructor(sink: FrameSink, bytesMax: number) {
     this.#sink = sink
+    this.#bytesMax = bytesMax
   }
 
   read(chunk: Buffer): void {
     if (this.#carry.length === 0) {
+      const { length } = chunk
       const used = this.#consume(chunk)
-      if (used < chunk.length && !this.stopped) this.#carry.append(chunk.subarray(used))
+      if (used < length && !this.stopped) this.#carry.append(chunk.subarray(used))
       return
     }
     this.#carry.append(chunk)
@@ -59,14 +62,16 @@ export class FrameReader {
 
   #readData(input: Buffer, start: number): number {
     let at = start
-    const stop = Math.min(input.length, at + this.#dataLeft)
+    // Whoever is shown all of the input may release it: it has no length afterwards.
+    const end = input.length
+    const stop = Math.min(end, at + this.#dataLeft)
     if (stop > at) {
       this.#dataLeft -= stop - at
-      this.#sink.onDataPart(at === 0 && stop === input.length ? input : input.subarray(at, stop))
+      this.#sink.onDataPart(at === 0 && stop === end ? input : input.subarray(at, stop))
       at = stop
     }
     if (this.#dataLeft > 0) return at
-    const skip = Math.min(input.length - at, this.#padLeft)
+    const skip = Math.min(end - at, this.#padLeft)
     this.#padLeft -= skip
     at += skip
     if (this.#padLeft > 0) return at
@@ -80,7 +85,7 @@ export class FrameReader {
     const length = ((input[at] as number) << 16) | ((input[at + 1] as number) << 8) | (input[at + 2] as number)
     const type = input[at + 3] as number
     const flags = input[at + 4] as number
-    if (length > FRAME_BYTES_MAX) {
+    if (length > this.#bytesMax) {
       this.#sink.onFrameError(ERROR.frameSize, 'a frame is longer than announced')
       return at
     }

@@ -46,7 +46,7 @@ export const ERROR = {
 export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')
 
 export const FRAME_HEADER_BYTES = 9
-/** The most we accept and the least a peer must: larger frames would only delay other streams. */
+/** What every peer takes, and what SETTINGS_MAX_FRAME_SIZE starts from (RFC 9113 4.2). */
 export const FRAME_BYTES_MAX = 16_384
 export const WINDOW_DEFAULT = 65_535
 export const WINDOW_MAX = 0x7fff_ffff

@@ -36,6 +36,9 @@ export class Sender {
   /** The peer's SETTINGS_INITIAL_WINDOW_SIZE. */
   initialWindow = WINDOW_DEFAULT
   readonly #budget: Budget
+  /** The most we put into one DATA frame. */
+  #frameBytes = FRAME_BYTES_MAX
+  readonly #frameBytesMax: number
   readonly #highBytes: number
   readonly #streamLowBytes: number
   /** Called when a stream's last frame is out. */
@@ -57,6 +60,7 @@ export class Sender {
     this.encoder = encoder
     this.#highBytes = options.limits.connectionWriteHighBytes
     this.#streamLowBytes = options.limits.streamWriteHighBytes / 2
+    this.#frameBytesMax = options.limits.frameBytesMax
     this.#budget = options.budget
     this.#ended = options.ended
   }
@@ -67,10 +71,11 @@ export class Sender {
     let at = 0
     // Only as much as keeps the socket busy: the rest takes turns with other streams.
     if (stream.queuedBytes === 0 && !this.#backedUp())
-      at = this.#sendSome(stream, chunk, Math.min(chunk.length, this.#highBytes - this.output.pendingBytes))
-    if (at === chunk.length) return
+      at = this.#sendSome(stream, chunk, { from: 0, most: this.#highBytes - this.output.pendingBytes })
+    if (at === chunk.length) return this.#passed(stream, chunk)
     this.#backedUp()
-    stream.queue.push(at === 0 ? chunk : chunk.subarray(at))
+    if (stream.queuedBytes === 0) stream.queueAt = at
+    stream.queue.push(chunk)
     stream.queuedBytes += chunk.length - at
     this.#wait(stream)
   }
@@ -99,19 +104,24 @@ export class Sender {
     this.#ended(stream)
   }
 
+  /** The last byte of a chunk went to the output. */
+  #passed(stream: H2Stream, chunk: Buffer): void {
+    if (!stream.keeps) this.output.give(chunk)
+  }
+
   /** Sends up to `most` bytes as the windows allow; returns how many. */
-  #sendSome(stream: H2Stream, chunk: Buffer, most: number): number {
-    const allowed = Math.min(most, stream.sendWindow, this.window)
+  #sendSome(stream: H2Stream, chunk: Buffer, { from, most }: { from: number; most: number }): number {
+    const allowed = Math.min(most, chunk.length - from, stream.sendWindow, this.window)
     let at = 0
     while (at < allowed) {
-      const length = Math.min(allowed - at, FRAME_BYTES_MAX)
+      const length = Math.min(allowed - at, this.#frameBytes)
       this.#lastFlagsAt = openFrame(this.output, length, DATA, stream.id)
       this.#lastBuffer = this.output.buffer
-      this.output.chunk(at === 0 && length === chunk.length ? chunk : chunk.subarray(at, at + length))
+      this.output.chunk(length === chunk.length ? chunk : chunk.subarray(from + at, from + at + length))
       this.#budget.dataSent()
       at += length
     }
-    if (at === 0) return 0
+    if (at <= 0) return 0
     this.#lastStream = stream
     this.#lastFlush = this.output.flushes
     stream.sendWindow -= at
@@ -155,10 +165,10 @@ export class Sender {
   #takeTurn(stream: H2Stream): void {
     const chunk = stream.queue[stream.queueHead]
     if (chunk === undefined) return
-    const sent = this.#sendSome(stream, chunk, Math.min(chunk.length, FRAME_BYTES_MAX))
+    const sent = this.#sendSome(stream, chunk, { from: stream.queueAt, most: this.#frameBytes })
     stream.queuedBytes -= sent
-    if (sent < chunk.length) stream.queue[stream.queueHead] = chunk.subarray(sent)
-    else this.#dropFirst(stream)
+    stream.queueAt += sent
+    if (stream.queueAt === chunk.length) this.#dropFirst(stream, chunk)
     if (stream.queuedBytes > 0) this.#wait(stream)
     else if (stream.endQueued) this.#sendEnd(stream, stream.trailersQueued)
     if (!stream.drainWanted || stream.queuedBytes > this.#streamLowBytes) return
@@ -166,7 +176,9 @@ export class Sender {
     stream.deliverDrain()
   }
 
-  #dropFirst(stream: H2Stream): void {
+  #dropFirst(stream: H2Stream, chunk: Buffer): void {
+    this.#passed(stream, chunk)
+    stream.queueAt = 0
     stream.queue[stream.queueHead++] = EMPTY
     if (stream.queueHead < stream.queue.length) return
     stream.queue.length = 0
@@ -185,6 +197,11 @@ export class Sender {
     }
     this.pump()
     return true
+  }
+
+  /** The peer's SETTINGS_MAX_FRAME_SIZE. */
+  allowFrames(bytes: number): void {
+    this.#frameBytes = Math.min(bytes, this.#frameBytesMax)
   }
 
   /** Changes the window of every open stream by the difference (RFC 9113 6.9.2); false: beyond the maximum. */
@@ -232,6 +249,7 @@ export class Sender {
     const pairs: [number, number][] = [
       [SETTING.headerTableSize, limits.headerTableBytes],
       [SETTING.initialWindowSize, limits.streamWindowBytes],
+      [SETTING.maxFrameSize, limits.frameBytesMax],
       [SETTING.maxHeaderListSize, limits.headerListBytesMax],
     ]
     if (role.server) pairs.push([SETTING.maxConcurrentStreams, limits.streamsMax])

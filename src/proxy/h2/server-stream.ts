@@ -62,6 +62,11 @@ export class H2ServerStream extends H2Stream implements ServerStream {
   }
 
   write(chunk: Buffer): boolean {
+    this.keeps = true
+    return this.give(chunk)
+  }
+
+  give(chunk: Buffer): boolean {
     return this.over || this.localDone || this.endQueued || !this.mayHaveBody ? true : this.writeBody(chunk)
   }
 

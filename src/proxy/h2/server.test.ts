@@ -136,19 +136,21 @@ describe('H2ServerConnection floods', () => {
     expect(most).toBeLessThan(1024 * 1024)
   })
 
-  it('an HPACK bomb costs one answer: 431', async () => {
+  it('a list over the limit costs one answer, 431, and an HPACK bomb the connection', async () => {
     const { port, seen } = await start()
     const peer = await raw(port)
     const entry = Buffer.concat([GET, Buffer.from([0x40, 1, 0x61, 0x7f, 0xa1, 0x1e]), Buffer.alloc(4_000, 0x78)])
     peer.send(
       HELLO,
       frame(HEADERS, END, 1, entry),
-      frame(HEADERS, END, 3, Buffer.concat([GET, Buffer.alloc(10_000, 0xbe)])),
+      frame(HEADERS, END, 3, Buffer.concat([GET, Buffer.alloc(50, 0xbe)])),
     )
     const answer = await peer.find(({ type, streamId }) => type === HEADERS && streamId === 3)
     expect(answer?.payload.toString('latin1')).toContain('431')
     expect(seen.requests).toHaveLength(1)
     expect(seen.refused).toEqual(['431 the header list is too long'])
+    peer.send(frame(HEADERS, END, 5, Buffer.concat([GET, Buffer.alloc(10_000, 0xbe)])))
+    expect(await peer.goaway()).toBe(ERROR.enhanceYourCalm)
   })
 
   it('no more streams than announced', async () => {

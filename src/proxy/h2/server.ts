@@ -15,6 +15,8 @@ import type { H2ServerOptions } from './types.ts'
 
 /** Between the warning and the last word of a drain: requests on their way still get in. */
 const DRAIN_GRACE_MS = 1_000
+/** A list this many times over the limit was never meant to be read: only references make it out of one block. */
+const BOMB_FACTOR = 8
 
 export class H2ServerConnection extends H2Session implements ServerConnection, H2ServerLink {
   readonly #handler: ServerConnectionHandler
@@ -66,6 +68,7 @@ export class H2ServerConnection extends H2Session implements ServerConnection, H
     if (stream === undefined && streamId <= this.lastStreamId && !this.isIgnored(streamId))
       return this.onFrameError(ERROR.streamClosed, 'HEADERS on a closed stream')
     if (!this.decoder.decode(block, 0, block.length)) return this.onFrameError(ERROR.compression, 'HPACK')
+    if (this.decoder.listBytes > this.limits.headerListBytesMax * BOMB_FACTOR) return this.onFlood('an HPACK bomb')
     if (stream !== undefined) return this.#trailers(stream, flags.end)
     if (streamId <= this.lastStreamId) return
     this.lastStreamId = streamId
@@ -106,6 +109,8 @@ export class H2ServerConnection extends H2Session implements ServerConnection, H
     this.#handler.onRefused(431, 'the header list is too long')
     encodeResponse(this.sender.encoder, { status: 431, headers: [], bodyLength: 0 })
     this.sender.headers(streamId, true)
+    // Such heads are as cheap to send as streams that are reset at once, and no client has many.
+    if (end && !this.budget.streamReset(this.timers.coarseNow, true)) return this.onFlood('refused heads')
     if (!end) this.resetUnknown(streamId, ERROR.none)
     else this.answerQueued()
   }

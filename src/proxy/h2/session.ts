@@ -2,6 +2,7 @@
  * One HTTP/2 connection, whichever side we are: streams, flow control of what we receive, control frames, errors and
  * the end. What a header block means is left to the two sides, server.ts and client.ts.
  */
+import { hostPort } from '../stream-facts.ts'
 import type { Socket } from 'node:net'
 import { Deadline } from '../h1/deadline.ts'
 import type { HeaderList } from '../message.ts'
@@ -79,7 +80,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
       ended: (stream) => this.localDone(stream),
     })
     this.decoder = new HpackDecoder(limits)
-    this.reader = new FrameReader(this)
+    this.reader = new FrameReader(this, limits.frameBytesMax)
     this.#assembler = new HeaderAssembler(this, {
       continuationsMax: budgets.continuationsMax,
       bytesMax: limits.headerListBytesMax,
@@ -99,6 +100,10 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
 
   get activeStreams(): number {
     return this.streams.size
+  }
+
+  get localAddress(): string {
+    return hostPort(this.socket.localAddress ?? '', this.socket.localPort ?? 0)
   }
 
   get bufferedBytes(): number {
@@ -247,7 +252,10 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
 
   onReset(streamId: number, code: number): void {
     const stream = this.streams.get(streamId)
-    if (stream === undefined) return
+    if (stream === undefined) {
+      if (!this.budget.strayReset()) this.onFlood('RST_STREAM on closed streams')
+      return
+    }
     const within = this.budget.streamReset(stream.openedAt, !stream.answered)
     this.drop(stream, resetReasonOf(code))
     if (!within) this.onFlood('streams opened and reset')

@@ -50,7 +50,7 @@ class Splice implements RequestSink {
 
   #onSocketData(chunk: Buffer): void {
     this.#bytesToStream += chunk.length
-    if (!this.#stream.write(chunk)) this.#socket.pause()
+    if (!this.#stream.give(chunk)) this.#socket.pause()
   }
 
   #onSocketEnd(): void {

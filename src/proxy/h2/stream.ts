@@ -30,6 +30,10 @@ export abstract class H2Stream {
   returned = 0
   readonly queue: Buffer[] = []
   queueHead = 0
+  /** Bytes of the first queued chunk that were sent. */
+  queueAt = 0
+  /** A chunk was written that somebody else may hold. */
+  keeps = false
   queuedBytes = 0
   endQueued = false
   trailersQueued: HeaderList | undefined = undefined

@@ -3,6 +3,7 @@
  * inside a tunnel. Back-pressure reaches the stream's window in both directions. Gateways splice instead (splice.ts).
  */
 import { Duplex } from 'node:stream'
+import { isWhole, release } from '../h1/memory.ts'
 import type { HeaderList, RequestHead, ResponseHead } from '../message.ts'
 import type { ClientConnection, ClientStream, ResetReason, ResponseSink } from '../stream.ts'
 import type { TunnelOutcome } from './types.ts'
@@ -52,6 +53,8 @@ class TunnelDuplex extends Duplex implements ResponseSink {
 
   onResponseData(chunk: Buffer): void {
     if (!this.push(chunk)) this.#stream?.pause()
+    // A TLS client copies what it is shown; what waits in the buffer was not shown yet.
+    else if (this.readableLength === 0 && isWhole(chunk)) release(chunk)
   }
 
   onResponseEnd(_trailers: HeaderList): void {

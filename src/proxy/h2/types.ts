@@ -12,6 +12,8 @@ export interface H2Limits {
   readonly connectionWindowBytes: number
   /** What streams that nobody reads may hold together before they hold up the others. */
   readonly connectionHeldBytesMax: number
+  /** SETTINGS_MAX_FRAME_SIZE, and the most we send to a peer that takes as much. */
+  readonly frameBytesMax: number
   /** Fields in one head. */
   readonly headersMax: number
   /** SETTINGS_MAX_HEADER_LIST_SIZE: names, values and 32 bytes per field. */
@@ -35,6 +37,7 @@ export const H2_LIMITS: H2Limits = {
   streamWindowBytes: 256 * 1024,
   connectionWindowBytes: 1024 * 1024,
   connectionHeldBytesMax: 64 * 1024 * 1024,
+  frameBytesMax: 64 * 1024, // one read of a socket; every cut is a copy and a chunk of its own at the next hop
   headersMax: 100,
   headerListBytesMax: 60 * 1024,
   headerTableBytes: 4_096,

@@ -5,15 +5,21 @@
  */
 import type { Socket } from 'node:net'
 import type { Cancel } from '../../runtime/clock.ts'
-import type { ClusterState } from '../balance/cluster.ts'
+import type { Random } from '../../runtime/random.ts'
+import type { ClusterState, PickRequest } from '../balance/cluster.ts'
 import type { EndpointState } from '../balance/endpoint.ts'
+import { xxhash64 } from '../balance/xxhash64.ts'
 import { type Between, type Party, partyFields, type Recorder } from '../record.ts'
+import type { StreamLogs } from '../access-log/logs.ts'
+import type { TcpCounters } from '../stats/scopes.ts'
 import type { ServerConnection } from '../stream.ts'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
 import type { ConnectFailure, OpenStream } from '../upstream/transport.ts'
+import type { Addresses } from './proxy-protocol.ts'
 import { resetSocket } from './reset.ts'
 import { Splice, type SpliceEnd } from './splice.ts'
 import type { TcpMetrics } from './tcp-metrics.ts'
+import type { TcpTarget, TcpTargets } from './targets.ts'
 
 const IDLE_MS = 3_600_000 // Envoy's tcp_proxy: 1 h
 
@@ -21,21 +27,45 @@ const IDLE_MS = 3_600_000 // Envoy's tcp_proxy: 1 h
 export interface CompiledTcp {
   readonly kind: 'tcp'
   readonly clusterName: string
-  readonly cluster: ClusterState | undefined
+  readonly targets: TcpTargets
+  readonly hashSourceIp: boolean
   readonly attemptsMax: number
   readonly idleMs: number
   /** Infinity: no limit. */
   readonly durationMaxMs: number
+  readonly logs: StreamLogs | undefined
+  readonly counters: TcpCounters | undefined
 }
 
-export const TCP_DEFAULTS = { attemptsMax: 1, idleMs: IDLE_MS, durationMaxMs: Number.POSITIVE_INFINITY } as const
+export const TCP_DEFAULTS = {
+  attemptsMax: 1,
+  idleMs: IDLE_MS,
+  durationMaxMs: Number.POSITIVE_INFINITY,
+  logs: undefined,
+  counters: undefined,
+} as const
 
 export interface TcpServices {
   readonly timers: TimerWheel
   readonly recorder: Recorder
   readonly metrics: TcpMetrics
+  readonly random: Random
+  /** Begins a connection's line; what it returns is told how it ended. */
+  beginLog(socket: Socket, logs: StreamLogs): (end: TcpEnd) => void
   /** Wall clock, for the log. */
   now(): number
+}
+
+/** How a connection ended, for its access logs. */
+export interface TcpEnd {
+  readonly flag: string
+  readonly detail: string
+  readonly cluster: string
+  /** Empty: none was reached. */
+  readonly upstream: string
+  readonly attempts: number
+  readonly bytesReceived: number
+  readonly bytesSent: number
 }
 
 export interface TcpClient {
@@ -47,6 +77,10 @@ export interface TcpClient {
   /** Host of the service asked for. */
   readonly service: string
   readonly mutualTls: boolean
+  /** As the client's own connection has them, or as a relay before us said. Absent: as the socket has them. */
+  readonly addresses?: Addresses
+  /** Instead of the filter's own: what a server name stands for. */
+  readonly clusterName?: string
   readonly onClose: () => void
 }
 
@@ -64,6 +98,7 @@ export class TcpSession implements ServerConnection {
   readonly #startedWall: number
   readonly #tried: EndpointState[] = []
   readonly #endTimer: WheelTimer
+  readonly #target: TcpTarget
   #cancelDial: Cancel | undefined = undefined
   #endpoint: EndpointState | undefined = undefined
   #upstream: OpenStream | undefined = undefined
@@ -73,6 +108,7 @@ export class TcpSession implements ServerConnection {
   #flag: Flag = '-'
   #detail = ''
   #forget: () => void = () => {}
+  readonly #logEnd: ((end: TcpEnd) => void) | undefined
   #settledReceived = 0
   #settledSent = 0
   readonly #gone = (): void => this.#end('DC', 'the client left before an endpoint was reached')
@@ -83,7 +119,10 @@ export class TcpSession implements ServerConnection {
     this.#services = services
     this.#startedAt = services.timers.now()
     this.#startedWall = services.now()
+    this.#logEnd = filter.logs && services.beginLog(client.socket, filter.logs)
+    if (filter.counters !== undefined) filter.counters.downstream_cx_total++
     this.#endTimer = new WheelTimer(() => this.#timeIsUp())
+    this.#target = filter.targets.choose(services.random, client.clusterName)
     client.socket.on('error', this.#gone).on('close', this.#gone)
     if (filter.durationMaxMs !== Number.POSITIVE_INFINITY) {
       services.timers.schedule(this.#endTimer, filter.durationMaxMs)
@@ -91,8 +130,10 @@ export class TcpSession implements ServerConnection {
   }
 
   start(): void {
-    const { cluster } = this.#filter
-    if (cluster === undefined) return this.#end('NC', `no cluster ${this.#filter.clusterName}`)
+    const { cluster, name } = this.#target
+    if (cluster === undefined) {
+      return this.#end('NC', `no cluster ${name}`)
+    }
     if (!cluster.limits.mayConnect()) return this.#end('UO', 'too many connections to the cluster')
     cluster.limits.connections++
     cluster.enter()
@@ -124,7 +165,7 @@ export class TcpSession implements ServerConnection {
   }
 
   #attempt(cluster: ClusterState, failure: ConnectFailure | undefined): void {
-    const state = this.#tried.length < this.#filter.attemptsMax ? cluster.pick(this.#tried) : undefined
+    const state = this.#tried.length < this.#filter.attemptsMax ? cluster.pick(this.#tried, this.#request()) : undefined
     if (state === undefined || this.#tried.includes(state)) {
       if (failure === undefined) return this.#end('UH', 'no endpoint is there')
       return this.#end('UF', failure.detail)
@@ -134,14 +175,38 @@ export class TcpSession implements ServerConnection {
     this.#tried.push(state)
     this.#endpoint = state
     state.active++
+    const { counters } = cluster.limits.stats
+    counters.upstream_cx_total++
+    counters.upstream_cx_active++
     this.#cancelDial = way.open((outcome) => {
       this.#cancelDial = undefined
       cluster.report(state, undefined, outcome.kind === 'open')
       if (outcome.kind === 'open') return this.#connected(outcome.stream)
       state.active--
       this.#endpoint = undefined
+      counters.upstream_cx_connect_fail++
+      if (outcome.failure.kind === 'timeout') counters.upstream_cx_connect_timeout++
+      this.#left(cluster)
       return this.#attempt(cluster, outcome.failure)
     })
+  }
+
+  #left({ limits }: ClusterState): void {
+    limits.stats.counters.upstream_cx_active--
+    limits.stats.counters.upstream_cx_destroy++
+  }
+
+  #request(): PickRequest {
+    const { subset } = this.#target
+    const hash = this.#filter.hashSourceIp ? xxhash64(this.#addresses().remoteAddress) : undefined
+    return { ...(subset !== undefined && { subset }), ...(hash !== undefined && { hash }) }
+  }
+
+  #addresses(): Addresses {
+    const { socket, addresses } = this.#client
+    if (addresses !== undefined) return addresses
+    const { remoteAddress = '', remotePort = 0, localAddress = '', localPort = 0 } = socket
+    return { remoteAddress, remotePort, localAddress, localPort }
   }
 
   #connected(upstream: OpenStream): void {
@@ -172,22 +237,25 @@ export class TcpSession implements ServerConnection {
   #end(flag: Flag, detail: string): void {
     if (this.#over) return
     this.#over = true
-    const { cluster } = this.#filter
+    const { cluster } = this.#target
     this.#services.timers.cancel(this.#endTimer)
     this.#cancelDial?.()
-    if (this.#endpoint !== undefined) this.#endpoint.active--
+    if (this.#endpoint !== undefined) {
+      this.#endpoint.active--
+      if (cluster !== undefined) this.#left(cluster)
+    }
     if (this.#entered && cluster !== undefined) {
       cluster.limits.connections--
       cluster.leave()
     }
     this.#record(flag, detail)
     if (this.#splice === undefined) {
-      this.#client.socket
-        .off('error', this.#gone)
-        .off('close', this.#gone)
-        .on('error', () => {})
-      // As an endpoint that is not there would have answered, not as one that closed in good order.
-      resetSocket(this.#client.socket)
+      const { socket, reporter } = this.#client
+      socket.off('error', this.#gone).off('close', this.#gone)
+      socket.on('error', () => {})
+      // In the mesh as an endpoint that is not there would have answered; elsewhere as Envoy, in good order.
+      if (reporter === 'gateway') socket.destroySoon()
+      else resetSocket(socket)
     }
     this.#client.onClose()
   }
@@ -218,24 +286,51 @@ export class TcpSession implements ServerConnection {
       if (this.#splice === undefined) metrics.at(between, flag).opened++
       metrics.at(between, flag).closed++
     }
-    const endpoint = this.#upstream === undefined ? undefined : this.#endpoint?.endpoint
+    const { cluster, upstream, attempts, bytesReceived, bytesSent } = this.#told(flag, detail)
     recorder.line({
       time: new Date(this.#startedWall).toISOString(),
       reporter,
       protocol: 'TCP',
       flags: flag,
       ...(detail === '' ? {} : { detail }),
-      cluster: this.#filter.clusterName,
-      upstream: endpoint === undefined ? '-' : `${endpoint.address}:${endpoint.port}`,
-      transport: endpoint?.transport ?? '-',
-      attempts: this.#tried.length,
+      cluster,
+      upstream: upstream === '' ? '-' : upstream,
+      transport: (this.#upstream && this.#endpoint?.endpoint.transport) ?? '-',
+      attempts,
       durationMs: Math.round(timers.now() - this.#startedAt),
-      bytesReceived: this.#splice?.bytesToUpstream ?? 0,
-      bytesSent: this.#splice?.bytesToClient ?? 0,
+      bytesReceived,
+      bytesSent,
       ...(service === '' ? {} : { service }),
       ...(reporter === 'gateway'
         ? {}
         : { source: partyFields(between.source), destination: partyFields(between.destination) }),
     })
+  }
+
+  /** To counters and configured logs; returned for the line that is always written. */
+  #told(flag: Flag, detail: string): TcpEnd {
+    const endpoint = this.#upstream === undefined ? undefined : this.#endpoint?.endpoint
+    const end: TcpEnd = {
+      flag,
+      detail,
+      cluster: this.#target.name,
+      upstream: endpoint === undefined ? '' : `${endpoint.address}:${endpoint.port}`,
+      attempts: this.#tried.length,
+      bytesReceived: this.#splice?.bytesToUpstream ?? 0,
+      bytesSent: this.#splice?.bytesToClient ?? 0,
+    }
+    this.#count(flag, end.bytesReceived, end.bytesSent)
+    this.#logEnd?.(end)
+    return end
+  }
+
+  #count(flag: Flag, received: number, sent: number): void {
+    const { counters } = this.#filter
+    if (counters === undefined) return
+    counters.downstream_cx_rx_bytes_total += received
+    counters.downstream_cx_tx_bytes_total += sent
+    if (flag === 'NC') counters.downstream_cx_no_route++
+    if (flag === 'SI') counters.idle_timeout++
+    if (flag === 'DT') counters.max_downstream_connection_duration++
   }
 }

@@ -1,6 +1,7 @@
 /**
- * Header matchers of routes and policies. Several fields of one name are one value joined by commas, as Envoy joins
- * them, so that a second field cannot hide what the first says.
+ * Header matchers of routes and policies. Of several fields of one name each is judged for itself and any of them may
+ * match, as in Envoy 1.40; an inverted matcher wants none of them to. So a second field can neither hide the first from
+ * a DENY nor turn an inverted match.
  */
 import type { HeaderMatch } from '../../model/config.ts'
 import type { HeaderList, RequestHead } from '../message.ts'
@@ -12,28 +13,59 @@ export type HeadTest = (head: RequestHead) => boolean
 export type FieldsTest = (headers: HeaderList) => boolean
 
 export function compileHeader(match: HeaderMatch): HeadTest {
-  const test = compileValue(match)
   const { name } = match
-  return (head) => test(fieldOf(head, name))
+  if (isPseudo(name)) {
+    const test = compileSingle(match)
+    return (head) => test(fieldOf(head, name))
+  }
+  const test = compileFields(match)
+  return (head) => test(head.headers)
 }
 
 export function compileFields(match: HeaderMatch): FieldsTest {
-  const test = compileValue(match)
-  const { name } = match
-  return (headers) => test(joinedField(headers, name))
+  const { name, is } = match
+  const invert = match.invert === true
+  if (is.kind === 'present') {
+    const wanted = is.present !== invert
+    return (headers) => hasField(headers, name) === wanted
+  }
+  const test = valueTest(is)
+  // Without the field nothing matches, inverted or not, unless its absence counts as an empty value.
+  const whenMissing = match.missingIsEmpty === true && test('') !== invert
+  return (headers) => {
+    let found = false
+    for (let index = 0; index < headers.length; index += 2) {
+      if (headers[index] !== name) continue
+      if (test(headers[index + 1] ?? '')) return !invert
+      found = true
+    }
+    return found ? invert : whenMissing
+  }
 }
 
-function compileValue(match: HeaderMatch): (value: string | undefined) => boolean {
+/** Of what there is one at most. */
+function compileSingle(match: HeaderMatch): (value: string | undefined) => boolean {
   const { is } = match
   const invert = match.invert === true
   if (is.kind === 'present') {
     const wanted = is.present !== invert
     return (value) => (value !== undefined) === wanted
   }
-  const test = is.kind === 'range' ? rangeTest(is.from, is.to) : compileString(is)
+  const test = valueTest(is)
   const missing = match.missingIsEmpty === true ? '' : undefined
   return (value = missing) => value !== undefined && test(value) !== invert
 }
+
+const valueTest = (is: Exclude<HeaderMatch['is'], { kind: 'present' }>): ((value: string) => boolean) =>
+  is.kind === 'range' ? rangeTest(is.from, is.to) : compileString(is)
+
+function hasField(headers: HeaderList, name: string): boolean {
+  for (let index = 0; index < headers.length; index += 2) if (headers[index] === name) return true
+  return false
+}
+
+/** What the codec takes out of the fields. */
+const isPseudo = (name: string): boolean => name.startsWith(':') || name === 'host' || name === 'content-length'
 
 /** Undefined: no conditions, so that the common route costs nothing here. */
 export function compileHeaders(matches: readonly HeaderMatch[] | undefined): HeadTest | undefined {
@@ -69,6 +101,7 @@ export function fieldOf(head: RequestHead, name: string): string | undefined {
   }
 }
 
+/** Several fields of one name as one value (RFC 9110 §5.3). */
 export function joinedField(headers: HeaderList, name: string): string | undefined {
   let joined: string | undefined
   for (let index = 0; index < headers.length; index += 2) {

@@ -4,6 +4,8 @@
  */
 import type { ChainMatch, GenericChain, GenericListener, ServerTls } from '../../model/config.ts'
 import type { CompiledChain } from '../compile.ts'
+import type { NetworkFilters } from '../l4/network-filters.ts'
+import type { HeaderWanted } from '../l4/proxy-header.ts'
 import { type ChainTable, compileChains, findTwin } from './chain-match.ts'
 import type { Wanted } from './inspect.ts'
 import { ServerTlsContext } from './server-tls.ts'
@@ -12,6 +14,8 @@ import { type Material, readMaterial, type SecretOf, TlsFault } from './tls-file
 export interface CompiledGeneric {
   /** Undefined: the chain is chosen without a byte from the client. */
   readonly wanted: Wanted | undefined
+  /** Read before that. */
+  readonly header: HeaderWanted | undefined
   readonly chains: ChainTable<OpenChain>
   readonly rest: OpenChain | undefined
   /** What a connection's chain has become under the next configuration. */
@@ -24,6 +28,7 @@ export interface OpenChain {
   readonly chain: CompiledChain
   /** `awaited`: a secret that it names has not come. */
   readonly tls: ServerTlsContext | 'awaited' | undefined
+  readonly network: NetworkFilters | undefined
 }
 
 /** Place of the default chain. */
@@ -54,6 +59,7 @@ function secretsOf({ certificates, validation }: ServerTls): readonly string[] {
 export interface ListenerTools {
   readonly contexts: TlsContexts
   readonly secretOf: SecretOf
+  readonly networkOf: (chain: GenericChain) => NetworkFilters | undefined
   readonly compileOne: (chain: GenericChain) => CompiledChain
 }
 
@@ -64,7 +70,7 @@ export function compileGeneric(listener: GenericListener, tools: ListenerTools):
     const { name } = chain
     const context = contextOf(chain, place, tools)
     const key = name === '' || byKey.has(name) ? place : name
-    const compiled = { key, chain: tools.compileOne(chain), tls: context }
+    const compiled = { key, chain: tools.compileOne(chain), tls: context, network: tools.networkOf(chain) }
     byKey.set(key, compiled)
     return compiled
   }
@@ -72,6 +78,7 @@ export function compileGeneric(listener: GenericListener, tools: ListenerTools):
   const opened = chains.map((chain, index): [ChainMatch, OpenChain] => [chain.match ?? {}, open(chain, `#${index}`)])
   return {
     wanted: wantedBy(listener),
+    header: headerOf(listener),
     chains: compileChains(opened),
     rest: defaultChain === undefined ? undefined : open(defaultChain, REST),
     byKey,
@@ -94,6 +101,13 @@ function contextOf({ tls, handshakeMs }: GenericChain, place: string, tools: Lis
 /** The index of a chain that another one hides. */
 export const hiddenChain = ({ chains }: GenericListener): number | undefined =>
   findTwin(chains.map(({ match }) => match ?? {}))
+
+function headerOf({
+  inspect: { proxyProtocol, timeoutMs, goOnAfterTimeout },
+}: GenericListener): HeaderWanted | undefined {
+  if (proxyProtocol === undefined) return undefined
+  return { ...proxyProtocol, timeoutMs: timeoutMs ?? INSPECT_MS, goesOnAfterTimeout: goOnAfterTimeout === true }
+}
 
 /** Without the inspector TLS has no name that a match could see, as in Envoy. */
 function wantedBy({ inspect }: GenericListener): Wanted | undefined {

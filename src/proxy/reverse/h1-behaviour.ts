@@ -8,12 +8,11 @@ import type { H1Behaviour } from '../h1/types.ts'
 import type { ReverseHttp } from './reverse-http.ts'
 
 export function behaviourOf(reverse: ReverseHttp, now: () => number): H1Behaviour {
-  const { http10, proxyContinue } = reverse.settings
+  const { http10, proxyContinue, trailers } = reverse.settings
   return {
     expects: proxyContinue === true ? 'endpoint' : 'at-once',
     http10: http10 === true,
-    // Envoy's default, and its other choice is refused by the codec.
-    trailers: false,
+    trailers: trailers === true,
     refusal: (status, detail) => {
       // Envoy says nothing where it would have had to know the host.
       const text = detail === HOST_MISSING ? '' : (REASONS[status] ?? '')

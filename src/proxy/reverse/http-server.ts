@@ -1,17 +1,19 @@
 /** Serves HTTP to a client of a generic listener: the codec that it speaks, with the limits its chain asks for. */
 import type { Socket } from 'node:net'
+import type { HttpSettings } from '../../model/config.ts'
 import type { ExchangeServices } from '../exchange-context.ts'
 import { H1ServerConnection } from '../h1/server.ts'
 import { H1_LIMITS } from '../h1/types.ts'
 import { H2ServerConnection } from '../h2/server.ts'
 import { H2_BUDGETS, H2_LIMITS } from '../h2/types.ts'
-import { HttpConnection } from '../http-connection.ts'
+import { HttpConnection, type HttpConnectionOptions } from '../http-connection.ts'
 import type { LiveConnections } from '../live-connections.ts'
 import type { PeerFacts } from '../peer-facts.ts'
-import type { CloseReason, ServerConnection } from '../stream.ts'
+import type { CloseReason, ServerConnection, ServerStream } from '../stream.ts'
 import { untold } from '../telemetry.ts'
-import type { TimerWheel } from '../timer-wheel.ts'
+import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
 import type { HttpTarget } from './acceptor.ts'
+import { hasUnderscore } from './reverse-http.ts'
 import { behaviourOf } from './h1-behaviour.ts'
 
 export interface ReverseServices {
@@ -31,14 +33,18 @@ export function serveReverse(socket: Socket, target: HttpTarget, tools: ReverseS
   const http = filter.kind === 'http' ? filter : undefined
   const { localAddress, localPort, serverName } = facts
   let forget = (): void => {}
-  const handler = new HttpConnection({
+  const handler = new ReverseConnection({
     mode: 'reverse',
     peer: undefined,
     service: '',
     remoteAddress: facts.remoteAddress,
+    socket,
+    chainName: chain().name,
+    serverName,
+    remotePort: socket.remotePort ?? 0,
     codec: { http2, secure },
     telemetry: http?.telemetry ?? untold(),
-    client: { secure, localAddress, localPort, serverName, certificate },
+    client: { secure, localAddress, localPort, serverName, certificate, directAddress: socket.remoteAddress ?? '' },
     own,
     services,
     http: () => {
@@ -51,12 +57,70 @@ export function serveReverse(socket: Socket, target: HttpTarget, tools: ReverseS
       tools.closed(`a client of ${listener}`, reason, detail)
     },
   })
-  const scheme = secure ? 'https' : 'http'
-  const extendedConnect = http?.reverse?.settings.allowConnect === true
-  const behaviour = http?.reverse && behaviourOf(http.reverse, () => services.now())
-  const connection: ServerConnection = http2
-    ? new H2ServerConnection(socket, handler, { limits: H2_LIMITS, budgets: H2_BUDGETS, timers, extendedConnect })
-    : new H1ServerConnection(socket, handler, { limits: H1_LIMITS, timers, scheme, behaviour })
+  const connection = codecOf(socket, handler, target, tools)
   handler.connection = connection
-  forget = tools.live.addOpen(connection, isPresent)
+  const stop = handler.limit(connection, timers, http?.reverse?.settings ?? {})
+  const forgetLive = tools.live.addOpen(connection, isPresent)
+  forget = () => {
+    stop()
+    forgetLive()
+  }
+}
+
+function codecOf(
+  socket: Socket,
+  handler: HttpConnection,
+  { speaks, secure, chain }: HttpTarget,
+  { services, timers }: ReverseServices,
+): ServerConnection {
+  const { filter } = chain()
+  const reverse = filter.kind === 'http' ? filter.reverse : undefined
+  const { h1 = H1_LIMITS, h2 = H2_LIMITS, settings } = reverse ?? {}
+  if (speaks === 'h2') {
+    const extendedConnect = settings?.allowConnect === true
+    return new H2ServerConnection(socket, handler, { limits: h2, budgets: H2_BUDGETS, timers, extendedConnect })
+  }
+  const behaviour = reverse && behaviourOf(reverse, () => services.now())
+  return new H1ServerConnection(socket, handler, { limits: h1, timers, scheme: secure ? 'https' : 'http', behaviour })
+}
+
+/** Ends after so many requests or so long a life, with the requests that are under way. */
+class ReverseConnection extends HttpConnection {
+  #left = Number.POSITIVE_INFINITY
+  #refuses = false
+  readonly #now: () => number
+
+  constructor(options: HttpConnectionOptions) {
+    super(options)
+    this.#now = () => options.services.now()
+  }
+
+  /** The returned function stops the clock. */
+  limit(connection: ServerConnection, timers: TimerWheel, settings: HttpSettings): () => void {
+    const { requestsMax, connectionMaxMs = 0, underscores } = settings
+    this.#refuses = underscores === 'reject'
+    if (requestsMax !== undefined) this.#left = requestsMax
+    if (connectionMaxMs === 0) return () => {}
+    const timer = new WheelTimer(() => connection.drain())
+    timers.schedule(timer, connectionMaxMs)
+    return () => timers.cancel(timer)
+  }
+
+  /** As a message that cannot be read: HTTP/1.1 has no way to end a request but the connection. */
+  #refuse(stream: ServerStream): void {
+    if (stream.version === 'HTTP/2') return stream.reset('protocol')
+    this.connection?.drain()
+    const body = Buffer.from('Bad Request')
+    const head = { status: 400, headers: ['content-type', 'text/plain'], bodyLength: body.length }
+    this.http()?.reverse?.response(head, this.#now())
+    stream.respond(head, false)
+    stream.write(body)
+    stream.end()
+  }
+
+  override onRequest(stream: ServerStream): void {
+    if (--this.#left <= 0) this.connection?.drain()
+    if (this.#refuses && hasUnderscore(stream.head.headers)) return this.#refuse(stream)
+    super.onRequest(stream)
+  }
 }

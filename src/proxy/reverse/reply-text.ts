@@ -14,6 +14,7 @@ const TEXTS: ReadonlyMap<Refusal, string> = new Map<Refusal, string>([
   [REFUSALS.overflow, reset('overflow')],
   [REFUSALS.protocol, reset('protocol error')],
   [REFUSALS.timeout, 'upstream request timeout'],
+  [REFUSALS.requestTimeout, 'request timeout'],
   [REFUSALS.idle, 'stream timeout'],
   [REFUSALS.idleUpload, 'stream timeout'],
   [REFUSALS.duration, 'downstream duration timeout'],
@@ -21,6 +22,7 @@ const TEXTS: ReadonlyMap<Refusal, string> = new Map<Refusal, string>([
   [REFUSALS.policy, 'RBAC: access denied'],
   [REFUSALS.denied, 'RBAC: access denied'],
   [REFUSALS.overloaded, 'envoy overloaded'],
+  [REFUSALS.bodyTooLarge, 'Payload Too Large'],
   [REFUSALS.rateLimited, 'local_rate_limited'],
 ])
 

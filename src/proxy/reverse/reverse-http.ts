@@ -6,9 +6,14 @@
 import { randomUUID } from 'node:crypto'
 import type { HttpSettings } from '../../model/config.ts'
 import type { ClientConnectionFacts } from '../exchange-context.ts'
-import { type LocalAnswer, type Refusal } from '../local-reply.ts'
-import { headerOf, removeHeaders, type RequestHead, type ResponseHead, setHeader } from '../message.ts'
+import type { H1Limits } from '../h1/types.ts'
+import type { H2Limits } from '../h2/types.ts'
+import type { LocalAnswer, Refusal } from '../local-reply.ts'
+import { withoutPort } from '../match/hosts.ts'
+import { type HeaderList, headerOf, removeHeaders, type RequestHead, type ResponseHead, setHeader } from '../message.ts'
+import { appendTo, forwardCertificate, setForwarded } from './client-headers.ts'
 import { HttpDate } from './http-date.ts'
+import { h1LimitsOf, h2LimitsOf } from './limits.ts'
 import { replyText } from './reply-text.ts'
 
 /**
@@ -29,27 +34,56 @@ const INTERNAL_REQUEST_HEADERS: ReadonlySet<string> = new Set([
   'x-envoy-expected-rq-timeout-ms',
   'x-envoy-force-trace',
   'x-envoy-ip-tags',
+  'x-envoy-external-address',
   'x-envoy-original-url',
   'x-envoy-hedge-on-per-try-timeout',
-  // Envoy's SANITIZE: no certificate of the client's is passed on.
-  'x-forwarded-client-cert',
 ])
 
 export class ReverseHttp {
   readonly settings: HttpSettings
+  readonly h1: H1Limits
+  readonly h2: H2Limits
+  readonly #changesHost: boolean
   readonly #date = new HttpDate()
 
   constructor(settings: HttpSettings) {
     this.settings = settings
+    this.#changesHost = settings.stripPort !== undefined || settings.stripTrailingDot === true
+    this.h1 = h1LimitsOf(settings)
+    this.h2 = h2LimitsOf(settings)
   }
 
   /** Before a route is chosen, so that routes may match on what is set here. */
-  request(head: RequestHead, client: ClientConnectionFacts | undefined): void {
+  request(head: RequestHead, client: ClientConnectionFacts, remoteAddress: string): void {
     const { headers } = head
+    const { settings } = this
+    if (settings.underscores === 'drop') removeHeaders(headers, (name) => name.includes('_'))
+    if (this.#changesHost) this.#settleHost(head, client.localPort)
     removeHeaders(headers, (name) => INTERNAL_REQUEST_HEADERS.has(name))
-    if (headerOf(headers, 'x-forwarded-proto') === undefined)
-      headers.push('x-forwarded-proto', client?.secure === true ? 'https' : 'http')
-    if (headerOf(headers, 'x-request-id') === undefined) headers.push('x-request-id', randomUUID())
+    setForwarded(headers, settings, client, remoteAddress)
+    forwardCertificate(headers, settings.clientCertificate, client)
+    this.#setRequestId(headers)
+    if (settings.via !== undefined) appendTo(headers, 'via', settings.via, ', ')
+  }
+
+  /** Of an edge request the id is ours, so that no client chooses what is traced or found in our logs. */
+  #setRequestId(headers: HeaderList): void {
+    const { useRemoteAddress, preserveRequestId, generateRequestId } = this.settings
+    const replaces = useRemoteAddress === true && preserveRequestId !== true
+    if (generateRequestId === false) return
+    if (replaces) setHeader(headers, 'x-request-id', randomUUID())
+    else if (headerOf(headers, 'x-request-id') === undefined) headers.push('x-request-id', randomUUID())
+  }
+
+  #settleHost(head: RequestHead, localPort: number): void {
+    const { stripPort, stripTrailingDot } = this.settings
+    let { authority } = head
+    const bare = withoutPort(authority)
+    const port = authority.slice(bare.length + 1)
+    const strips = stripPort === 'any' || (stripPort === 'matching' && port === `${localPort}`)
+    if (port !== '' && strips && head.method !== 'CONNECT') authority = bare
+    if (stripTrailingDot === true) authority = withoutDot(authority)
+    head.authority = authority
   }
 
   /** How long the endpoint may take; 0: no limit. */
@@ -62,11 +96,17 @@ export class ReverseHttp {
     setHeader(head.headers, 'x-envoy-upstream-service-time', `${Math.floor(serviceMs)}`)
   }
 
-  /** Every answer, ours too. */
-  response(head: ResponseHead, now: number): void {
+  /** Every answer, ours too; `request` where one was read. */
+  response(head: ResponseHead, now: number, request?: RequestHead): void {
     const { headers } = head
+    const { serverName = 'envoy', serverHeader, via, requestIdInResponse } = this.settings
+    const id =
+      requestIdInResponse === true && request !== undefined ? headerOf(request.headers, 'x-request-id') : undefined
+    if (id !== undefined) setHeader(headers, 'x-request-id', id)
     if (headerOf(headers, 'date') === undefined) headers.push('date', this.#date.text(now))
-    setHeader(headers, 'server', 'envoy')
+    const keeps = serverHeader === 'pass-through' || headerOf(headers, 'server') !== undefined
+    if (serverHeader === undefined || !keeps) setHeader(headers, 'server', serverName)
+    if (via !== undefined) appendTo(headers, 'via', via, ', ')
   }
 
   refusal(refusal: Refusal, detail: string, attempts: number): LocalAnswer {
@@ -75,4 +115,16 @@ export class ReverseHttp {
     const head = { status: refusal.status, headers, bodyLength: body.length }
     return { kind: 'answer', head, body, flag: refusal.flag, detail }
   }
+}
+
+/** A client that is told nothing may only have its request refused whole. */
+export function hasUnderscore(headers: HeaderList): boolean {
+  for (let index = 0; index < headers.length; index += 2) if (headers[index]?.includes('_') === true) return true
+  return false
+}
+
+/** `a.b.:80` is `a.b:80`. */
+function withoutDot(authority: string): string {
+  const bare = withoutPort(authority)
+  return bare.endsWith('.') ? bare.slice(0, -1) + authority.slice(bare.length) : authority
 }

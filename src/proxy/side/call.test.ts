@@ -213,7 +213,7 @@ describe('a unary call', () => {
   })
 
   it('takes nothing for a yes but status 0 with exactly one message', () => {
-    const answer = { kind: 'answer' as const, status: 200, headers: [], trailers: ['grpc-status', '0'] }
+    const answer = { kind: 'answer' as const, status: 200, headers: [], trailers: ['grpc-status', '0'], durationMs: 1 }
     const of = (over: object): UnaryOutcome => unaryOutcome({ ...answer, body: frame(Buffer.from('m')), ...over })
     expect(of({})).toMatchObject({ kind: 'ok' })
     expect(of({ trailers: [] })).toMatchObject({ status: 2 })

@@ -38,6 +38,8 @@ export interface SideAnswer {
   readonly headers: HeaderList
   readonly body: Buffer
   readonly trailers: HeaderList
+  /** From `start` to here. */
+  readonly durationMs: number
 }
 
 /**
@@ -63,6 +65,7 @@ export class SideCall implements Waiter, ResponseSink {
   readonly #done: (outcome: SideOutcome) => void
   readonly #deadline: WheelTimer
   #entered = false
+  #startedAt = 0
   #endpoint: EndpointState | undefined = undefined
   #connection: ClientConnection | undefined = undefined
   #stream: ClientStream | undefined = undefined
@@ -90,6 +93,7 @@ export class SideCall implements Waiter, ResponseSink {
     const endpoint = cluster.pick([])
     if (endpoint === undefined) return this.#fail('none', `${cluster.config.name} has no endpoint to use`)
     cluster.enter()
+    this.#startedAt = this.#timers.now()
     this.#entered = true
     this.#endpoint = endpoint
     endpoint.active++
@@ -156,7 +160,8 @@ export class SideCall implements Waiter, ResponseSink {
     if (this.#finished || head === undefined) return
     const body = this.#chunks.length === 1 ? (this.#chunks[0] ?? NO_BODY) : Buffer.concat(this.#chunks)
     this.#end(head.status)
-    this.#done({ kind: 'answer', status: head.status, headers: head.headers, body, trailers })
+    const durationMs = this.#timers.now() - this.#startedAt
+    this.#done({ kind: 'answer', status: head.status, headers: head.headers, body, trailers, durationMs })
   }
 
   #timedOut(): void {

@@ -33,6 +33,8 @@ export interface DialContext {
   readonly credentials: () => ClientCredentials | undefined
   /** Of a cluster outside the mesh; undefined until its secrets came. */
   readonly clientTls: (tls: ClientTls) => ClientTlsContext | undefined
+  /** For clusters that say nothing; absent: they pass. */
+  readonly http1Trailers?: boolean
   /** Pods that share a network namespace speak from their own address. */
   readonly localAddress: string | undefined
   readonly lookup: LookupFunction | undefined
@@ -56,13 +58,17 @@ export interface MeshTarget extends HandshakeTarget {
 
 const FAILED_CLOSED: ConnectFailure = { kind: 'connect', detail: 'the connection closed during the handshake' }
 
-export function dialPlain(context: DialContext, target: Target): Dial {
+export function dialPlain(context: DialContext, target: Target, trailers = true): Dial {
   return (handler, done) => {
     const socket = openSocket(context, target)
     const attempt = new Attempt(context.timers, target.timeoutMs, socket, done)
     socket.once('connect', () => {
       attempt.settle(() => {
-        const connection = new H1ClientConnection(socket, handler, { limits: H1_LIMITS, timers: context.timers })
+        const connection = new H1ClientConnection(socket, handler, {
+          limits: H1_LIMITS,
+          timers: context.timers,
+          trailers,
+        })
         const rest = { peer: undefined, lifetimeMs: Number.POSITIVE_INFINITY, endpointId: '', carrier: undefined }
         return { kind: 'connected', dialed: { connection, ...rest } }
       })

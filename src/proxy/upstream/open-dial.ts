@@ -26,6 +26,8 @@ export interface OpenTarget extends Target {
   readonly protocol: Exclude<UpstreamProtocol, 'downstream'>
   readonly tls: ClientTls | undefined
   readonly streamsMax: number | undefined
+  /** Of HTTP/1.1. */
+  readonly trailers: boolean
 }
 
 const NO_SECRET: ConnectFailure = { kind: 'connect', detail: "the cluster's certificate or anchors have not come yet" }
@@ -39,7 +41,7 @@ export function dialOpen(context: DialContext, target: OpenTarget): Dial {
       const rest = { peer: undefined, lifetimeMs: Number.POSITIVE_INFINITY, endpointId: '', carrier: undefined }
       done({ kind: 'connected', dialed: { connection, ...rest } })
     }
-    const options = { context, handler, limits }
+    const options = { context, handler, limits, trailers: target.trailers }
     if (tls !== undefined) {
       const offers = tls.alpn.length > 0 ? tls.alpn : OFFERS[protocol]
       return openTls(context, { ...target, tls, offers }, (outcome) => {
@@ -63,15 +65,16 @@ interface CodecOptions {
   readonly context: DialContext
   readonly handler: ClientConnectionHandler
   readonly limits: H2Limits
+  readonly trailers: boolean
 }
 
 function codecFor(
   socket: ReturnType<typeof openSocket>,
   speaksHttp2: boolean,
-  { context, handler, limits }: CodecOptions,
+  { context, handler, limits, trailers }: CodecOptions,
 ): ClientConnection {
   const { timers } = context
-  if (!speaksHttp2) return new H1ClientConnection(socket, handler, { limits: H1_LIMITS, timers })
+  if (!speaksHttp2) return new H1ClientConnection(socket, handler, { limits: H1_LIMITS, timers, trailers })
   return new H2ClientConnection(socket, handler, { limits, budgets: H2_BUDGETS, timers })
 }
 

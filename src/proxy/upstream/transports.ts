@@ -72,11 +72,13 @@ function openTransport(
 ): Transport {
   const { clientTls: tls, protocol = 'http1', connections } = cluster
   const poolOf = (spoken: Exclude<UpstreamProtocol, 'downstream'>): Pool => {
-    const streamsMax = connections?.streamsMax
+    const { streamsMax, http1Trailers } = connections ?? {}
+    const trailers = http1Trailers ?? context.http1Trailers ?? true
+    const open = { ...target, protocol: spoken, tls, streamsMax, trailers }
     const plain = tls === undefined && spoken === 'http1'
     return new Pool({
       ...common,
-      dial: plain ? dialPlain(context, target) : dialOpen(context, { ...target, protocol: spoken, tls, streamsMax }),
+      dial: plain ? dialPlain(context, target, trailers) : dialOpen(context, open),
       connectionsMax: PLAIN_CONNECTIONS_MAX,
       wanted: () => 0,
       streamsExpected: spoken === 'http2' ? (streamsMax ?? H2_LIMITS.streamsMax) : 1,

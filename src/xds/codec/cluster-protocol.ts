@@ -5,6 +5,7 @@
 import { create } from '@bufbuild/protobuf'
 import { type Any, anyPack } from '@bufbuild/protobuf/wkt'
 import {
+  type Http1ProtocolOptions,
   type Http2ProtocolOptions,
   Http2ProtocolOptionsSchema,
   type HttpProtocolOptions as CommonMessage,
@@ -22,7 +23,7 @@ import { present, refuse, require, type Shape, unpackShaped, within } from './sh
 export const HTTP_PROTOCOL_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions'
 
 const PROTOCOLS_SHAPE: Shape = {
-  http_protocol_options: {},
+  http_protocol_options: { enable_trailers: true },
   http2_protocol_options: {
     max_concurrent_streams: true,
     connection_keepalive: { interval: true, timeout: true },
@@ -59,7 +60,8 @@ function encodeProtocol(
   settings: ConnectionSettings | undefined,
 ): HttpProtocolOptions['upstreamProtocolOptions'] {
   const http2ProtocolOptions = encodeHttp2(settings)
-  const both = { httpProtocolOptions: {}, http2ProtocolOptions }
+  const httpProtocolOptions = { enableTrailers: settings?.http1Trailers === true }
+  const both = { httpProtocolOptions, http2ProtocolOptions }
   const message = create(HttpProtocolOptionsSchema, {
     upstreamProtocolOptions:
       protocol === 'auto'
@@ -72,7 +74,7 @@ function encodeProtocol(
                 protocolConfig:
                   protocol === 'http2'
                     ? { case: 'http2ProtocolOptions', value: http2ProtocolOptions }
-                    : { case: 'httpProtocolOptions', value: {} },
+                    : { case: 'httpProtocolOptions', value: httpProtocolOptions },
               },
             },
   })
@@ -107,9 +109,10 @@ export function decodeHttpOptions(path: string, options: Readonly<Record<string,
   if (!Object.hasOwn(options, HTTP_PROTOCOL_OPTIONS)) return { protocol: 'http1', settings: undefined }
   const at = `${path}["${HTTP_PROTOCOL_OPTIONS}"]`
   const config = unpackShaped(HttpProtocolOptionsSchema, options[HTTP_PROTOCOL_OPTIONS], HTTP_OPTIONS_SHAPE, at)
-  const { protocol, http2, http2Path } = decodeProtocol(at, config)
+  const { protocol, http1, http2, http2Path } = decodeProtocol(at, config)
   const settings = {
     ...decodeCommon(within(at, 'common_http_protocol_options'), config.commonHttpProtocolOptions),
+    ...(http1?.enableTrailers === true && { http1Trailers: true as const }),
     ...(http2 !== undefined && decodeHttp2(http2Path, http2)),
   }
   return { protocol, settings: Object.keys(settings).length === 0 ? undefined : settings }
@@ -117,6 +120,7 @@ export function decodeHttpOptions(path: string, options: Readonly<Record<string,
 
 interface ProtocolChoice {
   readonly protocol: UpstreamProtocol
+  readonly http1: Http1ProtocolOptions | undefined
   readonly http2: Http2ProtocolOptions | undefined
   readonly http2Path: string
 }
@@ -127,17 +131,19 @@ function decodeProtocol(path: string, { upstreamProtocolOptions: choice }: HttpP
     case 'explicitHttpConfig': {
       const { protocolConfig } = choice.value
       const http2Path = at('explicit_http_config')
-      if (protocolConfig.case === 'httpProtocolOptions') return { protocol: 'http1', http2: undefined, http2Path }
+      if (protocolConfig.case === 'httpProtocolOptions') {
+        return { protocol: 'http1', http1: protocolConfig.value, http2: undefined, http2Path }
+      }
       if (protocolConfig.case === 'http2ProtocolOptions') {
-        return { protocol: 'http2', http2: protocolConfig.value, http2Path }
+        return { protocol: 'http2', http1: undefined, http2: protocolConfig.value, http2Path }
       }
       return refuse(within(path, 'explicit_http_config'), 'must name HTTP/1.1 or HTTP/2')
     }
     case 'autoConfig':
-      return { protocol: 'auto', http2: choice.value.http2ProtocolOptions, http2Path: at('auto_config') }
+      return { protocol: 'auto', ...partsOf(choice.value), http2Path: at('auto_config') }
     case 'useDownstreamProtocolConfig': {
       const http2Path = at('use_downstream_protocol_config')
-      return { protocol: 'downstream', http2: choice.value.http2ProtocolOptions, http2Path }
+      return { protocol: 'downstream', ...partsOf(choice.value), http2Path }
     }
     case undefined:
       return refuse(within(path, 'explicit_http_config'), 'is required')
@@ -145,6 +151,13 @@ function decodeProtocol(path: string, { upstreamProtocolOptions: choice }: HttpP
       return choice satisfies never
   }
 }
+
+type Parts = Pick<ProtocolChoice, 'http1' | 'http2'>
+
+const partsOf = (config: {
+  readonly httpProtocolOptions?: Http1ProtocolOptions | undefined
+  readonly http2ProtocolOptions?: Http2ProtocolOptions | undefined
+}): Parts => ({ http1: config.httpProtocolOptions, http2: config.http2ProtocolOptions })
 
 function decodeHttp2(path: string, message: Http2ProtocolOptions): ConnectionSettings {
   const { maxConcurrentStreams: streamsMax, connectionKeepalive } = message

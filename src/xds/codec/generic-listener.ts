@@ -16,10 +16,12 @@ import { HttpConnectionManagerSchema } from '#gen/envoy/extensions/filters/netwo
 import { TcpProxySchema } from '#gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.js'
 import { RawBufferSchema } from '#gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js'
 import type { GenericChain, GenericListener, Listener } from '../../model/config.ts'
+import { ACCESS_LOG_SHAPE, decodeAccessLogs, encodeAccessLog } from './access-log.ts'
 import { ADDRESS_SHAPE, decodeAddress, decodeDuration, encodeAddress, encodeDuration } from './common.ts'
 import { decodeServerTls, encodeServerTls } from './generic-tls.ts'
 import { decodeInspection, encodeInspection } from './inspection.ts'
 import { decodeMatch, encodeMatch, GENERIC_MATCH_SHAPE } from './chain-match.ts'
+import { decodeNetworkFilter, encodeNetworkFilter } from './network-filters.ts'
 import { decodeReverse, encodeReverse } from './reverse-http.ts'
 import { present, refuse, require, type Shape, typeOf, unpackShaped, within } from './shape.ts'
 import { decodeTcpProxy, encodeTcpProxy } from './tcp-proxy.ts'
@@ -41,6 +43,7 @@ export const GENERIC_LISTENER_SHAPE: Shape = {
   continue_on_listener_filters_timeout: true,
   filter_chains: CHAIN_SHAPE,
   default_filter_chain: CHAIN_SHAPE,
+  access_log: ACCESS_LOG_SHAPE,
 }
 
 export function encodeGeneric(listener: Listener, generic: GenericListener): ListenerMessage {
@@ -49,6 +52,7 @@ export function encodeGeneric(listener: Listener, generic: GenericListener): Lis
     address: encodeAddress(listener.address, listener.port),
     ...encodeInspection(generic.inspect),
     filterChains: generic.chains.map(encodeChain),
+    accessLog: (listener.accessLogs ?? []).map(encodeAccessLog),
     ...(generic.defaultChain !== undefined && { defaultFilterChain: encodeChain(generic.defaultChain) }),
   })
 }
@@ -59,7 +63,7 @@ function encodeChain(chain: GenericChain): FilterChainMessage {
     ...(chain.match !== undefined && { filterChainMatch: encodeMatch(chain.match) }),
     ...(chain.tls !== undefined && { transportSocket: encodeServerTls(chain.tls) }),
     ...(chain.handshakeMs !== undefined && { transportSocketConnectTimeout: encodeDuration(chain.handshakeMs) }),
-    filters: [encodeTerminal(chain.filter)],
+    filters: [...(chain.network ?? []).map(encodeNetworkFilter), encodeTerminal(chain.filter)],
   })
 }
 
@@ -87,14 +91,22 @@ export function decodeGeneric(path: string, message: ListenerMessage): Listener 
     }),
   }
   // Envoy makes a name of its own; ours is as good, and stays the same from one reading to the next.
-  return { name: message.name === '' ? `${address}:${port}` : message.name, address, port, chains: [], generic }
+  const name = message.name === '' ? `${address}:${port}` : message.name
+  return {
+    name,
+    address,
+    port,
+    chains: [],
+    generic,
+    ...decodeAccessLogs(within(path, 'access_log'), message.accessLog),
+  }
 }
 
 function decodeChain(path: string, chain: FilterChainMessage): GenericChain {
-  const [last, ...before] = [...chain.filters].reverse()
+  const last = chain.filters.at(-1)
   const at = within(path, 'filters')
   if (last === undefined) return refuse(at, 'must end in a terminal filter')
-  require(at, before.length === 0, 'only a terminal filter is supported')
+  const network = chain.filters.slice(0, -1).map((filter, index) => decodeNetworkFilter(`${at}[${index}]`, filter))
   const { filterChainMatch, transportSocket, transportSocketConnectTimeout: timeout } = chain
   const socket = within(path, 'transport_socket')
   const handshakeMs = timeout && decodeDuration(within(path, 'transport_socket_connect_timeout'), timeout)
@@ -107,6 +119,7 @@ function decodeChain(path: string, chain: FilterChainMessage): GenericChain {
     ...(tls !== undefined && { tls }),
     // 0 is Envoy's default: no limit of its own.
     ...(handshakeMs !== undefined && handshakeMs > 0 && { handshakeMs }),
+    ...(network.length > 0 && { network }),
     filter: decodeTerminal(`${at}[${chain.filters.length - 1}]`, last),
   }
 }

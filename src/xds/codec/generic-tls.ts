@@ -308,7 +308,7 @@ function decodeName(path: string, { sanType, matcher }: SubjectAltNameMatcher): 
   return { type, is: decodeString(within(path, 'matcher'), matcher) }
 }
 
-function encodeSource(source: DataSource): DataSourceMessage['specifier'] {
+export function encodeSource(source: DataSource): DataSourceMessage['specifier'] {
   if ('file' in source) return { case: 'filename', value: source.file }
   return 'env' in source
     ? { case: 'environmentVariable', value: source.env }

@@ -9,9 +9,10 @@ import {
   HeaderValueOptionSchema,
 } from '#gen/envoy/config/core/v3/base_pb.js'
 import type { HeaderChange, HeaderMutations } from '../../model/config.ts'
+import { checkFormat } from './format.ts'
 import { require, type Shape, within } from './shape.ts'
 
-const OPTION_SHAPE: Shape = {
+export const OPTION_SHAPE: Shape = {
   header: { key: true, value: true },
   append: true,
   append_action: true,
@@ -35,7 +36,7 @@ const RESERVED =
   /^(:.*|host|connection|content-length|expect|keep-alive|te|transfer-encoding|upgrade|proxy-.*|isthmus-.*|x-forwarded-client-cert)$/
 const NAME = /^[a-z0-9!#$%&'*+\-.^_`|~]+$/
 /** Also what an access log's format may say about a request; anything else in percent signs is refused. */
-const VALUE = /^(%%|%REQ\([A-Za-z0-9-]+\)%|%PROTOCOL%|%DOWNSTREAM_PEER_URI_SAN%|[\t\x20-\x24\x26-\x7e])*$/
+const VALUE = /^[\t\x20-\x7e]*$/
 const ACTIONS: Readonly<Record<HeaderChange['action'], Append>> = {
   append: Append.APPEND_IF_EXISTS_OR_ADD,
   'add-if-absent': Append.ADD_IF_ABSENT,
@@ -53,7 +54,7 @@ export function encodeMutations(headers: HeaderMutations | undefined): MutationL
   }
 }
 
-function encodeChange(change: HeaderChange): HeaderValueOption {
+export function encodeChange(change: HeaderChange): HeaderValueOption {
   return create(HeaderValueOptionSchema, {
     header: { key: change.name, value: change.value },
     appendAction: ACTIONS[change.action],
@@ -76,13 +77,14 @@ export function decodeMutations(path: string, lists: MutationLists): { readonly 
   return Object.keys(headers).length === 0 ? {} : { headers }
 }
 
-function decodeChanges(path: string, options: readonly HeaderValueOption[]): HeaderChange[] {
+export function decodeChanges(path: string, options: readonly HeaderValueOption[]): HeaderChange[] {
   return options.map((option, index) => decodeChange(`${path}[${index}]`, option))
 }
 
 function decodeChange(path: string, option: HeaderValueOption): HeaderChange {
   const value = option.header?.value ?? ''
-  require(within(path, 'header.value'), VALUE.test(value), 'has a byte or a %command% that is not supported')
+  require(within(path, 'header.value'), VALUE.test(value), 'has a byte that is not supported')
+  checkFormat(within(path, 'header.value'), value)
   const appends = option.append ?? true
   require(within(path, 'append'), appends ||
     option.appendAction === Append.APPEND_IF_EXISTS_OR_ADD, 'contradicts append_action')

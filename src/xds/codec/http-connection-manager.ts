@@ -22,9 +22,11 @@ import {
   MESH_UPGRADES,
   type PathPolicy,
 } from '../../model/config.ts'
+import { ACCESS_LOG_SHAPE, decodeAccessLogs, encodeAccessLog } from './access-log.ts'
 import { ADS_SHAPE, encodeAds, requireAds } from './common.ts'
 import { decodeRoute, encodeRoute, ROUTE_SHAPE } from './route.ts'
 import { decodeListed, encodeListed } from './http-filters.ts'
+import { decodeTracing, encodeTracing, TRACING_SHAPE } from './tracing.ts'
 import { refuse, require, type Shape, unpackShaped, within } from './shape.ts'
 import { CONNECT, decodeMeshUpgrades, encodeUpgrades, LISTENER_UPGRADES_SHAPE } from './upgrades.ts'
 
@@ -43,6 +45,8 @@ export const HTTP_CONNECTION_MANAGER_SHAPE: Shape = {
   normalize_path: true,
   merge_slashes: true,
   path_with_escaped_slashes_action: true,
+  access_log: ACCESS_LOG_SHAPE,
+  tracing: TRACING_SHAPE,
 }
 
 const ESCAPED_SLASHES: Readonly<Record<PathPolicy['escapedSlashes'], Escaped>> = {
@@ -87,6 +91,8 @@ export function encodeHttp(chain: HttpFilterChain): Any {
     mergeSlashes: paths.mergeSlashes,
     pathWithEscapedSlashesAction: encodeEscaped(paths.escapedSlashes),
     httpFilters: encodeFilters(chain.filters),
+    accessLog: (chain.accessLogs ?? []).map(encodeAccessLog),
+    ...(chain.tracing !== undefined && { tracing: encodeTracing(chain.tracing) }),
   })
   return anyPack(HttpConnectionManagerSchema, manager)
 }
@@ -110,6 +116,8 @@ export function decodeHttp(path: string, config: Any | undefined): HttpFilterCha
     routes: decodeRoutes(path, manager),
     ...decodePaths(path, manager),
     ...decodeFilters(within(path, 'http_filters'), manager.httpFilters),
+    ...decodeAccessLogs(within(path, 'access_log'), manager.accessLog),
+    ...decodeTracing(within(path, 'tracing'), manager.tracing),
   }
 }
 

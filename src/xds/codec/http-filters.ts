@@ -12,8 +12,11 @@ import type {
   RoutedFilterOf,
 } from '../../model/config.ts'
 import { corsCodec } from './http-filters/cors.ts'
+import { extAuthzCodec } from './http-filters/ext-authz.ts'
 import { faultCodec } from './http-filters/fault.ts'
+import { globalRateLimitCodec } from './http-filters/global-rate-limit.ts'
 import type { FilterCodec, MessageCodec } from './http-filters/message-codec.ts'
+import { jwtCodec } from './http-filters/jwt.ts'
 import { rateLimitCodec } from './http-filters/rate-limit.ts'
 import { rbacCodec } from './http-filters/rbac.ts'
 import { present, refuse } from './shape.ts'
@@ -25,6 +28,9 @@ export const FILTER_CODECS: FilterCodecs = {
   rbac: rbacCodec,
   rateLimit: rateLimitCodec,
   fault: faultCodec,
+  jwt: jwtCodec,
+  extAuthz: extAuthzCodec,
+  globalRateLimit: globalRateLimitCodec,
 }
 const KINDS = Object.keys(FILTER_CODECS) as readonly FilterKindName[]
 

@@ -143,7 +143,9 @@ function encodePrincipal(tree: Principal): PrincipalMessage {
     }
     case 'source-ip': {
       const value = { addressPrefix: tree.address, prefixLen: tree.prefixLength }
-      return create(PrincipalSchema, { identifier: { case: 'directRemoteIp', value } })
+      return create(PrincipalSchema, {
+        identifier: { case: tree.direct === true ? 'directRemoteIp' : 'sourceIp', value },
+      })
     }
     default:
       return tree satisfies never
@@ -175,8 +177,9 @@ function decodePrincipal(path: string, { identifier }: PrincipalMessage): Princi
       return { kind: 'peer', name: decodeString(within(path, 'authenticated.principal_name'), name) }
     }
     case 'sourceIp':
-    case 'directRemoteIp':
       return { kind: 'source-ip', ...decodeRange(path, identifier.value) }
+    case 'directRemoteIp':
+      return { kind: 'source-ip', ...decodeRange(path, identifier.value), direct: true }
     default:
       return refuse(path, 'is not supported')
   }

@@ -26,17 +26,10 @@ import { decodeDuration, encodeDuration } from './common.ts'
 import { RoutingPriority } from '#gen/envoy/config/core/v3/base_pb.js'
 import { decodeName } from './header-mutations.ts'
 import { CLUSTER_SPECIFIER_SHAPE, decodeTargeting, encodeTargeting, hostText } from './route-cluster.ts'
+import { decodeDescriptors, encodeDescriptors } from './descriptors.ts'
 import { decodeRegex, encodeRegex, REGEX_SHAPE } from './matchers.ts'
 import { decodeRetry, encodeRetry, RETRY_SHAPE } from './retry.ts'
-import {
-  decodeDescriptors,
-  decodeHashes,
-  decodeMirrors,
-  encodeDescriptors,
-  encodeHash,
-  encodeMirror,
-  TRAFFIC_SHAPE,
-} from './route-traffic.ts'
+import { decodeHashes, decodeMirrors, encodeHash, encodeMirror, TRAFFIC_SHAPE } from './route-traffic.ts'
 import { refuse, require, type Shape, within } from './shape.ts'
 import { CONNECT, decodeRouteUpgrades, encodeUpgrades, ROUTE_UPGRADES_SHAPE } from './upgrades.ts'
 
@@ -119,6 +112,7 @@ function forwardOf(route: Route & ForwardAction): ForwardInit {
     requestMirrorPolicies: (route.mirrors ?? []).map(encodeMirror),
     hashPolicy: (route.hash ?? []).map(encodeHash),
     rateLimits: encodeDescriptors(route.descriptors),
+    ...(route.hostDescriptors === true && { includeVhRateLimits: true }),
     ...(route.idleTimeoutMs !== undefined && { idleTimeout: encodeDuration(route.idleTimeoutMs) }),
     ...durationOf(route),
   }
@@ -234,7 +228,7 @@ function decodeForward(path: string, action: RouteActionMessage, match: RouteMat
 function decodeTraffic(
   path: string,
   action: RouteActionMessage,
-): Pick<ForwardAction, 'mirrors' | 'hash' | 'descriptors'> {
+): Pick<ForwardAction, 'mirrors' | 'hash' | 'descriptors' | 'hostDescriptors'> {
   const mirrors = decodeMirrors(within(path, 'request_mirror_policies'), action.requestMirrorPolicies)
   const hash = decodeHashes(within(path, 'hash_policy'), action.hashPolicy)
   const descriptors = decodeDescriptors(within(path, 'rate_limits'), action.rateLimits)
@@ -242,6 +236,7 @@ function decodeTraffic(
     ...(mirrors.length > 0 && { mirrors }),
     ...(hash.length > 0 && { hash }),
     ...(descriptors !== undefined && { descriptors }),
+    ...(action.includeVhRateLimits === true && { hostDescriptors: true as const }),
   }
 }
 

@@ -1,25 +1,16 @@
 /** Beside the way of a request: copies of it, what balancers hash it by, what rate limits count it as. */
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type {
-  RateLimit,
-  RateLimit_Action as ActionMessage,
-  RateLimitSchema,
   RouteAction_HashPolicy as HashMessage,
   RouteAction_HashPolicySchema,
   RouteAction_RequestMirrorPolicy as MirrorMessage,
   RouteAction_RequestMirrorPolicySchema,
 } from '#gen/envoy/config/route/v3/route_components_pb.js'
-import type { DescriptorAction, HashPolicy, HashSource, MirrorPolicy } from '../../model/config.ts'
+import type { HashPolicy, HashSource, MirrorPolicy } from '../../model/config.ts'
 import { decodeFraction, encodeFraction, FRACTION_SHAPE } from './http-filters/fractions.ts'
+import { RATE_LIMITS_SHAPE } from './descriptors.ts'
 import { refuse, require, type Shape, within } from './shape.ts'
 
-export const RATE_LIMITS_SHAPE: Shape = {
-  actions: {
-    request_headers: { header_name: true, descriptor_key: true, skip_if_absent: true },
-    remote_address: {},
-    generic_key: { descriptor_value: true, descriptor_key: true },
-  },
-}
 export const TRAFFIC_SHAPE: Shape = {
   request_mirror_policies: { cluster: true, runtime_fraction: FRACTION_SHAPE, disable_shadow_host_suffix_append: true },
   hash_policy: {
@@ -30,9 +21,8 @@ export const TRAFFIC_SHAPE: Shape = {
     terminal: true,
   },
   rate_limits: RATE_LIMITS_SHAPE,
+  include_vh_rate_limits: {},
 }
-/** Envoy's for a generic key that names none. */
-const GENERIC_KEY = 'generic_key'
 const ALWAYS = { numerator: 100, denominator: 100 } as const
 
 type MirrorInit = MessageInitShape<typeof RouteAction_RequestMirrorPolicySchema>
@@ -104,60 +94,4 @@ function hashSource(path: string, specifier: HashMessage['policySpecifier']): Ha
 function named(path: string, name: string): string {
   require(path, name !== '', 'is required')
   return name
-}
-
-type RateLimitInit = MessageInitShape<typeof RateLimitSchema>
-
-export function encodeDescriptors(descriptors: readonly (readonly DescriptorAction[])[] | undefined): RateLimitInit[] {
-  return (descriptors ?? []).map((actions) => ({ actions: actions.map(actionOf) }))
-}
-
-function actionOf(action: DescriptorAction): NonNullable<RateLimitInit['actions']>[number] {
-  switch (action.kind) {
-    case 'header': {
-      const { header, key, optional } = action
-      const value = { headerName: header, descriptorKey: key, skipIfAbsent: optional === true }
-      return { actionSpecifier: { case: 'requestHeaders', value } }
-    }
-    case 'generic': {
-      const value = { descriptorKey: action.key, descriptorValue: action.value }
-      return { actionSpecifier: { case: 'genericKey', value } }
-    }
-    case 'remote-address':
-      return { actionSpecifier: { case: 'remoteAddress', value: {} } }
-    default:
-      return action satisfies never
-  }
-}
-
-/** Undefined: none, and those of the virtual host count. */
-export function decodeDescriptors(path: string, limits: readonly RateLimit[]): DescriptorAction[][] | undefined {
-  if (limits.length === 0) return undefined
-  return limits.map(({ actions }, index) => {
-    require(`${path}[${index}].actions`, actions.length > 0, 'is required')
-    return actions.map((action, at) => decodeDescriptor(`${path}[${index}].actions[${at}]`, action.actionSpecifier))
-  })
-}
-
-function decodeDescriptor(path: string, specifier: ActionMessage['actionSpecifier']): DescriptorAction {
-  switch (specifier.case) {
-    case 'requestHeaders': {
-      const { headerName, descriptorKey, skipIfAbsent } = specifier.value
-      return {
-        kind: 'header',
-        header: named(within(path, 'request_headers.header_name'), headerName.toLowerCase()),
-        key: named(within(path, 'request_headers.descriptor_key'), descriptorKey),
-        ...(skipIfAbsent && { optional: true as const }),
-      }
-    }
-    case 'genericKey': {
-      const { descriptorKey, descriptorValue } = specifier.value
-      const value = named(within(path, 'generic_key.descriptor_value'), descriptorValue)
-      return { kind: 'generic', key: descriptorKey === '' ? GENERIC_KEY : descriptorKey, value }
-    }
-    case 'remoteAddress':
-      return { kind: 'remote-address' }
-    default:
-      return refuse(path, 'must be request_headers, generic_key or remote_address')
-  }
 }

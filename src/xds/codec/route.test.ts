@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { RouteConfigurationSchema } from '#gen/envoy/config/route/v3/route_pb.js'
 import { FilterConfigSchema, RouteSchema } from '#gen/envoy/config/route/v3/route_components_pb.js'
 
+import { RuntimeFractionalPercentSchema } from '#gen/envoy/config/core/v3/base_pb.js'
 import { LocalRateLimitSchema } from '#gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js'
 import { RBACPerRouteSchema } from '#gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js'
 import { saying } from '../../../gateways/testing/filters.ts'
@@ -144,6 +145,7 @@ const principal = treeOf(
     leaf,
     fc.record({ kind: fc.constant('peer' as const), name: string }, { requiredKeys: ['kind'] }),
     fc.constant({ kind: 'source-ip' as const, address: '10.0.0.0', prefixLength: 8 }),
+    fc.constant({ kind: 'source-ip' as const, address: '10.0.0.0', prefixLength: 8, direct: true as const }),
   ),
 )
 const policy = fc.record({
@@ -194,6 +196,14 @@ const configured = fc.oneof(
           maxLength: 2,
         }),
         descriptorsOnly: yes,
+        statPrefix: word.map((text) => `p-${text}`),
+        stage: fc.integer({ min: 1, max: 10 }),
+        hostDescriptors: fc.constantFrom('include' as const, 'ignore' as const),
+        perConnection: yes,
+        tellsClient: yes,
+        resourceExhausted: yes,
+        addUnenforced: changes,
+        addResponse: changes,
       },
       { requiredKeys: ['bucket', 'enabled', 'enforced'] },
     ),
@@ -204,17 +214,47 @@ const filters = fc.oneof(
   configured.map(saying),
   fc.record({ 'one more': switched, 'envoy.filters.http.rbac': fc.constant({ kind: 'off' as const }) }),
 )
+const metadataPath = fc.record({ namespace: word, path: fc.array(word, { minLength: 1, maxLength: 2 }) })
+const action = fc.oneof(
+  fc.record(
+    { kind: fc.constant('header' as const), header: word, key: word, optional: yes },
+    { requiredKeys: ['kind', 'header', 'key'] },
+  ),
+  fc.record({ kind: fc.constant('generic' as const), key: word, value: word }),
+  fc.constant({ kind: 'remote-address' as const }),
+  fc.constant({ kind: 'destination-cluster' as const }),
+  fc.record({
+    kind: fc.constant('masked-address' as const),
+    bits4: fc.integer({ min: 0, max: 32 }),
+    bits6: fc.integer({ min: 0, max: 128 }),
+  }),
+  fc.record({
+    kind: fc.constant('header-match' as const),
+    key: word,
+    value: word,
+    expect: fc.boolean(),
+    headers: fc.array(header, { minLength: 1, maxLength: 2 }),
+  }),
+  fc.record({
+    kind: fc.constant('query-match' as const),
+    key: word,
+    value: word,
+    expect: fc.boolean(),
+    query: fc.array(query, { minLength: 1, maxLength: 2 }),
+  }),
+  fc.record(
+    { kind: fc.constant('metadata' as const), key: word, from: metadataPath, default: word, optional: yes },
+    { requiredKeys: ['kind', 'key', 'from'] },
+  ),
+)
 const descriptors = fc.array(
-  fc.array(
-    fc.oneof(
-      fc.record(
-        { kind: fc.constant('header' as const), header: word, key: word, optional: yes },
-        { requiredKeys: ['kind', 'header', 'key'] },
-      ),
-      fc.record({ kind: fc.constant('generic' as const), key: word, value: word }),
-      fc.constant({ kind: 'remote-address' as const }),
-    ),
-    { minLength: 1, maxLength: 2 },
+  fc.record(
+    {
+      actions: fc.array(action, { minLength: 1, maxLength: 2 }),
+      stage: fc.integer({ min: 1, max: 10 }),
+      limit: metadataPath,
+    },
+    { requiredKeys: ['actions'] },
   ),
   { minLength: 1, maxLength: 2 },
 )
@@ -458,7 +498,7 @@ describe('the route codec', () => {
     ],
     [
       'route.rate_limits[0].stage',
-      forward({ rateLimits: [{ stage: 1, actions: [{ actionSpecifier: { case: 'remoteAddress', value: {} } }] }] }),
+      forward({ rateLimits: [{ stage: 11, actions: [{ actionSpecifier: { case: 'remoteAddress', value: {} } }] }] }),
     ],
     [
       'route.request_mirror_policies[0].trace_sampled',
@@ -503,7 +543,9 @@ describe('the route codec', () => {
       pathOf(withRoute({ typedPerFilterConfig: { [name]: anyPack(LocalRateLimitSchema, limit) } }))
     // Envoy would take it for a limit that is never enforced.
     expect(path()).toBe(`${at}.filter_enabled.default_value`)
-    limit.stage = 1
+    limit.filterEnabled = create(RuntimeFractionalPercentSchema, { defaultValue: {} })
+    limit.filterEnforced = limit.filterEnabled
+    limit.stage = 11
     expect(path()).toBe(`${at}.stage`)
     const other = { 'envoy.filters.http.lua': anyPack(RouteConfigurationSchema, create(RouteConfigurationSchema)) }
     expect(pathOf(withRoute({ typedPerFilterConfig: other }))).toContain('envoy.filters.http.lua')

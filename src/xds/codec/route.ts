@@ -13,13 +13,11 @@ import {
 import type { Route, RouteTable, VirtualHost } from '../../model/config.ts'
 import { decodeMutations, encodeMutations, MUTATIONS_SHAPE } from './header-mutations.ts'
 import { decodePerHost, decodePerRoute, encodePerRoute, said } from './per-route.ts'
-import { decodeDescriptors, encodeDescriptors, RATE_LIMITS_SHAPE } from './route-traffic.ts'
+import { decodeDescriptors, encodeDescriptors, RATE_LIMITS_SHAPE } from './descriptors.ts'
 import { ACTION_SHAPES, decodeAction, encodeAction } from './route-action.ts'
 import { decodeMatch, encodeMatch, MATCH_SHAPE } from './route-match.ts'
 import { decodeRetry, encodeRetry, RETRY_SHAPE } from './retry.ts'
 import { require, type Shape, within } from './shape.ts'
-
-export const CONNECT = 'CONNECT'
 
 export const ROUTE_SHAPE: Shape = {
   name: true,

@@ -22,6 +22,9 @@ export interface Origin {
   readonly protocol?: 'http1' | 'http2' | 'tcp'
   /** Absent: 200 with the origin's name as body. */
   readonly answer?: (arrival: Arrival, count: number) => Answer
+  /** What is recorded in place of a body, and of fields: for messages of the proxies' own that have chance in them. */
+  readonly reads?: (body: string) => string
+  readonly without?: readonly string[]
   /** Absent: plaintext. PEM texts. */
   readonly tls?: { readonly cert: string; readonly key: string; readonly ca?: string }
 }
@@ -64,6 +67,8 @@ export interface TcpStep extends Sending {
   readonly expect?: number
   /** Half-closes after the bytes. */
   readonly end?: true
+  /** Stays open until the case is over. */
+  readonly hold?: true
 }
 
 /** The same step several times, one after another; shares are compared instead of answers where `shares` is set. */

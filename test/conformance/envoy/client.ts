@@ -39,15 +39,25 @@ interface Conversation {
   readonly onEnd: () => void
   /** Enough was read. */
   readonly done: () => boolean
+  readonly hold?: boolean
+}
+
+const held = new Set<Socket>()
+
+/** Connections that steps left open. */
+export function releaseHeld(): void {
+  for (const socket of held) socket.destroy()
+  held.clear()
 }
 
 /** Writes, reads until `done` or the end, and says how it ended. */
-function converse(socket: Socket, { bytes, end, onData, onEnd, done }: Conversation): Promise<Outcome['end']> {
+function converse(socket: Socket, { bytes, end, onData, onEnd, done, hold }: Conversation): Promise<Outcome['end']> {
   return new Promise((resolve) => {
     const finish = (how: Outcome['end']): void => {
       clearTimeout(patience)
       resolve(how)
-      socket.destroy()
+      if (hold === true && how === 'open') held.add(socket)
+      else socket.destroy()
     }
     const patience = setTimeout(() => finish('open'), PATIENCE_MS)
     let connected = false
@@ -88,6 +98,7 @@ export async function sendTcp(host: string, step: TcpStep): Promise<Outcome> {
   const end = await converse(dial(host, step), {
     bytes: step.tcp,
     end: step.end === true,
+    hold: step.hold === true,
     onData: (chunk) => (bytes += chunk.toString('latin1')),
     onEnd: () => {},
     done: () => step.expect !== undefined && bytes.length >= step.expect,

@@ -7,6 +7,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { claimLoopbackNet } from '../../../src/runtime/testing/loopback-net.ts'
 import { isthmusMain } from '../../harness/process.ts'
 import {
   address,
@@ -19,7 +20,7 @@ import {
   type Step,
   type StreamStep,
 } from './case.ts'
-import { type Outcome, sendRaw, sendStream, sendTcp } from './client.ts'
+import { type Outcome, releaseHeld, sendRaw, sendStream, sendTcp } from './client.ts'
 import { normalArrival, normalOutcome, type Names } from './normal.ts'
 import { type Arrival, Origins } from './origin.ts'
 
@@ -56,13 +57,14 @@ export interface Shares {
 }
 
 let runs = 0
+const net = await claimLoopbackNet()
 
-/** Loopback addresses of one run: no other run of this process, and hardly one of another, has them. */
+/** Loopback addresses of one run, which no other run has. */
 function freshAddresses(): { readonly proxy: string; readonly upstream: string } {
-  const run = runs++
-  const net = `127.${100 + (process.pid % 100)}.${run % 250}`
-  const host = 1 + (Math.floor(run / 250) % 50) * 4 + (process.pid % 3) * 60
-  return { proxy: `${net}.${host}`, upstream: `${net}.${host + 1}` }
+  const run = ++runs
+  const host = 2 * (run % 120)
+  const block = `${net}.${Math.floor(run / 120)}`
+  return { proxy: `${block}.${host + 2}`, upstream: `${block}.${host + 3}` }
 }
 
 export async function play(contest: Case, program: Program): Promise<Result> {
@@ -81,6 +83,7 @@ export async function play(contest: Case, program: Program): Promise<Result> {
     await running.ready()
     return await playSteps(contest, { running, places, origins })
   } finally {
+    releaseHeld()
     await running?.stop()
     origins.close()
     await rm(directory, { recursive: true })
@@ -100,6 +103,7 @@ async function playSteps(contest: Case, { running, places, origins }: Stage): Pr
     const result = await playStep(step, places.proxy, running)
     if (result !== undefined) steps.push('shares' in result ? result : normalOutcome(result, names))
   }
+  releaseHeld()
   const counters = await running.settledCounters(contest.counters ?? [])
   const shared = contest.steps.some((step) => 'times' in step && step.shares !== undefined)
   // Which origin got which request is what `shares` compares.

@@ -58,7 +58,7 @@ export class Origins {
     if (origin.protocol === 'tcp') return this.#acceptTcp(name, origin, socket)
     const reader = new MessageReader(
       () => 'framed',
-      (message) => this.#answer(socket, origin, this.#arrived(name, message)),
+      (message) => this.#answer(socket, origin, this.#arrived(name, origin, message)),
     )
     socket.on('data', (chunk: Buffer) => reader.push(chunk))
     socket.on('end', () => socket.end())
@@ -74,12 +74,14 @@ export class Origins {
       if (first) this.#answer(socket, origin, arrival())
     })
     socket.on('end', () => socket.end())
-    socket.on('close', () => this.arrivals.push(arrival()))
+    // One that nothing came over is no one's business: when a proxy connects is its own affair.
+    socket.on('close', () => void (body === '' || this.arrivals.push(arrival())))
   }
 
-  #arrived(origin: string, message: Message): Arrival {
-    const arrival = { origin, ...message }
-    this.arrivals.push(arrival)
+  #arrived(name: string, { reads, without = [] }: Origin, message: Message): Arrival {
+    const arrival = { origin: name, ...message }
+    const headers = message.headers.filter(([field]) => !without.includes(field))
+    this.arrivals.push({ ...arrival, headers, body: reads?.(message.body) ?? message.body })
     return arrival
   }
 
@@ -116,7 +118,11 @@ export class Origins {
       stream.on('end', () => {
         const line = `${headers[':method']} ${headers[':path']} HTTP/2`
         const body = Buffer.concat(chunks).toString('latin1')
-        this.#answerStream(stream, origin, this.#arrived(name, { line, headers: pairs(headers), body, trailers }))
+        this.#answerStream(
+          stream,
+          origin,
+          this.#arrived(name, origin, { line, headers: pairs(headers), body, trailers }),
+        )
       })
     })
     return server
@@ -129,7 +135,7 @@ export class Origins {
     const { status = 200, headers = {}, body = arrival.origin, trailers } = answer
     stream.respond({ ':status': status, ...headers }, { waitForTrailers: trailers !== undefined })
     stream.on('wantTrailers', () => stream.sendTrailers(trailers ?? {}))
-    stream.end(body)
+    stream.end(Buffer.from(body, 'latin1'))
   }
 
   #keep(open: Socket | Http2Session): void {

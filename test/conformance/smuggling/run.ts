@@ -2,17 +2,15 @@
  * Sends every row to us and to the other proxies of this machine and prints what each answered, as a table.
  * `node test/conformance/smuggling/run.ts [--write]`: the second form puts it into docs/security.md.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
-import { join } from 'node:path'
 import { systemClock } from '../../../src/runtime/clock.ts'
+import { replaceSection } from '../page.ts'
 import { type RecordingOrigin, startRecordingOrigin } from './origin.ts'
 import { type Peer, startPeers } from './peers.ts'
 import { REQUEST_ROWS, type RequestRow } from './rows.ts'
 
 /** No answer within this is an answer too: the peer waits for more of what it took for the body. */
 const SILENCE_MS = 400
-const MARKS = ['<!-- smuggling: written by test/conformance/smuggling/run.ts -->', '<!-- end of smuggling -->'] as const
 
 interface Outcome {
   readonly text: string
@@ -62,11 +60,5 @@ for (const peer of peers) peer.stop()
 origin.close()
 const table = lines.join('\n')
 process.stdout.write(`${table}\n`)
-if (process.argv.includes('--write')) {
-  const file = join(import.meta.dirname, '../../../docs/security.md')
-  const page = readFileSync(file, 'utf8')
-  const [start, end] = [page.indexOf(MARKS[0]), page.indexOf(MARKS[1])]
-  if (start < 0 || end < start) throw new Error(`${file} has no place for the table`)
-  writeFileSync(file, `${page.slice(0, start + MARKS[0].length)}\n\n${table}\n\n${page.slice(end)}`)
-}
+if (process.argv.includes('--write')) replaceSection('smuggling', table)
 process.exitCode = through[0] === 0 ? 0 : 1

@@ -31,7 +31,9 @@ describe.each(PLAIN_WAYS)('a listener of the kind %s', (way) => {
       origin.clear()
       const answer = await exchange(proxy.port, `${bytes}${SMUGGLED}`)
       // Where the protocol has to be guessed, what does not begin like HTTP is closed without an answer in HTTP.
-      if (way === 'forward' || answer !== '') expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `))
+      // Envoy's way with HTTP/1.0, whatever else is wrong with it.
+      const expected = way === 'generic' && bytes.includes('HTTP/1.0') ? 426 : status
+      if (!way.startsWith('captured') || answer !== '') expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${expected} `))
       expect(answer.match(/HTTP\/1\.1/g)?.length ?? 0).toBeLessThanOrEqual(1)
       expect(origin.finished).toEqual([])
       expect(origin.received()).not.toContain('smuggled')

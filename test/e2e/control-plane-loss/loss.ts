@@ -66,12 +66,13 @@ class Measure {
     for (const name of CLUSTERS) await this.#scale(name, SYSTEM_NAMESPACE, SYSTEM_ACCOUNTS.controlPlane, 0)
     const startedAt = systemClock.monotonic()
     const callerBackMs = await this.#killIdle(client)
+    // Now: a log of ten minutes is rotated.
+    const startedFromDisk = await this.#startedFromDisk(client.name)
     const killed = await this.#loadWhileKilling(client, {
       untilMs: startedAt + seconds * 1_000,
       kills,
       verb: gentle ? 'warm-up' : 'start',
     })
-    const startedFromDisk = await this.#startedFromDisk(client.name)
     following.abort()
     return {
       seconds: Math.round((systemClock.monotonic() - startedAt) / 1_000),

@@ -1,4 +1,5 @@
 /** Facts of one imagined request, for tests of what is written about requests. */
+import type { Metadata } from '../../../model/config.ts'
 import type { StreamFacts } from '../../stream-facts.ts'
 
 export const SOME_FACTS: StreamFacts = {
@@ -34,6 +35,13 @@ export const SOME_FACTS: StreamFacts = {
   bytesSent: 5,
   upstream: { cluster: 'up', address: '127.0.0.1:18999', localAddress: '127.0.0.1:5', attempts: 1, failure: '' },
   routeName: 'up',
-  metadata: { foo: { bar: { baz: 1 }, text: 't' } },
+  metadata: {
+    get: (namespace, [first, ...more]) => {
+      if (namespace !== 'foo' || more.length > 0) return undefined
+      const all: Metadata = { bar: { baz: 1 }, text: 't' }
+      return first === undefined ? all : all[first]
+    },
+  },
   traceId: '',
+  host: { hostname: 'vm', now: () => 0 },
 }

@@ -42,8 +42,8 @@ function writeHttp(question: Question, shown: StringTest | undefined): ProtoWrit
   if (body !== undefined) http.uint(9, head.bodyLength > 0 ? head.bodyLength : body.bytes.length)
   http.string(10, question.version)
   if (body?.raw === true) http.bytes(12, body.bytes)
-  // A string must be text: what is none is shown with replacement characters instead of breaking the message.
-  else if (body !== undefined) http.string(11, body.bytes.toString('utf8'))
+  // A string must be text: what is none becomes `!`, as in Envoy, instead of breaking the message.
+  else if (body !== undefined) http.string(11, body.bytes.toString('utf8').replaceAll('\uFFFD', '!'))
   return http
 }
 

@@ -9,6 +9,7 @@ import { type HeaderAction, type HeaderStep, headerStep, type Verdict } from './
 /** Always shown; host, method and path are in the request anyway. */
 const ALWAYS_SHOWN: ReadonlySet<string> = new Set(['authorization', PARTIAL_HEADER])
 /** What the service says to us and to nobody else. */
+const SERVICE_TIME = 'x-envoy-upstream-service-time'
 const REMOVE_HEADER = 'x-envoy-auth-headers-to-remove'
 
 export function httpCheckHead(
@@ -70,6 +71,9 @@ export function httpVerdict(answer: SideAnswer, rules: CompiledHttpAuthz): Verdi
     const steps = stepsOf(headers, (name) =>
       client === undefined || alwaysForClient(name) || client(name) ? 'add' : undefined,
     )
+    // Envoy's clients see how long it took, as of any answer from behind it.
+    if (client === undefined)
+      steps.push({ action: 'set', name: SERVICE_TIME, value: `${Math.floor(answer.durationMs)}` })
     return { kind: 'denied', status, headers: steps, body, metadata }
   }
   const { upstream, upstreamAppend, clientOnSuccess } = rules

@@ -12,7 +12,8 @@ import { decodeDuration, encodeDuration } from '../common.ts'
 import { present, refuse, require, type Shape, within } from '../shape.ts'
 
 export const PERCENT_SHAPE: Shape = { numerator: true, denominator: true }
-export const FRACTION_SHAPE: Shape = { default_value: PERCENT_SHAPE }
+/** No runtime can be configured, so a key finds nothing there and the default counts. */
+export const FRACTION_SHAPE: Shape = { default_value: PERCENT_SHAPE, runtime_key: true }
 export const BUCKET_SHAPE: Shape = { max_tokens: true, tokens_per_fill: true, fill_interval: true }
 
 export function encodeBucket({ tokensMax, tokensPerFill, fillMs }: TokenBucket): BucketMessage {

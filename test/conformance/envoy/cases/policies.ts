@@ -313,6 +313,8 @@ export const CASES: readonly Case[] = [
       },
       (places) => [cluster(places), cluster(places, 'nobody', 9)],
     ),
+    // What is left of the route's time, by the millisecond.
+    chance: ['x-envoy-expected-rq-timeout-ms'],
     steps: ['/twice', '/reset', '/slow', '/conflict', '/nobody'].map((path) => ({ raw: get(path) })),
     counters: [
       'cluster.app.upstream_rq_retry',
