@@ -3,7 +3,7 @@
  * exports it. Secrets travel only where a configuration file carries them; nothing here is ever logged.
  */
 import type { RouteMatch, StringMatch } from './route.ts'
-import type { DataSource } from './tls.ts'
+import type { DataSource, HiddenSource } from './tls.ts'
 
 /** Where a service of someone else's answers, and the cluster that leads there. */
 export interface HttpTarget {
@@ -74,4 +74,15 @@ export interface RemoteKeys {
   readonly cacheMs: number
   /** Fetched at once and again before they are needed, not with the first request. */
   readonly ahead?: { readonly failedRefetchMs: number }
+}
+
+/** Users with the SHA-1 of their passwords, as htpasswd writes them: `name:{SHA}…`, one to a line. */
+export interface BasicAuthPolicy {
+  readonly users: HiddenSource
+  /** Who it was goes to the endpoint under this name. */
+  readonly userHeader?: string
+}
+
+export interface BasicAuthRouted {
+  readonly users: HiddenSource
 }

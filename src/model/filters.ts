@@ -3,7 +3,7 @@
  * say something to each by its name. Part of config.ts, which exports it. A kind of filter is a row in both tables of
  * types here, a codec in xds/codec/http-filters/ and a compiler in proxy/filter-kinds.ts.
  */
-import type { JwtPolicy, JwtRouted } from './authn.ts'
+import type { BasicAuthPolicy, BasicAuthRouted, JwtPolicy, JwtRouted } from './authn.ts'
 import type { ExtAuthzPolicy, ExtAuthzRoute } from './ext-authz.ts'
 import type { GlobalRateLimit, GlobalRateLimitRoute, RateLimitPolicy } from './rate-limit.ts'
 import type { RbacPolicy } from './rbac.ts'
@@ -16,8 +16,10 @@ export interface ListedConfigs {
   readonly rateLimit: { readonly policy?: RateLimitPolicy }
   readonly fault: FaultPolicy
   readonly jwt: JwtPolicy
+  readonly basicAuth: BasicAuthPolicy
   readonly extAuthz: ExtAuthzPolicy
   readonly globalRateLimit: GlobalRateLimit
+  readonly grpcWeb: Readonly<Record<string, never>>
 }
 
 /** What table, virtual host, route or weighted cluster say; by most kinds the most specific replaces the rest. */
@@ -27,6 +29,7 @@ export interface RoutedConfigs {
   readonly rateLimit: RateLimitPolicy
   readonly fault: FaultPolicy
   readonly jwt: JwtRouted
+  readonly basicAuth: BasicAuthRouted
   readonly extAuthz: ExtAuthzRoute
   readonly globalRateLimit: GlobalRateLimitRoute
 }

@@ -26,6 +26,27 @@ type Tree<Leaf> =
   | { readonly kind: 'header'; readonly header: HeaderMatch }
   /** The normal path without query. */
   | { readonly kind: 'path'; readonly path: StringMatch }
+  | { readonly kind: 'metadata'; readonly metadata: MetadataMatch }
+
+/** Of what filters before this one said about the request, such as a token's claims. */
+export interface MetadataMatch {
+  readonly namespace: string
+  readonly path: readonly string[]
+  readonly value: ValueMatch
+  readonly invert?: true
+}
+
+export type ValueMatch =
+  | { readonly kind: 'null' }
+  | { readonly kind: 'number'; readonly exact: number }
+  /** `from` is in it, `to` is not. */
+  | { readonly kind: 'range'; readonly from: number; readonly to: number }
+  | { readonly kind: 'string'; readonly is: StringMatch }
+  | { readonly kind: 'bool'; readonly value: boolean }
+  | { readonly kind: 'present'; readonly present: boolean }
+  /** A list of which one fits. */
+  | { readonly kind: 'one-of'; readonly value: ValueMatch }
+  | { readonly kind: 'or'; readonly of: readonly ValueMatch[] }
 
 export type Permission = Tree<never>
 export type Principal = Tree<PeerLeaf>

@@ -1,11 +1,13 @@
 /** Every kind of HTTP filter that this proxy runs, by its name in the model. Adding one is adding a row. */
 import type { FilterKindName, ListedConfigs, PrincipalRule, RoutedConfigs } from '../model/config.ts'
+import { basicAuthKind } from './authn/basic-auth.ts'
 import { jwtKind } from './authn/jwt.ts'
 import { corsKind } from './filters/cors.ts'
 import { extAuthzKind } from './filters/ext-authz.ts'
 import { faultKind } from './filters/fault.ts'
 import type { FilterEnvironment, FilterKind } from './filters/kind.ts'
 import { globalRateLimitKind } from './filters/global-rate-limit.ts'
+import { grpcWebKind } from './filters/grpc-web.ts'
 import { rateLimitKind } from './filters/rate-limit.ts'
 import { rbacKind } from './filters/rbac-step.ts'
 
@@ -22,8 +24,10 @@ export const FILTER_KINDS: FilterKinds = {
   rateLimit: rateLimitKind,
   fault: faultKind,
   jwt: jwtKind,
+  basicAuth: basicAuthKind,
   extAuthz: extAuthzKind,
   globalRateLimit: globalRateLimitKind,
+  grpcWeb: grpcWebKind,
 }
 
 /** What a route's `allow` says to the RBAC filter. */

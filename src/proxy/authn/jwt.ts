@@ -10,6 +10,7 @@ import type { Call, Step, Verdict, Waiting } from '../filters/step.ts'
 import { configuredReply, type LocalAnswer } from '../local-reply.ts'
 import { headerOf } from '../message.ts'
 import { compileMatch, type RequestTest } from '../request-match.ts'
+import { challenge } from './challenge.ts'
 import { FetchedKeys, type KeySource, LocalKeys } from './key-source.ts'
 import { Provider } from './jwt-provider.ts'
 import { compileRequirement, type Requirement, type Trial } from './jwt-requirement.ts'
@@ -17,7 +18,6 @@ import { JWT_FAILURES } from './jwt-token.ts'
 
 const COUNTERS = ['allowed', 'denied', 'cors_preflight_bypassed'] as const
 const NAMESPACE = 'envoy.filters.http.jwt_authn'
-const PATH_CHARS_MAX = 256 // Envoy's, in a refusal's realm
 
 class JwtAuthn {
   readonly policy: JwtPolicy
@@ -118,11 +118,8 @@ class JwtStep implements Step {
     tellFailures(call, trial)
     const status = failure === JWT_FAILURES.audience ? 403 : 401
     if (this.#authn.policy.stripFailure === true) return { ...configuredReply(status, []), detail: failure }
-    const { scheme, authority, path } = call.head
-    const realm = `${scheme}://${authority}${path.slice(0, PATH_CHARS_MAX)}`
-    const error = failure === JWT_FAILURES.missing ? '' : ', error="invalid_token"'
-    const headers = ['content-type', 'text/plain', 'www-authenticate', `Bearer realm="${realm}"${error}`]
-    return { ...configuredReply(status, headers, Buffer.from(failure)), detail: failure }
+    const more = failure === JWT_FAILURES.missing ? '' : ', error="invalid_token"'
+    return challenge(call.head, { scheme: 'Bearer', status, text: failure, more })
   }
 }
 

@@ -5,7 +5,7 @@ import { configuredReply, type LocalAnswer } from '../local-reply.ts'
 import { compileHeaders, type HeadTest } from '../match/headers.ts'
 import type { RequestHead } from '../message.ts'
 import { hits } from './fractions.ts'
-import { filterKind } from './kind.ts'
+import { type FilterCounters, filterKind } from './kind.ts'
 import type { Call, Step, Verdict } from './step.ts'
 
 const BODY = Buffer.from('fault filter abort') // Envoy's words; dashboards look for them
@@ -33,32 +33,54 @@ class Fault {
   }
 }
 
+const COUNTERS = ['aborts_injected', 'delays_injected'] as const
+type Counters = FilterCounters<(typeof COUNTERS)[number]>
+
 class FaultStep implements Step {
   readonly #fault: Fault
+  readonly #counters: Counters
 
-  constructor(fault: Fault) {
+  constructor(fault: Fault, counters: Counters) {
     this.#fault = fault
+    this.#counters = counters
   }
 
   request(call: Call): Verdict {
     const { random } = call.services
     const delayMs = this.#fault.delayMs(call.head, random)
-    if (delayMs === 0) return this.#fault.abort(call.head, random)
+    if (delayMs === 0) return this.#abort(call)
+    this.#counters.delays_injected++
     call.flag('DI')
-    const expired = (): Verdict => this.#fault.abort(call.head, random)
-    return { kind: 'wait', deadlineMs: delayMs, cancel: nothing, expired }
+    return { kind: 'wait', deadlineMs: delayMs, cancel: nothing, expired: () => this.#abort(call) }
+  }
+
+  #abort(call: Call): Verdict {
+    const answer = this.#fault.abort(call.head, call.services.random)
+    if (answer !== undefined) this.#counters.aborts_injected++
+    return answer
   }
 }
 
 function nothing(): void {}
 
-export const faultKind = filterKind<FaultPolicy, FaultPolicy, FaultStep | undefined, FaultStep | undefined>({
-  listed: compileFault,
-  routed: compileFault,
-  step: (own, levels) => (levels.length === 0 ? own : levels[0]),
+interface Own {
+  readonly fault: Fault | undefined
+  readonly counters: Counters
+}
+
+export const faultKind = filterKind<FaultPolicy, FaultPolicy, Own, { readonly fault: Fault | undefined }>({
+  listed: (policy, { counters, statPrefix }) => ({
+    fault: compileFault(policy),
+    counters: counters(`${statPrefix}fault.`, COUNTERS),
+  }),
+  routed: (policy) => ({ fault: compileFault(policy) }),
+  step: ({ fault: own, counters }, [level]) => {
+    const fault = level === undefined ? own : level.fault
+    return fault && new FaultStep(fault, counters)
+  },
 })
 
 /** An empty one switches off what the level around it has. */
-function compileFault(policy: FaultPolicy): FaultStep | undefined {
-  return policy.delay === undefined && policy.abort === undefined ? undefined : new FaultStep(new Fault(policy))
+function compileFault(policy: FaultPolicy): Fault | undefined {
+  return policy.delay === undefined && policy.abort === undefined ? undefined : new Fault(policy)
 }

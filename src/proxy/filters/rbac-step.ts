@@ -2,53 +2,79 @@
 import type { PrincipalRule, RbacPolicy } from '../../model/config.ts'
 import { allows } from '../identity.ts'
 import { REFUSALS } from '../local-reply.ts'
-import { filterKind } from './kind.ts'
+import { type FilterCounters, filterKind } from './kind.ts'
 import { Rbac } from './rbac.ts'
 import type { Call, Refused, Step } from './step.ts'
 
 const POLICY: Refused = { kind: 'refuse', refusal: REFUSALS.policy }
 const DENIED: Refused = { kind: 'refuse', refusal: REFUSALS.denied }
 
+const COUNTERS = ['allowed', 'denied', 'logged', 'not_logged'] as const
+type Counters = FilterCounters<(typeof COUNTERS)[number]>
+
 class RbacStep implements Step {
   readonly #rbac: Rbac
+  readonly #counters: Counters
 
-  constructor(policy: RbacPolicy) {
-    this.#rbac = new Rbac(policy)
+  constructor(rbac: Rbac, counters: Counters) {
+    this.#rbac = rbac
+    this.#counters = counters
   }
 
   request(call: Call): Refused | undefined {
     const { head, connection } = call
     const { peer, remoteAddress, client } = connection
     const directAddress = client?.directAddress ?? remoteAddress
-    const { admitted, policy } = this.#rbac.judge({ head, peer, remoteAddress, directAddress })
-    if (this.#rbac.action === 'log' && policy !== '') call.note(`policy ${policy} asks to log this request`)
+    const { admitted, policy } = this.#rbac.judge({ head, peer, remoteAddress, directAddress, call })
+    if (this.#rbac.action === 'log') {
+      this.#counters[policy === '' ? 'not_logged' : 'logged']++
+      if (policy !== '') call.note(`policy ${policy} asks to log this request`)
+    }
+    this.#counters[admitted ? 'allowed' : 'denied']++
     return admitted ? undefined : POLICY
   }
 }
 
 class AllowStep implements Step {
   readonly #rule: PrincipalRule
+  readonly #counters: Counters
 
-  constructor(rule: PrincipalRule) {
+  constructor(rule: PrincipalRule, counters: Counters) {
     this.#rule = rule
+    this.#counters = counters
   }
 
   request({ connection: { peer } }: Call): Refused | undefined {
-    return peer !== undefined && allows(this.#rule, peer) ? undefined : DENIED
+    const admitted = peer !== undefined && allows(this.#rule, peer)
+    this.#counters[admitted ? 'allowed' : 'denied']++
+    return admitted ? undefined : DENIED
   }
 }
 
-const compileRbac = (policy: RbacPolicy): RbacStep | undefined =>
-  policy.rules === undefined ? undefined : new RbacStep(policy)
+type Rules = Rbac | PrincipalRule | undefined
 
-export const rbacKind = filterKind<
-  RbacPolicy,
-  RbacPolicy | { readonly allow: PrincipalRule },
-  Step | undefined,
-  Step | undefined
->({
-  listed: compileRbac,
-  routed: (config) => ('allow' in config ? new AllowStep(config.allow) : compileRbac(config)),
+interface Own {
+  readonly rules: Rules
+  readonly counters: Counters
+}
+
+const compileRbac = (policy: RbacPolicy): Rbac | undefined =>
+  policy.rules === undefined ? undefined : new Rbac(policy)
+
+interface Level {
+  readonly rules: Rules
+}
+
+export const rbacKind = filterKind<RbacPolicy, RbacPolicy | { readonly allow: PrincipalRule }, Own, Level>({
+  listed: (policy, { counters, statPrefix }) => ({
+    rules: compileRbac(policy),
+    counters: counters(`${statPrefix}rbac.`, COUNTERS),
+  }),
+  routed: (config) => ({ rules: 'allow' in config ? config.allow : compileRbac(config) }),
   // An empty one switches off what the level around it has.
-  step: (own, levels) => (levels.length === 0 ? own : levels[0]),
+  step: ({ rules: own, counters }, [level]) => {
+    const rules = level === undefined ? own : level.rules
+    if (rules === undefined) return undefined
+    return rules instanceof Rbac ? new RbacStep(rules, counters) : new AllowStep(rules, counters)
+  },
 })

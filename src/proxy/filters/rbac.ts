@@ -9,6 +9,11 @@ import { compileHeader } from '../match/headers.ts'
 import { withoutQuery } from '../match/paths.ts'
 import { compileString } from '../match/strings.ts'
 import type { RequestHead } from '../message.ts'
+import { compileMetadata } from './metadata-match.ts'
+import { RequestMetadata } from './metadata.ts'
+import type { Call } from './step.ts'
+
+const NOTHING_SAID = new RequestMetadata()
 
 /** What of a request policies see. */
 export interface Subject {
@@ -17,6 +22,8 @@ export interface Subject {
   readonly remoteAddress: string
   /** The other end of the socket, where a relay has named its own client. */
   readonly directAddress?: string
+  /** Absent where no filters run, and so none said anything. */
+  readonly call?: Pick<Call, 'metadata'>
 }
 
 type SubjectTest = (subject: Subject) => boolean
@@ -73,6 +80,10 @@ function compileTree(tree: Permission | Principal): SubjectTest {
     case 'path': {
       const test = compileString(tree.path)
       return ({ head }) => test(withoutQuery(head.path))
+    }
+    case 'metadata': {
+      const test = compileMetadata(tree.metadata)
+      return ({ call }) => test(call?.metadata ?? NOTHING_SAID)
     }
     case 'peer': {
       const test = tree.name === undefined ? () => true : compileString(tree.name)

@@ -24,18 +24,20 @@ import {
   HEADER_SHAPE,
   STRING_SHAPE,
 } from './matchers.ts'
+import { decodeMetadataMatch, encodeMetadataMatch, METADATA_SHAPE } from './metadata-match.ts'
 import { present, refuse, require, type Shape, within } from './shape.ts'
 
 type OpenShape = Record<string, true | Shape>
 const PATH_SHAPE: Shape = { path: STRING_SHAPE }
 const CIDR_SHAPE: Shape = { address_prefix: true, prefix_len: true }
-const PERMISSION_SHAPE: OpenShape = { any: true, header: HEADER_SHAPE, url_path: PATH_SHAPE }
+const PERMISSION_SHAPE: OpenShape = { any: true, header: HEADER_SHAPE, url_path: PATH_SHAPE, metadata: METADATA_SHAPE }
 PERMISSION_SHAPE['and_rules'] = PERMISSION_SHAPE['or_rules'] = { rules: PERMISSION_SHAPE }
 PERMISSION_SHAPE['not_rule'] = PERMISSION_SHAPE
 const PRINCIPAL_SHAPE: OpenShape = {
   any: true,
   header: HEADER_SHAPE,
   url_path: PATH_SHAPE,
+  metadata: METADATA_SHAPE,
   authenticated: { principal_name: STRING_SHAPE },
   source_ip: CIDR_SHAPE,
   direct_remote_ip: CIDR_SHAPE,
@@ -94,6 +96,8 @@ function encodePermission(tree: Permission): PermissionMessage {
       return create(PermissionSchema, { rule: { case: 'header', value: encodeHeaderMatch(tree.header) } })
     case 'path':
       return create(PermissionSchema, { rule: { case: 'urlPath', value: pathOf(tree.path) } })
+    case 'metadata':
+      return create(PermissionSchema, { rule: { case: 'metadata', value: encodeMetadataMatch(tree.metadata) } })
     default:
       return tree satisfies never
   }
@@ -118,6 +122,8 @@ function decodePermission(path: string, { rule }: PermissionMessage): Permission
       return { kind: 'header', header: decodeHeaderMatch(within(path, 'header'), rule.value) }
     case 'urlPath':
       return { kind: 'path', path: decodePath(within(path, 'url_path'), rule.value) }
+    case 'metadata':
+      return { kind: 'metadata', metadata: decodeMetadataMatch(within(path, 'metadata'), rule.value) }
     default:
       return refuse(path, 'is not supported')
   }
@@ -137,6 +143,8 @@ function encodePrincipal(tree: Principal): PrincipalMessage {
       return create(PrincipalSchema, { identifier: { case: 'header', value: encodeHeaderMatch(tree.header) } })
     case 'path':
       return create(PrincipalSchema, { identifier: { case: 'urlPath', value: pathOf(tree.path) } })
+    case 'metadata':
+      return create(PrincipalSchema, { identifier: { case: 'metadata', value: encodeMetadataMatch(tree.metadata) } })
     case 'peer': {
       const value = tree.name === undefined ? {} : { principalName: encodeString(tree.name) }
       return create(PrincipalSchema, { identifier: { case: 'authenticated', value } })
@@ -171,6 +179,8 @@ function decodePrincipal(path: string, { identifier }: PrincipalMessage): Princi
       return { kind: 'header', header: decodeHeaderMatch(within(path, 'header'), identifier.value) }
     case 'urlPath':
       return { kind: 'path', path: decodePath(within(path, 'url_path'), identifier.value) }
+    case 'metadata':
+      return { kind: 'metadata', metadata: decodeMetadataMatch(within(path, 'metadata'), identifier.value) }
     case 'authenticated': {
       const { principalName: name } = identifier.value
       if (name === undefined) return { kind: 'peer' }
