@@ -19,6 +19,7 @@ export interface ListedConfigs {
   readonly basicAuth: BasicAuthPolicy
   readonly extAuthz: ExtAuthzPolicy
   readonly globalRateLimit: GlobalRateLimit
+  readonly grpcWeb: Readonly<Record<string, never>>
 }
 
 /** What table, virtual host, route or weighted cluster say; by most kinds the most specific replaces the rest. */
