@@ -100,7 +100,7 @@ describe('readPod', () => {
   it('keeps an IPv6 address beside the first', () => {
     const podIPs = [{ ip: '10.12.1.2' }, { ip: 'fd00:10::2' }]
     const read = (status: object): unknown =>
-      readPod({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'a' }, spec: { containers: [] }, status } as never)
+      readPod({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'a' }, spec: { containers: [] }, status })
     expect(read({ podIP: '10.12.1.2', podIPs })).toMatchObject({ ip: '10.12.1.2', ipv6: 'fd00:10::2' })
     expect(read({ podIP: 'fd00:10::2', podIPs: podIPs.slice(1) })).not.toHaveProperty('ipv6')
   })
