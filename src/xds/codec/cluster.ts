@@ -69,8 +69,7 @@ export function encodeCluster(cluster: Cluster): ClusterMessage {
       : cluster.originalDst === undefined && { loadAssignment: encodeEndpoints(endpoints) }),
     connectTimeout: encodeDuration(cluster.connectTimeoutMs),
     ...(cluster.dns !== undefined && encodeDns(cluster.dns)),
-    ...encodeBalancing(cluster),
-    ...(cluster.originalDst !== undefined && encodeOriginalDst(cluster.originalDst)),
+    ...(cluster.originalDst === undefined ? encodeBalancing(cluster) : encodeOriginalDst(cluster.originalDst)),
     transportSocketMatches: tls === undefined ? [] : encodeMatches(tls),
     ...encodeSocket(cluster),
     // Envoy speaks HTTP/1.1 to a cluster without this, whatever ALPN agreed on.
