@@ -44,6 +44,8 @@ export interface Target {
   readonly address: string
   readonly port: number
   readonly timeoutMs: number
+  /** Written before anything else, the handshake too. */
+  readonly preface?: Buffer
 }
 
 export interface HandshakeTarget {
@@ -184,7 +186,7 @@ function judge(socket: TLSSocket, { to, credentials, alpn }: HandshakeOptions): 
 
 /** `onread`: where it reads to, see openForReads. */
 export function openSocket(context: DialContext, target: Target, onread?: OnReadOpts): Socket {
-  return connectSocket({
+  const socket = connectSocket({
     ...(onread === undefined ? {} : { onread }),
     host: target.address,
     port: target.port,
@@ -193,6 +195,8 @@ export function openSocket(context: DialContext, target: Target, onread?: OnRead
     ...(context.localAddress === undefined ? {} : { localAddress: context.localAddress }),
     ...(context.lookup === undefined ? {} : { lookup: context.lookup }),
   })
+  if (target.preface !== undefined) socket.write(target.preface)
+  return socket
 }
 
 export function failLater(
