@@ -26,6 +26,9 @@ import type { H2Budgets, H2Limits } from './types.ts'
 const LINGER_MS = 1_000
 /** Streams we reset whose frames may still be on their way. */
 const IGNORED_MAX = 1_024
+/** Queued in all streams of a connection beyond this, each may queue no more than one frame before it is stopped. */
+const QUEUED_FAIR_BYTES = 4 * 1024 * 1024
+const STREAM_BYTES_MIN = 16 * 1024
 
 export interface SessionOptions {
   readonly limits: H2Limits
@@ -34,7 +37,6 @@ export interface SessionOptions {
 }
 
 export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2Link {
-  readonly streamWriteHighBytes: number
   readonly streams = new StreamTable()
   readonly sender: Sender
   readonly budget: Budget
@@ -70,7 +72,6 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     this.socket = socket
     this.limits = limits
     this.timers = timers
-    this.streamWriteHighBytes = limits.streamWriteHighBytes
     this.budget = new Budget(budgets, timers)
     this.sender = new Sender(new Output(socket), new HpackEncoder(limits.headerTableBytes, { huffman: false }), {
       limits,
@@ -102,6 +103,11 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
 
   get localAddress(): string {
     return hostPort(this.socket.localAddress ?? '', this.socket.localPort ?? 0)
+  }
+
+  /** Less for each stream where many wait: a peer that opens a thousand and reads none must not fill our memory. */
+  get streamWriteHighBytes(): number {
+    return this.sender.queuedBytes > QUEUED_FAIR_BYTES ? STREAM_BYTES_MIN : this.limits.streamWriteHighBytes
   }
 
   get bufferedBytes(): number {
@@ -317,8 +323,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
   protected drop(stream: H2Stream, reason: ResetReason): void {
     if (stream.over) return
     this.remove(stream)
-    stream.queue.length = 0
-    stream.queuedBytes = 0
+    this.sender.forget(stream)
     stream.deliverReset(reason)
   }
 

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { until } from '../../../gateways/testing/world.ts'
 import { ORIGIN_ROUTE, type PlainProxy, startPlainProxy } from '../../harness/plain-proxy.ts'
-import { block, frame, HELLO, RawPeer } from '../../harness/frames.ts'
+import { h2Server, listen, recording } from '../../harness/codec.ts'
+import { block, frame, GET, HELLO, RawPeer } from '../../harness/frames.ts'
 import { ATTACKS, Bystander, flood } from './attacks.ts'
 
 /** Far more than any budget lets through. */
@@ -50,6 +51,28 @@ describe('an HTTP/2 flood', () => {
 })
 
 describe('a window that never opens', () => {
+  it('makes a connection hold no more, the more streams it has', async () => {
+    let held = 0
+    const chunk = Buffer.alloc(64 * 1024)
+    const server = await listen((socket) =>
+      h2Server(
+        socket,
+        recording(({ stream }) => {
+          stream.respond({ status: 200, headers: [], bodyLength: -1 }, false)
+          do held += chunk.length
+          while (stream.write(Buffer.from(chunk)))
+        }),
+      ),
+    )
+    const peer = await RawPeer.dial(server.port)
+    peer.send(HELLO, ...Array.from({ length: 1_000 }, (_, index) => frame(1, 5, 1 + 2 * index, GET)))
+    await until(() => held >= 1_000 * chunk.length)
+    // Each stream's own mark is 256 KiB: without a common one it would be 250 MiB.
+    expect(held).toBeLessThan(72 * 1024 * 1024)
+    peer.socket.destroy()
+    await server.close()
+  })
+
   it('holds the origin back instead of our memory, and others are served', async () => {
     const bystander = new Bystander(proxy.port)
     const before = process.memoryUsage.rss()
