@@ -27,7 +27,7 @@ describe('supported fields', () => {
   it('are what cases claim to cover', () => {
     const messageOf = (field: string): string => field.slice(0, field.lastIndexOf('.'))
     const messages = new Set([...known].map(messageOf))
-    const wrong = cases.flatMap(({ area, name, covers }) =>
+    const wrong = cases.flatMap(({ area, contest: { name, covers } }) =>
       // A claim about a whole extension, or about what a decoder judges by itself, is the case's own.
       covers
         .filter((field) => messages.has(messageOf(field)) && !known.has(field))

@@ -25,8 +25,9 @@ export interface Field {
   readonly setIn: readonly string[]
 }
 
-interface Listed extends Case {
+export interface Listed {
   readonly area: string
+  readonly contest: Case
 }
 
 const PAGE = join(repositoryRoot, 'docs/reference/xds-support.md')
@@ -39,7 +40,7 @@ export async function listedCases(): Promise<readonly Listed[]> {
   const all = await Promise.all(
     files.toSorted().map(async (file) => {
       const { CASES } = (await import(`./cases/${file}`)) as { readonly CASES: readonly Case[] }
-      return CASES.map((contest) => ({ ...contest, area: file.replace(/\.ts$/, '') }))
+      return CASES.map((contest) => ({ contest, area: file.replace(/\.ts$/, '') }))
     }),
   )
   return all.flat()
@@ -47,13 +48,14 @@ export async function listedCases(): Promise<readonly Listed[]> {
 
 export function supportedFields(cases: readonly Listed[]): readonly Field[] {
   const open = new Seen()
-  for (const contest of cases) open.during(caseName(contest), () => decodeCase(contest))
+  for (const listed of cases) open.during(caseName(listed), () => decodeCase(listed.contest))
   const mesh = new Seen()
   mesh.during('', decodeMesh)
   const [inFiles, inMesh] = [open.fields(), mesh.fields()]
   const covered = new Map<string, string[]>()
-  for (const contest of cases) {
-    for (const field of contest.covers) covered.set(field, [...(covered.get(field) ?? []), caseName(contest)])
+  for (const listed of cases) {
+    const name = caseName(listed)
+    for (const field of listed.contest.covers) covered.set(field, [...(covered.get(field) ?? []), name])
   }
   return [...new Set([...inFiles, ...inMesh])].toSorted().map((name) => ({
     name,
@@ -63,7 +65,7 @@ export function supportedFields(cases: readonly Listed[]): readonly Field[] {
   }))
 }
 
-const caseName = ({ area, name }: Listed): string => `${area}: ${name}`
+const caseName = ({ area, contest }: Listed): string => `${area}: ${contest.name}`
 
 /** The shapes that messages were held to, and the fields that were set in them, by the case that was decoded. */
 class Seen {
