@@ -22,7 +22,7 @@ const NO_TRAILERS: HeaderList = []
 const SILENT: { readonly headers: HeaderList; readonly text: string } = { headers: [], text: '' }
 /** After an answer that closes, unread bytes are drained so that the reset they cause does not eat the answer. */
 const LINGER_MS = 1_000
-const LINGER_BYTES_MAX = 1024 * 1024
+export const LINGER_BYTES_MAX = 1024 * 1024
 
 /** `waiting`: a whole request was read and its answer is not finished. `pipe`: a tunnel. */
 type State = 'head' | 'body' | 'waiting' | 'pipe' | 'linger' | 'detached' | 'closed'

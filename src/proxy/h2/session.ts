@@ -61,6 +61,8 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
   readonly #sweep: WheelTimer
   #recvWindow: number
   #returned = 0
+  /** Of bytes that streams hold unread, those that the connection's window was given back for already. */
+  #advanced = 0
   #dataStream: H2Stream | undefined = undefined
   #dataEnd = false
   #dataUncounted = 0
@@ -201,6 +203,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     stream.bytesReceived += chunk.length
     stream.deliverData(chunk)
     if (!stream.paused || stream.over) this.#release(stream)
+    else this.#advance(stream, chunk.length)
   }
 
   onDataEnd(): void {
@@ -217,8 +220,22 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     if (owed > 0) this.consumed(stream, owed)
   }
 
-  consumed(stream: H2Stream, bytes: number): void {
+  /**
+   * A stream that nobody reads keeps what it holds of its own window, not of the connection's: four of them would
+   * otherwise stop every other stream, and one slow client all clients of a gateway.
+   */
+  #advance(stream: H2Stream, bytes: number): void {
+    if (this.#advanced + bytes > this.limits.connectionHeldBytesMax) return
+    this.#advanced += bytes
+    stream.advanced += bytes
     this.#returnToConnection(bytes)
+  }
+
+  consumed(stream: H2Stream, bytes: number): void {
+    const advanced = Math.min(bytes, stream.advanced)
+    stream.advanced -= advanced
+    this.#advanced -= advanced
+    this.#returnToConnection(bytes - advanced)
     if (stream.over || stream.remoteDone) return
     stream.returned += bytes
     if (stream.returned < returnedAt(this.limits.streamWindowBytes)) return
