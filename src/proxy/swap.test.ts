@@ -74,9 +74,9 @@ describe('a configuration that changes under load', () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 8 })
     closers.push(() => agent.destroy())
     const answers = new Map<string, number>()
-    let swapping = true
+    const swapping = { on: true }
     const load = async (): Promise<void> => {
-      while (swapping) {
+      while (swapping.on) {
         const answer = await ask(port, agent).catch(String)
         answers.set(answer, (answers.get(answer) ?? 0) + 1)
       }
@@ -87,7 +87,7 @@ describe('a configuration that changes under load', () => {
       // Some requests meet each configuration, and some its end.
       for (let count = 0; count < 3; count++) await ask(port, agent)
     }
-    swapping = false
+    swapping.on = false
     await Promise.all(loads)
     expect([...answers.keys()].sort()).toEqual(['200 a', '200 b'])
     expect([...answers.values()].reduce((sum, count) => sum + count, 0)).toBeGreaterThan(200)
