@@ -11,6 +11,7 @@ import { PROXY_SETTINGS } from '../src/proxy/config.ts'
 import { METRIC_NAMES } from '../src/proxy/admin/metric-names.ts'
 import { CLUSTER_NAMES, HTTP_NAMES, LISTENER_NAMES, TCP_NAMES } from '../src/proxy/stats/names.ts'
 import { EXPORT_NAMES } from '../src/proxy/tracing/exporter.ts'
+import { LIMITS } from '../src/proxy/limits.ts'
 import { CATALOGUE } from '../src/runtime/catalogue.ts'
 import type { Settings } from '../src/runtime/config.ts'
 
@@ -21,6 +22,7 @@ export function referencePages(): Readonly<Record<string, string>> {
     'ports.md': portsPage(),
     'metrics.md': metricsPage(),
     'defaults.yaml': defaultsPage(),
+    'limits.md': limitsPage(),
   }
 }
 
@@ -62,6 +64,14 @@ ${counters.join('')}`
 function portsPage(): string {
   const rows = Object.entries(PORTS).map(([name, port]) => `| ${port} | ${name} |`)
   return `# Ports\n\nWritten by \`npm run docs\` from src/model/ports.ts, where each has its comment. Numbers follow Istio's where it has one.\n\n| port | name |\n| --- | --- |\n${rows.join('\n')}\n`
+}
+
+function limitsPage(): string {
+  const rows = LIMITS.map(
+    ({ what, limit, unit, outcome, counter, flag }) =>
+      `| ${what} | ${limit.toLocaleString('en')}${unit === undefined ? '' : ` ${unit}`} | ${outcome} | ${counter === undefined ? '' : `\`${counter}\``} | ${flag ?? ''} |`,
+  )
+  return `# Limits of the data plane\n\nWritten by \`npm run docs\` from src/proxy/limits.ts. What happens at a limit is counted, and where a request is refused, its flag\nstands in the access log and in \`istio_requests_total\`. Limits are per process: each worker has its own.\n\n| what | limit | what happens there | counter | flag |\n| --- | --- | --- | --- | --- |\n${rows.join('\n')}\n`
 }
 
 function defaultsPage(): string {

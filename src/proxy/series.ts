@@ -7,7 +7,7 @@ import { BOUNDS_MS, Histogram, type HistogramFigures } from './stats/histogram.t
 export type Labels = Readonly<Record<string, string>>
 
 /** Beyond this many label sets per process the rest is counted as `other` (design, Wire contract). */
-const SERIES_MAX = 20_000
+export const SERIES_MAX = 20_000
 
 export class RequestSeries {
   readonly labels: Labels

@@ -81,7 +81,11 @@ export const CATALOGUE = {
   },
   LOCAL_NOT_ROOT: {
     title: 'Namespaced local clusters need root.',
-    hint: 'Run as root, or leave out `--plan namespaced`: the plain plan needs no rights.',
+    hint: 'Run as root or in a user namespace (docs/local-clusters.md), or leave out `--plan namespaced`: the plain plan needs no rights.',
+  },
+  LOCAL_USER_NAMESPACE: {
+    title: 'This user namespace has too few users and groups for namespaced local clusters.',
+    hint: 'Install uidmap (newuidmap, newgidmap), give yourself ranges in /etc/subuid and /etc/subgid, and use `unshare --map-auto` as docs/local-clusters.md shows.',
   },
   LOCAL_NAMESPACE: {
     title: 'The kernel or iproute2 refused a network namespace, bridge or route of a local cluster.',
@@ -298,6 +302,10 @@ export const CATALOGUE = {
   UPSTREAM_PROTOCOL: {
     title: 'An endpoint answered something that is not HTTP.',
     hint: 'Check that the port of the Service speaks HTTP/1.1.',
+  },
+  PROXY_OVERLOADED: {
+    title: 'The proxy has too little memory left to take more.',
+    hint: 'Ask again; give the proxy more memory or more replicas, and see docs/reference/limits.md.',
   },
   CIRCUIT_OPEN: {
     title: 'The circuit breaker of the service is open: too many of its answers failed or were slow.',
