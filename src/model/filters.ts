@@ -5,6 +5,7 @@
  */
 import type { BasicAuthPolicy, BasicAuthRouted, JwtPolicy, JwtRouted } from './authn.ts'
 import type { ExtAuthzPolicy, ExtAuthzRoute } from './ext-authz.ts'
+import type { OAuth2Policy } from './oauth2.ts'
 import type { GlobalRateLimit, GlobalRateLimitRoute, RateLimitPolicy } from './rate-limit.ts'
 import type { RbacPolicy } from './rbac.ts'
 import type { HeaderMatch, StringMatch } from './route.ts'
@@ -17,6 +18,7 @@ export interface ListedConfigs {
   readonly fault: FaultPolicy
   readonly jwt: JwtPolicy
   readonly basicAuth: BasicAuthPolicy
+  readonly oauth2: OAuth2Policy
   readonly extAuthz: ExtAuthzPolicy
   readonly globalRateLimit: GlobalRateLimit
 }

@@ -2,6 +2,7 @@
 import type { FilterKindName, ListedConfigs, PrincipalRule, RoutedConfigs } from '../model/config.ts'
 import { basicAuthKind } from './authn/basic-auth.ts'
 import { jwtKind } from './authn/jwt.ts'
+import { oauth2Kind } from './authn/oauth2.ts'
 import { corsKind } from './filters/cors.ts'
 import { extAuthzKind } from './filters/ext-authz.ts'
 import { faultKind } from './filters/fault.ts'
@@ -24,6 +25,7 @@ export const FILTER_KINDS: FilterKinds = {
   fault: faultKind,
   jwt: jwtKind,
   basicAuth: basicAuthKind,
+  oauth2: oauth2Kind,
   extAuthz: extAuthzKind,
   globalRateLimit: globalRateLimitKind,
 }

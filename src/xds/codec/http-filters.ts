@@ -18,6 +18,7 @@ import { faultCodec } from './http-filters/fault.ts'
 import { globalRateLimitCodec } from './http-filters/global-rate-limit.ts'
 import type { FilterCodec, MessageCodec } from './http-filters/message-codec.ts'
 import { jwtCodec } from './http-filters/jwt.ts'
+import { oauth2Codec } from './http-filters/oauth2.ts'
 import { rateLimitCodec } from './http-filters/rate-limit.ts'
 import { rbacCodec } from './http-filters/rbac.ts'
 import { present, refuse } from './shape.ts'
@@ -31,6 +32,7 @@ export const FILTER_CODECS: FilterCodecs = {
   fault: faultCodec,
   jwt: jwtCodec,
   basicAuth: basicAuthCodec,
+  oauth2: oauth2Codec,
   extAuthz: extAuthzCodec,
   globalRateLimit: globalRateLimitCodec,
 }
