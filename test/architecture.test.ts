@@ -50,7 +50,12 @@ const JOINTS = new Set(
   ].map((name) => `src/proxy/${name}.ts`),
 )
 /** Only these files of the proxy may touch certificates and xDS. */
-const PROXY_WIRING = new Set(['src/proxy/main.ts', 'src/proxy/state.ts', 'src/proxy/bootstrap/main.ts'])
+const PROXY_WIRING = new Set([
+  'src/proxy/main.ts',
+  'src/proxy/state.ts',
+  'src/proxy/bootstrap/main.ts',
+  'src/proxy/bootstrap/ads.ts',
+])
 
 interface Import {
   readonly file: string

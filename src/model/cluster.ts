@@ -9,6 +9,8 @@ export interface Cluster {
   readonly name: string
   /** Inline endpoints, or `eds`: a LoadAssignment of the same name. */
   readonly endpoints: 'eds' | LoadAssignment
+  /** Instead of endpoints: where each connection or request wanted to go. */
+  readonly originalDst?: OriginalDst
   /** Host names among inline endpoints are resolved; without it they are dialled as they stand. */
   readonly dns?: DnsDiscovery
   readonly lb: LbPolicy
@@ -34,6 +36,12 @@ export interface Cluster {
   readonly circuitBreakers?: CircuitBreakers
   readonly breaker?: ServiceBreaker
   readonly connections?: ConnectionSettings
+}
+
+export interface OriginalDst {
+  /** Requests name it in this header; it wins over the connection's own. */
+  readonly header?: string
+  readonly portOverride?: number
 }
 
 /** Every endpoint is asked in turn; it is taken for ill until its first good answer. */

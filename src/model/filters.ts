@@ -21,6 +21,7 @@ export interface ListedConfigs {
   readonly oauth2: OAuth2Policy
   readonly extAuthz: ExtAuthzPolicy
   readonly globalRateLimit: GlobalRateLimit
+  readonly grpcWeb: Readonly<Record<string, never>>
 }
 
 /** What table, virtual host, route or weighted cluster say; by most kinds the most specific replaces the rest. */

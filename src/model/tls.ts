@@ -9,20 +9,32 @@ export type TlsVersion = 'TLSv1.2' | 'TLSv1.3'
 /** Where a text is: in the configuration, in a file that is read with it, or in the environment. */
 export type DataSource = { readonly text: string } | { readonly file: string } | { readonly env: string }
 
-/** A text that no dump, log or error shows. */
+/** A text that no dump, log or error shows. Copies of it that lost their class are made whole by `reviveHidden`. */
 export class HiddenText {
-  readonly #text: string
+  readonly hiddenBytes: Uint8Array
 
   constructor(text: string) {
-    this.#text = text
+    this.hiddenBytes = new TextEncoder().encode(text)
   }
 
   reveal(): string {
-    return this.#text
+    return new TextDecoder().decode(this.hiddenBytes)
   }
 
   toJSON(): string {
     return '[redacted]'
+  }
+}
+
+/** What a structured clone made of hidden texts becomes hidden again, in place. */
+export function reviveHidden(value: unknown): void {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return
+  const fields = value as Record<string, unknown>
+  for (const [name, field] of Object.entries(fields)) {
+    if (typeof field !== 'object' || field === null) continue
+    const { hiddenBytes } = field as { readonly hiddenBytes?: unknown }
+    if (hiddenBytes instanceof Uint8Array) fields[name] = new HiddenText(new TextDecoder().decode(hiddenBytes))
+    else reviveHidden(field)
   }
 }
 

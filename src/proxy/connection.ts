@@ -17,7 +17,7 @@ import { type ExchangeServices, serviceOf as serviceOfCluster } from './exchange
 import { H1ServerConnection } from './h1/server.ts'
 import { H1_LIMITS } from './h1/types.ts'
 import { H2ServerConnection } from './h2/server.ts'
-import { H2_BUDGETS, H2_LIMITS, H2_TUNNEL_LIMITS } from './h2/types.ts'
+import { H2_BUDGETS, H2_FAR_LIMITS, H2_LIMITS, type H2Limits, H2_TUNNEL_LIMITS } from './h2/types.ts'
 import { peekClientHello, type Peeked } from './hello-peek.ts'
 import { HttpConnection } from './http-connection.ts'
 import { allows, type Peer } from './identity.ts'
@@ -220,7 +220,7 @@ export class Acceptor {
     if (handler === undefined) return this.#refuse(socket, 'mode', chain.name)
     const { timers } = this.#options
     const connection = new H2ServerConnection(socket, handler, {
-      limits: tunnel ? H2_TUNNEL_LIMITS : H2_LIMITS,
+      limits: tunnel ? H2_TUNNEL_LIMITS : limitsOf(serverName),
       budgets: H2_BUDGETS,
       timers,
       extendedConnect: !tunnel,
@@ -376,4 +376,9 @@ export class Acceptor {
 function serviceOf(serverName: string): string {
   const name = parseInnerSni(serverName)
   return name === undefined ? serverName : hostOf(name)
+}
+
+/** By its shared name a service is called from other clusters, too. */
+function limitsOf(serverName: string): H2Limits {
+  return parseInnerSni(serverName)?.domain === 'clusterset.local' ? H2_FAR_LIMITS : H2_LIMITS
 }

@@ -2,7 +2,9 @@
 import type { FilterRun } from './filters/run.ts'
 import type { Refused } from './filters/step.ts'
 import { type LocalAnswer, localReply, type Refusal } from './local-reply.ts'
+import { grpcReply } from './grpc-reply.ts'
 import type { ReverseHttp } from './reverse/reverse-http.ts'
+import { isGrpc } from './side/grpc.ts'
 import type { ServerStream } from './stream.ts'
 
 /** Envoy's words on a generic listener (`reverse`), our own in the mesh. */
@@ -22,6 +24,12 @@ export function filterAnswer(voice: Voice, verdict: LocalAnswer | Refused): Loca
   if (verdict.status !== undefined) answer.head.status = verdict.status
   if (verdict.headers !== undefined) answer.head.headers.push(...verdict.headers)
   return verdict.grpcStatus === undefined ? answer : { ...answer, grpcStatus: verdict.grpcStatus }
+}
+
+/** What a gRPC client can read, and what filters make of it while its body can still go into its head. */
+export function clientsAnswer(stream: ServerStream, run: FilterRun | undefined, answer: LocalAnswer): LocalAnswer {
+  if (run === undefined) return isGrpc(stream.head.headers) ? grpcReply(answer) : answer
+  return run.answer(run.speaksGrpc ? grpcReply(answer) : answer)
 }
 
 /** The head has passed the filters already. */

@@ -9,11 +9,13 @@ import type { EndpointState } from './balance/endpoint.ts'
 import type { Deadlines } from './deadlines.ts'
 import { type Destination, type MeshDirectory, targetOf } from './exchange-context.ts'
 import { changeHost } from './filters/rewrite.ts'
-import { type HeaderList, headerOf, type RequestHead, setHeader } from './message.ts'
+import { type HeaderList, headerOf, type RequestHead, type ResponseHead, setHeader } from './message.ts'
 import { PEER_HEADER } from './peer-facts.ts'
 import { type AttemptTerms, NO_TERMS } from './routes.ts'
 import { backOffMs, mayRetryReset, resetWaitMs, type RetryRule } from './retry.ts'
+import { httpStatusOfGrpc } from './side/grpc.ts'
 import type { ClientConnection, ClientStream, ResetReason } from './stream.ts'
+import type { OriginalAddress } from './balance/original-dst.ts'
 import type { RawDialer } from './upstream/raw.ts'
 import type { Waiter, Way } from './upstream/transport.ts'
 
@@ -25,6 +27,8 @@ export class Attempts {
   /** Undefined until the request was let through. */
   cluster: ClusterState | undefined = undefined
   hash: bigint | undefined = undefined
+  /** For clusters without endpoints of their own. */
+  original: OriginalAddress | undefined = undefined
   /** What the way a request takes says about its attempts. */
   terms: AttemptTerms = NO_TERMS
   /** Set for CONNECT: the endpoint is reached without HTTP. */
@@ -52,6 +56,8 @@ export class Attempts {
   #last: EndpointState | undefined = undefined
   #tried: EndpointState[] | undefined = undefined
   #retried = false
+  /** What the answer counts as for its endpoint, where that is not its status. */
+  #judged: number | undefined = undefined
 
   constructor(deadlines: Deadlines, mesh: MeshDirectory) {
     this.#deadlines = deadlines
@@ -98,14 +104,15 @@ export class Attempts {
 
   /** Undefined: any endpoint will do, as nearly always. */
   #wanted(): PickRequest | undefined {
-    const { hash } = this
+    const { hash, original } = this
     const { subset } = this.terms
     const omit = this.#tried === undefined ? undefined : this.rule?.omitHosts
-    if (hash === undefined && subset === undefined && omit === undefined) return undefined
+    if ((hash ?? subset ?? omit ?? original) === undefined) return undefined
     return {
       ...(hash !== undefined && { hash }),
       ...(subset !== undefined && { subset }),
       ...(omit !== undefined && { omit }),
+      ...(original !== undefined && { destination: original }),
     }
   }
 
@@ -131,7 +138,10 @@ export class Attempts {
   }
 
   /** Completes the destination by what its proxy tells with an answer. */
-  learn(headers: HeaderList): void {
+  learn({ headers, status }: ResponseHead, end: boolean): void {
+    // gRPC says in its own words how it went; without a body they are in the head.
+    const grpc = end && status === 200 ? headerOf(headers, 'grpc-status') : undefined
+    if (grpc !== undefined) this.#judged = httpStatusOfGrpc(Number(grpc))
     if (!this.destination.mutualTls || this.connection === undefined) return
     this.destination = this.#mesh.learn(this.connection, this.destination, headerOf(headers, PEER_HEADER))
   }
@@ -147,7 +157,11 @@ export class Attempts {
       this.answered = true
       stats?.answered(outcome)
     }
-    if (outcome !== 'unjudged') this.cluster?.report(endpoint, this.connection, outcome !== 'error' && outcome)
+    if (outcome !== 'unjudged') {
+      const verdict = typeof outcome === 'number' ? (this.#judged ?? outcome) : false
+      this.cluster?.report(endpoint, this.connection, verdict)
+    }
+    this.#judged = undefined
     this.#deadlines.cancel('try')
     this.endpoint = undefined
     this.way = undefined

@@ -25,6 +25,8 @@ export interface ClientConnectionFacts {
   readonly certificate: X509Certificate | undefined
   /** The other end of the socket: a relay that named its client in the PROXY protocol, or the client. */
   readonly directAddress: string
+  /** The addresses are what a relay said. */
+  readonly isBrought: boolean
 }
 
 /** The connection a request came over, in the words of its listener. */

@@ -1,10 +1,12 @@
 /** What a request becomes on its way upstream, once it was let through: its head, and the terms of its attempts. */
+import type { OriginalDst } from '../model/config.ts'
+import { type OriginalAddress, parseOriginalAddress } from './balance/original-dst.ts'
 import type { Attempts } from './exchange-attempts.ts'
 import type { DownstreamConnection } from './exchange-context.ts'
 import { hashOf } from './filters/hash.ts'
 import { changeHeaders, type FactsSource } from './filters/header-steps.ts'
 import { takeGrpcDeadline } from './grpc-timeout.ts'
-import type { RequestHead } from './message.ts'
+import { headerOf, type RequestHead } from './message.ts'
 import { takeControls } from './request-controls.ts'
 import type { ReverseHttp } from './reverse/reverse-http.ts'
 import type { CompiledRoute, RouteTarget } from './routes.ts'
@@ -33,6 +35,8 @@ export function prepareForward(
   // First, for what is added may steer what follows.
   if (target.requestHeaders !== undefined) changeHeaders(head.headers, target.requestHeaders, source)
   if (route.hash !== undefined) attempts.hash = hashOf(route.hash, head, downstream.remoteAddress)
+  const { originalDst } = attempts.cluster?.config ?? {}
+  if (originalDst !== undefined) attempts.original = originalOf(originalDst, head, downstream)
   const rule = route.retry ?? downstream.retry
   const asked = takeControls(head, rule)
   attempts.rule = asked === undefined ? rule : asked.rule
@@ -41,6 +45,17 @@ export function prepareForward(
   reverse?.forwarded(head, perTryMs > 0 ? perTryMs : timeoutMs)
   target.rewrite?.(head)
   return { timeoutMs, durationMaxMs: durationOf(route, head, reverse) }
+}
+
+/** Named by the request where the cluster listens to that; else what a relay said of the connection. */
+function originalOf(
+  { header }: OriginalDst,
+  head: RequestHead,
+  { client }: Forwarded['downstream'],
+): OriginalAddress | undefined {
+  const named = header === undefined ? undefined : headerOf(head.headers, header)
+  if (named !== undefined) return parseOriginalAddress(named)
+  return client?.isBrought === true ? { address: client.localAddress, port: client.localPort } : undefined
 }
 
 /** Of the whole stream: what the client allows for gRPC, the route's, the listener's; 0: no limit. */

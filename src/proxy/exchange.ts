@@ -8,7 +8,7 @@ import type { CompiledHttp } from './compile.ts'
 import { type DeadlineKind, type DeadlineOwner, Deadlines } from './deadlines.ts'
 import { openReply, outcomeOf } from './breaker-reply.ts'
 import type { Priority } from './balance/limits.ts'
-import { filterAnswer, refusalAnswer, sendAnswer, type Voice } from './exchange-answer.ts'
+import { clientsAnswer, filterAnswer, refusalAnswer, sendAnswer, type Voice } from './exchange-answer.ts'
 import { Attempts } from './exchange-attempts.ts'
 import { RequestBody } from './exchange-body.ts'
 import { type DownstreamConnection, type ExchangeServices, serviceOf } from './exchange-context.ts'
@@ -19,7 +19,6 @@ import { prepareForward } from './exchange-forward.ts'
 import { changeHeaders } from './filters/header-steps.ts'
 import { FilterRun, type RunOwner } from './filters/run.ts'
 import { NO_STEPS, type Refused, type Steps } from './filters/step.ts'
-import { grpcReply, isGrpc } from './grpc-reply.ts'
 import { type LocalAnswer, type Refusal, REFUSALS } from './local-reply.ts'
 import { type HeaderList, headerOf, type ResponseHead, setHeader } from './message.ts'
 import { type Mirror, startMirrors } from './mirror.ts'
@@ -29,7 +28,7 @@ import { type CompiledRoute, IDLE_TIMEOUT_MS, pickTarget, type RouteTarget } fro
 import { looksGood, lossOf, mayRetryAnswer } from './retry.ts'
 import type { StreamFacts } from './stream-facts.ts'
 import type { ClientConnection, RequestSink, ResetReason, ResponseSink, ServerStream } from './stream.ts'
-import { opensTunnel, type Tunnel, tunnelOf } from './upgrade.ts'
+import { type Tunnel, tunnelOf } from './upgrade.ts'
 import type { ConnectFailure, Waiter } from './upstream/transport.ts'
 
 /** Silence is noticed after a second; requests that wait longer look now and then whether that is why. */
@@ -314,22 +313,20 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const remoteError = fromMesh ? headerOf(head.headers, 'isthmus-error') : undefined
     this.#activeAt = this.#services.timers.coarseNow
     if (this.#retryResponse(head, remoteError, end)) return
-    this.#attempts.learn(head.headers)
+    this.#attempts.learn(head, end)
     if (this.#tunnel === undefined) this.#body.forget()
     this.#outcome.began(head, this.#downstream.telemetry, this.#services.timers)
     this.#attempts.pass?.answered(head.status, headerOf(head.headers, 'grpc-status'))
     if (remoteError !== undefined) this.#outcome.detail = this.#attempts.toldBy(remoteError)
     if (this.#reverse === undefined) filterResponse(head, fromMesh)
-    else if (this.#tunnel === undefined)
+    else if (this.#tunnel === undefined || this.#body.ended)
       this.#reverse.upstreamResponse(head, this.#services.timers.now() - this.#outcome.completeAt)
     this.#changeResponse(head)
     const facts = this.#downstream.introduceSelf()
     if (facts !== undefined) setHeader(head.headers, PEER_HEADER, facts)
     this.#stream.respond(head, end)
     if (end) return this.#complete()
-    const { stream } = this.#attempts
-    if (this.#tunnel !== undefined && stream !== undefined && opensTunnel(this.#stream.head, this.#outcome.status))
-      this.#tunnel.start(this.#stream, stream, this.#body)
+    this.#tunnel?.start(this.#stream, this.#attempts.stream, this.#body, this.#outcome.status)
   }
 
   #changeResponse(head: ResponseHead): void {
@@ -343,7 +340,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   /** True: another attempt is under way, and this answer is dropped. */
   #retryResponse({ status, headers }: ResponseHead, remoteError: string | undefined, end: boolean): boolean {
     const { rule, stream } = this.#attempts
-    if (rule === undefined || looksGood(rule, status)) return false
+    if (rule === undefined || (remoteError === undefined && looksGood(rule, status))) return false
     const { method } = this.#stream.head
     if (!mayRetryAnswer(rule, { status, headers, remoteError, method }) || !this.#reserveRetry('answered')) return false
     this.#attempts.end(status)
@@ -460,7 +457,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   #answer(given: LocalAnswer): void {
-    const answer = isGrpc(this.#stream.head.headers) ? grpcReply(given) : given
+    const answer = clientsAnswer(this.#stream, this.#run, given)
     this.#changeResponse(answer.head)
     this.#outcome.answered(answer)
     sendAnswer(this.#stream, this.#run, answer)

@@ -8,6 +8,7 @@ import { extAuthzKind } from './filters/ext-authz.ts'
 import { faultKind } from './filters/fault.ts'
 import type { FilterEnvironment, FilterKind } from './filters/kind.ts'
 import { globalRateLimitKind } from './filters/global-rate-limit.ts'
+import { grpcWebKind } from './filters/grpc-web.ts'
 import { rateLimitKind } from './filters/rate-limit.ts'
 import { rbacKind } from './filters/rbac-step.ts'
 
@@ -28,6 +29,7 @@ export const FILTER_KINDS: FilterKinds = {
   oauth2: oauth2Kind,
   extAuthz: extAuthzKind,
   globalRateLimit: globalRateLimitKind,
+  grpcWeb: grpcWebKind,
 }
 
 /** What a route's `allow` says to the RBAC filter. */

@@ -1,6 +1,6 @@
 /** The deadline a gRPC client states (gRPC over HTTP/2, Timeout), as far as a route lets it count. */
 import type { ForwardAction } from '../model/config.ts'
-import { isGrpc } from './grpc-reply.ts'
+import { isGrpc } from './side/grpc.ts'
 import { type HeaderList, headerOf, setHeader } from './message.ts'
 
 const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1_000, m: 1, u: 1e-3, n: 1e-6 }

@@ -12,6 +12,7 @@ import type { ClusterState } from './balance/cluster.ts'
 import { Acceptor, type TunnelServer } from './connection.ts'
 import type { OriginalDestination } from './capture/destination.ts'
 import type { HttpMode } from './compile.ts'
+import { isForbiddenTarget } from './forbidden.ts'
 import type { IdentitySource, Peer } from './identity.ts'
 import { PROXY_PROTO_NAMES } from './l4/proxy-header.ts'
 import { ListenerSet } from './listeners.ts'
@@ -183,6 +184,7 @@ class RunningProxy implements Proxy {
       createTransport: transportFactory(context, random, links),
       createStreams: (way) => createStreamWay({ ...way, context, random, links, streams: this.#streams }),
       resolve: createResolve(options.lookup),
+      isForbidden: isForbiddenTarget,
     })
     const acceptor = new Acceptor({
       snapshot: () => state.snapshot,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { RequestHead } from './message.ts'
-import { grpcReply, isGrpc } from './grpc-reply.ts'
+import { grpcReply } from './grpc-reply.ts'
+import { isGrpc } from './side/grpc.ts'
 import { takeGrpcDeadline } from './grpc-timeout.ts'
 import { localReply, REFUSALS } from './local-reply.ts'
 import { compileRetry } from './retry.ts'
@@ -81,7 +82,9 @@ describe('a gRPC client', () => {
   it('reads our refusals as a status with one line', () => {
     const { head, body } = grpcReply(localReply(REFUSALS.none, 'shop', 'half of 100%'))
     expect([head.status, head.bodyLength, body.length]).toEqual([200, 0, 0])
-    expect(head.headers.slice(0, 4)).toEqual(['content-type', 'application/grpc', 'grpc-status', '14'])
+    // A caller's proxy goes by our code, whatever the client reads.
+    expect(head.headers.slice(0, 2)).toEqual(['isthmus-error', 'UPSTREAM_NONE'])
+    expect(head.headers.slice(4, 8)).toEqual(['content-type', 'application/grpc', 'grpc-status', '14'])
     expect(head.headers.at(-1)).toMatch(/half of 100%25$/)
   })
 

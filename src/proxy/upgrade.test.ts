@@ -1,7 +1,12 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer as createHttp } from 'node:http'
-import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2'
+import {
+  connect as connectHttp2,
+  type ClientHttp2Session,
+  createServer as createHttp2,
+  type IncomingHttpHeaders,
+} from 'node:http2'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { listening, mtlsEndpoint, type Pod, until, World } from '../../gateways/testing/world.ts'
@@ -267,6 +272,37 @@ describe('an upgrade over HTTP/2', () => {
     await once(stream, 'close')
     expect(text).toBe('hello EARLYlast')
     expect(origin.seen).toEqual(['early', '<end>'])
+  })
+
+  it('leaves as extended CONNECT where the endpoint speaks HTTP/2, and the key of an HTTP/1.1 client is answered', async () => {
+    const server = createHttp2({ settings: { enableConnectProtocol: true } })
+    const heads: IncomingHttpHeaders[] = []
+    server.on('stream', (stream, headers) => {
+      heads.push(headers)
+      stream.on('error', () => {})
+      stream.respond({ ':status': 200 })
+      stream.write('hello ')
+      stream.on('data', (chunk: Buffer) => stream.write(String(chunk).toUpperCase()))
+      stream.on('end', () => stream.end('last'))
+    })
+    const port = await listenAt(server)
+    const proxy = await proxyTo(port, { cluster: { protocol: 'http2' } })
+    const client = new Client(proxy.port)
+    await client.send(`${ask('/chat')}early`, 'EARLY')
+    expect(client.text).toContain('sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=')
+    expect(heads[0]).toMatchObject({ ':method': 'CONNECT', ':protocol': 'websocket', ':path': '/chat' })
+    client.socket.end()
+    await until(() => client.ended)
+    expect(client.text.endsWith('hello EARLYlast')).toBe(true)
+  })
+
+  it('is refused with 403 by an endpoint that has no extended CONNECT', async () => {
+    const server = createHttp2()
+    let streams = 0
+    server.on('stream', () => streams++)
+    const proxy = await proxyTo(await listenAt(server), { cluster: { protocol: 'http2' } })
+    expect(await new Client(proxy.port).send(ask('/'), '\r\n\r\n')).toMatch(/^HTTP\/1\.1 403 /)
+    expect(streams).toBe(0)
   })
 
   it('is refused where nobody allowed it, and malformed where extended CONNECT was never offered', async () => {

@@ -29,8 +29,9 @@ export class Tunnel {
   /** The endpoint has sent all it had; the client may go on. */
   answered = false
 
-  /** What the client sent on trust comes first; from now on bytes pass as they come. */
-  start(client: ServerStream, endpoint: ClientStream, body: RequestBody): void {
+  /** If that is what the answer means: what the client sent on trust comes first, then bytes pass as they come. */
+  start(client: ServerStream, endpoint: ClientStream | undefined, body: RequestBody, status: number): void {
+    if (endpoint === undefined || !opensTunnel(client.head, status)) return
     this.open = true
     body.sendTo(endpoint)
     body.forget()
@@ -51,6 +52,6 @@ export function tunnelOf(head: RequestHead): Tunnel | undefined {
 }
 
 /** Whether an answer with this status makes the connection a tunnel (RFC 9110 9.3.6 and 15.2.2). */
-export function opensTunnel(request: RequestHead, status: number): boolean {
+function opensTunnel(request: RequestHead, status: number): boolean {
   return request.protocol === '' ? request.method === 'CONNECT' && status >= 200 && status < 300 : status === 101
 }

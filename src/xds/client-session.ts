@@ -1,21 +1,16 @@
 /**
- * One ADS stream from the client's side: name resolution, TLS, the bearer token, the gRPC call. Ends when the stream
- * does; retrying is client.ts's.
+ * One ADS stream from the client's side, in the words of the delta protocol. Ends when the stream does; retrying is
+ * client.ts's. A server that only speaks state of the world is sotw-session.ts's, behind the same interface.
  */
-import type { LookupFunction } from 'node:net'
-import { Client, type ClientDuplexStream, credentials, Metadata } from '@grpc/grpc-js'
+import type { ClientDuplexStream } from '@grpc/grpc-js'
 import type { DeltaDiscoveryRequest, DeltaDiscoveryResponse } from '#gen/envoy/service/discovery/v3/discovery_pb.js'
-import { MeshError, messageOf } from '../runtime/errors.ts'
-import { parseHostPort } from '../runtime/network.ts'
+import { messageOf } from '../runtime/errors.ts'
+import { type ChannelOptions, openChannel } from './channel.ts'
 import { DELTA_CLIENT } from './service.ts'
 
-export interface SessionOptions {
-  /** `host:port`; the host is verified against the server's certificate. */
-  readonly address: string
-  /** Absent: the machine's resolver. */
-  readonly lookup?: LookupFunction | undefined
-  readonly servingRootPem: string
-  readonly token: () => Promise<string>
+export type SessionOptions = ChannelOptions & {
+  /** Absent: `delta`. */
+  readonly protocol?: 'delta' | 'sotw'
 }
 
 export interface Session {
@@ -25,39 +20,18 @@ export interface Session {
   close(): void
 }
 
-/** PING: a silent control plane is noticed within 15 s, also behind a load balancer that forgot the connection. */
-const KEEPALIVE_MS = 10_000
-const KEEPALIVE_TIMEOUT_MS = 5_000
-/** Our server stays under 1 MiB; other xDS servers may not. */
-const RESPONSE_BYTES_MAX = 16 * 1_048_576
+export type Receive = (response: DeltaDiscoveryResponse) => void
 
-export async function openSession(
-  options: SessionOptions,
-  receive: (response: DeltaDiscoveryResponse) => void,
-): Promise<Session> {
-  const { host, target } = await resolveTarget(options)
-  const metadata = new Metadata()
-  metadata.set('authorization', `Bearer ${(await options.token()).trim()}`)
-  const client = new Client(target, credentials.createSsl(Buffer.from(options.servingRootPem)), {
-    'grpc.ssl_target_name_override': host,
-    'grpc.default_authority': host,
-    'grpc.enable_http_proxy': 0,
-    'grpc.use_local_subchannel_pool': 1,
-    'grpc.keepalive_time_ms': KEEPALIVE_MS,
-    'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
-    'grpc.max_receive_message_length': RESPONSE_BYTES_MAX,
-  })
+export async function openSession(options: SessionOptions, receive: Receive): Promise<Session> {
+  if (options.protocol === 'sotw') return (await import('./sotw-session.ts')).openSotwSession(options, receive)
+  const { client, metadata } = await openChannel(options)
   const stream: ClientDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse> = client.makeBidiStreamRequest(
     DELTA_CLIENT.path,
     DELTA_CLIENT.serialize,
     DELTA_CLIENT.deserialize,
     metadata,
   )
-  const ended = new Promise<string>((resolve) => {
-    stream.on('error', (error) => resolve(messageOf(error)))
-    stream.on('end', () => resolve('the control plane ended the stream'))
-    stream.on('close', () => resolve('the stream closed'))
-  })
+  const ended = endOf(stream)
   stream.on('data', receive)
   return {
     send: (request) => stream.write(request),
@@ -69,18 +43,10 @@ export async function openSession(
   }
 }
 
-/** grpc-js cannot be told how to resolve; so the name is resolved here, dialled as an address, verified as the name. */
-async function resolveTarget(options: SessionOptions): Promise<{ host: string; target: string }> {
-  const parsed = parseHostPort(options.address)
-  if (parsed === undefined) throw new MeshError('SETTING_INVALID', `${options.address} is not host:port`)
-  const { host, port } = parsed
-  const { lookup } = options
-  if (lookup === undefined) return { host, target: `dns:///${options.address}` }
-  const address = await new Promise<string>((resolve, reject) => {
-    lookup(host, { family: 4 }, (error, found) => {
-      if (error === null && typeof found === 'string') resolve(found)
-      else reject(error ?? new Error(`no address for ${host}`))
-    })
+export function endOf<Request, Response>(stream: ClientDuplexStream<Request, Response>): Promise<string> {
+  return new Promise<string>((resolve) => {
+    stream.on('error', (error) => resolve(messageOf(error)))
+    stream.on('end', () => resolve('the control plane ended the stream'))
+    stream.on('close', () => resolve('the stream closed'))
   })
-  return { host, target: `ipv4:${address}:${port}` }
 }

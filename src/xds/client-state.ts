@@ -4,11 +4,13 @@
  */
 import {
   type Cluster,
+  type FilterChain,
   type Listener,
   OWN_CERTIFICATE,
   type ProxyConfig,
   type Rejection,
   type ResourceKind,
+  type TlsCommon,
 } from '../model/config.ts'
 import type { Resource } from '#gen/envoy/service/discovery/v3/discovery_pb.js'
 import { decodeResource, type ModelResource, resourceToBytes, type ResourceTypes } from './codec/codec.ts'
@@ -44,7 +46,13 @@ export class ClientState {
   #tables: Tables = EMPTY
   /** The last tables that the consumer took without complaint. */
   #good: Tables = EMPTY
+  readonly #base: ProxyConfig | undefined
   readonly #absent: Record<NamedKind, Set<string>> = { endpoints: new Set(), route: new Set(), secret: new Set() }
+
+  /** `base`: what is there without any server. */
+  constructor(base?: ProxyConfig) {
+    this.#base = base
+  }
 
   /** Takes what decodes; what does not keeps its last version and is returned. */
   receive(kind: ResourceKind, resources: readonly Resource[], removed: readonly string[]): readonly Rejection[] {
@@ -77,10 +85,11 @@ export class ClientState {
   /** The names that listeners and clusters refer to. */
   references(): References {
     const found = { endpoints: new Set<string>(), route: new Set<string>(), secret: new Set<string>() }
-    for (const listener of this.#tables.listener.values.values()) collectFromListener(listener, found)
-    for (const cluster of this.#tables.cluster.values.values()) collectFromCluster(cluster, found)
-    // The proxy makes that one itself; it never travels.
-    found.secret.delete(OWN_CERTIFICATE)
+    collect(this.#tables.listener.values, this.#tables.cluster.values, found)
+    if (this.#base === undefined) return found
+    const own = referencesOf(this.#base)
+    for (const kind of NAMED_KINDS) for (const name of own[kind]) found[kind].add(name)
+    for (const name of this.#base.secrets.keys()) found.secret.delete(name)
     return found
   }
 
@@ -116,13 +125,14 @@ export class ClientState {
 
   config(): ProxyConfig {
     const { listener, route, cluster, endpoints, secret } = this.#tables
-    return {
+    const held = {
       listeners: listener.values,
       routes: route.values,
       clusters: cluster.values,
       endpoints: endpoints.values,
       secrets: secret.values,
     }
+    return this.#base === undefined ? held : over(this.#base, held)
   }
 
   /** The consumer took the present tables. */
@@ -181,18 +191,67 @@ export class ClientState {
   }
 }
 
+/** What a configuration refers to and does not have itself. */
+export function referencesOf(config: ProxyConfig): References {
+  const found: Found = { endpoints: new Set(), route: new Set(), secret: new Set() }
+  collect(config.listeners, config.clusters, found)
+  for (const name of config.secrets.keys()) found.secret.delete(name)
+  return found
+}
+
 export function isNamed(kind: ResourceKind): kind is NamedKind {
   return kind === 'endpoints' || kind === 'route' || kind === 'secret'
 }
 
-function collectFromListener(listener: Listener, found: Record<NamedKind, Set<string>>): void {
-  for (const { tls, filter } of listener.chains) {
-    if (tls !== undefined) found.secret.add(tls.certificate).add(tls.validation)
-    if (filter.kind === 'http' && 'rds' in filter.routes) found.route.add(filter.routes.rds)
+type Found = Record<NamedKind, Set<string>>
+
+function collect(listeners: ReadonlyMap<string, Listener>, clusters: ReadonlyMap<string, Cluster>, found: Found): void {
+  for (const listener of listeners.values()) collectFromListener(listener, found)
+  for (const cluster of clusters.values()) collectFromCluster(cluster, found)
+}
+
+function collectFromListener({ chains, generic }: Listener, found: Found): void {
+  for (const { tls, filter } of chains) {
+    if (tls !== undefined) collectMesh(tls, found)
+    collectFromFilter(filter, found)
+  }
+  if (generic === undefined) return
+  const { defaultChain } = generic
+  for (const { tls, filter } of defaultChain === undefined ? generic.chains : [...generic.chains, defaultChain]) {
+    if (tls !== undefined) collectOpen(tls, found)
+    collectFromFilter(filter, found)
   }
 }
 
-function collectFromCluster(cluster: Cluster, found: Record<NamedKind, Set<string>>): void {
-  if (cluster.endpoints === 'eds') found.endpoints.add(cluster.name)
-  if (cluster.tls !== undefined) found.secret.add(cluster.tls.certificate).add(cluster.tls.validation)
+function collectFromFilter(filter: FilterChain['filter'], found: Found): void {
+  if (filter.kind === 'http' && 'rds' in filter.routes) found.route.add(filter.routes.rds)
+}
+
+function collectFromCluster({ name, endpoints, tls, clientTls }: Cluster, found: Found): void {
+  if (endpoints === 'eds') found.endpoints.add(name)
+  if (tls !== undefined) collectMesh(tls, found)
+  if (clientTls !== undefined) collectOpen(clientTls, found)
+}
+
+/** The proxy makes its own certificate itself; it never travels. */
+function collectMesh(tls: { readonly certificate: string; readonly validation: string }, found: Found): void {
+  for (const name of [tls.certificate, tls.validation]) if (name !== OWN_CERTIFICATE) found.secret.add(name)
+}
+
+function collectOpen({ certificates, validation }: TlsCommon, found: Found): void {
+  for (const source of certificates) if ('sds' in source) found.secret.add(source.sds)
+  if (validation?.sds !== undefined) found.secret.add(validation.sds)
+}
+
+/** What stands in the bootstrap is not for a server to change. */
+function over(base: ProxyConfig, held: ProxyConfig): ProxyConfig {
+  const joined = <T>(own: ReadonlyMap<string, T>, sent: ReadonlyMap<string, T>): ReadonlyMap<string, T> =>
+    own.size === 0 ? sent : new Map([...sent, ...own])
+  return {
+    listeners: joined(base.listeners, held.listeners),
+    routes: joined(base.routes, held.routes),
+    clusters: joined(base.clusters, held.clusters),
+    endpoints: joined(base.endpoints, held.endpoints),
+    secrets: joined(base.secrets, held.secrets),
+  }
 }

@@ -22,8 +22,17 @@ import { ClientState, isNamed, NAMED_KINDS, type NamedKind, type References } fr
 import { kindOfTypeUrl, SEND_ORDER, TYPE_URLS } from './resources.ts'
 import { loadSnapshot, saveSnapshot } from './snapshot-file.ts'
 
-export interface AdsClientOptions extends SessionOptions {
-  readonly node: { readonly id: string; readonly cluster: string; readonly metadata: JsonObject }
+export type AdsClientOptions = SessionOptions & {
+  readonly node: {
+    readonly id: string
+    readonly cluster: string
+    readonly metadata: JsonObject
+    readonly locality?: { readonly region: string; readonly zone: string; readonly subZone: string }
+  }
+  /** What is configured without the server, and comes first where names meet. */
+  readonly base?: ProxyConfig
+  /** Which kinds are asked for as a whole; absent: listeners and clusters. */
+  readonly wholes?: readonly ('cluster' | 'listener')[]
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -78,7 +87,8 @@ export function createAdsClient(options: AdsClientOptions): AdsClient {
 
 class DeltaAdsClient implements AdsClient {
   readonly #options: AdsClientOptions
-  readonly #state = new ClientState()
+  readonly #state: ClientState
+  readonly #wholes: ReadonlySet<ResourceKind>
   readonly #stopped = new AbortController()
   /** Nonce of the latest answer per kind, and those not acknowledged yet. */
   readonly #nonces = new Map<ResourceKind, string>()
@@ -101,6 +111,8 @@ class DeltaAdsClient implements AdsClient {
 
   constructor(options: AdsClientOptions) {
     this.#options = options
+    this.#state = new ClientState(options.base)
+    this.#wholes = new Set<ResourceKind>(options.wholes ?? ['cluster', 'listener'])
   }
 
   async start(): Promise<void> {
@@ -195,7 +207,7 @@ class DeltaAdsClient implements AdsClient {
     let isFirst = true
     for (const kind of SEND_ORDER) {
       const names = isNamed(kind) ? [...this.#subscribed[kind]] : []
-      if (isNamed(kind) && names.length === 0) continue
+      if (isNamed(kind) ? names.length === 0 : !this.#wholes.has(kind)) continue
       session.send(
         requestFor(kind, {
           resourceNamesSubscribe: names,
@@ -224,7 +236,7 @@ class DeltaAdsClient implements AdsClient {
     this.#flushing = undefined
     const references = this.#subscribe()
     const missing = this.#state.missing(references)
-    const isWhole = this.#answeredWildcards.has('cluster') && this.#answeredWildcards.has('listener')
+    const isWhole = [...this.#wholes].every((kind) => this.#answeredWildcards.has(kind))
     if (missing.length > 0 || !isWhole) this.#warm()
     else {
       this.#warming?.()

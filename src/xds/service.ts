@@ -9,6 +9,10 @@ import {
   DeltaDiscoveryRequestSchema,
   type DeltaDiscoveryResponse,
   DeltaDiscoveryResponseSchema,
+  type DiscoveryRequest,
+  DiscoveryRequestSchema,
+  type DiscoveryResponse,
+  DiscoveryResponseSchema,
 } from '#gen/envoy/service/discovery/v3/discovery_pb.js'
 
 const SERVICE = '/envoy.service.discovery.v3.AggregatedDiscoveryService'
@@ -47,4 +51,11 @@ export const DELTA_CLIENT = {
   path: DELTA_SERVER.path,
   serialize: encodeRequest,
   deserialize: decodeResponse,
+} as const
+
+/** Client side of the older method, for servers that speak no delta. */
+export const SOTW_CLIENT = {
+  path: STATE_OF_THE_WORLD.path,
+  serialize: (request: DiscoveryRequest): Buffer => Buffer.from(toBinary(DiscoveryRequestSchema, request)),
+  deserialize: (bytes: Buffer): DiscoveryResponse => fromBinary(DiscoveryResponseSchema, bytes),
 } as const

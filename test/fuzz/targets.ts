@@ -12,6 +12,7 @@ import { H1_LIMITS } from '../../src/proxy/h1/types.ts'
 import { H2ClientConnection } from '../../src/proxy/h2/client.ts'
 import { HpackDecoder } from '../../src/proxy/h2/hpack-decoder.ts'
 import { HpackEncoder } from '../../src/proxy/h2/hpack-encoder.ts'
+import { parseProxyHeader } from '../../src/proxy/l4/proxy-protocol.ts'
 import { H2ServerConnection } from '../../src/proxy/h2/server.ts'
 import { H2_BUDGETS, H2_LIMITS } from '../../src/proxy/h2/types.ts'
 import type { RequestHead } from '../../src/proxy/message.ts'
@@ -192,6 +193,24 @@ function clientHello(bytes: Buffer, random: Random): void {
   }
 }
 
+/** The same for the header that a proxy in front of us writes. */
+function proxyHeader(bytes: Buffer, random: Random): void {
+  const whole = parseProxyHeader(bytes)
+  if (whole.kind === 'header' && whole.length > bytes.length) throw new Error('a header longer than what came')
+  let part = Buffer.alloc(0)
+  for (const piece of split(bytes, random)) {
+    part = Buffer.concat([part, piece])
+    const verdict = parseProxyHeader(part)
+    if (verdict.kind === 'more') continue
+    same(
+      'another verdict over a part',
+      verdict.kind === 'header' ? verdict : verdict.kind,
+      whole.kind === 'header' ? whole : whole.kind,
+    )
+    return
+  }
+}
+
 function bootstrap(bytes: Buffer): void {
   const result = readBootstrap(bytes.toString('utf8'))
   if (!result.ok && result.faults.length === 0) throw new Error('refused without a reason')
@@ -204,5 +223,6 @@ export const TARGETS: readonly Target[] = [
   { name: 'h2-response', check: h2Response },
   { name: 'hpack', check: hpack },
   { name: 'client-hello', check: clientHello },
+  { name: 'proxy-header', check: proxyHeader },
   { name: 'bootstrap', check: bootstrap },
 ]

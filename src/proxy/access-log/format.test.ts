@@ -68,7 +68,7 @@ describe('compileJson', () => {
       meta: '%DYNAMIC_METADATA(foo)%',
     }
     expect(compileJson(format, HOST)(SOME_FACTS)).toBe(
-      '{"a":{"l":["HTTP/1.1",2,null],"n":"1.5","nested":"x - 5","t":true},"e":"","m":null,"meta":{"bar":{"baz":1},"text":"t"},"mixed":"200ms","zz":200}',
+      '{"a":{"l":["HTTP/1.1",2,null],"n":1.5,"nested":"x - 5","t":true},"e":"","m":null,"meta":{"bar":{"baz":1},"text":"t"},"mixed":"200ms","zz":200}',
     )
   })
 

@@ -64,8 +64,7 @@ function compileValue(value: JsonFormat, options: FormatOptions): JsonWriter {
   if (typeof value === 'string') return compileString(value, options)
   if (value === null) return () => (options.omitEmpty ? undefined : 'null')
   if (typeof value !== 'object') {
-    // Envoy writes fractions as text.
-    const text = JSON.stringify(typeof value === 'number' && !Number.isInteger(value) ? String(value) : value)
+    const text = JSON.stringify(value)
     return () => text
   }
   return isList(value) ? compileList(value, options) : compileObject(value, options)

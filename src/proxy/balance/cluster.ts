@@ -14,6 +14,7 @@ import { DnsWatcher, type Resolve } from './dns.ts'
 import { HealthChecker } from './health-check.ts'
 import { ClusterLimits, type Priority } from './limits.ts'
 import { LOAD_RULE } from './load.ts'
+import { type OriginalAddress, OriginalEndpoints } from './original-dst.ts'
 import { type Outcome, OutlierDetector } from './outlier.ts'
 import { chooseSubset, hasMetadata, type Subset } from './subsets.ts'
 import { BalanceTable, type LocalityGroup, type PriorityGroup } from './table.ts'
@@ -42,6 +43,8 @@ export interface ClusterDependencies {
   readonly createStreams?: (options: TransportOptions) => StreamWay
   /** For clusters whose endpoints are host names. */
   readonly resolve?: Resolve
+  /** Addresses that no client may name. Absent: none. */
+  readonly isForbidden?: (address: string) => boolean
   /** Where a cluster counts; absent: in itself. */
   readonly stats?: (cluster: string) => ClusterStats
 }
@@ -52,6 +55,8 @@ export interface PickRequest {
   readonly hash?: bigint
   /** By the route's metadata match; what subsets go by. */
   readonly subset?: Metadata
+  /** Where it wanted to go; what ORIGINAL_DST clusters go by. */
+  readonly destination?: OriginalAddress
   /** Endpoints with one of these among their metadata are avoided like those that were tried. */
   readonly omit?: readonly Metadata[]
 }
@@ -74,6 +79,7 @@ export class ClusterState {
   readonly #outlier: OutlierDetector
   #health: { readonly config: HealthCheck; readonly checker: HealthChecker } | undefined
   #hasTraffic = false
+  #originals: OriginalEndpoints | undefined = undefined
   #dns: { readonly config: string; readonly watcher: DnsWatcher } | undefined
 
   constructor(config: Cluster, assignment: LoadAssignment, dependencies: ClusterDependencies) {
@@ -89,6 +95,7 @@ export class ClusterState {
     const { counters } = this.stats
     this.#outlier = new OutlierDetector({ timers, random, endpoints, onChange, counters }, config.outlier)
     this.#followBreaker()
+    this.#followOriginals()
     this.#followNames()
     this.#reconcile()
   }
@@ -122,11 +129,13 @@ export class ClusterState {
     this.limits.apply(config)
     this.#outlier.apply(config.outlier)
     this.#followBreaker()
+    this.#followOriginals()
     this.#followNames()
     this.#reconcile()
   }
 
   close(): void {
+    this.#originals?.close()
     this.#dns?.watcher.close()
     this.#outlier.close()
     this.#health?.checker.close()
@@ -156,6 +165,12 @@ export class ClusterState {
    * `tried` are avoided as long as there is another.
    */
   pick(tried: readonly EndpointState[], request = ANY_REQUEST): EndpointState | undefined {
+    return this.#originals === undefined
+      ? this.#choose(tried, request)
+      : this.#originals.pick(request.destination, tried)
+  }
+
+  #choose(tried: readonly EndpointState[], request: PickRequest): EndpointState | undefined {
     const { subsets } = this.#config
     const subset = subsets && chooseSubset(subsets, request.subset, (candidate) => this.#isEmpty(candidate))
     if (subsets !== undefined && subset === undefined) return undefined
@@ -233,6 +248,15 @@ export class ClusterState {
     if (breaker === undefined) this.breaker = undefined
     else if (this.breaker === undefined) this.breaker = new Breaker(breaker, { now: () => timers.now(), random })
     else this.breaker.apply(breaker)
+  }
+
+  #followOriginals(): void {
+    const { originalDst } = this.#config
+    if (JSON.stringify(originalDst) === JSON.stringify(this.#originals?.config)) return
+    this.#originals?.close()
+    const { timers, isForbidden = () => false } = this.#dependencies
+    const create = (endpoint: Endpoint): EndpointState => this.#createState(endpointKey(endpoint, ''), endpoint)
+    this.#originals = originalDst && new OriginalEndpoints(originalDst, { timers, create, isForbidden })
   }
 
   /** A new assignment of the same content keeps what was resolved. */

@@ -11,11 +11,12 @@ import { growYoungGenerationUnderLoad, releaseStartupMemory } from '../../runtim
 import { createLog, type Log } from '../../runtime/log.ts'
 import { type Pages, servePages } from '../../runtime/pages.ts'
 import { systemRandom } from '../../runtime/random.ts'
-import type { Rejection } from '../../model/config.ts'
+import type { ProxyConfig, Rejection } from '../../model/config.ts'
 import { type Bootstrap, type Fault, readBootstrap } from '../../xds/bootstrap/bootstrap.ts'
 import { FILE_BYTES_MAX } from '../../xds/bootstrap/document.ts'
 import { adminPages, type AdminOptions } from '../admin.ts'
 import { createPlane, type Plane } from '../plane.ts'
+import { adsClientOf } from './ads.ts'
 import { type Proxy, type ProxyOptions, startProxy } from '../proxy.ts'
 import { openLink } from '../workers/link.ts'
 import { runWorker } from '../workers/run.ts'
@@ -32,6 +33,7 @@ export interface FileOptions {
 /** A person mends a handful at a time. */
 const FAULTS_SHOWN = 20
 const DRAIN_POLL_MS = 20
+const FIRST_FETCH_MS = 15_000
 
 export async function runFromFile(options: FileOptions): Promise<void> {
   const link = openLink()
@@ -50,7 +52,12 @@ export async function runFromFile(options: FileOptions): Promise<void> {
     void drain(plane, options.drainMs, log)
   })
   refuseFile(options.file, faultsOf(plane.apply(bootstrap.config).rejected, bootstrap))
-  const awaited = (): readonly string[] => [...(shutdown.draining ? ['the end: it drains'] : []), ...plane.awaited]
+  const dynamic = followServer(bootstrap, plane, log)
+  const awaited = (): readonly string[] => [
+    ...(shutdown.draining ? ['the end: it drains'] : []),
+    ...plane.awaited,
+    ...dynamic.awaited(),
+  ]
   const { admin } = bootstrap
   if (admin !== undefined) {
     await servePages(admin.address, admin.port, plane.pages(awaited), { guarded: true })
@@ -61,6 +68,30 @@ export async function runFromFile(options: FileOptions): Promise<void> {
   while (awaited().length > 0 && !shutdown.draining) await delay(systemClock, DRAIN_POLL_MS)
   const { listeners, clusters } = bootstrap.config
   log.info({ file: options.file, listeners: listeners.size, clusters: clusters.size }, 'ready')
+}
+
+interface Following {
+  /** The server's first configuration, for a while. */
+  readonly awaited: () => readonly string[]
+}
+
+/** As Envoy's initial_fetch_timeout: a server that is away keeps nobody from serving what the file says. */
+function followServer(bootstrap: Bootstrap, plane: Plane, log: Log): Following {
+  const { dynamic } = bootstrap
+  if (dynamic === undefined) return { awaited: () => [] }
+  let awaited: readonly string[] = ['the first configuration over ADS']
+  const settle = (): void => {
+    awaited = []
+  }
+  systemClock.after(FIRST_FETCH_MS, settle)
+  const onConfig = (next: ProxyConfig): readonly Rejection[] => {
+    const { rejected } = plane.apply(next)
+    settle()
+    return rejected
+  }
+  const client = adsClientOf(bootstrap, dynamic, { clock: systemClock, random: systemRandom, log, onConfig })
+  void client.start()
+  return { awaited: () => awaited }
 }
 
 function adminOptions(parts: {

@@ -5,6 +5,7 @@
 import type { LocalAnswer } from '../local-reply.ts'
 import type { HeaderList, RequestHead, ResponseHead } from '../message.ts'
 import type { ResponseFlag } from '../record.ts'
+import { isGrpc } from '../side/grpc.ts'
 import type { ServerStream } from '../stream.ts'
 import type { StreamFacts } from '../stream-facts.ts'
 import { WheelTimer } from '../timer-wheel.ts'
@@ -55,6 +56,8 @@ export interface Around {
 export class FilterRun implements Call {
   readonly head: RequestHead
   readonly headOnly: boolean
+  /** As the client sent it, before any filter. */
+  readonly speaksGrpc: boolean
   readonly version: 'HTTP/1.1' | 'HTTP/2'
   readonly connection: CallConnection
   readonly services: CallServices
@@ -78,6 +81,7 @@ export class FilterRun implements Call {
     this.#steps = steps
     this.head = stream.head
     this.headOnly = stream.headOnly
+    this.speaksGrpc = isGrpc(stream.head.headers)
     this.version = stream.version
     this.connection = connection
     this.services = services
@@ -169,6 +173,14 @@ export class FilterRun implements Call {
     if (gathering === undefined || (!body.ended && body.bytes <= gathering.bytesMax)) return
     this.#gathering = undefined
     this.#goOn(gathering.gathered(body.read(), body.bytes <= gathering.bytesMax))
+  }
+
+  /** In reverse, before heads: an answer of the proxy's own. */
+  answer(given: LocalAnswer): LocalAnswer {
+    const { steps } = this.#steps
+    let answer = given
+    for (let index = steps.length - 1; index >= 0; index--) answer = steps[index]?.answer?.(this, answer) ?? answer
+    return answer
   }
 
   /** In reverse, over an answer's head. */

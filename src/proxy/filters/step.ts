@@ -20,6 +20,8 @@ import type { RequestMetadata } from './metadata.ts'
 export interface Step {
   /** The head has come, the body has not been asked for. */
   request?(call: Call): Verdict
+  /** An answer that this proxy gives itself, before its head passes `response`: its body is known here. */
+  answer?(call: Call, answer: LocalAnswer): LocalAnswer
   /** Also of answers that this proxy gives itself. */
   response?(call: Call, head: ResponseHead): void
   /** Bytes on their way, in place of those that came; may be empty. A step that changes lengths sets `bodyLength`. */

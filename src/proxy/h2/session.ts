@@ -24,6 +24,8 @@ import type { H2Budgets, H2Limits } from './types.ts'
 
 /** After the last frame the peer gets this long to take it before the socket is destroyed. */
 const LINGER_MS = 1_000
+/** Of a window; less would be a frame per read. */
+const RETURNED_BYTES_MIN = 64 * 1024
 /** Streams we reset whose frames may still be on their way. */
 const IGNORED_MAX = 1_024
 
@@ -219,7 +221,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     this.#returnToConnection(bytes)
     if (stream.over || stream.remoteDone) return
     stream.returned += bytes
-    if (stream.returned * 2 < this.limits.streamWindowBytes) return
+    if (stream.returned < returnedAt(this.limits.streamWindowBytes)) return
     stream.recvWindow += stream.returned
     this.sender.windowUpdate(stream.id, stream.returned)
     stream.returned = 0
@@ -227,7 +229,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
 
   #returnToConnection(bytes: number): void {
     this.#returned += bytes
-    if (this.#returned * 2 < this.limits.connectionWindowBytes || this.ending) return
+    if (this.#returned < returnedAt(this.limits.connectionWindowBytes) || this.ending) return
     this.#recvWindow += this.#returned
     this.sender.windowUpdate(0, this.#returned)
     this.#returned = 0
@@ -456,6 +458,11 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
   }
 
   protected abstract onClosed(reason: CloseReason, detail: string): void
+}
+
+/** Announced in parts: a sender that waits for half of its window has half of it over a long distance. */
+function returnedAt(windowBytes: number): number {
+  return Math.min(windowBytes / 2, Math.max(RETURNED_BYTES_MIN, windowBytes / 8))
 }
 
 function resetReasonOf(code: number): ResetReason {

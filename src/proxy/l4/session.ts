@@ -78,7 +78,7 @@ export interface TcpClient {
   readonly service: string
   readonly mutualTls: boolean
   /** As the client's own connection has them, or as a relay before us said. Absent: as the socket has them. */
-  readonly addresses?: Addresses
+  readonly addresses?: Addresses & { readonly isBrought?: boolean }
   /** Instead of the filter's own: what a server name stands for. */
   readonly clusterName?: string
   readonly onClose: () => void
@@ -198,8 +198,15 @@ export class TcpSession implements ServerConnection {
 
   #request(): PickRequest {
     const { subset } = this.#target
-    const hash = this.#filter.hashSourceIp ? xxhash64(this.#addresses().remoteAddress) : undefined
-    return { ...(subset !== undefined && { subset }), ...(hash !== undefined && { hash }) }
+    const { remoteAddress, localAddress, localPort } = this.#addresses()
+    const hash = this.#filter.hashSourceIp ? xxhash64(remoteAddress) : undefined
+    // Our own address is no place to go on to: only one that somebody brought says where the client wanted to go.
+    const isBrought = this.#client.addresses?.isBrought === true
+    return {
+      ...(subset !== undefined && { subset }),
+      ...(hash !== undefined && { hash }),
+      ...(isBrought && { destination: { address: localAddress, port: localPort } }),
+    }
   }
 
   #addresses(): Addresses {

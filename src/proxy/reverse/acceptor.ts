@@ -26,9 +26,12 @@ export interface GenericAcceptorOptions {
   readonly count: (reason: string, detail: string) => void
 }
 
+/** `isBrought`: by the PROXY protocol; else they are the socket's own. */
+type BroughtAddresses = Addresses & { readonly isBrought: boolean }
+
 /** What of a connection its reader cannot see itself. */
 export interface ForeignClient {
-  readonly addresses: Addresses
+  readonly addresses: BroughtAddresses
   readonly clusterName?: string
 }
 
@@ -75,13 +78,16 @@ export class GenericAcceptor {
     const { timers, count, countHeader } = this.#options
     if (generic.header === undefined) return this.#inspect(socket, name, addressesOf(socket))
     return readProxyHeader(socket, timers, generic.header, {
-      done: (claimed) => this.#inspect(socket, name, claimed ?? addressesOf(socket)),
+      done: (claimed) => {
+        const own = addressesOf(socket)
+        this.#inspect(socket, name, claimed === undefined ? own : { ...claimed, isBrought: true })
+      },
       failed: (reason) => count('proxy-header', reason),
       count: countHeader,
     })
   }
 
-  #inspect(socket: Socket, listener: string, addresses: Addresses): void {
+  #inspect(socket: Socket, listener: string, addresses: BroughtAddresses): void {
     const wanted = this.#options.present(listener)?.generic?.wanted
     if (wanted === undefined) return this.#inspected(socket, listener, { ...addresses, ...UNKNOWN })
     inspect(socket, this.#options.timers, wanted, {
@@ -193,9 +199,9 @@ export class GenericAcceptor {
   }
 }
 
-function addressesOf(socket: Socket): Addresses {
+function addressesOf(socket: Socket): BroughtAddresses {
   const { localAddress = '', localPort = 0, remoteAddress = '', remotePort = 0 } = socket
-  return { localAddress, localPort, remoteAddress, remotePort }
+  return { localAddress, localPort, remoteAddress, remotePort, isBrought: false }
 }
 
 /** By ALPN; undefined where TLS agreed on nothing, or there is none. */

@@ -4,6 +4,7 @@ import type { ChainMatch } from '../../model/config.ts'
 import { compileChains, type ConnectionFacts, findTwin } from './chain-match.ts'
 
 const FACTS: ConnectionFacts = {
+  isBrought: false,
   localAddress: '10.0.0.1',
   localPort: 443,
   remoteAddress: '192.168.1.7',

@@ -10,6 +10,8 @@ export interface ConnectionFacts {
   /** Where the client wanted to go. */
   readonly localAddress: string
   readonly localPort: number
+  /** A relay said so; otherwise they are the socket's own. */
+  readonly isBrought: boolean
   readonly remoteAddress: string
   readonly remotePort: number
   readonly transport: 'tls' | 'raw_buffer'

@@ -31,7 +31,7 @@ export function serveReverse(socket: Socket, target: HttpTarget, tools: ReverseS
   const http2 = target.speaks === 'h2'
   const { filter } = chain()
   const http = filter.kind === 'http' ? filter : undefined
-  const { localAddress, localPort, serverName } = facts
+  const { localAddress, localPort, serverName, isBrought } = facts
   let forget = (): void => {}
   const handler = new ReverseConnection({
     mode: 'reverse',
@@ -44,7 +44,15 @@ export function serveReverse(socket: Socket, target: HttpTarget, tools: ReverseS
     remotePort: socket.remotePort ?? 0,
     codec: { http2, secure },
     telemetry: http?.telemetry ?? untold(),
-    client: { secure, localAddress, localPort, serverName, certificate, directAddress: socket.remoteAddress ?? '' },
+    client: {
+      secure,
+      localAddress,
+      localPort,
+      serverName,
+      certificate,
+      isBrought,
+      directAddress: socket.remoteAddress ?? '',
+    },
     own,
     services,
     http: () => {

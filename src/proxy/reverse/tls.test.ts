@@ -4,9 +4,10 @@ import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { serverCertificate } from '../../../test/harness/certificate.ts'
 import { type GenericProxy, startGenericProxy } from '../../../test/harness/generic-proxy.ts'
-import { startPlainProxy } from '../../../test/harness/plain-proxy.ts'
 import { testMesh, type TestMesh } from '../../pki/testing/mesh.ts'
 import { HiddenText } from '../../model/config.ts'
+import { seededRandom } from '../../runtime/random.ts'
+import { Judge } from '../workers/judge.ts'
 
 const EXTENSION = 'type.googleapis.com/envoy.extensions'
 const server = serverCertificate('shop.example')
@@ -193,13 +194,14 @@ describe('TLS of a generic listener', () => {
 })
 
 describe('secrets', () => {
-  it('are refused by a proxy of the mesh, whose own never travel', async () => {
-    const plain = await startPlainProxy({ way: 'forward', originPort: 1 })
+  it('are refused by a proxy of the mesh, whose own never travel', () => {
     const pair = { chain: { text: server.cert }, key: { hidden: new HiddenText(server.key) } }
-    const { config } = plain.proxy.state.snapshot
-    const secrets = new Map([['default', { kind: 'certificate', name: 'default', pair } as const]])
-    const { rejected } = plain.proxy.apply({ ...config, secrets })
-    plain.close()
+    const secret = { kind: 'certificate', name: 'default', pair } as const
+    const identity = { current: () => undefined, onChange: () => () => {} }
+    const modes = new Set(['forward', 'inbound'] as const)
+    const judge = new Judge({ identity, modes, trustDomain: 'east.test', now: () => 0 }, seededRandom(1))
+    const none = { listeners: new Map(), routes: new Map(), clusters: new Map(), endpoints: new Map() }
+    const rejected = judge.apply({ ...none, secrets: new Map([['default', secret]]) })
     expect(rejected).toMatchObject([{ kind: 'secret', resource: 'default', path: 'tls_certificate' }])
   })
 

@@ -37,6 +37,7 @@ export type UnaryOutcome =
   | { readonly kind: 'ok'; readonly message: Buffer }
   | { readonly kind: 'error'; readonly status: number; readonly detail: string; readonly timedOut: boolean }
 
+export const GRPC_TYPE = 'application/grpc'
 const PREFIX_BYTES = 5
 const DETAIL_MAX = 300
 
@@ -58,7 +59,7 @@ export function unaryCall(
 }
 
 function headOf({ authority, path, metadata = [], timeoutMs }: UnaryRequest): RequestHead {
-  const headers = ['te', 'trailers', 'content-type', 'application/grpc']
+  const headers = ['te', 'trailers', 'content-type', GRPC_TYPE]
   // At most eight digits, in the unit that holds them.
   if (timeoutMs > 0) {
     headers.push('grpc-timeout', timeoutMs < 1e8 ? `${Math.ceil(timeoutMs)}m` : `${Math.ceil(timeoutMs / 1000)}S`)
@@ -123,5 +124,60 @@ export function grpcStatusOfHttp(http: number): number {
       return GRPC_STATUS.unavailable
     default:
       return GRPC_STATUS.unknown
+  }
+}
+
+/** `application/grpc`, alone or with a `+format` (gRPC over HTTP/2, Content-Type). gRPC-Web is another thing. */
+export function isGrpc(headers: HeaderList): boolean {
+  const type = headerOf(headers, 'content-type')
+  return (
+    type !== undefined &&
+    type.startsWith(GRPC_TYPE) &&
+    (type.length === GRPC_TYPE.length || type[GRPC_TYPE.length] === '+')
+  )
+}
+
+/** Visible ASCII but `%` stands for itself, everything else is escaped by its UTF-8 bytes. */
+export function percentEncoded(text: string): string {
+  let encoded = ''
+  for (const byte of Buffer.from(text)) {
+    encoded +=
+      byte >= 0x20 && byte <= 0x7e && byte !== 0x25
+        ? String.fromCharCode(byte)
+        : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
+  }
+  return encoded
+}
+
+/** The HTTP status that a gRPC answer counts as where endpoints are judged. */
+export function httpStatusOfGrpc(status: number): number {
+  switch (status) {
+    case 0:
+      return 200
+    case 1:
+      return 499
+    case 3:
+    case 9:
+    case 11:
+      return 400
+    case 5:
+      return 404
+    case 6:
+    case 10:
+      return 409
+    case 7:
+      return 403
+    case 8:
+      return 429
+    case 12:
+      return 501
+    case 14:
+      return 503
+    case 4:
+      return 504
+    case 16:
+      return 401
+    default:
+      return 500
   }
 }

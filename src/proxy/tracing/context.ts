@@ -3,7 +3,7 @@
  * (https://github.com/openzipkin/b3-propagation). Whatever is not exactly a context is none: it is a client's word.
  * What goes on is W3C always, and B3 for those who came with it.
  */
-import { type HeaderList, headerListOf, headerOf, removeHeader, setHeader } from '../message.ts'
+import { type HeaderList, headerListOf, headerOf, setHeader } from '../message.ts'
 
 export interface TraceContext {
   /** 32 hexadecimal digits. */
@@ -73,8 +73,8 @@ export interface OutgoingContext {
 export function writeContext(headers: HeaderList, context: OutgoingContext): void {
   const { traceId, spanId, parentId, sampled, state, form } = context
   setHeader(headers, 'traceparent', `00-${traceId}-${spanId}-0${sampled ? 1 : 0}`)
-  if (state === '') removeHeader(headers, 'tracestate')
-  else setHeader(headers, 'tracestate', state)
+  // Empty too, as Envoy writes it.
+  setHeader(headers, 'tracestate', state)
   const decision = sampled ? '1' : '0'
   if (form === 'b3') {
     setHeader(headers, 'b3', `${traceId}-${spanId}-${decision}${parentId === '' ? '' : `-${parentId}`}`)

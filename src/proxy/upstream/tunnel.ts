@@ -7,7 +7,7 @@ import type { Cancel } from '../../runtime/clock.ts'
 import type { Random } from '../../runtime/random.ts'
 import type { ConnectionSettings, Tunnel } from '../../model/config.ts'
 import type { ClusterLimits } from '../balance/limits.ts'
-import { H2_LIMITS, H2_TUNNEL_LIMITS } from '../h2/types.ts'
+import { H2_FAR_LIMITS, H2_TUNNEL_LIMITS } from '../h2/types.ts'
 import type { Peer } from '../identity.ts'
 import type { ClientConnection } from '../stream.ts'
 import { dialMesh, type DialContext, NO_CREDENTIALS, secure, type Target } from './dial.ts'
@@ -264,7 +264,7 @@ class TunnelAttempt {
       serverName: tunnel.innerSni,
       identities: tunnel.identities,
       timeoutMs: target.timeoutMs,
-      limits: H2_LIMITS,
+      limits: H2_FAR_LIMITS,
     }
     this.#cancelStep = secure(context, { mesh, credentials, stream: duplex, handler }, (outcome) => {
       if (outcome.kind === 'failed') return this.#done(outcome)

@@ -2,7 +2,10 @@
  * Configurations on their way to a worker: what changed, resource by resource. Unchanged resources stay the very same
  * objects over there, which is what the proxy goes by when it decides what to compile and which connections to keep.
  */
-import type { ProxyConfig } from '../../model/config.ts'
+import { type ProxyConfig, reviveHidden } from '../../model/config.ts'
+
+/** Tables whose resources may hold keys. */
+const HIDING: ReadonlySet<string> = new Set<keyof ProxyConfig>(['listeners', 'clusters', 'secrets'])
 
 type Table = ReadonlyMap<string, unknown>
 type Tables = Readonly<Record<string, Table>>
@@ -34,7 +37,10 @@ export function applyDelta(config: ProxyConfig, { set, removed }: ConfigDelta): 
     if (entries.length === 0 && gone.length === 0) continue
     const table = new Map(tables[kind])
     for (const name of gone) table.delete(name)
-    for (const [name, value] of entries) table.set(name, value)
+    for (const [name, value] of entries) {
+      if (HIDING.has(kind)) reviveHidden(value)
+      table.set(name, value)
+    }
     tables[kind] = table
   }
   return tables as unknown as ProxyConfig

@@ -65,7 +65,11 @@ describe('readBootstrap', () => {
 
   it.each([
     ['a field that does not exist', file({ nonsense: 1 }), `${AT}.nonsense: `],
-    ['a field that is not run', file({ tracing: {} }), `${AT}.tracing: is not supported`],
+    [
+      'a field that is not run',
+      file({ represent_ipv4_remote_address_as_ipv4_mapped_ipv6: true }),
+      `${AT}.represent_ipv4_remote_address_as_ipv4_mapped_ipv6: is not supported`,
+    ],
     ['a value of another type', file({ stat_prefix: 7 }), `${AT}.stat_prefix: `],
     ['an unknown extension', file({ '@type': 'type.googleapis.com/a.B' }), `${AT}: extension`],
     ['a value in a list', file({ http_filters: [{ name: 3 }] }), `${AT}.http_filters[0].name: `],

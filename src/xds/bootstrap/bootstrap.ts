@@ -7,12 +7,16 @@ import { type Bootstrap as BootstrapMessage, BootstrapSchema } from '#gen/envoy/
 import { ClusterSchema } from '#gen/envoy/config/cluster/v3/cluster_pb.js'
 import type { Node as NodeMessage } from '#gen/envoy/config/core/v3/base_pb.js'
 import { ListenerSchema } from '#gen/envoy/config/listener/v3/listener_pb.js'
+import { SecretSchema } from '#gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import type { ProxyConfig } from '../../model/config.ts'
 import { CLUSTER_SHAPE, decodeCluster } from '../codec/cluster.ts'
 import { ADDRESS_SHAPE, decodeAddress } from '../codec/common.ts'
 import { decodeListener, shapeOfListener } from '../codec/listener.ts'
+import { decodeSecret, SECRET_SHAPE } from '../codec/secret.ts'
 import { checkShape, Refusal, require, type Shape, within } from '../codec/shape.ts'
+import { referencesOf } from '../client-state.ts'
 import { readDocument } from './document.ts'
+import { decodeDynamic, type Dynamic, DYNAMIC_SHAPE } from './dynamic.ts'
 import { messageFromJson } from './json.ts'
 
 export interface Bootstrap {
@@ -21,6 +25,7 @@ export interface Bootstrap {
   readonly admin: { readonly address: string; readonly port: number } | undefined
   /** The static resources. */
   readonly config: ProxyConfig
+  readonly dynamic: Dynamic | undefined
 }
 
 export interface ProxyNode {
@@ -43,7 +48,8 @@ export type BootstrapResult =
 export const BOOTSTRAP_SHAPE: Shape = {
   node: { id: true, cluster: true, metadata: true, locality: { region: true, zone: true, sub_zone: true } },
   // Each resource is held to its own shape.
-  static_resources: { listeners: true, clusters: true },
+  static_resources: { listeners: true, clusters: true, secrets: true },
+  dynamic_resources: DYNAMIC_SHAPE,
   admin: { address: ADDRESS_SHAPE },
 }
 
@@ -57,11 +63,13 @@ export function readBootstrap(text: string): BootstrapResult {
     return found
   })
   const bootstrap = message && attempt(faults, () => decodeBootstrap(message, faults))
+  if (bootstrap !== undefined && bootstrap.dynamic === undefined) faults.push(...unsourced(bootstrap.config))
   return bootstrap === undefined || faults.length > 0 ? { ok: false, faults } : { ok: true, bootstrap }
 }
 
 function decodeBootstrap(message: BootstrapMessage, faults: Fault[]): Bootstrap {
-  const { listeners = [], clusters = [] } = message.staticResources ?? {}
+  const { listeners = [], clusters = [], secrets = [] } = message.staticResources ?? {}
+  const { dynamicResources } = message
   return {
     node: decodeNode(message.node),
     admin: message.admin?.address && decodeAddress('admin.address', message.admin.address),
@@ -76,9 +84,21 @@ function decodeBootstrap(message: BootstrapMessage, faults: Fault[]): Bootstrap 
       }),
       routes: new Map(),
       endpoints: new Map(),
-      secrets: new Map(),
+      secrets: named('secrets', faults, secrets, (path, secret) => {
+        checkShape(SecretSchema, secret, SECRET_SHAPE, path)
+        return decodeSecret(path, secret, undefined)
+      }),
     },
+    dynamic: dynamicResources && decodeDynamic('dynamic_resources', dynamicResources),
   }
+}
+
+/** What only a server could bring, where there is none. */
+function unsourced(config: ProxyConfig): readonly Fault[] {
+  const path = 'dynamic_resources.ads_config'
+  return Object.entries(referencesOf(config)).flatMap(([kind, names]: [string, ReadonlySet<string>]) =>
+    [...names].map((name) => ({ path, message: `is required: ${kind} ${name} come over ADS` })),
+  )
 }
 
 function named<T extends { readonly name: string }, M>(

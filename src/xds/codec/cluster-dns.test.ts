@@ -28,7 +28,7 @@ describe('decodeCluster', () => {
   })
 
   it.each<[string, string, JsonObject, (typeof ONE)[]]>([
-    ['type', 'ORIGINAL_DST', {}, [ONE]],
+    ['lb_policy', 'ORIGINAL_DST', {}, [ONE]],
     ['load_assignment', 'LOGICAL_DNS', {}, [ONE, ONE]],
     ['dns_refresh_rate', 'STATIC', { dns_refresh_rate: '5s' }, [ONE]],
     ['dns_refresh_rate', 'STRICT_DNS', { dns_refresh_rate: '0.002s' }, [ONE]],

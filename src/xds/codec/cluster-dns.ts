@@ -16,7 +16,8 @@ const FAMILIES = {
   all: Family.ALL,
 } as const satisfies Record<NonNullable<DnsDiscovery['family']>, Family>
 
-export function discoveryType({ endpoints, dns }: Cluster): DiscoveryType {
+export function discoveryType({ endpoints, dns, originalDst }: Cluster): DiscoveryType {
+  if (originalDst !== undefined) return DiscoveryType.ORIGINAL_DST
   if (endpoints === 'eds') return DiscoveryType.EDS
   if (dns === undefined) return DiscoveryType.STATIC
   return dns.kind === 'strict' ? DiscoveryType.STRICT_DNS : DiscoveryType.LOGICAL_DNS

@@ -22,6 +22,7 @@ import { decodeHttpOptions, encodeHttpOptions, HTTP_PROTOCOL_OPTIONS, type HttpO
 import { decodeOutlier, encodeOutlier, OUTLIER_SHAPE } from './cluster-outlier.ts'
 import { decodeDns, discoveryType, encodeDns } from './cluster-dns.ts'
 import { decodeHealthCheck, encodeHealthCheck, HEALTH_SHAPE } from './cluster-health.ts'
+import { decodeOriginalDst, encodeOriginalDst, isOriginalDst, ORIGINAL_DST_SHAPE } from './cluster-original-dst.ts'
 import { ADS_SHAPE, decodeDuration, encodeAds, encodeDuration, requireAds } from './common.ts'
 import { decodeEndpoints, encodeEndpoints, ENDPOINTS_SHAPE, TRANSPORT_KEY } from './endpoints.ts'
 import { decodeClientTls, encodeClientTls } from './generic-tls.ts'
@@ -42,6 +43,7 @@ export const CLUSTER_SHAPE: Shape = {
   dns_lookup_family: true,
   connect_timeout: true,
   ...BALANCING_SHAPE,
+  ...ORIGINAL_DST_SHAPE,
   transport_socket: { name: true, typed_config: true },
   transport_socket_matches: { name: true, match: true, transport_socket: { name: true, typed_config: true } },
   typed_extension_protocol_options: true,
@@ -63,10 +65,11 @@ export function encodeCluster(cluster: Cluster): ClusterMessage {
     clusterDiscoveryType: { case: 'type', value: discoveryType(cluster) },
     ...(endpoints === 'eds'
       ? { edsClusterConfig: { edsConfig: encodeAds() } }
-      : { loadAssignment: encodeEndpoints(endpoints) }),
+      : cluster.originalDst === undefined && { loadAssignment: encodeEndpoints(endpoints) }),
     connectTimeout: encodeDuration(cluster.connectTimeoutMs),
     ...(cluster.dns !== undefined && encodeDns(cluster.dns)),
     ...encodeBalancing(cluster),
+    ...(cluster.originalDst !== undefined && encodeOriginalDst(cluster.originalDst)),
     transportSocketMatches: tls === undefined ? [] : encodeMatches(tls),
     ...(clientTls !== undefined && { transportSocket: encodeClientTls(clientTls) }),
     // Envoy speaks HTTP/1.1 to a cluster without this, whatever ALPN agreed on.
@@ -107,9 +110,10 @@ export function decodeCluster(path: string, message: ClusterMessage): Cluster {
   const outlierPath = within(path, 'outlier_detection')
   return {
     name: message.name,
-    endpoints: decodeDiscovery(path, message),
+    ...(isOriginalDst(message)
+      ? decodeOriginalDst(path, message)
+      : { endpoints: decodeDiscovery(path, message), ...decodeBalancing(path, message) }),
     ...decodeDns(path, message),
-    ...decodeBalancing(path, message),
     connectTimeoutMs:
       message.connectTimeout === undefined
         ? CONNECT_TIMEOUT_MS
@@ -139,7 +143,7 @@ function decodeDiscovery(path: string, message: ClusterMessage): Cluster['endpoi
   }
   const isInline =
     type === DiscoveryType.STATIC || type === DiscoveryType.STRICT_DNS || type === DiscoveryType.LOGICAL_DNS
-  require(within(path, 'type'), isInline, 'only EDS, STATIC, STRICT_DNS and LOGICAL_DNS are supported')
+  require(within(path, 'type'), isInline, 'only EDS, STATIC, STRICT_DNS, LOGICAL_DNS and ORIGINAL_DST are supported')
   require(within(path, 'eds_cluster_config'), edsClusterConfig === undefined, 'is supported with EDS only')
   const at = within(path, 'load_assignment')
   return decodeEndpoints(at, present(at, loadAssignment))

@@ -16,6 +16,7 @@ import {
   type TlsParameters,
   TlsParameters_TlsProtocol as TlsProtocol,
 } from '#gen/envoy/extensions/transport_sockets/tls/v3/common_pb.js'
+import type { SdsSecretConfig } from '#gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import {
   type CommonTlsContext,
   CommonTlsContextSchema,
@@ -39,7 +40,7 @@ import {
 } from '../../model/config.ts'
 import { decodeString, encodeString, STRING_SHAPE } from './matchers.ts'
 import { present, refuse, require, type Shape, unpackShaped, within } from './shape.ts'
-import { configOf, decodeSds, encodeSds, SDS_SHAPE, socketOf } from './tls.ts'
+import { configOf, decodeSds as decodeAdsSecret, encodeSds, SDS_SHAPE, socketOf } from './tls.ts'
 
 const SOURCE_SHAPE: Shape = { filename: true, inline_bytes: true, inline_string: true, environment_variable: true }
 export const CERTIFICATE_SHAPE: Shape = {
@@ -307,6 +308,14 @@ function decodeName(path: string, { sanType, matcher }: SubjectAltNameMatcher): 
   const type = (Object.keys(SAN_TYPES) as NameMatch['type'][]).find((name) => SAN_TYPES[name] === sanType)
   if (type === undefined) return refuse(within(path, 'san_type'), 'must be EMAIL, DNS, URI or IP_ADDRESS')
   return { type, is: decodeString(within(path, 'matcher'), matcher) }
+}
+
+/** Without a source it is one of the bootstrap's own. */
+function decodeSds(path: string, secret: SdsSecretConfig | undefined): string {
+  if (secret?.sdsConfig !== undefined) return decodeAdsSecret(path, secret)
+  const name = secret?.name ?? ''
+  require(within(path, 'name'), name !== '', 'is required')
+  return name
 }
 
 export function encodeSource(source: DataSource): DataSourceMessage['specifier'] {

@@ -15,6 +15,7 @@ import { basicAuthCodec } from './http-filters/basic-auth.ts'
 import { corsCodec } from './http-filters/cors.ts'
 import { extAuthzCodec } from './http-filters/ext-authz.ts'
 import { faultCodec } from './http-filters/fault.ts'
+import { grpcWebCodec } from './http-filters/grpc-web.ts'
 import { globalRateLimitCodec } from './http-filters/global-rate-limit.ts'
 import type { FilterCodec, MessageCodec } from './http-filters/message-codec.ts'
 import { jwtCodec } from './http-filters/jwt.ts'
@@ -35,6 +36,7 @@ export const FILTER_CODECS: FilterCodecs = {
   oauth2: oauth2Codec,
   extAuthz: extAuthzCodec,
   globalRateLimit: globalRateLimitCodec,
+  grpcWeb: grpcWebCodec,
 }
 const KINDS = Object.keys(FILTER_CODECS) as readonly FilterKindName[]
 

@@ -103,6 +103,8 @@ export interface Case {
   readonly steps: readonly Step[]
   /** Named as in Envoy's `/stats`; compared after the last step. */
   readonly counters?: readonly string[]
+  /** Files of the case (`places.file`) that access logs are written to; their lines are compared after the last step. */
+  readonly logs?: readonly string[]
   /** Headers whose values are chance; `x-request-id`, `date` and `x-envoy-upstream-service-time` always are. */
   readonly chance?: readonly string[]
   /** Order of arrival at the origins is chance as well. */

@@ -1,4 +1,5 @@
 /** The clients of the comparison: HTTP/1.1 by bytes, one HTTP/2 stream, and plain TCP. Each connects afresh. */
+import type { OutgoingHttpHeaders } from 'node:http'
 import { connect as connectH2 } from 'node:http2'
 import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
@@ -110,6 +111,12 @@ function replyOf({ line, headers, body, trailers }: Message): Reply {
   return { status: Number(line.split(' ')[1]), headers, body, trailers }
 }
 
+/** CONNECT that asks for no protocol has none (RFC 9113 8.5). */
+function schemeOf({ h2, tls }: StreamStep): Record<string, string> {
+  if (h2[':method'] === 'CONNECT' && h2[':protocol'] === undefined) return {}
+  return { ':scheme': tls === undefined ? 'http' : 'https' }
+}
+
 export function sendStream(host: string, step: StreamStep): Promise<Outcome> {
   const { port = LISTENER_PORT, tls } = step
   const session = connectH2(`${tls === undefined ? 'http' : 'https'}://${host}:${port}`, {
@@ -125,7 +132,7 @@ export function sendStream(host: string, step: StreamStep): Promise<Outcome> {
     const patience = setTimeout(() => finish('open'), PATIENCE_MS)
     session.on('error', () => finish('refused'))
     const stream = session.request(
-      { ':scheme': tls === undefined ? 'http' : 'https', ...step.h2 },
+      { ...schemeOf(step), ...(step.h2 as OutgoingHttpHeaders) },
       {
         endStream: step.body === undefined && step.trailers === undefined,
         waitForTrailers: step.trailers !== undefined,

@@ -3,7 +3,7 @@
  * came of them in a form that two programs can be compared by.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -21,7 +21,7 @@ import {
   type StreamStep,
 } from './case.ts'
 import { type Outcome, releaseHeld, sendRaw, sendStream, sendTcp } from './client.ts'
-import { normalArrival, normalOutcome, type Names } from './normal.ts'
+import { linesOf, normalArrival, normalOutcome, type Names } from './normal.ts'
 import { type Arrival, Origins } from './origin.ts'
 
 const START_MS = 20_000
@@ -49,6 +49,8 @@ export interface Result {
   readonly steps: readonly (Outcome | Shares)[]
   readonly arrivals: readonly Arrival[]
   readonly counters: Readonly<Record<string, number>>
+  /** Lines of access logs, by file. */
+  readonly logs?: Readonly<Record<string, readonly string[]>>
 }
 
 export interface Shares {
@@ -109,7 +111,8 @@ async function playSteps(contest: Case, { running, places, origins }: Stage): Pr
   // Which origin got which request is what `shares` compares.
   const arrivals = shared ? [] : origins.arrivals.map((arrival) => normalArrival(arrival, names))
   if (contest.unordered === true) arrivals.sort((one, other) => (JSON.stringify(one) < JSON.stringify(other) ? -1 : 1))
-  return { steps, arrivals, counters }
+  const logs = await running.logs(contest.logs ?? [], names, places)
+  return { steps, arrivals, counters, ...(contest.logs !== undefined && { logs }) }
 }
 
 async function playStep(step: Step, proxy: string, running: Running): Promise<Outcome | Shares | undefined> {
@@ -188,6 +191,22 @@ class Running {
       await sleep(LOOK_EVERY_MS)
     }
     throw new Error(`counters do not settle: ${before}`)
+  }
+
+  /** Both write what they hold back when asked to open their files anew. */
+  async logs(files: readonly string[], names: Names, places: Places): Promise<NonNullable<Result['logs']>> {
+    if (files.length === 0) return {}
+    let before = ''
+    for (let look = 0; look < 50; look++) {
+      await fetch(`http://${this.#proxy}:${ADMIN_PORT}/reopen_logs`, { method: 'POST' })
+      await sleep(LOOK_EVERY_MS)
+      const found: Record<string, readonly string[]> = {}
+      for (const name of files) found[name] = linesOf(await readFile(places.file(name), 'utf8').catch(() => ''), names)
+      const now = JSON.stringify(found)
+      if (now === before) return found
+      before = now
+    }
+    throw new Error(`access logs do not settle: ${before}`)
   }
 
   /** A counter that is not there counts as 0, as Envoy makes some of them on first use. */

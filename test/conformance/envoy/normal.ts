@@ -71,6 +71,9 @@ function fieldsOf(fields: Message['headers'], names: Names): [string, string][] 
     .sort(([one], [other]) => (one < other ? -1 : one > other ? 1 : 0))
 }
 
+/** Of an access log. */
+export const linesOf = (text: string, names: Names): readonly string[] => named(text, names).split('\n').slice(0, -1)
+
 function named(text: string, { proxy, upstream, directory }: Names): string {
   return text.replaceAll(proxy, '<proxy>').replaceAll(upstream, '<upstream>').replaceAll(directory, '<directory>/')
 }

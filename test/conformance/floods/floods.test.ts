@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { until } from '../../../gateways/testing/world.ts'
 import { ORIGIN_ROUTE, type PlainProxy, startPlainProxy } from '../../harness/plain-proxy.ts'
+import { block, frame, HELLO, RawPeer } from '../../harness/frames.ts'
 import { ATTACKS, Bystander, flood } from './attacks.ts'
 
 /** Far more than any budget lets through. */
@@ -45,6 +46,27 @@ describe('an HTTP/2 flood', () => {
     expect(bystander.failures).toBe(0)
     // A loaded machine may see few requests in the milliseconds that most floods last; the script measures them.
     if ((afterMs ?? 0) > 1_000) expect(count).toBeGreaterThan(10)
+  })
+})
+
+describe('a window that never opens', () => {
+  it('holds the origin back instead of our memory, and others are served', async () => {
+    const bystander = new Bystander(proxy.port)
+    const before = process.memoryUsage.rss()
+    const peer = await RawPeer.dial(proxy.port)
+    const endless = block(':method', 'GET', ':scheme', 'http', ':path', '/endless', ':authority', 'a')
+    peer.send(HELLO, ...Array.from({ length: 200 }, (_, index) => frame(1, 5, 1 + 2 * index, endless)))
+    await peer.find(({ type }) => type === 0)
+    // Every answer is endless; 64 KiB is what the windows let through.
+    await new Promise<void>((resolve) => systemClock.after(1_500, resolve))
+    const received = peer.frames.reduce((sum, { type, payload }) => sum + (type === 0 ? payload.length : 0), 0)
+    expect(received).toBeLessThanOrEqual(65_535)
+    // 200 streams with their buffers, twice: the origin lives in this process too.
+    expect(process.memoryUsage.rss() - before).toBeLessThan(400 * 1024 * 1024)
+    expect(bystander.take().count).toBeGreaterThan(20)
+    expect(bystander.failures).toBe(0)
+    bystander.stop()
+    peer.socket.destroy()
   })
 })
 

@@ -80,6 +80,16 @@ const fromTestNet = (fields: Json = {}): Json =>
     ...fields,
   })
 
+const toWhereItWanted = (fields: Json = {}): Json => ({
+  name: 'app',
+  type: 'ORIGINAL_DST',
+  lb_policy: 'CLUSTER_PROVIDED',
+  connect_timeout: '1s',
+  ...fields,
+})
+const BY_HEADER = { original_dst_lb_config: { use_http_header: true } }
+const DISCOVERY = 'envoy.config.cluster.v3.Cluster'
+
 const denyTestNet: Json = {
   name: 'rbac',
   typed_config: typed('filters.http.rbac.v3.RBAC', {
@@ -355,6 +365,75 @@ export const CASES: readonly Case[] = [
       { raw: `PROXY TCP4 203.0.113.7 198.51.100.9 12345 80\r\n${get('/')}` },
       { raw: `PROXY TCP4 198.18.0.7 198.51.100.9 12345 80\r\n${get('/')}` },
     ],
+  },
+  {
+    name: 'original destination: as the PROXY protocol tells it',
+    covers: [`${DISCOVERY}.type`],
+    origins: app,
+    config: tcp({ listenerFilters: [PROXY_PROTOCOL()], clusters: () => [toWhereItWanted()] }),
+    steps: [
+      // Where the case's endpoint is, which differs from run to run, only its own configuration knows: see the next case.
+      { tcp: 'PROXY UNKNOWN\r\n' },
+      { tcp: 'PROXY TCP4 127.0.0.1 127.0.0.1 4000 9\r\n' },
+    ],
+    counters: ['cluster.app.upstream_cx_total', 'cluster.app.upstream_cx_connect_fail'],
+  },
+  {
+    name: 'original destination: a port of the cluster’s own, and a header that names no address',
+    covers: [
+      `${DISCOVERY}.OriginalDstLbConfig.use_http_header`,
+      `${DISCOVERY}.OriginalDstLbConfig.http_header_name`,
+      `${DISCOVERY}.OriginalDstLbConfig.upstream_port_override`,
+    ],
+    origins: { app: { port: ORIGIN_PORT } },
+    config: (places) =>
+      bootstrap(
+        [
+          listener(places, [
+            {
+              filters: [
+                http({
+                  routes: [
+                    {
+                      match: { prefix: '/own' },
+                      route: { cluster: 'app' },
+                      request_headers_to_add: [
+                        { header: { key: 'x-envoy-original-dst-host', value: `${places.upstream}:${ORIGIN_PORT}` } },
+                      ],
+                    },
+                    {
+                      match: { prefix: '/port' },
+                      route: { cluster: 'port' },
+                      request_headers_to_add: [{ header: { key: 'x-to', value: `${places.upstream}:9` } }],
+                    },
+                    { match: { prefix: '/' }, route: { cluster: 'app' } },
+                  ],
+                }),
+              ],
+            },
+          ]),
+        ],
+        [
+          toWhereItWanted(BY_HEADER),
+          {
+            ...toWhereItWanted(),
+            name: 'port',
+            original_dst_lb_config: {
+              use_http_header: true,
+              http_header_name: 'x-to',
+              upstream_port_override: ORIGIN_PORT,
+            },
+          },
+        ],
+      ),
+    steps: [
+      { raw: get('/own') },
+      { raw: get('/port') },
+      { raw: get('/none') },
+      { raw: get('/name', 'x-envoy-original-dst-host: shop.example:80') },
+      { raw: get('/bad', 'x-envoy-original-dst-host: 127.0.0.1') },
+    ],
+    counters: ['cluster.app.upstream_cx_total', 'cluster.port.upstream_cx_total'],
   },
 ]
 

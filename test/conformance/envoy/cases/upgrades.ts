@@ -124,6 +124,23 @@ export const CASES: readonly Case[] = [
     ],
   },
   {
+    name: 'CONNECT over HTTP/2',
+    covers: ['envoy.config.core.v3.Http2ProtocolOptions.allow_connect'],
+    origins: {
+      app: { port: ORIGIN_PORT, protocol: 'tcp', answer: () => ({ bytes: '220 ready\r\n', close: true }) },
+    },
+    config: reverseProxy({
+      manager: { upgrade_configs: [{ upgrade_type: 'CONNECT' }], http2_protocol_options: { allow_connect: true } },
+      routes: [
+        {
+          match: { connect_matcher: {} },
+          route: { cluster: 'app', upgrade_configs: [{ upgrade_type: 'CONNECT', connect_config: {} }] },
+        },
+      ],
+    }),
+    steps: [{ h2: { ':method': 'CONNECT', ':authority': 'db.example:5432' }, body: 'start' }],
+  },
+  {
     name: 'CONNECT at a listener that knows nothing of it',
     covers: [],
     config: reverseProxy(),
