@@ -49,8 +49,8 @@ export class CookieJar {
     const end = Number(cookies.get(expires) ?? Number.NaN)
     if (!Number.isSafeInteger(end) || end <= nowS) return undefined
     const tokens: Tokens = {
-      access: this.#open(cookies.get(bearer)) ?? '',
-      id: this.#open(cookies.get(id)) ?? '',
+      access: this.#open(bearer, cookies.get(bearer)) ?? '',
+      id: this.#open(id, cookies.get(id)) ?? '',
       refresh: this.refreshTokenOf(cookies) ?? '',
       expires: end,
     }
@@ -58,7 +58,8 @@ export class CookieJar {
   }
 
   refreshTokenOf(cookies: ReadonlyMap<string, string>): string | undefined {
-    return this.#open(cookies.get(this.#names.refresh))
+    const { refresh } = this.#names
+    return this.#open(refresh, cookies.get(refresh))
   }
 
   /** `set-cookie` values of a session. */
@@ -67,10 +68,10 @@ export class CookieJar {
     const set = [
       cookie(hmac, this.#sign(authority, tokens), lives.session),
       cookie(expires, String(tokens.expires), lives.session),
-      cookie(bearer, this.#seal(tokens.access), lives.session),
+      cookie(bearer, this.#seal(bearer, tokens.access), lives.session),
     ]
-    if (tokens.id !== '') set.push(cookie(id, this.#seal(tokens.id), lives.id))
-    if (tokens.refresh !== '') set.push(cookie(refresh, this.#seal(tokens.refresh), lives.refresh))
+    if (tokens.id !== '') set.push(cookie(id, this.#seal(id, tokens.id), lives.id))
+    if (tokens.refresh !== '') set.push(cookie(refresh, this.#seal(refresh, tokens.refresh), lives.refresh))
     return set
   }
 
@@ -86,7 +87,7 @@ export class CookieJar {
 
   /** The second of each is for a callback that comes back without the flow's name. */
   flow({ id, nonce, verifier }: Flow): string[] {
-    const sealed = this.#seal(verifier)
+    const sealed = this.#seal(VERIFIER, verifier)
     return [
       cookie(`${NONCE}.${id}`, nonce, FLOW_S),
       cookie(NONCE, nonce, FLOW_S),
@@ -106,7 +107,7 @@ export class CookieJar {
   }
 
   verifierOf(id: string, cookies: ReadonlyMap<string, string>): string | undefined {
-    return this.#open(cookies.get(`${VERIFIER}.${id}`) ?? cookies.get(VERIFIER))
+    return this.#open(VERIFIER, cookies.get(`${VERIFIER}.${id}`) ?? cookies.get(VERIFIER))
   }
 
   /** Takes out what is only ours; with `tokens` those go on in clear, without they stay here. */
@@ -137,18 +138,21 @@ export class CookieJar {
     return createHmac('sha256', this.#signKey).update(`session ${text}`).digest('base64')
   }
 
-  #seal(text: string): string {
+  /** What is sealed for one cookie opens in no other. */
+  #seal(name: string, text: string): string {
     const iv = randomBytes(12)
     const cipher = createCipheriv('aes-256-gcm', this.#sealKey, iv)
+    cipher.setAAD(Buffer.from(name))
     const sealed = Buffer.concat([cipher.update(text, 'utf8'), cipher.final()])
     return Buffer.concat([iv, cipher.getAuthTag(), sealed]).toString('base64url')
   }
 
-  #open(text: string | undefined): string | undefined {
+  #open(name: string, text: string | undefined): string | undefined {
     const bytes = Buffer.from(text ?? '', 'base64url')
     if (bytes.length < 28) return undefined
     try {
       const decipher = createDecipheriv('aes-256-gcm', this.#sealKey, bytes.subarray(0, 12))
+      decipher.setAAD(Buffer.from(name))
       decipher.setAuthTag(bytes.subarray(12, 28))
       return Buffer.concat([decipher.update(bytes.subarray(28)), decipher.final()]).toString('utf8')
     } catch {

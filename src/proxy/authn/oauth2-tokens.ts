@@ -5,7 +5,7 @@ import { parseStrictJson } from './strict-json.ts'
 import type { Lifetimes, Tokens } from './oauth2-cookies.ts'
 
 const ANSWER_BYTES_MAX = 64 * 1024
-const TOKEN = /^[\x21-\x7e]*$/
+const TOKEN = /^[\x21-\x3a\x3c-\x7e]*$/
 
 export interface Granted {
   readonly tokens: Tokens
@@ -79,12 +79,12 @@ export function readGrant(policy: OAuth2Policy, outcome: SideOutcome, nowS: numb
   const answer = parseStrictJson(outcome.body.toString('utf8'))
   if (typeof answer !== 'object' || answer === null) return undefined
   const fields = answer as Readonly<Record<string, unknown>>
-  const { access_token: access, expires_in: expiresIn = policy.expiresInS } = fields
-  const { id_token: id = '', refresh_token: refresh = before } = fields
-  if (typeof access !== 'string' || access === '' || typeof id !== 'string' || typeof refresh !== 'string')
-    return undefined
-  if (![access, id, refresh].every((token) => TOKEN.test(token) && !token.includes(';'))) return undefined
+  const { expires_in: expiresIn = policy.expiresInS } = fields
   if (typeof expiresIn !== 'number' || !Number.isSafeInteger(expiresIn) || expiresIn <= 0) return undefined
+  const access = tokenOf(fields['access_token'])
+  const id = tokenOf(fields['id_token'] ?? '')
+  const refresh = tokenOf(fields['refresh_token'] ?? before)
+  if (access === undefined || access === '' || id === undefined || refresh === undefined) return undefined
   const kept = { id: policy.withoutIdToken === true ? '' : id, refresh: policy.refresh ? refresh : '' }
   return {
     tokens: { access, ...kept, expires: nowS + expiresIn },
@@ -94,6 +94,11 @@ export function readGrant(policy: OAuth2Policy, outcome: SideOutcome, nowS: numb
       refresh: lifeOf(kept.refresh, nowS) ?? policy.refreshExpiresInS,
     },
   }
+}
+
+/** It goes into a header and, in clear, into a cookie. */
+function tokenOf(value: unknown): string | undefined {
+  return typeof value === 'string' && TOKEN.test(value) ? value : undefined
 }
 
 /** What a token that happens to be a JWT says itself; only a cookie's life hangs on it. */
