@@ -2,6 +2,7 @@
  * `isthmus capture`: the rules that lead a pod's connections through its proxy, in the network namespace it is run in.
  * The init container of captured pods is `isthmus capture apply`.
  */
+import { networkInterfaces } from 'node:os'
 import { type Command, Option } from 'commander'
 import type { Backend } from './capture/run.ts'
 import { PLAN_DEFAULTS, type PlanFlags } from './capture/plan.ts'
@@ -18,7 +19,7 @@ export function registerCapture(program: Command): void {
     .addOption(backendOption())
     .action(async (flags: PlanFlags & BackendFlag) => {
       const [{ planOf }, { applyRules }] = await load()
-      writeLine(`captured with ${applyRules(planOf(flags), flags.backend)}`)
+      writeLine(`captured with ${applyRules(planOf(flags, ownAddresses()), flags.backend)}`)
     })
   capture
     .command('remove')
@@ -33,7 +34,7 @@ export function registerCapture(program: Command): void {
     .addOption(backendOption())
     .action(async (flags: PlanFlags & BackendFlag) => {
       const { planOf } = await import('./capture/plan.ts')
-      const plan = planOf(flags)
+      const plan = planOf(flags, ownAddresses())
       if (flags.backend === 'nftables') {
         writeLine((await import('./capture/nftables.ts')).nftablesApply(plan).trimEnd())
         return
@@ -42,6 +43,9 @@ export function registerCapture(program: Command): void {
       for (const family of plan.families) writeLine(`# ${family}\n${iptablesApply(plan, family, '').trimEnd()}`)
     })
 }
+
+const ownAddresses = (): readonly string[] =>
+  Object.values(networkInterfaces()).flatMap((each) => (each ?? []).map(({ address }) => address))
 
 const load = (): Promise<[typeof import('./capture/plan.ts'), typeof import('./capture/run.ts')]> =>
   Promise.all([import('./capture/plan.ts'), import('./capture/run.ts')])
@@ -58,5 +62,9 @@ function withPlan(command: Command): Command {
     .option('--exclude-outbound-ports <ports>', 'ports or FIRST-LAST, with commas', PLAN_DEFAULTS.excludeOutboundPorts)
     .option('--exclude-inbound-ports <ports>', 'ports or FIRST-LAST, with commas', PLAN_DEFAULTS.excludeInboundPorts)
     .option('--exclude-outbound-ranges <cidrs>', 'address ranges, with commas', PLAN_DEFAULTS.excludeOutboundRanges)
-    .option('--ip-family <family>', 'ipv4, ipv6 or both', PLAN_DEFAULTS.ipFamily)
+    .option(
+      '--ip-family <family>',
+      'auto (what the namespace has addresses of), ipv4, ipv6 or both',
+      PLAN_DEFAULTS.ipFamily,
+    )
 }

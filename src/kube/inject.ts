@@ -51,7 +51,8 @@ export const CAPTURE_CONTAINER = 'isthmus-init'
 /** Istio's list: what keeps the cluster itself alive never depends on the mesh. */
 const NEVER_NAMESPACES = new Set([SYSTEM_NAMESPACE, 'kube-system', 'kube-public', 'kube-node-lease'])
 /** Istio's proxy user; capture rules tell the proxy's own traffic by it. */
-const PROXY_USER = 1337
+/** User and group that the proxy runs as, and by which capture rules know its own connections. */
+export const PROXY_USER = 1337
 /** The kubelet renews at 80 %; a stolen one ends within the hour. */
 const TOKEN_TTL_SECONDS = 3600
 
@@ -143,7 +144,14 @@ function captureContainer(pod: Injectable, options: InjectOptions): Container {
   return {
     name: CAPTURE_CONTAINER,
     image: options.image,
-    args: ['capture', 'apply', `--proxy-uid=${PROXY_USER}`, `--proxy-gid=${PROXY_USER}`, ...exclusions],
+    args: [
+      'capture',
+      'apply',
+      '--ip-family=auto',
+      `--proxy-uid=${PROXY_USER}`,
+      `--proxy-gid=${PROXY_USER}`,
+      ...exclusions,
+    ],
     resources: { requests: { cpu: '10m', memory: '64Mi' } },
     securityContext: {
       allowPrivilegeEscalation: false,

@@ -31,6 +31,8 @@ export interface Cluster {
   readonly clientTls?: ClientTls
   /** Absent: `http1`; endpoints of the mesh always speak HTTP/2. */
   readonly protocol?: UpstreamProtocol
+  /** Of TCP connections: who the client is, told before the connection's own bytes and before TLS. */
+  readonly proxyHeader?: 'v1' | 'v2'
   readonly outlier?: OutlierDetection
   readonly healthCheck?: HealthCheck
   readonly circuitBreakers?: CircuitBreakers

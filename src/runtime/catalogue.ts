@@ -81,7 +81,11 @@ export const CATALOGUE = {
   },
   LOCAL_NOT_ROOT: {
     title: 'Namespaced local clusters need root.',
-    hint: 'Run as root, or leave out `--plan namespaced`: the plain plan needs no rights.',
+    hint: 'Run as root or in a user namespace (docs/local-clusters.md), or leave out `--plan namespaced`: the plain plan needs no rights.',
+  },
+  LOCAL_USER_NAMESPACE: {
+    title: 'This user namespace has too few users and groups for namespaced local clusters.',
+    hint: 'Install uidmap (newuidmap, newgidmap), give yourself ranges in /etc/subuid and /etc/subgid, and use `unshare --map-auto` as docs/local-clusters.md shows.',
   },
   LOCAL_NAMESPACE: {
     title: 'The kernel or iproute2 refused a network namespace, bridge or route of a local cluster.',

@@ -57,6 +57,20 @@ COMMIT
   })
 })
 
+describe('--ip-family auto', () => {
+  it.each([
+    [['127.0.0.1', '10.0.0.1', '::1', 'fe80::1'], ['ipv4']],
+    [
+      ['10.0.0.1', 'fd00::1'],
+      ['ipv4', 'ipv6'],
+    ],
+    [['::1', '2001:db8::1'], ['ipv6']],
+    [[], ['ipv4']],
+  ])('%j: %j', (addresses, families) => {
+    expect(planOf({ ...PLAN_DEFAULTS, ipFamily: 'auto' }, addresses).families).toEqual(families)
+  })
+})
+
 describe('iptablesRemove', () => {
   it('does nothing where nothing is', () => {
     expect(iptablesRemove('*nat\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n')).toBe('')

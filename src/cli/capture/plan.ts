@@ -42,6 +42,8 @@ const OWN_INBOUND = [PORTS.inboundMesh, PORTS.metrics, PORTS.readiness]
 /** Names are resolved past the proxy, over TCP too. */
 const DNS_PORT = 53
 const ID_MAX = 0xffff_fffe
+/** Addresses that every namespace has, whatever it speaks: loopback and link-local ones. */
+const LOCAL = /^(127\.|::1$|fe[89ab][0-9a-f]:)/i
 
 export const PLAN_DEFAULTS: PlanFlags = {
   proxyUid: '1337',
@@ -54,7 +56,8 @@ export const PLAN_DEFAULTS: PlanFlags = {
   ipFamily: 'ipv4',
 }
 
-export function planOf(flags: PlanFlags): CapturePlan {
+/** `addresses`: of the network namespace that the rules are for; what `--ip-family auto` goes by. */
+export function planOf(flags: PlanFlags, addresses: readonly string[] = []): CapturePlan {
   const single = (port: number): PortRange => ({ first: port, last: port })
   const proxyUids = numbers('--proxy-uid', flags.proxyUid)
   const proxyGids = numbers('--proxy-gid', flags.proxyGid)
@@ -72,7 +75,7 @@ export function planOf(flags: PlanFlags): CapturePlan {
       ...portRanges('--exclude-inbound-ports', flags.excludeInboundPorts),
     ],
     excludeOutboundRanges: list(flags.excludeOutboundRanges).map(cidrOf),
-    families: familiesOf(flags.ipFamily),
+    families: familiesOf(flags.ipFamily, addresses),
   }
 }
 
@@ -81,10 +84,15 @@ export function rangesOf(plan: CapturePlan, family: Family): readonly string[] {
   return plan.excludeOutboundRanges.filter((range) => range.includes(':') === (family === 'ipv6'))
 }
 
-function familiesOf(text: string): readonly Family[] {
+function familiesOf(text: string, addresses: readonly string[]): readonly Family[] {
+  if (text === 'auto') {
+    const has = (family: 4 | 6): boolean => addresses.some((each) => isIP(each) === family && !LOCAL.test(each))
+    // A pod without any address of its own is IPv4's: rules first, addresses later.
+    return [...(has(4) || !has(6) ? (['ipv4'] as const) : []), ...(has(6) ? (['ipv6'] as const) : [])]
+  }
   if (text === 'both') return ['ipv4', 'ipv6']
   if (text === 'ipv4' || text === 'ipv6') return [text]
-  throw new MeshError('USAGE', `--ip-family ${text}: expected ipv4, ipv6 or both`)
+  throw new MeshError('USAGE', `--ip-family ${text}: expected auto, ipv4, ipv6 or both`)
 }
 
 function portRanges(flag: string, text: string): readonly PortRange[] {

@@ -42,6 +42,8 @@ export interface PodFacts {
   readonly uid: string
   /** Empty until the pod has one. */
   readonly ip: string
+  /** Beside an IPv4 address. */
+  readonly ipv6?: string
   readonly serviceAccount: string
   readonly node: string
   readonly workload: string

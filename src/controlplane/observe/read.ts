@@ -77,7 +77,7 @@ export function readPod(pod: Pod): PodFacts | undefined {
   return {
     ...identityOf(pod),
     uid: pod.metadata.uid ?? '',
-    ip: status?.podIP ?? '',
+    ...addressesOf(pod),
     serviceAccount: serviceAccountOf(spec),
     node: spec.nodeName ?? '',
     workload: workloadOf(pod),
@@ -87,6 +87,12 @@ export function readPod(pod: Pod): PodFacts | undefined {
     labels: pod.metadata.labels ?? {},
     ports,
   }
+}
+
+function addressesOf({ status }: Pod): Pick<PodFacts, 'ip' | 'ipv6'> {
+  const { podIP: ip = '', podIPs = [] } = status ?? {}
+  const ipv6 = podIPs.find((each) => isIP(each.ip) === 6)?.ip
+  return { ip, ...(ipv6 !== undefined && ipv6 !== ip && { ipv6 }) }
 }
 
 function isReady(pod: Pod): boolean {

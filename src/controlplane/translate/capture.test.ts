@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { FilterChain } from '../../model/config.ts'
 import type { PodFacts, ServiceFacts } from '../observe/facts.ts'
-import { readService } from '../observe/read.ts'
+import { readPod, readService } from '../observe/read.ts'
 import { captureInbound, captureOutbound } from './capture.ts'
 import { type Host, listHosts } from './hosts.ts'
 
@@ -70,7 +70,7 @@ describe('captureInbound', () => {
       ]),
       service('other', '10.12.64.2', [{ name: '', port: 80, targetPort: 8080 }]),
     ]
-    const listener = captureInbound(pod, services, 'cluster.local')
+    const listener = captureInbound(pod, { services, domain: 'cluster.local' })
     expect(listener).toMatchObject({ address: pod.ip, port: 15006, capture: { direction: 'inbound' } })
     expect(listener.chains.map(summaryOf)).toEqual([
       'front.shop.svc.cluster.local ["10.12.1.2"] 8080  http',
@@ -78,6 +78,31 @@ describe('captureInbound', () => {
       'front.shop.svc.cluster.local ["10.12.1.2"] 9000  tcp',
       'passthrough []   tcp',
     ])
+  })
+})
+
+describe('a pod with an address of each family', () => {
+  const dual: PodFacts = { ...pod, ipv6: 'fd00:10::2' }
+  const hosts = hostsOf(service('db', 'fd00:96::3', [{ name: 'tcp', port: 5432, protocol: 'tcp' }]))
+
+  it('is led to listeners of their own at loopback and at its address', () => {
+    const outbound = captureOutbound(dual, hosts, dual.ipv6)
+    expect(outbound).toMatchObject({ name: 'capture-outbound-ipv6', address: '::1', port: 15001 })
+    expect(outbound.chains.map(summaryOf)).toContain('tcp:5432 db.shop.svc.cluster.local ["fd00:96::3"] 5432  tcp')
+    const services = [service('front', '10.12.64.1', [{ name: 'tcp', port: 9000, protocol: 'tcp' }])]
+    const inbound = captureInbound(dual, { services, domain: 'cluster.local' }, dual.ipv6)
+    expect(inbound).toMatchObject({ name: 'capture-inbound-ipv6', address: 'fd00:10::2', port: 15006 })
+    expect(inbound.chains.map(summaryOf)[0]).toBe('front.shop.svc.cluster.local ["fd00:10::2"] 9000  tcp')
+  })
+})
+
+describe('readPod', () => {
+  it('keeps an IPv6 address beside the first', () => {
+    const podIPs = [{ ip: '10.12.1.2' }, { ip: 'fd00:10::2' }]
+    const read = (status: object): unknown =>
+      readPod({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'a' }, spec: { containers: [] }, status })
+    expect(read({ podIP: '10.12.1.2', podIPs })).toMatchObject({ ip: '10.12.1.2', ipv6: 'fd00:10::2' })
+    expect(read({ podIP: 'fd00:10::2', podIPs: podIPs.slice(1) })).not.toHaveProperty('ipv6')
   })
 })
 

@@ -13,6 +13,8 @@ import { OUTBOUND_ROUTES } from './routes.ts'
 
 export const CAPTURE_OUTBOUND = 'capture-outbound'
 export const CAPTURE_INBOUND = 'capture-inbound'
+/** Of listeners beside the first, for the pod's other address family. */
+const IPV6_SUFFIX = '-ipv6'
 /** What a client that speaks first needs, even on a busy machine; a server that speaks first is late by as much. */
 const DETECT_MS = 100
 
@@ -31,12 +33,15 @@ const FORWARD: HttpFilterChain = {
 /** An endpoint that cannot be reached is not the end of a connection that has sent nothing yet. */
 const CONNECT_ATTEMPTS = 3
 
-/** The kernel leads what a process of the pod sends to the loopback address of the namespace. */
-export function captureOutbound(pod: PodFacts, hosts: readonly Host[]): Listener {
+/** Where the kernel leads connections of a pod's address, by family: what a process sends, to loopback. */
+export const captureAddress = (ip: string): string => (ip.includes(':') ? '::1' : loopbackOf(ip))
+
+/** `address`: one of the pod's. */
+export function captureOutbound(pod: PodFacts, hosts: readonly Host[], address = pod.ip): Listener {
   const rest: FilterChain = { name: 'http', serverNames: [], protocol: 'http', filter: FORWARD }
   return {
-    name: CAPTURE_OUTBOUND,
-    address: loopbackOf(pod.ip),
+    name: address === pod.ip ? CAPTURE_OUTBOUND : `${CAPTURE_OUTBOUND}${IPV6_SUFFIX}`,
+    address: captureAddress(address),
     port: PORTS.outbound,
     chains: [...requestChains(hosts), ...byteChains(hosts), rest, PASSTHROUGH],
     capture: { direction: 'outbound', detectMs: DETECT_MS },
@@ -64,7 +69,11 @@ function byteChains(hosts: readonly Host[]): readonly FilterChain[] {
 }
 
 /** What comes from elsewhere is led to the pod's own address. Ports without a service pass untouched, unread. */
-export function captureInbound(pod: PodFacts, services: readonly ServiceFacts[], domain: string): Listener {
+export function captureInbound(
+  pod: PodFacts,
+  { services, domain }: { readonly services: readonly ServiceFacts[]; readonly domain: string },
+  address = pod.ip,
+): Listener {
   const chains = new Map<number, readonly FilterChain[]>()
   for (const service of services) {
     for (const port of service.ports) {
@@ -72,13 +81,13 @@ export function captureInbound(pod: PodFacts, services: readonly ServiceFacts[],
       // Two services may share a port; whose name the plaintext gets is then the first's.
       if (target === undefined || chains.has(target)) continue
       const name = hostOf({ service: service.name, namespace: service.namespace, domain })
-      const destinations = { addresses: [pod.ip], port: target }
+      const destinations = { addresses: [address], port: target }
       chains.set(target, inboundChains(port.protocol, { name, destinations, target }))
     }
   }
   return {
-    name: CAPTURE_INBOUND,
-    address: pod.ip,
+    name: address === pod.ip ? CAPTURE_INBOUND : `${CAPTURE_INBOUND}${IPV6_SUFFIX}`,
+    address,
     port: PORTS.inbound,
     chains: [...[...chains.values()].flat(), PASSTHROUGH],
     capture: { direction: 'inbound', detectMs: DETECT_MS },

@@ -16,7 +16,7 @@ import { clusterName } from '../../model/sni.ts'
 import { loopbackOf } from '../../runtime/network.ts'
 import { type PodFacts, type ServiceFacts, type SliceFacts, type Snapshot } from '../observe/facts.ts'
 import { breakersOf, type Breakers } from './breakers.ts'
-import { captureInbound, captureOutbound } from './capture.ts'
+import { captureAddress, captureInbound, captureOutbound } from './capture.ts'
 import { identitiesOf, outboundCluster } from './clusters.ts'
 import {
   eastWestCluster,
@@ -166,11 +166,17 @@ export class Translator {
     const { services, mesh } = snapshot
     const key = `${pod.namespace}/${pod.name}`
     const selecting = this.#selecting(pod, services)
-    const inputs = [selecting, pod.ip, JSON.stringify(pod.ports), mesh]
-    return [
-      this.#listeners.get(`capture-outbound|${loopbackOf(pod.ip)}`, [hosts], () => captureOutbound(pod, hosts)),
-      this.#listeners.get(`capture-inbound|${key}`, inputs, () => captureInbound(pod, selecting, mesh.domain)),
-    ]
+    const addresses = pod.ipv6 === undefined ? [pod.ip] : [pod.ip, pod.ipv6]
+    return addresses.flatMap((address, index) => {
+      const at = captureAddress(address)
+      const inputs = [selecting, pod.ip, address, JSON.stringify(pod.ports), mesh]
+      return [
+        this.#listeners.get(`capture-outbound|${at}|${index}`, [hosts], () => captureOutbound(pod, hosts, address)),
+        this.#listeners.get(`capture-inbound|${key}|${index}`, inputs, () =>
+          captureInbound(pod, { services: selecting, domain: mesh.domain }, address),
+        ),
+      ]
+    })
   }
 
   #selecting(pod: PodFacts, services: Snapshot['services']): readonly ServiceFacts[] {

@@ -7,6 +7,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
+import { PROXY_USER } from '../../kube/inject.ts'
 import { MeshError } from '../../runtime/errors.ts'
 import { nodeAddress, type AddressPlan } from './address-plan.ts'
 
@@ -110,12 +111,24 @@ export class Namespaces implements PodNetwork {
   }
 }
 
-/** Root and iproute2, or in words what is missing. */
+/** Root, also of a user namespace, and iproute2; or in words what is missing. */
 export function requireNamespaces(): void {
   if (process.getuid?.() !== 0) throw new MeshError('LOCAL_NOT_ROOT', 'the namespaced plan makes network namespaces')
+  // Proxies run as this group, and the rules of capture leave it alone: without it they would catch themselves.
+  if (!mapsId(readFileSync('/proc/self/gid_map', 'utf8'), PROXY_USER)) {
+    throw new MeshError('LOCAL_USER_NAMESPACE', `this user namespace has no group ${PROXY_USER}`)
+  }
   if (spawnSync('ip', ['-V']).error !== undefined) {
     throw new MeshError('LOCAL_NAMESPACE', 'the program `ip` (iproute2) is not installed')
   }
+}
+
+/** Whether an id exists in the user namespace of this map (user_namespaces(7)): lines of first id, its parent's, count. */
+export function mapsId(map: string, id: number): boolean {
+  return map.split('\n').some((line) => {
+    const [first, , count] = line.trim().split(/ +/).map(Number)
+    return first !== undefined && count !== undefined && id >= first && id < first + count
+  })
 }
 
 /** Networks whose addresses the machine has already, whoever gave them to it. */

@@ -188,7 +188,7 @@ export class TcpSession implements ServerConnection {
       if (outcome.failure.kind === 'timeout') counters.upstream_cx_connect_timeout++
       this.#left(cluster)
       return this.#attempt(cluster, outcome.failure)
-    })
+    }, this.#addresses())
   }
 
   #left({ limits }: ClusterState): void {

@@ -44,6 +44,8 @@ export interface Target {
   readonly address: string
   readonly port: number
   readonly timeoutMs: number
+  /** Written before anything else, the handshake too. */
+  readonly preface?: Buffer
 }
 
 export interface HandshakeTarget {
@@ -183,7 +185,7 @@ function judge(socket: TLSSocket, { to, credentials, alpn }: HandshakeOptions): 
 }
 
 export function openSocket(context: DialContext, target: Target): Socket {
-  return connectSocket({
+  const socket = connectSocket({
     host: target.address,
     port: target.port,
     noDelay: true,
@@ -191,6 +193,8 @@ export function openSocket(context: DialContext, target: Target): Socket {
     ...(context.localAddress === undefined ? {} : { localAddress: context.localAddress }),
     ...(context.lookup === undefined ? {} : { lookup: context.lookup }),
   })
+  if (target.preface !== undefined) socket.write(target.preface)
+  return socket
 }
 
 export function failLater(

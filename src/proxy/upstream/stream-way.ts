@@ -8,6 +8,7 @@ import { ALPN_TCP } from '../../model/tcp.ts'
 import { Backoff } from '../../runtime/backoff.ts'
 import type { Cancel } from '../../runtime/clock.ts'
 import type { Random } from '../../runtime/random.ts'
+import { type Addresses, formatProxyHeader } from '../l4/proxy-protocol.ts'
 import { WheelTimer } from '../timer-wheel.ts'
 import {
   Attempt,
@@ -18,6 +19,7 @@ import {
   openSocket,
   type Target,
 } from './dial.ts'
+import { openTls } from './open-dial.ts'
 import type { ConnectFailure, OpenStream, OpenStreamDial, StreamOutcome, StreamWay } from './transport.ts'
 import type { GatewayLink, GatewayLinks, LinkWatcher } from './tunnel.ts'
 import { TunnelOpening } from './tunnel-opening.ts'
@@ -63,7 +65,7 @@ export function createStreamWay(options: StreamWayOptions): StreamWay {
   const target = { address, port, timeoutMs: cluster.connectTimeoutMs }
   if (transport === 'tunnel' && tunnel !== undefined) return new TunnelWay(options, target, tunnel)
   const probe = dialPlain(options.context, target)
-  if (transport === 'plain') return new DirectWay(options, probe, probe)
+  if (transport === 'plain') return new DirectWay(options, dialForeign(options, target), probe)
   return new DirectWay(options, dialMutual(options, target), probe)
 }
 
@@ -78,6 +80,22 @@ function dialPlain(context: DialContext, target: Target): OpenStreamDial {
       })),
     )
     return attempt.cancel
+  }
+}
+
+/** Outside the mesh: over TLS where the cluster says so, and with the client's address where the endpoint wants it. */
+function dialForeign({ context, cluster }: StreamWayOptions, target: Target): OpenStreamDial {
+  const { clientTls: tls, proxyHeader } = cluster
+  return (done, client) => {
+    const preface = proxyHeader && formatProxyHeader(proxyHeader, client)
+    const to = preface === undefined ? target : { ...target, preface }
+    if (tls === undefined) return dialPlain(context, to)(done)
+    return openTls(context, { ...to, tls, offers: tls.alpn }, (outcome) => {
+      if (outcome.kind === 'failed') return done(outcome)
+      const { socket } = outcome
+      const stream = { socket, peer: undefined, lifetimeMs: Number.POSITIVE_INFINITY, endpointId: '' }
+      return done({ kind: 'open', stream })
+    })
   }
 }
 
@@ -183,12 +201,12 @@ class DirectWay implements StreamWay {
     return this.#reach.lastFailure
   }
 
-  open(done: (outcome: StreamOutcome) => void): Cancel {
+  open(done: (outcome: StreamOutcome) => void, client?: Addresses): Cancel {
     return this.#dial((outcome) => {
       if (outcome.kind === 'open') this.#reach.found()
       else this.#reach.lost(outcome.failure)
       return done(outcome)
-    })
+    }, client)
   }
 
   close(): void {

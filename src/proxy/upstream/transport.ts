@@ -6,6 +6,7 @@ import type { Socket } from 'node:net'
 import type { Cancel } from '../../runtime/clock.ts'
 import type { Priority } from '../balance/limits.ts'
 import type { Peer } from '../identity.ts'
+import type { Addresses } from '../l4/proxy-protocol.ts'
 import type { ClientConnection, ClientConnectionHandler } from '../stream.ts'
 
 /**
@@ -88,8 +89,8 @@ export type StreamOutcome =
   | { readonly kind: 'open'; readonly stream: OpenStream }
   | { readonly kind: 'failed'; readonly failure: ConnectFailure }
 
-/** Calls `done` exactly once, never before it returned, unless cancelled. */
-export type OpenStreamDial = (done: (outcome: StreamOutcome) => void) => Cancel
+/** Calls `done` exactly once, never before it returned, unless cancelled. `client`: for endpoints that want to know. */
+export type OpenStreamDial = (done: (outcome: StreamOutcome) => void, client?: Addresses) => Cancel
 
 /** The way to one endpoint for connections whose bytes are not ours to read. */
 export interface StreamWay {

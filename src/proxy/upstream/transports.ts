@@ -6,7 +6,7 @@ import type { Cluster, Endpoint, UpstreamProtocol } from '../../model/config.ts'
 import type { Random } from '../../runtime/random.ts'
 import type { TransportFactory } from '../balance/cluster.ts'
 import { H2_LIMITS } from '../h2/types.ts'
-import { type DialContext, dialMesh, dialPlain, type Target } from './dial.ts'
+import { type DialContext, dialMesh, dialPlain, failLater, type Target } from './dial.ts'
 import { EitherTransport } from './either.ts'
 import { dialOpen } from './open-dial.ts'
 import { Pool, type PoolOptions } from './pool.ts'
@@ -70,7 +70,7 @@ function openTransport(
   context: DialContext,
   { cluster, target, common }: { readonly cluster: Cluster; readonly target: Target; readonly common: Common },
 ): Transport {
-  const { clientTls: tls, protocol = 'http1', connections } = cluster
+  const { clientTls: tls, protocol = 'http1', connections, proxyHeader } = cluster
   const poolOf = (spoken: Exclude<UpstreamProtocol, 'downstream'>): Pool => {
     const { streamsMax, http1Trailers } = connections ?? {}
     const trailers = http1Trailers ?? context.http1Trailers ?? true
@@ -78,7 +78,7 @@ function openTransport(
     const plain = tls === undefined && spoken === 'http1'
     return new Pool({
       ...common,
-      dial: plain ? dialPlain(context, target, trailers) : dialOpen(context, open),
+      dial: proxyHeader !== undefined ? refuse : plain ? dialPlain(context, target, trailers) : dialOpen(context, open),
       connectionsMax: PLAIN_CONNECTIONS_MAX,
       wanted: () => 0,
       streamsExpected: spoken === 'http2' ? (streamsMax ?? H2_LIMITS.streamsMax) : 1,
@@ -90,6 +90,10 @@ function openTransport(
   }
   return protocol === 'downstream' ? new EitherTransport(poolOf('http1'), poolOf('http2')) : poolOf(protocol)
 }
+
+/** Connections that requests of many clients share cannot say whose they are. */
+const refuse: Dial = (_handler, done) =>
+  failLater(done, { kind: 'connect', detail: 'the PROXY protocol is written for TCP connections only' })
 
 /** An endpoint that wants mTLS in a cluster without TLS settings fails closed: it is never dialled in plain. */
 function meshDial(context: DialContext, cluster: Cluster, endpoint: Endpoint): Dial {

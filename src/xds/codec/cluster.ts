@@ -26,6 +26,7 @@ import { decodeOriginalDst, encodeOriginalDst, isOriginalDst, ORIGINAL_DST_SHAPE
 import { ADS_SHAPE, decodeDuration, encodeAds, encodeDuration, requireAds } from './common.ts'
 import { decodeEndpoints, encodeEndpoints, ENDPOINTS_SHAPE, TRANSPORT_KEY } from './endpoints.ts'
 import { decodeClientTls, encodeClientTls } from './generic-tls.ts'
+import { decodeProxyHeader, encodeProxyHeader } from './proxy-protocol.ts'
 import { present, refuse, require, type Shape, typeOf, unpackShaped, within } from './shape.ts'
 import { configOf, decodeUpstreamTls, encodeUpstreamTls } from './tls.ts'
 
@@ -58,7 +59,7 @@ const TRANSPORTS = ['mtls', 'tunnel', 'plain'] as const satisfies Endpoint['tran
 
 export function encodeCluster(cluster: Cluster): ClusterMessage {
   const { tls, endpoints } = cluster
-  const { clientTls, connections: settings } = cluster
+  const { connections: settings } = cluster
   const protocol = tls?.alpn.includes(ALPN_H2) === true ? 'http2' : (cluster.protocol ?? 'http1')
   return create(ClusterSchema, {
     name: cluster.name,
@@ -68,10 +69,9 @@ export function encodeCluster(cluster: Cluster): ClusterMessage {
       : cluster.originalDst === undefined && { loadAssignment: encodeEndpoints(endpoints) }),
     connectTimeout: encodeDuration(cluster.connectTimeoutMs),
     ...(cluster.dns !== undefined && encodeDns(cluster.dns)),
-    ...encodeBalancing(cluster),
-    ...(cluster.originalDst !== undefined && encodeOriginalDst(cluster.originalDst)),
+    ...(cluster.originalDst === undefined ? encodeBalancing(cluster) : encodeOriginalDst(cluster.originalDst)),
     transportSocketMatches: tls === undefined ? [] : encodeMatches(tls),
-    ...(clientTls !== undefined && { transportSocket: encodeClientTls(clientTls) }),
+    ...encodeSocket(cluster),
     // Envoy speaks HTTP/1.1 to a cluster without this, whatever ALPN agreed on.
     healthChecks: cluster.healthCheck === undefined ? [] : [encodeHealthCheck(cluster.healthCheck)],
     typedExtensionProtocolOptions: encodeHttpOptions({ protocol, settings }),
@@ -79,6 +79,12 @@ export function encodeCluster(cluster: Cluster): ClusterMessage {
     ...(cluster.outlier !== undefined && { outlierDetection: encodeOutlier(cluster.outlier) }),
     ...(cluster.breaker !== undefined && { metadata: encodeBreaker(cluster.breaker) }),
   })
+}
+
+function encodeSocket({ clientTls, proxyHeader }: Cluster): { transportSocket?: TransportSocket } {
+  const inner = clientTls && encodeClientTls(clientTls)
+  if (proxyHeader !== undefined) return { transportSocket: encodeProxyHeader(proxyHeader, inner ?? rawBuffer()) }
+  return inner === undefined ? {} : { transportSocket: inner }
 }
 
 function encodeMatches(tls: UpstreamTls): SocketMatch[] {
@@ -99,7 +105,7 @@ function rawBuffer(): TransportSocket {
 
 export function decodeCluster(path: string, message: ClusterMessage): Cluster {
   const tls = decodeMatches(within(path, 'transport_socket_matches'), message.transportSocketMatches)
-  const clientTls = decodeSocket(within(path, 'transport_socket'), message)
+  const { clientTls, proxyHeader } = decodeSocket(within(path, 'transport_socket'), message)
   const options = decodeHttpOptions(
     within(path, 'typed_extension_protocol_options'),
     message.typedExtensionProtocolOptions,
@@ -120,6 +126,7 @@ export function decodeCluster(path: string, message: ClusterMessage): Cluster {
         : decodeDuration(within(path, 'connect_timeout'), message.connectTimeout),
     ...(tls !== undefined && { tls }),
     ...(clientTls !== undefined && { clientTls }),
+    ...(proxyHeader !== undefined && { proxyHeader }),
     ...(tls === undefined && protocol !== 'http1' && { protocol }),
     ...(message.outlierDetection !== undefined && { outlier: decodeOutlier(outlierPath, message.outlierDetection) }),
     ...(message.circuitBreakers !== undefined && {
@@ -196,11 +203,18 @@ interface Sockets {
   readonly clientTls: ClientTls | undefined
 }
 
-function decodeSocket(path: string, { transportSocket }: ClusterMessage): ClientTls | undefined {
-  if (transportSocket === undefined) return undefined
-  if (typeOf(configOf(transportSocket)) !== RawBufferSchema.typeName) return decodeClientTls(path, transportSocket)
-  unpackShaped(RawBufferSchema, configOf(transportSocket), {}, within(path, 'typed_config'))
-  return undefined
+function decodeSocket(path: string, { transportSocket }: ClusterMessage): Pick<Cluster, 'clientTls' | 'proxyHeader'> {
+  if (transportSocket === undefined) return {}
+  const headered = decodeProxyHeader(path, transportSocket)
+  if (headered === undefined) return decodeInner(path, transportSocket)
+  const inner = decodeInner(within(path, 'typed_config.transport_socket'), headered.inner)
+  return { ...inner, proxyHeader: headered.version }
+}
+
+function decodeInner(path: string, socket: TransportSocket): Pick<Cluster, 'clientTls'> {
+  if (typeOf(configOf(socket)) !== RawBufferSchema.typeName) return { clientTls: decodeClientTls(path, socket) }
+  unpackShaped(RawBufferSchema, configOf(socket), {}, within(path, 'typed_config'))
+  return {}
 }
 
 function decodeHealth(

@@ -64,14 +64,14 @@ export class Origins {
     socket.on('end', () => socket.end())
   }
 
-  /** Answers at the first bytes; what came in all is known, and recorded, at the end. */
+  /** Answers as soon as the case has an answer; what came in all is known, and recorded, at the end. */
   #acceptTcp(name: string, origin: Origin, socket: Socket): void {
     let body = ''
+    let answered = false
     const arrival = (): Arrival => ({ origin: name, line: 'tcp', headers: [], body, trailers: [] })
     socket.on('data', (chunk: Buffer) => {
-      const first = body === ''
       body += chunk.toString('latin1')
-      if (first) this.#answer(socket, origin, arrival())
+      if (!answered) answered = this.#answer(socket, origin, arrival())
     })
     socket.on('end', () => socket.end())
     // One that nothing came over is no one's business: when a proxy connects is its own affair.
@@ -85,9 +85,17 @@ export class Origins {
     return arrival
   }
 
-  #answer(socket: Socket, origin: Origin, arrival: Arrival): void {
+  /** False: not yet. */
+  #answer(socket: Socket, origin: Origin, arrival: Arrival): boolean {
     const answer = this.#answerOf(origin, arrival)
-    if (answer === 'never') return
+    if (answer !== 'never') this.#give(socket, { origin, arrival, answer })
+    return answer !== 'never'
+  }
+
+  #give(
+    socket: Socket,
+    { origin, arrival, answer }: { origin: Origin; arrival: Arrival; answer: Exclude<Answer, 'never'> },
+  ): void {
     if (answer === 'reset') return void socket.resetAndDestroy()
     if ('bytes' in answer) {
       const bytes = Buffer.from(answer.bytes, 'latin1')

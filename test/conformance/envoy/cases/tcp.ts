@@ -109,6 +109,37 @@ const denyTestNet: Json = {
   }),
 }
 
+const withLength = (bytes: readonly number[], size: 1 | 2 | 3): number[] => {
+  const length = Array.from({ length: size }, (_, index) => (bytes.length >> (8 * (size - 1 - index))) & 0xff)
+  return [...length, ...bytes]
+}
+
+/** The least that is one, always the same bytes: no handshake comes of it. */
+function clientHello(serverName: string): Buffer {
+  const name = [0, ...withLength([...Buffer.from(serverName)], 2)]
+  const extensions = [0, 0, ...withLength(withLength(name, 2), 2)]
+  const random = Array.from({ length: 32 }, () => 7)
+  const body = [3, 3, ...random, 0, ...withLength([0x13, 0x01], 2), ...withLength([0], 1), ...withLength(extensions, 2)]
+  const handshake = [1, ...withLength(body, 3)]
+  return Buffer.from([22, 3, 1, ...withLength(handshake, 2)])
+}
+
+const TLS_INSPECTOR: Json = {
+  name: 'tls',
+  typed_config: typed('filters.listener.tls_inspector.v3.TlsInspector'),
+}
+
+const headered = (version: string): Json => ({
+  transport_socket: {
+    name: 'header',
+    typed_config: typed('transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport', {
+      config: { version },
+      transport_socket: { name: 'raw', typed_config: typed('transport_sockets.raw_buffer.v3.RawBuffer') },
+    }),
+  },
+})
+const UPSTREAM_PROXY = 'envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport'
+
 export const CASES: readonly Case[] = [
   {
     name: 'tcp: bytes both ways, and an end on each side',
@@ -435,6 +466,69 @@ export const CASES: readonly Case[] = [
     ],
     counters: ['cluster.app.upstream_cx_total', 'cluster.port.upstream_cx_total'],
   },
+  {
+    name: 'tcp: TLS passes through to the chain of its server name',
+    covers: ['envoy.config.listener.v3.FilterChainMatch.server_names'],
+    origins: two,
+    config: (places) =>
+      bootstrap(
+        [
+          listener(
+            places,
+            [
+              { filter_chain_match: { server_names: ['a.example'] }, filters: [tcpProxy()] },
+              { filter_chain_match: { server_names: ['*.b.example'] }, filters: [tcpProxy({ cluster: 'other' })] },
+            ],
+            { listener_filters: [TLS_INSPECTOR] },
+          ),
+        ],
+        both(places),
+      ),
+    steps: [
+      { tcp: clientHello('a.example'), expect: 20 },
+      { tcp: clientHello('x.b.example'), expect: 20 },
+    ],
+    counters: ['cluster.app.upstream_cx_total', 'cluster.other.upstream_cx_total'],
+  },
+  {
+    name: 'tcp: TLS passes through to the cluster of its server name',
+    covers: [`${NAME}.sni_cluster.v3.SniCluster`],
+    origins: two,
+    config: (places) =>
+      bootstrap(
+        [
+          listener(places, [{ filters: [filter('sni_cluster.v3.SniCluster', {}), tcpProxy()] }], {
+            listener_filters: [TLS_INSPECTOR],
+          }),
+        ],
+        [cluster(places), cluster(places, 'other.example', B_PORT)],
+      ),
+    steps: [
+      { tcp: clientHello('other.example'), expect: 20 },
+      { tcp: 'no TLS at all', expect: 20 },
+    ],
+    counters: ['cluster.other.example.upstream_cx_total', 'cluster.app.upstream_cx_total'],
+  },
+  ...(['V1', 'V2'] as const).map((version): Case => ({
+    name: `proxy protocol: endpoints are told by ${version}`,
+    covers: [`${UPSTREAM_PROXY}.config`, `${UPSTREAM_PROXY}.transport_socket`],
+    // Header and bytes may come apart.
+    origins: {
+      app: {
+        port: ORIGIN_PORT,
+        protocol: 'tcp',
+        answer: ({ body }) => (body.endsWith('hello') ? { bytes: 'told' } : 'never'),
+      },
+    },
+    config: tcp({
+      listenerFilters: [PROXY_PROTOCOL()],
+      clusters: (places) => [{ ...cluster(places), ...headered(version) }],
+    }),
+    steps: [
+      { tcp: 'PROXY TCP4 192.0.2.7 198.51.100.9 12345 80\r\nhello', expect: 4 },
+      { tcp: 'PROXY TCP6 2001:db8::7 2001:db8::9 12345 80\r\nhello', expect: 4 },
+    ],
+  })),
 ]
 
 const at = (places: Places, port: number): Json => ({
