@@ -75,31 +75,30 @@ function tokenRequest(policy: OAuth2Policy, secret: string, first: Fields, last:
 
 /** Undefined: nothing that can be believed. `before`: a refresh token that the answer may leave in force. */
 export function readGrant(policy: OAuth2Policy, outcome: SideOutcome, nowS: number, before = ''): Granted | undefined {
-  if (outcome.kind !== 'answer' || outcome.status !== 200) return undefined
-  const answer = parseStrictJson(outcome.body.toString('utf8'))
-  if (typeof answer !== 'object' || answer === null) return undefined
-  const fields = answer as Readonly<Record<string, unknown>>
-  const { expires_in: expiresIn = policy.expiresInS } = fields
-  if (typeof expiresIn !== 'number' || !Number.isSafeInteger(expiresIn) || expiresIn <= 0) return undefined
-  const access = tokenOf(fields['access_token'])
-  const id = tokenOf(fields['id_token'] ?? '')
-  const refresh = tokenOf(fields['refresh_token'] ?? before)
-  if (access === undefined || access === '' || id === undefined || refresh === undefined) return undefined
+  const fields = fieldsOf(outcome)
+  const { access_token: access, expires_in: life = policy.expiresInS } = fields ?? {}
+  const { id_token: id = '', refresh_token: refresh = before } = fields ?? {}
+  if (typeof life !== 'number' || !Number.isSafeInteger(life) || life <= 0) return undefined
+  if (!isToken(access) || access === '' || !isToken(id) || !isToken(refresh)) return undefined
   const kept = { id: policy.withoutIdToken === true ? '' : id, refresh: policy.refresh ? refresh : '' }
   return {
-    tokens: { access, ...kept, expires: nowS + expiresIn },
+    tokens: { access, ...kept, expires: nowS + life },
     lives: {
-      session: expiresIn,
-      id: lifeOf(kept.id, nowS) ?? expiresIn,
+      session: life,
+      id: lifeOf(kept.id, nowS) ?? life,
       refresh: lifeOf(kept.refresh, nowS) ?? policy.refreshExpiresInS,
     },
   }
 }
 
-/** It goes into a header and, in clear, into a cookie. */
-function tokenOf(value: unknown): string | undefined {
-  return typeof value === 'string' && TOKEN.test(value) ? value : undefined
+function fieldsOf(outcome: SideOutcome): Readonly<Record<string, unknown>> | undefined {
+  if (outcome.kind !== 'answer' || outcome.status !== 200) return undefined
+  const answer = parseStrictJson(outcome.body.toString('utf8'))
+  return typeof answer === 'object' && answer !== null ? (answer as Readonly<Record<string, unknown>>) : undefined
 }
+
+/** It goes into a header and, in clear, into a cookie. */
+const isToken = (value: unknown): value is string => typeof value === 'string' && TOKEN.test(value)
 
 /** What a token that happens to be a JWT says itself; only a cookie's life hangs on it. */
 function lifeOf(token: string, nowS: number): number | undefined {
