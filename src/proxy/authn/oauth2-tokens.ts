@@ -75,11 +75,9 @@ function tokenRequest(policy: OAuth2Policy, secret: string, first: Fields, last:
 
 /** Undefined: nothing that can be believed. `before`: a refresh token that the answer may leave in force. */
 export function readGrant(policy: OAuth2Policy, outcome: SideOutcome, nowS: number, before = ''): Granted | undefined {
-  const fields = fieldsOf(outcome)
-  const { access_token: access, expires_in: life = policy.expiresInS } = fields ?? {}
-  const { id_token: id = '', refresh_token: refresh = before } = fields ?? {}
-  if (typeof life !== 'number' || !Number.isSafeInteger(life) || life <= 0) return undefined
-  if (!isToken(access) || access === '' || !isToken(id) || !isToken(refresh)) return undefined
+  const fields = { expires_in: policy.expiresInS, id_token: '', refresh_token: before, ...fieldsOf(outcome) }
+  const { access_token: access, id_token: id, refresh_token: refresh, expires_in: life } = fields
+  if (!isLife(life) || !isToken(access) || access === '' || !isToken(id) || !isToken(refresh)) return undefined
   const kept = { id: policy.withoutIdToken === true ? '' : id, refresh: policy.refresh ? refresh : '' }
   return {
     tokens: { access, ...kept, expires: nowS + life },
@@ -91,10 +89,20 @@ export function readGrant(policy: OAuth2Policy, outcome: SideOutcome, nowS: numb
   }
 }
 
-function fieldsOf(outcome: SideOutcome): Readonly<Record<string, unknown>> | undefined {
-  if (outcome.kind !== 'answer' || outcome.status !== 200) return undefined
+const isLife = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value > 0
+
+interface Answer {
+  readonly access_token?: unknown
+  readonly id_token?: unknown
+  readonly refresh_token?: unknown
+  readonly expires_in?: unknown
+}
+
+function fieldsOf(outcome: SideOutcome): Answer {
+  if (outcome.kind !== 'answer' || outcome.status !== 200) return {}
   const answer = parseStrictJson(outcome.body.toString('utf8'))
-  return typeof answer === 'object' && answer !== null ? (answer as Readonly<Record<string, unknown>>) : undefined
+  return typeof answer === 'object' && answer !== null ? answer : {}
 }
 
 /** It goes into a header and, in clear, into a cookie. */
