@@ -3,12 +3,14 @@ import type { FilterKindName, ListedConfigs, PrincipalRule, RoutedConfigs } from
 import { basicAuthKind } from './authn/basic-auth.ts'
 import { jwtKind } from './authn/jwt.ts'
 import { oauth2Kind } from './authn/oauth2.ts'
+import { bufferKind } from './filters/buffer.ts'
 import { corsKind } from './filters/cors.ts'
 import { extAuthzKind } from './filters/ext-authz.ts'
 import { faultKind } from './filters/fault.ts'
 import type { FilterEnvironment, FilterKind } from './filters/kind.ts'
 import { globalRateLimitKind } from './filters/global-rate-limit.ts'
 import { grpcWebKind } from './filters/grpc-web.ts'
+import { headerMutationKind } from './filters/header-mutation.ts'
 import { rateLimitKind } from './filters/rate-limit.ts'
 import { rbacKind } from './filters/rbac-step.ts'
 
@@ -27,6 +29,8 @@ export const FILTER_KINDS: FilterKinds = {
   jwt: jwtKind,
   basicAuth: basicAuthKind,
   oauth2: oauth2Kind,
+  headerMutation: headerMutationKind,
+  buffer: bufferKind,
   extAuthz: extAuthzKind,
   globalRateLimit: globalRateLimitKind,
   grpcWeb: grpcWebKind,
