@@ -8,12 +8,18 @@ import { FEDERATION_SETTINGS } from '../federation/config.ts'
 import { CONTROL_PLANE_SETTINGS } from '../src/controlplane/config.ts'
 import { PORTS } from '../src/model/ports.ts'
 import { PROXY_SETTINGS } from '../src/proxy/config.ts'
+import { LIMITS } from '../src/proxy/limits.ts'
 import { CATALOGUE } from '../src/runtime/catalogue.ts'
 import type { Settings } from '../src/runtime/config.ts'
 
 /** File name under docs/reference -> its text. */
 export function referencePages(): Readonly<Record<string, string>> {
-  return { 'errors.md': errorsPage(), 'ports.md': portsPage(), 'defaults.yaml': defaultsPage() }
+  return {
+    'errors.md': errorsPage(),
+    'ports.md': portsPage(),
+    'defaults.yaml': defaultsPage(),
+    'limits.md': limitsPage(),
+  }
 }
 
 function errorsPage(): string {
@@ -24,6 +30,14 @@ function errorsPage(): string {
 function portsPage(): string {
   const rows = Object.entries(PORTS).map(([name, port]) => `| ${port} | ${name} |`)
   return `# Ports\n\nWritten by \`npm run docs\` from src/model/ports.ts, where each has its comment. Numbers follow Istio's where it has one.\n\n| port | name |\n| --- | --- |\n${rows.join('\n')}\n`
+}
+
+function limitsPage(): string {
+  const rows = LIMITS.map(
+    ({ what, limit, unit, outcome, counter, flag }) =>
+      `| ${what} | ${limit.toLocaleString('en')}${unit === undefined ? '' : ` ${unit}`} | ${outcome} | ${counter === undefined ? '' : `\`${counter}\``} | ${flag ?? ''} |`,
+  )
+  return `# Limits of the data plane\n\nWritten by \`npm run docs\` from src/proxy/limits.ts. What happens at a limit is counted, and where a request is refused, its flag\nstands in the access log and in \`istio_requests_total\`. Limits are per process: each worker has its own.\n\n| what | limit | what happens there | counter | flag |\n| --- | --- | --- | --- | --- |\n${rows.join('\n')}\n`
 }
 
 function defaultsPage(): string {

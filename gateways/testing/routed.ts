@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Cluster, HttpFilterChain, Listener, RouteTable } from '../../src/model/config.ts'
+import type { OverloadConfig } from '../../src/model/overload.ts'
 import { decodeResource, encodeResource, type ModelResource } from '../../src/xds/codec/codec.ts'
 import { listening, plainEndpoint, type Pod, type World } from './world.ts'
 
@@ -31,6 +32,7 @@ export interface RoutedOptions {
   /** Endpoints per cluster name beside `a` and `b`. */
   readonly clusters?: Readonly<Record<string, Cluster['endpoints']>>
   readonly lb?: Readonly<Record<string, Cluster['lb']>>
+  readonly overload?: OverloadConfig
   /** More settings for the clusters `a` and `b`. */
   readonly cluster?: Partial<Cluster>
 }
@@ -38,7 +40,7 @@ export interface RoutedOptions {
 const APPS = ['a', 'b'] as const
 
 export async function routed(world: World, options: RoutedOptions): Promise<Routed> {
-  const caller = world.pod('east', 'storefront')
+  const caller = world.pod('east', 'storefront', { overload: options.overload })
   const seen: Seen[] = []
   const clusters = new Map<string, Cluster>()
   for (const app of APPS) {

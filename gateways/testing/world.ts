@@ -16,6 +16,7 @@ import type {
   ProxyConfig,
   RouteTable,
 } from '../../src/model/config.ts'
+import type { OverloadConfig } from '../../src/model/overload.ts'
 import { formatSpiffeId } from '../../src/model/identity.ts'
 import { clusterName, gatewaySni, hostOf, innerSni, tunnelAuthority } from '../../src/model/sni.ts'
 import { type TestCredential, type TestMesh, testMesh } from '../../src/pki/testing/mesh.ts'
@@ -26,6 +27,8 @@ import { type Proxy, startProxy } from '../../src/proxy/proxy.ts'
 import { freshIp } from './fresh-ip.ts'
 
 export { freshIp }
+
+export { listening, until } from './until.ts'
 
 export const MESH = 'demo.mesh'
 export const ORIGIN_PORT = 8080
@@ -56,6 +59,12 @@ export interface ServiceSpec {
   readonly connectTimeoutMs?: number
 }
 
+interface PodOptions {
+  readonly gateway?: boolean
+  readonly identity?: IdentitySource
+  readonly overload?: OverloadConfig | undefined
+}
+
 export class World {
   readonly mesh: TestMesh
   readonly #closers: (() => void | Promise<void>)[] = []
@@ -80,7 +89,7 @@ export class World {
     return { current: () => ownCertificate(credential, id, notAfterMs), onChange: () => () => {} }
   }
 
-  pod(cluster: string, workload: string, options: { gateway?: boolean; identity?: IdentitySource } = {}): Pod {
+  pod(cluster: string, workload: string, options: PodOptions = {}): Pod {
     const ip = freshIp()
     const gateway = options.gateway === true
     const namespace = gateway ? 'isthmus-system' : NAMESPACE
@@ -100,6 +109,7 @@ export class World {
       },
       lookup: undefined,
       ...(role === undefined ? {} : { tunnels: role.tunnels }),
+      ...(options.overload === undefined ? {} : { overload: options.overload }),
     })
     this.onClose(() => proxy.close())
     const uri = formatSpiffeId({ trustDomain, namespace, serviceAccount: workload })
@@ -483,15 +493,3 @@ export function ask(
     request.end(options.body)
   })
 }
-
-/** Polls until `check` holds; for what has no event of its own. */
-export async function until(check: () => boolean, limitMs = 10_000): Promise<void> {
-  const end = systemClock.monotonic() + limitMs
-  while (!check()) {
-    if (systemClock.monotonic() > end) throw new Error(`not within ${limitMs} ms: ${check.toString()}`)
-    await new Promise((resolve) => setImmediate(resolve))
-    await new Promise<void>((resolve) => systemClock.after(5, resolve))
-  }
-}
-
-export const listening = (pod: Pod): Promise<void> => until(() => pod.proxy.listeners.awaited.length === 0)

@@ -28,6 +28,12 @@ export const PROXY_SETTINGS = {
   zone: { env: 'ISTHMUS_ZONE', default: '', doc: 'Zone of the node, told to peers for their metrics.' },
   logLevel: { env: 'ISTHMUS_LOG_LEVEL', default: 'info', doc: 'trace, debug, info, warn, error or silent.' },
   accessLog: { env: 'ISTHMUS_ACCESS_LOG', default: 'true', doc: 'Writes one JSON line per request to stdout.' },
+  memoryLimit: {
+    env: 'ISTHMUS_MEMORY_LIMIT',
+    default: '',
+    unit: 'bytes',
+    doc: 'Memory it may have; near it load is refused step by step. Empty: the container’s limit; 0: not watched.',
+  },
   workers: {
     env: 'ISTHMUS_WORKERS',
     default: '1',

@@ -37,7 +37,7 @@ import type { TimerWheel } from './timer-wheel.ts'
 import { TlsTerminators } from './tls-terminators.ts'
 
 /** Envoy's advice for an edge listener. */
-const CONNECTIONS_MAX = 10_000
+export const CONNECTIONS_MAX = 10_000
 
 /** Without a certificate no one vouches for the other side. */
 const NOBODY: Party = { cluster: '', namespace: '', workload: '', version: '', principal: '' }
@@ -75,6 +75,8 @@ export class Acceptor {
   readonly tcp = new TcpMetrics()
   readonly #tcp: TcpServices
   readonly #generic: GenericAcceptor
+  /** Counted only where their number is limited. */
+  #sockets = 0
 
   constructor(options: AcceptorOptions) {
     this.#options = options
@@ -133,6 +135,7 @@ export class Acceptor {
       if (listener !== undefined) listener.stats.downstream_cx_overflow++
       return void socket.destroy()
     }
+    if (this.#isShed(socket, listener)) return void socket.destroy()
     if (listener.generic !== undefined) return this.#generic.accept(socket, listener, listener.generic)
     if (listener.capture !== undefined) return this.captured.accept(socket, listener)
     if (!listener.peeks) return this.#servePod(socket, listenerName)
@@ -140,6 +143,25 @@ export class Acceptor {
       peeked: (hello) => this.#peeked(socket, listener, hello),
       refused: (reason) => this.#count('client-hello', reason),
     })
+  }
+
+  /** Too many connections, or too little memory for one more. */
+  #isShed(socket: Socket, { name, stats }: CompiledListener): boolean {
+    const { overload } = this.#options.services
+    if (overload.connections > 0 && overload.hits(overload.connections)) {
+      stats.downstream_cx_overload_reject++
+      this.#count('overload', name)
+      return true
+    }
+    if (overload.connectionsMax === Number.POSITIVE_INFINITY) return false
+    if (this.#sockets >= overload.connectionsMax) {
+      stats.downstream_global_cx_overflow++
+      this.#count('overload', name)
+      return true
+    }
+    this.#sockets++
+    socket.once('close', () => this.#sockets--)
+    return false
   }
 
   /** An application of this pod, at a port of its own. */
@@ -225,6 +247,7 @@ export class Acceptor {
       timers,
       extendedConnect: !tunnel,
     })
+    if (handler instanceof HttpConnection) handler.connection = connection
     forget = this.live.add({ peer, connection, chain: present }, this.#lifetimeMs(peer))
   }
 
@@ -307,7 +330,9 @@ export class Acceptor {
         this.#closed(mode === 'inbound' ? 'a client without mTLS' : 'an application of this pod', reason, detail)
       },
     })
-    forget = this.live.addPlain(this.#codec(socket, handler, speaks))
+    const connection = this.#codec(socket, handler, speaks)
+    handler.connection = connection
+    forget = this.live.addPlain(connection)
   }
 
   #codec(socket: Socket, handler: ServerConnectionHandler, speaks: CapturedHttp): ServerConnection {

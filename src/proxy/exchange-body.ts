@@ -5,7 +5,7 @@
 import type { HeaderList } from './message.ts'
 
 /** A body longer than this is sent once only. */
-const REPLAY_BYTES_MAX = 64 * 1024
+export const REPLAY_BYTES_MAX = 64 * 1024
 const NO_TRAILERS: HeaderList = []
 const NOTHING: Buffer = Buffer.alloc(0)
 

@@ -7,6 +7,7 @@ import type { Random } from '../runtime/random.ts'
 import type { EndpointState } from './balance/endpoint.ts'
 import type { CompiledHttp } from './compile.ts'
 import type { Peer } from './identity.ts'
+import type { Overload } from './overload.ts'
 import type { Party, Recorder } from './record.ts'
 import type { RetryRule } from './retry.ts'
 import type { ClientConnection } from './stream.ts'
@@ -66,6 +67,8 @@ export interface ExchangeServices {
   readonly random: Random
   readonly recorder: Recorder
   readonly mesh: MeshDirectory
+  /** What is refused because this process is short of something. */
+  readonly overload: Overload
   readonly host: FormatHost
   /** Numbers connections, for logs. */
   nextConnection(): number

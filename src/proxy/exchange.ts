@@ -85,6 +85,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (downstream.service !== '') this.#outcome.service = downstream.service
     if (http === undefined) return this.#reply(unrouted(head, undefined, downstream.mode))
     this.#reverse = http.reverse
+    if (this.#services.overload.sheds(downstream.telemetry)) return this.#reply(REFUSALS.overloaded)
     const refusal = admit(head, http, downstream, this.#services)
     this.#outcome.path = head.path
     if (refusal !== undefined) return 'kind' in refusal ? this.#answer(refusal) : this.#reply(refusal)

@@ -12,7 +12,7 @@ import { headerOf } from './message.ts'
 import { formatPeerFacts, PEER_HEADER, type PeerFacts, readPeerFacts } from './peer-facts.ts'
 import { type Party, partyOf } from './record.ts'
 import { compileRetry, type RetryRule } from './retry.ts'
-import type { CloseReason, ServerConnectionHandler, ServerStream } from './stream.ts'
+import type { CloseReason, ServerConnection, ServerConnectionHandler, ServerStream } from './stream.ts'
 import type { ConnectionFacts } from './stream-facts.ts'
 import type { HttpTelemetry } from './telemetry.ts'
 
@@ -51,6 +51,8 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
   readonly telemetry: HttpTelemetry
   readonly #startedAt: number
   readonly #options: HttpConnectionOptions
+  /** Set once it exists: a codec is made with its handler. */
+  connection: ServerConnection | undefined = undefined
   readonly #id: number
   #facts: ConnectionFacts | undefined = undefined
   #source: Party | undefined = undefined
@@ -81,7 +83,16 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
       this.#source = partyOf(facts, this.peer.uri)
     }
     this.telemetry.stats.began(this.#options.codec.http2)
+    if (this.#options.services.overload.keepAlive > 0) this.#letGo()
     new Exchange(stream, this, this.#options.services).start()
+  }
+
+  /** Memory is tight: this request is the last of its connection. */
+  #letGo(): void {
+    const { overload } = this.#options.services
+    if (!overload.hits(overload.keepAlive)) return
+    this.telemetry.stats.counters.downstream_cx_overload_disable_keepalive++
+    this.connection?.drain()
   }
 
   onRefused(status: number, detail: string): void {

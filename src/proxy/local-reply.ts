@@ -28,6 +28,7 @@ export const REFUSALS = {
   bodyTooLarge: { status: 413, code: 'BODY_TOO_LARGE', flag: '-' },
   policy: { status: 403, code: 'POLICY_DENIED', flag: 'RBAC' },
   cluster: { status: 503, code: 'CLUSTER_UNKNOWN', flag: 'NC' },
+  overloaded: { status: 503, code: 'PROXY_OVERLOADED', flag: 'OM' },
   circuitOpen: { status: 503, code: 'CIRCUIT_OPEN', flag: 'CB' },
   overflow: { status: 503, code: 'UPSTREAM_OVERFLOW', flag: 'UO' },
   none: { status: 503, code: 'UPSTREAM_NONE', flag: 'UH' },

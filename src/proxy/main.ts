@@ -8,6 +8,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { trustDomainOf } from '../model/identity.ts'
+import { meshOverload } from '../model/overload.ts'
 import { CA_AUDIENCE, PROXY_STATE_PATH, SERVING_ROOT_PATH, TOKEN_PATH } from '../model/names.ts'
 import { PORTS } from '../model/ports.ts'
 import { requestCertificate } from '../pki/certificate-client.ts'
@@ -22,6 +23,7 @@ import { growYoungGenerationUnderLoad, releaseStartupMemory } from '../runtime/h
 import { createLog, type Log } from '../runtime/log.ts'
 import { lookupVia, loopbackOf } from '../runtime/network.ts'
 import { type Pages, readinessPages, servePages } from '../runtime/pages.ts'
+import { memoryLimitBytes } from '../runtime/memory.ts'
 import { mounted } from '../runtime/paths.ts'
 import { systemRandom } from '../runtime/random.ts'
 import { Readiness } from '../runtime/readiness.ts'
@@ -145,8 +147,22 @@ function proxyOptions(
       new TextTarget(sink, (error) => log.error({ error: messageOf(error) }, 'an access log cannot be written')),
     hostname: hostname(),
     ...(role.tunnels === undefined ? {} : { tunnels: role.tunnels }),
+    ...overloadOf(role, values),
   }
 }
+
+/** Workers share what the container may have; their primary needs little. */
+function overloadOf({ workers = '' }: DataPlaneRole, values: Values): Pick<ProxyOptions, 'overload'> {
+  const set =
+    values.memoryLimit === ''
+      ? memoryLimitBytes()
+      : numberSetting('ISTHMUS_MEMORY_LIMIT', values.memoryLimit, MEMORY_RANGE)
+  if (set === undefined || set === 0) return {}
+  const count = workerCount('--workers', workers === '' ? values.workers : workers)
+  return { overload: meshOverload(Math.floor(set / count)) }
+}
+
+const MEMORY_RANGE = { min: 0, max: 2 ** 50 } as const
 
 function adminOptions(
   role: DataPlaneRole,

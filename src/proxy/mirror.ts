@@ -16,7 +16,7 @@ import type { Waiter } from './upstream/transport.ts'
 
 const TIMEOUT_MS = 15_000
 /** Body that waits for the connection. */
-const WAITING_BYTES_MAX = 64 * 1024
+export const WAITING_BYTES_MAX = 64 * 1024
 
 /** Undefined: none, which is the rule. */
 export function startMirrors(

@@ -4,7 +4,9 @@
  */
 import type { LookupFunction, Socket } from 'node:net'
 import type { ProxyConfig } from '../model/config.ts'
+import type { OverloadConfig } from '../model/overload.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { releaseStartupMemory } from '../runtime/heap.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import { AccessLogs, type LogOpener, type LogTarget } from './access-log/logs.ts'
@@ -17,6 +19,7 @@ import type { IdentitySource, Peer } from './identity.ts'
 import { PROXY_PROTO_NAMES } from './l4/proxy-header.ts'
 import { ListenerSet } from './listeners.ts'
 import { MeshConnections } from './mesh-directory.ts'
+import { Overload } from './overload.ts'
 import type { PeerFacts } from './peer-facts.ts'
 import { createPort, type CreatePort } from './port-server.ts'
 import { type Party, partyOf, Recorder } from './record.ts'
@@ -54,6 +57,8 @@ export interface ProxyOptions {
   readonly modes?: readonly HttpMode[]
   /** `false`: configurations are only judged. */
   readonly opensPorts?: boolean
+  /** Absent: nothing of this process' own is watched. */
+  readonly overload?: OverloadConfig
   /** Absent: ports of this process. */
   readonly createPort?: CreatePort
   /** Serves `tunnel` chains: the east-west role. A sidecar has none and refuses such chains. */
@@ -124,6 +129,8 @@ function tracersOf(
   return tracers
 }
 
+const OWN_MEMORY = { residentBytes: () => process.memoryUsage.rss(), shrink: releaseStartupMemory } as const
+
 const POD_MODES: readonly HttpMode[] = ['forward', 'inbound']
 
 export function modesOf({
@@ -144,6 +151,7 @@ class RunningProxy implements Proxy {
   readonly acceptor: Acceptor
   readonly links: GatewayLinks
   readonly #streams = new OpenStreams()
+  readonly #overload: Overload
   failsHealth = false
   readonly now: () => number
   readonly logs: AccessLogs
@@ -186,6 +194,7 @@ class RunningProxy implements Proxy {
       resolve: createResolve(options.lookup),
       isForbidden: isForbiddenTarget,
     })
+    this.#overload = new Overload(options.overload, { clock, random, ...OWN_MEMORY })
     const acceptor = new Acceptor({
       snapshot: () => state.snapshot,
       timers,
@@ -195,6 +204,7 @@ class RunningProxy implements Proxy {
         recorder,
         mesh: new MeshConnections(own),
         raw: new RawDialer(context),
+        overload: this.#overload,
         host,
         nextConnection: () => ++this.#lastConnection,
         now,
@@ -219,6 +229,7 @@ class RunningProxy implements Proxy {
     this.listeners = this.#createListeners(options, { timers, host })
     this.#shut = options.opensPorts === false
     state.stats.addSource((take) => takeFigures(this, take))
+    state.stats.addSource((take) => this.#overload.takeFigures(take))
     state.onSwap(() => this.#swapped())
   }
 
@@ -274,6 +285,7 @@ class RunningProxy implements Proxy {
     this.state.close()
     this.#streams.destroy()
     this.links.destroy()
+    this.#overload.close()
     this.recorder.flush()
     this.logs.close()
     this.#tracers.close()

@@ -30,6 +30,7 @@ export type ResponseFlag =
   | 'RLSE'
   | 'UAEX'
   | 'CB'
+  | 'OM'
 
 export interface Party {
   readonly cluster: string

@@ -5,7 +5,7 @@
 export type Labels = Readonly<Record<string, string>>
 
 /** Beyond this many label sets per process the rest is counted as `other` (design, Wire contract). */
-const SERIES_MAX = 20_000
+export const SERIES_MAX = 20_000
 
 /** Istio's buckets, milliseconds. */
 const DURATION_BUCKETS_MS = [

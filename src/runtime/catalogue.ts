@@ -303,6 +303,10 @@ export const CATALOGUE = {
     title: 'An endpoint answered something that is not HTTP.',
     hint: 'Check that the port of the Service speaks HTTP/1.1.',
   },
+  PROXY_OVERLOADED: {
+    title: 'The proxy has too little memory left to take more.',
+    hint: 'Ask again; give the proxy more memory or more replicas, and see docs/reference/limits.md.',
+  },
   CIRCUIT_OPEN: {
     title: 'The circuit breaker of the service is open: too many of its answers failed or were slow.',
     hint: 'It lets a probe through by itself; see the service, its CircuitBreakerPolicy and `/clusters` of the proxy.',

@@ -11,12 +11,12 @@ import { RetryBudget } from './retry-budget.ts'
 export type Priority = 'default' | 'high'
 
 /** Envoy's defaults, for what a set of thresholds leaves open. */
-const LIMIT = 1_024
+export const LIMIT = 1_024
 const RETRIES = 3
 const BUDGET_PERCENT = 20
 const BUDGET_CONCURRENCY_MIN = 3
 /** Without any thresholds; Envoy 1,024, but we multiplex. */
-const REQUESTS_MAX = 10_000
+export const REQUESTS_MAX = 10_000
 
 export class ClusterLimits {
   /** Open or being opened, over all endpoints. Priorities share connections, so those of `default` hold. */

@@ -145,7 +145,7 @@ function validate(file: string, bootstrap: Bootstrap, log: Log): void {
   process.stdout.write(`configuration '${file}' OK\n`)
 }
 
-function proxyOptions({ node }: Bootstrap, log: Log): ProxyOptions {
+function proxyOptions({ node, overload }: Bootstrap, log: Log): ProxyOptions {
   const { region, zone } = node.locality
   return {
     podIp: '',
@@ -158,6 +158,7 @@ function proxyOptions({ node }: Bootstrap, log: Log): ProxyOptions {
     log,
     accessLog: undefined,
     lookup: undefined,
+    ...(overload !== undefined && { overload }),
     openLog: (sink) =>
       new TextTarget(sink, (error) => log.error({ error: messageOf(error) }, 'an access log cannot be written')),
     hostname: hostname(),

@@ -256,12 +256,35 @@ describe('H2ServerConnection refuses', () => {
   })
 
   it('more DATA than the window of the connection', async () => {
-    const { port, seen } = await start(() => {}, { streamWindowBytes: 200_000, connectionWindowBytes: 65_535 })
+    const windows = { streamWindowBytes: 200_000, connectionWindowBytes: 65_535, connectionHeldBytesMax: 0 }
+    const { port, seen } = await start(() => {}, windows)
     const peer = await raw(port)
     peer.send(HELLO, frame(HEADERS, OPEN, 1, POST))
     await until(() => seen.requests.length === 1)
     seen.requests[0]?.stream.pause()
     peer.send(...Array.from({ length: 5 }, () => frame(0, 0, 1, Buffer.alloc(16_384))))
+    expect(await peer.goaway()).toBe(ERROR.flowControl)
+  })
+
+  it('no DATA for one stream because nobody reads another, up to a limit', async () => {
+    const windows = { streamWindowBytes: 65_535, connectionWindowBytes: 65_535, connectionHeldBytesMax: 131_072 }
+    const { port, seen } = await start(() => {}, windows)
+    const peer = await raw(port)
+    peer.send(HELLO, ...[1, 3, 5, 7].map((id) => frame(HEADERS, OPEN, id, POST)))
+    await until(() => seen.requests.length === 4)
+    for (const { stream } of seen.requests) stream.pause()
+    const reached = (): number => seen.requests.filter(({ stream }) => stream.bytesReceived > 15_000).length
+    const body = (id: number): Buffer[] => Array.from({ length: 4 }, () => frame(0, 0, id, Buffer.alloc(16_000)))
+    for (const id of [1, 3]) {
+      peer.send(...body(id))
+      await until(() => reached() > (id - 1) / 2)
+    }
+    // Two streams hold 128,000 bytes unread of a window of 65,535; a third one may send all the same.
+    peer.send(frame(0, 0, 5, Buffer.alloc(16_000)))
+    await until(() => reached() === 3)
+    expect(seen.closed).toBeUndefined()
+    // Beyond what streams may hold together the connection's own window counts again.
+    peer.send(...body(7), frame(0, 0, 5, Buffer.alloc(16_000)))
     expect(await peer.goaway()).toBe(ERROR.flowControl)
   })
 

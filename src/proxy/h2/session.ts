@@ -28,6 +28,9 @@ const LINGER_MS = 1_000
 const RETURNED_BYTES_MIN = 64 * 1024
 /** Streams we reset whose frames may still be on their way. */
 const IGNORED_MAX = 1_024
+/** Queued in all streams of a connection beyond this, each may queue no more than one frame before it is stopped. */
+const QUEUED_FAIR_BYTES = 4 * 1024 * 1024
+const STREAM_BYTES_MIN = 16 * 1024
 
 export interface SessionOptions {
   readonly limits: H2Limits
@@ -36,7 +39,6 @@ export interface SessionOptions {
 }
 
 export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2Link {
-  readonly streamWriteHighBytes: number
   readonly streams = new StreamTable()
   readonly sender: Sender
   readonly budget: Budget
@@ -61,6 +63,8 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
   readonly #sweep: WheelTimer
   #recvWindow: number
   #returned = 0
+  /** Of bytes that streams hold unread, those that the connection's window was given back for already. */
+  #advanced = 0
   #dataStream: H2Stream | undefined = undefined
   #dataEnd = false
   #dataUncounted = 0
@@ -72,7 +76,6 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     this.socket = socket
     this.limits = limits
     this.timers = timers
-    this.streamWriteHighBytes = limits.streamWriteHighBytes
     this.budget = new Budget(budgets, timers)
     this.sender = new Sender(new Output(socket), new HpackEncoder(limits.headerTableBytes, { huffman: false }), {
       limits,
@@ -104,6 +107,11 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
 
   get localAddress(): string {
     return hostPort(this.socket.localAddress ?? '', this.socket.localPort ?? 0)
+  }
+
+  /** Less for each stream where many wait: a peer that opens a thousand and reads none must not fill our memory. */
+  get streamWriteHighBytes(): number {
+    return this.sender.queuedBytes > QUEUED_FAIR_BYTES ? STREAM_BYTES_MIN : this.limits.streamWriteHighBytes
   }
 
   get bufferedBytes(): number {
@@ -201,6 +209,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     stream.bytesReceived += chunk.length
     stream.deliverData(chunk)
     if (!stream.paused || stream.over) this.#release(stream)
+    else this.#advance(stream, chunk.length)
   }
 
   onDataEnd(): void {
@@ -217,8 +226,22 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     if (owed > 0) this.consumed(stream, owed)
   }
 
-  consumed(stream: H2Stream, bytes: number): void {
+  /**
+   * A stream that nobody reads keeps what it holds of its own window, not of the connection's: four of them would
+   * otherwise stop every other stream, and one slow client all clients of a gateway.
+   */
+  #advance(stream: H2Stream, bytes: number): void {
+    if (this.#advanced + bytes > this.limits.connectionHeldBytesMax) return
+    this.#advanced += bytes
+    stream.advanced += bytes
     this.#returnToConnection(bytes)
+  }
+
+  consumed(stream: H2Stream, bytes: number): void {
+    const advanced = Math.min(bytes, stream.advanced)
+    stream.advanced -= advanced
+    this.#advanced -= advanced
+    this.#returnToConnection(bytes - advanced)
     if (stream.over || stream.remoteDone) return
     stream.returned += bytes
     if (stream.returned < returnedAt(this.limits.streamWindowBytes)) return
@@ -319,8 +342,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
   protected drop(stream: H2Stream, reason: ResetReason): void {
     if (stream.over) return
     this.remove(stream)
-    stream.queue.length = 0
-    stream.queuedBytes = 0
+    this.sender.forget(stream)
     stream.deliverReset(reason)
   }
 

@@ -24,6 +24,8 @@ export abstract class H2Stream {
   recvWindow: number
   /** Received and not yet given back: while paused, all of it. */
   owed = 0
+  /** Of what is held unread: given back to the connection's window before it was read. */
+  advanced = 0
   /** Given back to the stream's window but not announced yet. */
   returned = 0
   readonly queue: Buffer[] = []

@@ -10,6 +10,8 @@ export interface H2Limits {
   /** SETTINGS_INITIAL_WINDOW_SIZE: what a peer may send on a stream before we consume it. */
   readonly streamWindowBytes: number
   readonly connectionWindowBytes: number
+  /** What streams that nobody reads may hold together before they hold up the others. */
+  readonly connectionHeldBytesMax: number
   /** SETTINGS_MAX_FRAME_SIZE, and the most we send to a peer that takes as much. */
   readonly frameBytesMax: number
   /** Fields in one head. */
@@ -34,6 +36,7 @@ export const H2_LIMITS: H2Limits = {
   streamsMax: 1_000, // Envoy 100 at the edge, Go 250, Hyper 200; mesh connections multiplex a whole pod
   streamWindowBytes: 256 * 1024,
   connectionWindowBytes: 1024 * 1024,
+  connectionHeldBytesMax: 64 * 1024 * 1024,
   frameBytesMax: 64 * 1024, // one read of a socket; every cut is a copy and a chunk of its own at the next hop
   headersMax: 100,
   headerListBytesMax: 60 * 1024,

@@ -66,6 +66,7 @@ export function serveReverse(socket: Socket, target: HttpTarget, tools: ReverseS
     },
   })
   const connection = codecOf(socket, handler, target, tools)
+  handler.connection = connection
   const stop = handler.limit(connection, timers, http?.reverse?.settings ?? {})
   const forgetLive = tools.live.addOpen(connection, isPresent)
   forget = () => {
@@ -93,7 +94,6 @@ function codecOf(
 
 /** Ends after so many requests or so long a life, with the requests that are under way. */
 class ReverseConnection extends HttpConnection {
-  #connection: ServerConnection | undefined = undefined
   #left = Number.POSITIVE_INFINITY
   #refuses = false
   readonly #now: () => number
@@ -107,7 +107,6 @@ class ReverseConnection extends HttpConnection {
   limit(connection: ServerConnection, timers: TimerWheel, settings: HttpSettings): () => void {
     const { requestsMax, connectionMaxMs = 0, underscores } = settings
     this.#refuses = underscores === 'reject'
-    this.#connection = connection
     if (requestsMax !== undefined) this.#left = requestsMax
     if (connectionMaxMs === 0) return () => {}
     const timer = new WheelTimer(() => connection.drain())
@@ -118,7 +117,7 @@ class ReverseConnection extends HttpConnection {
   /** As a message that cannot be read: HTTP/1.1 has no way to end a request but the connection. */
   #refuse(stream: ServerStream): void {
     if (stream.version === 'HTTP/2') return stream.reset('protocol')
-    this.#connection?.drain()
+    this.connection?.drain()
     const body = Buffer.from('Bad Request')
     const head = { status: 400, headers: ['content-type', 'text/plain'], bodyLength: body.length }
     this.http()?.reverse?.response(head, this.#now())
@@ -128,7 +127,7 @@ class ReverseConnection extends HttpConnection {
   }
 
   override onRequest(stream: ServerStream): void {
-    if (--this.#left <= 0) this.#connection?.drain()
+    if (--this.#left <= 0) this.connection?.drain()
     if (this.#refuses && hasUnderscore(stream.head.headers)) return this.#refuse(stream)
     super.onRequest(stream)
   }

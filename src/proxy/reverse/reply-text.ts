@@ -21,6 +21,7 @@ const TEXTS: ReadonlyMap<Refusal, string> = new Map<Refusal, string>([
   [REFUSALS.durationUpload, 'downstream duration timeout'],
   [REFUSALS.policy, 'RBAC: access denied'],
   [REFUSALS.denied, 'RBAC: access denied'],
+  [REFUSALS.overloaded, 'envoy overloaded'],
   [REFUSALS.bodyTooLarge, 'Payload Too Large'],
   [REFUSALS.rateLimited, 'local_rate_limited'],
 ])

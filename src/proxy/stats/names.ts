@@ -34,6 +34,8 @@ export const HTTP_NAMES = [
   'downstream_rq_failed_path_normalization',
   'downstream_rq_redirected_with_normalized_path',
   'downstream_rq_response_before_rq_complete',
+  'downstream_rq_overload_close',
+  'downstream_cx_overload_disable_keepalive',
   'downstream_rq_rx_reset',
   'downstream_rq_tx_reset',
   'no_route',
@@ -54,6 +56,8 @@ export const LISTENER_NAMES = [
   'downstream_cx_active',
   'downstream_cx_destroy',
   'downstream_cx_overflow',
+  'downstream_cx_overload_reject',
+  'downstream_global_cx_overflow',
   'no_filter_chain_match',
   'ssl.handshake',
   'ssl.connection_error',
@@ -128,7 +132,7 @@ export const TCP_NAMES = [
 
 /** What goes down again. */
 const GAUGE = /(^|[._])(active|open|membership_[a-z]+|ejections_active)$|health_check\.(healthy|degraded)$/
-const GAUGES_ELSEWHERE = /^(server|listener_manager\.total|cluster_manager\.(active|warming)|runtime\.num)/
+const GAUGES_ELSEWHERE = /^(server|listener_manager\.total|cluster_manager\.(active|warming)|runtime\.num|overload\.)/
 
 export const isGauge = (name: string): boolean =>
   GAUGE.test(name) || GAUGES_ELSEWHERE.test(name) || name.endsWith('.control_plane.connected_state')

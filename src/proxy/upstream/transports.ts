@@ -13,12 +13,12 @@ import { Pool, type PoolOptions } from './pool.ts'
 import type { Dial, Transport } from './transport.ts'
 import { type GatewayLinks, TunnelTransport } from './tunnel.ts'
 
-const PLAIN_CONNECTIONS_MAX = 1_024 // Envoy's max_connections
+export const PLAIN_CONNECTIONS_MAX = 1_024 // Envoy's max_connections
 /** Closed before most servers close on their side (Node after 5 s), so that a request rarely meets a closing socket. */
 const PLAIN_IDLE_MS = 4_000
-const MESH_CONNECTIONS_MAX = 8 // of 1,000 streams each
+export const MESH_CONNECTIONS_MAX = 8 // of 1,000 streams each
 const MESH_IDLE_MS = 300_000
-const WAITERS_MAX = 1_024 // Envoy's max_pending_requests
+export const WAITERS_MAX = 1_024 // Envoy's max_pending_requests
 
 export function transportFactory(context: DialContext, random: Random, links: GatewayLinks): TransportFactory {
   return ({ cluster, endpoint, limits, onUsable }) => {

@@ -73,7 +73,7 @@ describe('readBootstrap', () => {
     ['a value of another type', file({ stat_prefix: 7 }), `${AT}.stat_prefix: `],
     ['an unknown extension', file({ '@type': 'type.googleapis.com/a.B' }), `${AT}: extension`],
     ['a value in a list', file({ http_filters: [{ name: 3 }] }), `${AT}.http_filters[0].name: `],
-    ['a section of the file', file({}, { overload_manager: {} }), 'overload_manager: is not supported'],
+    ['a section of the file', file({}, { flags_path: '/tmp' }), 'flags_path: is not supported'],
     ['a field of the listener', file({}, {}, { freebind: true }), 'static_resources.listeners[0].freebind: '],
   ])('refuses %s by its path', (_name, text, expected) => {
     expect(faultsOf(text).join('\n')).toContain(expected)

@@ -9,6 +9,7 @@ import type { Node as NodeMessage } from '#gen/envoy/config/core/v3/base_pb.js'
 import { ListenerSchema } from '#gen/envoy/config/listener/v3/listener_pb.js'
 import { SecretSchema } from '#gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import type { ProxyConfig } from '../../model/config.ts'
+import type { OverloadConfig } from '../../model/overload.ts'
 import { CLUSTER_SHAPE, decodeCluster } from '../codec/cluster.ts'
 import { ADDRESS_SHAPE, decodeAddress } from '../codec/common.ts'
 import { decodeListener, shapeOfListener } from '../codec/listener.ts'
@@ -18,11 +19,14 @@ import { referencesOf } from '../client-state.ts'
 import { readDocument } from './document.ts'
 import { decodeDynamic, type Dynamic, DYNAMIC_SHAPE } from './dynamic.ts'
 import { messageFromJson } from './json.ts'
+import { decodeOverload, OVERLOAD_SHAPE } from './overload.ts'
 
 export interface Bootstrap {
   readonly node: ProxyNode
   /** Absent: no admin page is served. */
   readonly admin: { readonly address: string; readonly port: number } | undefined
+  /** Absent: nothing of the process' own is watched. */
+  readonly overload: OverloadConfig | undefined
   /** The static resources. */
   readonly config: ProxyConfig
   readonly dynamic: Dynamic | undefined
@@ -51,6 +55,7 @@ export const BOOTSTRAP_SHAPE: Shape = {
   static_resources: { listeners: true, clusters: true, secrets: true },
   dynamic_resources: DYNAMIC_SHAPE,
   admin: { address: ADDRESS_SHAPE },
+  overload_manager: OVERLOAD_SHAPE,
 }
 
 export function readBootstrap(text: string): BootstrapResult {
@@ -73,6 +78,7 @@ function decodeBootstrap(message: BootstrapMessage, faults: Fault[]): Bootstrap 
   return {
     node: decodeNode(message.node),
     admin: message.admin?.address && decodeAddress('admin.address', message.admin.address),
+    overload: message.overloadManager && decodeOverload('overload_manager', message.overloadManager),
     config: {
       listeners: named('listeners', faults, listeners, (path, listener) => {
         checkShape(ListenerSchema, listener, shapeOfListener(listener), path)
