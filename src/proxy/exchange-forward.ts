@@ -38,7 +38,9 @@ export function prepareForward(
   const { originalDst } = attempts.cluster?.config ?? {}
   if (originalDst !== undefined) attempts.original = originalOf(originalDst, head, downstream)
   const rule = route.retry ?? downstream.retry
-  const asked = takeControls(head, rule)
+  // A peer's wishes end at its own proxy: here they would steer how a pod's proxy treats its application.
+  const wishes = takeControls(head, rule)
+  const asked = downstream.mode === 'inbound' ? undefined : wishes
   attempts.rule = asked === undefined ? rule : asked.rule
   const timeoutMs = asked?.timeoutMs ?? route.timeoutMs
   const perTryMs = attempts.rule?.perTryTimeoutMs ?? 0
