@@ -8,7 +8,7 @@ import type { HttpSettings } from '../../model/config.ts'
 import type { ClientConnectionFacts } from '../exchange-context.ts'
 import type { H1Limits } from '../h1/types.ts'
 import type { H2Limits } from '../h2/types.ts'
-import type { LocalAnswer, Refusal } from '../local-reply.ts'
+import { type LocalAnswer, type Refusal, REFUSALS } from '../local-reply.ts'
 import { withoutPort } from '../match/hosts.ts'
 import { type HeaderList, headerOf, removeHeaders, type RequestHead, type ResponseHead, setHeader } from '../message.ts'
 import { appendTo, forwardCertificate, setForwarded } from './client-headers.ts'
@@ -112,6 +112,8 @@ export class ReverseHttp {
   refusal(refusal: Refusal, detail: string, attempts: number): LocalAnswer {
     const body = Buffer.from(replyText(refusal, attempts))
     const headers = body.length === 0 ? [] : ['content-type', 'text/plain']
+    // Another Envoy before this one does not send such a request again.
+    if (refusal === REFUSALS.overflow) headers.push('x-envoy-overloaded', 'true')
     const head = { status: refusal.status, headers, bodyLength: body.length }
     return { kind: 'answer', head, body, flag: refusal.flag, detail }
   }
