@@ -4,6 +4,11 @@ import type { HeaderMatch, StringMatch } from './route.ts'
 /** Absent rules admit everyone. */
 export interface RbacPolicy {
   readonly rules?: RbacRules
+  /** Judged and counted, and nothing else comes of it. */
+  readonly shadow?: RbacRules
+  /** In the names of counters; of a chain's filter only. */
+  readonly statPrefix?: string
+  readonly shadowStatPrefix?: string
 }
 
 /** `allow` admits what a policy matches and nothing else, `deny` the opposite; `log` admits all and names the policy. */
@@ -48,7 +53,13 @@ export type ValueMatch =
   | { readonly kind: 'one-of'; readonly value: ValueMatch }
   | { readonly kind: 'or'; readonly of: readonly ValueMatch[] }
 
-export type Permission = Tree<never>
+/** Where the connection arrived, and the server name of its handshake (empty without TLS). `to` is not in the range. */
+export type DestinationLeaf =
+  | { readonly kind: 'destination-ip'; readonly address: string; readonly prefixLength: number }
+  | { readonly kind: 'destination-port'; readonly from: number; readonly to: number }
+  | { readonly kind: 'server-name'; readonly name: StringMatch }
+
+export type Permission = Tree<DestinationLeaf>
 export type Principal = Tree<PeerLeaf>
 
 /**

@@ -1,6 +1,7 @@
 /** What is said about a downstream connection: read from its socket once, when the first log, header or span asks. */
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
+import type { Addresses } from './l4/proxy-protocol.ts'
 import { type ConnectionFacts, hostPort, type TlsFacts } from './stream-facts.ts'
 
 export interface ConnectionPlace {
@@ -9,15 +10,16 @@ export interface ConnectionPlace {
   readonly serverName: string
   /** SPIFFE URI of the certificate we showed. */
   readonly ownUri: string
+  /** As a relay named them in the PROXY protocol; absent: the socket's own. */
+  readonly addresses?: Addresses | undefined
 }
 
 export function connectionFacts(socket: Socket, place: ConnectionPlace): ConnectionFacts {
-  const { remoteAddress = '', remotePort = 0, localAddress = '', localPort = 0 } = socket
-  const remote = hostPort(remoteAddress, remotePort)
+  const { remoteAddress = '', remotePort = 0, localAddress = '', localPort = 0 } = place.addresses ?? socket
   return {
     id: place.id,
-    remoteAddress: remote,
-    directRemoteAddress: remote,
+    remoteAddress: hostPort(remoteAddress, remotePort),
+    directRemoteAddress: hostPort(socket.remoteAddress ?? '', socket.remotePort ?? 0),
     localAddress: hostPort(localAddress, localPort),
     serverName: place.serverName,
     chainName: place.chainName,

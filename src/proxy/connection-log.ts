@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net'
 import { logStream, type StreamLogs } from './access-log/logs.ts'
 import { connectionFacts } from './connection-facts.ts'
+import type { Addresses } from './l4/proxy-protocol.ts'
 import type { TcpEnd } from './l4/session.ts'
 import type { FormatHost, StreamFacts } from './stream-facts.ts'
 import type { TimerWheel } from './timer-wheel.ts'
@@ -9,6 +10,8 @@ import type { TimerWheel } from './timer-wheel.ts'
 export interface ConnectionLogParts {
   readonly timers: TimerWheel
   readonly host: FormatHost
+  /** As a relay named them. */
+  readonly addresses?: Addresses | undefined
 }
 
 export function logConnection(socket: Socket, logs: StreamLogs, { timers, host }: ConnectionLogParts): void {
@@ -25,10 +28,10 @@ export function logConnection(socket: Socket, logs: StreamLogs, { timers, host }
 export function beginTcpLog(
   socket: Socket,
   logs: StreamLogs,
-  { timers, host }: ConnectionLogParts,
+  { timers, host, addresses }: ConnectionLogParts,
 ): (end: TcpEnd) => void {
   const since = timers.now()
-  const connection = connectionFacts(socket, { id: 0, chainName: '', serverName: '', ownUri: '' })
+  const connection = connectionFacts(socket, { id: 0, chainName: '', serverName: '', ownUri: '', addresses })
   return ({ flag, detail, cluster, upstream: address, attempts, bytesReceived, bytesSent }) => {
     const durationMs = timers.now() - since
     const upstream = { cluster, address, localAddress: '', attempts, failure: flag === 'UF' ? detail : '' }

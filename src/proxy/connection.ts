@@ -92,7 +92,7 @@ export class Acceptor {
       metrics: this.tcp,
       random: services.random,
       now: () => services.now(),
-      beginLog: (socket, logs) => beginTcpLog(socket, logs, { timers, host: services.host }),
+      beginLog: ({ socket, addresses }, logs) => beginTcpLog(socket, logs, { timers, host: services.host, addresses }),
     }
     this.captured = new CaptureAcceptor({
       timers,

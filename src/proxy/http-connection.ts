@@ -8,6 +8,7 @@ import { connectionFacts } from './connection-facts.ts'
 import { Exchange } from './exchange.ts'
 import type { ClientConnectionFacts, DownstreamConnection, ExchangeServices } from './exchange-context.ts'
 import type { Peer } from './identity.ts'
+import type { Addresses } from './l4/proxy-protocol.ts'
 import { headerOf } from './message.ts'
 import { formatPeerFacts, PEER_HEADER, type PeerFacts, readPeerFacts } from './peer-facts.ts'
 import { type Party, partyOf } from './record.ts'
@@ -31,6 +32,8 @@ export interface HttpConnectionOptions {
   readonly serverName: string
   readonly remotePort?: number
   readonly client?: ClientConnectionFacts
+  /** As a relay named them. */
+  readonly addresses?: Addresses | undefined
   readonly codec: { readonly http2: boolean; readonly secure: boolean }
   readonly telemetry: HttpTelemetry
   readonly http: () => CompiledHttp | undefined
@@ -111,8 +114,8 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
   }
 
   facts(): ConnectionFacts {
-    const { socket, chainName, serverName, services } = this.#options
-    const place = { id: this.#id, chainName, serverName, ownUri: services.ownUri() }
+    const { socket, chainName, serverName, services, addresses } = this.#options
+    const place = { id: this.#id, chainName, serverName, ownUri: services.ownUri(), addresses }
     return (this.#facts ??= connectionFacts(socket, place))
   }
 

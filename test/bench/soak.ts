@@ -3,7 +3,7 @@
  * errors, retries and resets. Memory, descriptors and timers are sampled; it fails when they trend upward, or when
  * they are not given back once the load is over.
  *
- *     node test/bench/soak.ts [--minutes 30] [--rate 500]
+ *     node test/bench/soak.ts [--minutes 30] [--rate 500] [--dist dist]
  *
  * `--rate` is requests per second on each of the three paths: plain, mTLS, and nested through a gateway.
  */
@@ -113,7 +113,7 @@ async function leftovers(
 async function soak(
   programs: Programs,
   directory: string,
-  options: { minutes: number; rate: number },
+  options: { minutes: number; rate: number; dist: string },
 ): Promise<boolean> {
   const places = new Places()
   const address = places.address()
@@ -121,7 +121,7 @@ async function soak(
   const systems: System[] = []
   try {
     for (const path of PATHS)
-      systems.push(await startIsthmus(path, { places, directory, origin: address, dist: 'dist' }))
+      systems.push(await startIsthmus(path, { places, directory, origin: address, dist: options.dist }))
     const watched: Watched[] = systems.flatMap((system, index) =>
       system.running.map(({ name, pid }) => ({ name: `${PATHS[index] ?? ''}, ${name}`, pid, samples: [] })),
     )
@@ -189,7 +189,11 @@ function report(of: {
 }
 
 const { values } = parseArgs({
-  options: { minutes: { type: 'string', default: '30' }, rate: { type: 'string', default: '500' } },
+  options: {
+    minutes: { type: 'string', default: '30' },
+    rate: { type: 'string', default: '500' },
+    dist: { type: 'string', default: 'dist' },
+  },
 })
 const programs = findPrograms()
 for (const line of programs.missing) progress(line)
@@ -199,7 +203,11 @@ process.env['BENCH_STATS'] = directory
 // The vandal's work would be told line by line.
 process.env['BENCH_LOG_LEVEL'] = 'error'
 try {
-  const steady = await soak(programs, directory, { minutes: Number(values.minutes), rate: Number(values.rate) })
+  const steady = await soak(programs, directory, {
+    minutes: Number(values.minutes),
+    rate: Number(values.rate),
+    dist: values.dist,
+  })
   process.exitCode = steady ? 0 : 1
 } finally {
   await rm(directory, { recursive: true, force: true })

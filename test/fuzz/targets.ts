@@ -84,12 +84,17 @@ function same(what: string, one: unknown, other: unknown): void {
   if (!isDeepStrictEqual(one, other)) throw new Error(`${what}:\n${JSON.stringify(one)}\n${JSON.stringify(other)}`)
 }
 
+/** How much of a body came through before its fault was seen is up to the pieces; nobody takes it for whole. */
+function settled(requests: readonly Seen[]): readonly Seen[] {
+  return requests.map((request) => (request.ended ? request : { ...request, text: '' }))
+}
+
 function h1Request(bytes: Buffer, random: Random): void {
   // Lines are judged when they are complete: what ends without LF may be judged later when it came in pieces.
   const whole = Buffer.concat([bytes, Buffer.from('\n\n')])
   const one = h1Server([whole])
   const other = h1Server(split(whole, random))
-  same('another outcome in pieces', other.requests, one.requests)
+  same('another outcome in pieces', settled(other.requests), settled(one.requests))
   same('another refusal in pieces', other.seen.refused, one.seen.refused)
   if (one.written > WRITTEN_MAX + one.requests.length * 200) throw new Error(`${one.written} bytes written`)
   for (const request of one.requests) if (request.ended && request.head.protocol === '') rewrite(request)
@@ -149,7 +154,7 @@ function h2Request(bytes: Buffer, random: Random): void {
   const whole = Buffer.concat([HELLO, bytes])
   const one = h2Server([whole])
   const other = h2Server(split(whole, random))
-  same('another outcome in pieces', other.requests, one.requests)
+  same('another outcome in pieces', settled(other.requests), settled(one.requests))
   if (one.written > WRITTEN_MAX + bytes.length * 8) throw new Error(`${one.written} bytes written`)
   for (const request of one.requests) if (request.ended && request.head.protocol === '') rewrite(request)
 }

@@ -3,36 +3,73 @@ import type { PrincipalRule, RbacPolicy } from '../../model/config.ts'
 import { allows } from '../identity.ts'
 import { REFUSALS } from '../local-reply.ts'
 import { type FilterCounters, filterKind } from './kind.ts'
-import { Rbac } from './rbac.ts'
+import { type Destination, Rbac, type Subject } from './rbac.ts'
 import type { Call, Refused, Step } from './step.ts'
 
 const POLICY: Refused = { kind: 'refuse', refusal: REFUSALS.policy }
 const DENIED: Refused = { kind: 'refuse', refusal: REFUSALS.denied }
 
 const COUNTERS = ['allowed', 'denied', 'logged', 'not_logged'] as const
+const SHADOW_COUNTERS = ['shadow_allowed', 'shadow_denied'] as const
 type Counters = FilterCounters<(typeof COUNTERS)[number]>
+const NAMESPACE = 'envoy.filters.http.rbac'
+
+/** What would have become of a request; clients and endpoints see nothing of it. */
+class Shadow {
+  readonly #rbac: Rbac
+  readonly #own: Own
+
+  constructor(rbac: Rbac, own: Own) {
+    this.#rbac = rbac
+    this.#own = own
+  }
+
+  judge(call: Call, subject: Subject): void {
+    const { shadowCounters, shadowPrefix } = this.#own
+    const { admitted, policy } = this.#rbac.judge(subject)
+    shadowCounters[admitted ? 'shadow_allowed' : 'shadow_denied']++
+    call.metadata.set(NAMESPACE, `${shadowPrefix}shadow_engine_result`, admitted ? 'allowed' : 'denied')
+    if (policy !== '') call.metadata.set(NAMESPACE, `${shadowPrefix}shadow_effective_policy_id`, policy)
+  }
+}
 
 class RbacStep implements Step {
-  readonly #rbac: Rbac
+  readonly #rbac: Rbac | undefined
   readonly #counters: Counters
+  readonly #shadow: Shadow | undefined
 
-  constructor(rbac: Rbac, counters: Counters) {
+  constructor(rbac: Rbac | undefined, shadow: Rbac | undefined, own: Own) {
     this.#rbac = rbac
-    this.#counters = counters
+    this.#counters = own.counters
+    this.#shadow = shadow && new Shadow(shadow, own)
   }
 
   request(call: Call): Refused | undefined {
     const { head, connection } = call
     const { peer, remoteAddress, client } = connection
     const directAddress = client?.directAddress ?? remoteAddress
-    const { admitted, policy } = this.#rbac.judge({ head, peer, remoteAddress, directAddress, call })
-    if (this.#rbac.action === 'log') {
+    const subject = { head, peer, remoteAddress, directAddress, call, destination: () => destinationOf(call) }
+    this.#shadow?.judge(call, subject)
+    const rbac = this.#rbac
+    if (rbac === undefined) return undefined
+    const { admitted, policy } = rbac.judge(subject)
+    if (rbac.action === 'log') {
       this.#counters[policy === '' ? 'not_logged' : 'logged']++
       if (policy !== '') call.note(`policy ${policy} asks to log this request`)
     }
     this.#counters[admitted ? 'allowed' : 'denied']++
     return admitted ? undefined : POLICY
   }
+}
+
+function destinationOf(call: Call): Destination {
+  const { client } = call.connection
+  if (client !== undefined)
+    return { address: client.localAddress, port: client.localPort, serverName: client.serverName }
+  const { localAddress, serverName } = call.facts().connection
+  const colon = localAddress.lastIndexOf(':')
+  const address = localAddress.slice(0, colon).replace(/^\[|\]$/g, '')
+  return { address, port: Number(localAddress.slice(colon + 1)), serverName }
 }
 
 class AllowStep implements Step {
@@ -51,30 +88,41 @@ class AllowStep implements Step {
   }
 }
 
-type Rules = Rbac | PrincipalRule | undefined
-
 interface Own {
-  readonly rules: Rules
+  readonly level: Level
   readonly counters: Counters
+  readonly shadowCounters: FilterCounters<(typeof SHADOW_COUNTERS)[number]>
+  readonly shadowPrefix: string
 }
-
-const compileRbac = (policy: RbacPolicy): Rbac | undefined =>
-  policy.rules === undefined ? undefined : new Rbac(policy)
 
 interface Level {
-  readonly rules: Rules
+  readonly rules: Rbac | PrincipalRule | undefined
+  readonly shadow: Rbac | undefined
 }
 
+const compileRbac = ({ rules, shadow }: RbacPolicy): Level => ({
+  rules: rules && new Rbac({ rules }),
+  shadow: shadow && new Rbac({ rules: shadow }),
+})
+
+const scopeOf = (statPrefix: string, prefix: string): string => `${statPrefix}rbac.${prefix === '' ? '' : `${prefix}.`}`
+
 export const rbacKind = filterKind<RbacPolicy, RbacPolicy | { readonly allow: PrincipalRule }, Own, Level>({
-  listed: (policy, { counters, statPrefix }) => ({
-    rules: compileRbac(policy),
-    counters: counters(`${statPrefix}rbac.`, COUNTERS),
-  }),
-  routed: (config) => ({ rules: 'allow' in config ? config.allow : compileRbac(config) }),
+  listed: (policy, { counters, statPrefix }) => {
+    const { statPrefix: prefix = '', shadowStatPrefix: shadowPrefix = '' } = policy
+    return {
+      level: compileRbac(policy),
+      counters: counters(scopeOf(statPrefix, prefix), COUNTERS),
+      shadowCounters: counters(scopeOf(statPrefix, shadowPrefix), SHADOW_COUNTERS),
+      shadowPrefix,
+    }
+  },
+  routed: (config) => ('allow' in config ? { rules: config.allow, shadow: undefined } : compileRbac(config)),
   // An empty one switches off what the level around it has.
-  step: ({ rules: own, counters }, [level]) => {
-    const rules = level === undefined ? own : level.rules
-    if (rules === undefined) return undefined
-    return rules instanceof Rbac ? new RbacStep(rules, counters) : new AllowStep(rules, counters)
+  step: (own, [said]) => {
+    const { rules, shadow } = said ?? own.level
+    if (rules === undefined && shadow === undefined) return undefined
+    if (rules === undefined || rules instanceof Rbac) return new RbacStep(rules, shadow, own)
+    return new AllowStep(rules, own.counters)
   },
 })

@@ -56,6 +56,17 @@ describe('RBAC', () => {
     [rules('allow', ANY, { kind: 'source-ip', address: '127.0.0.0', prefixLength: 8 }), 'GET /', 200],
     [rules('allow', ANY, { kind: 'source-ip', address: '10.0.0.0', prefixLength: 8 }), 'GET /', 403],
     [rules('allow', ANY, { kind: 'source-ip', address: 'fd00::', prefixLength: 8 }), 'GET /', 403],
+    // Where it arrived: the sidecar's own port for applications.
+    [rules('allow', { kind: 'destination-port', from: 15_003, to: 15_004 }), 'GET /', 200],
+    [rules('allow', { kind: 'destination-port', from: 1, to: 15_003 }), 'GET /', 403],
+    [rules('deny', { kind: 'destination-ip', address: '127.0.0.0', prefixLength: 8 }), 'GET /', 403],
+    [rules('deny', { kind: 'destination-ip', address: '10.0.0.0', prefixLength: 8 }), 'GET /', 200],
+    [rules('deny', { kind: 'server-name', name: { kind: 'exact', value: '' } }), 'GET /', 403],
+    [
+      { rbac: { shadow: { action: 'deny', policies: { p: { permissions: [ANY], principals: [ANY] } } } } },
+      'GET /',
+      200,
+    ],
     [rules('allow', ANY, { kind: 'peer' }), 'GET /', 403],
     [rules('allow', ANY, { kind: 'not', of: { kind: 'peer' } }), 'GET /', 200],
     [{ rbac: { rules: { action: 'allow', policies: {} } } }, 'GET /', 403],

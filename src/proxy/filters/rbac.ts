@@ -3,7 +3,15 @@
  * address that cannot be read is in no range, so an `allow` by address stays closed.
  */
 import { BlockList, isIP } from 'node:net'
-import type { AccessPolicy, Permission, Principal, RbacPolicy, RbacRules } from '../../model/config.ts'
+import type {
+  AccessPolicy,
+  DestinationLeaf,
+  PeerLeaf,
+  Permission,
+  Principal,
+  RbacPolicy,
+  RbacRules,
+} from '../../model/config.ts'
 import type { Peer } from '../identity.ts'
 import { compileHeader } from '../match/headers.ts'
 import { withoutQuery } from '../match/paths.ts'
@@ -24,6 +32,15 @@ export interface Subject {
   readonly directAddress?: string
   /** Absent where no filters run, and so none said anything. */
   readonly call?: Pick<Call, 'metadata'>
+  /** Asked only by policies that look at it; absent where the codec admits none that do. */
+  readonly destination?: () => Destination
+}
+
+/** Where a connection arrived. */
+export interface Destination {
+  readonly address: string
+  readonly port: number
+  readonly serverName: string
 }
 
 type SubjectTest = (subject: Subject) => boolean
@@ -89,8 +106,35 @@ function compileTree(tree: Permission | Principal): SubjectTest {
       const test = tree.name === undefined ? () => true : compileString(tree.name)
       return ({ peer }) => peer !== undefined && test(peer.uri)
     }
-    case 'source-ip':
-      return compileRange(tree.address, tree.prefixLength, tree.direct === true)
+    default:
+      return compileConnection(tree)
+  }
+}
+
+type ConnectionLeaf = DestinationLeaf | Extract<PeerLeaf, { readonly kind: 'source-ip' }>
+
+function compileConnection(tree: ConnectionLeaf): SubjectTest {
+  switch (tree.kind) {
+    case 'source-ip': {
+      const inRange = compileRange(tree.address, tree.prefixLength)
+      if (tree.direct !== true) return ({ remoteAddress }) => inRange(remoteAddress)
+      return ({ remoteAddress, directAddress = remoteAddress }) => inRange(directAddress)
+    }
+    case 'destination-ip': {
+      const inRange = compileRange(tree.address, tree.prefixLength)
+      return (subject) => inRange(arrivedAt(subject).address)
+    }
+    case 'destination-port': {
+      const { from, to } = tree
+      return (subject) => {
+        const { port } = arrivedAt(subject)
+        return port >= from && port < to
+      }
+    }
+    case 'server-name': {
+      const test = compileString(tree.name)
+      return (subject) => test(arrivedAt(subject).serverName)
+    }
     default:
       return tree satisfies never
   }
@@ -98,13 +142,18 @@ function compileTree(tree: Permission | Principal): SubjectTest {
 
 const familyOf = (address: string): 'ipv4' | 'ipv6' => (isIP(address) === 6 ? 'ipv6' : 'ipv4')
 
-function compileRange(address: string, prefixLength: number, direct: boolean): SubjectTest {
+function compileRange(address: string, prefixLength: number): (address: string) => boolean {
   const range = new BlockList()
   range.addSubnet(address, prefixLength, familyOf(address))
-  return ({ remoteAddress: named, directAddress = named }) => {
-    const remoteAddress = direct ? directAddress : named
+  return (given) => {
     // An IPv4 client of a dual-stack socket is still an IPv4 client.
-    const plain = remoteAddress.startsWith('::ffff:') ? remoteAddress.slice(7) : remoteAddress
+    const plain = given.startsWith('::ffff:') ? given.slice(7) : given
     return isIP(plain) !== 0 && range.check(plain, familyOf(plain))
   }
+}
+
+/** A policy about what is not known would be a guess, in favour of someone. */
+function arrivedAt({ destination }: Subject): Destination {
+  if (destination === undefined) throw new Error('unreachable: no codec admits such a policy here')
+  return destination()
 }

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { Agent, request as httpRequest } from 'node:http'
+import { connect } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import {
   describeRequest,
@@ -147,6 +148,34 @@ describe('H1ServerConnection reads', () => {
         'HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nok',
     )
   })
+})
+
+describe('H1ServerConnection, of a client that asks and does not read', () => {
+  it('stops reading requests, and goes on when their answers are taken', async () => {
+    const { port, seen } = await start((request) => respondText(request.stream, 200, 'x'.repeat(1_000)))
+    const socket = connect({ port, host: '127.0.0.1' })
+    socket.pause()
+    const requests = 40_000
+    const block = Buffer.from('GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(1_000))
+    for (let sent = 0; sent < requests; sent += 1_000) socket.write(block)
+    await standsStill(() => seen.requests.length)
+    // 40 MB of answers: the kernel takes a few, we a quarter of one.
+    expect(seen.requests.length).toBeLessThan(requests / 2)
+    let bytes = 0
+    socket.on('data', (chunk: Buffer) => (bytes += chunk.length))
+    socket.resume()
+    await standsStill(() => bytes)
+    expect(seen.requests).toHaveLength(requests)
+    expect(bytes).toBeGreaterThan(requests * 1_000)
+    socket.destroy()
+  })
+
+  async function standsStill(count: () => number): Promise<void> {
+    for (let before = -1; before !== count();) {
+      before = count()
+      await new Promise((resolve) => setTimeout(resolve, 250))
+    }
+  }
 })
 
 describe('H1ServerConnection writes', () => {

@@ -291,6 +291,9 @@ export class H1ServerConnection implements ServerConnection, H1StreamOwner, Body
     this.#drainWanted = false
     const stream = this.#stream
     if (stream !== undefined && !stream.over) stream.sink.onResponseDrain()
+    else if (stream !== undefined || this.#state !== 'waiting') return
+    else if (this.draining) this.#closeAfterFlush('drained')
+    else this.#readNext()
   }
 
   // The end of an exchange, and of the connection
@@ -310,10 +313,23 @@ export class H1ServerConnection implements ServerConnection, H1StreamOwner, Body
     const early =
       stream.asksTunnel && (this.#carry.length > 0 || (this.#input !== undefined && this.#at < this.#input.length))
     if (!stream.keepAlive || early || this.draining) return this.#closeAfterFlush(this.draining ? 'drained' : 'closed')
+    this.#readNext()
+  }
+
+  /** Not while answers lie here that the client does not take: requests cost it less than they make us hold. */
+  #readNext(): void {
+    const { writeHighBytes, streamIdleTimeoutMs, idleTimeoutMs } = this.#options.limits
+    if (this.output.pendingBytes > writeHighBytes) {
+      this.#state = 'waiting'
+      this.#deadline.set(streamIdleTimeoutMs)
+      this.#drainWanted = true
+      this.output.onFlushed = this.#onFlushed
+      return
+    }
     this.#state = 'head'
     this.#reader.reset('request')
     this.#headPending = false
-    this.#deadline.set(this.#options.limits.idleTimeoutMs)
+    this.#deadline.set(idleTimeoutMs)
     if (this.#socket.isPaused()) this.#socket.resume()
     if (this.#input === undefined && this.#carry.length > 0) this.#parseCarry()
   }

@@ -33,6 +33,8 @@ export class Sender {
   readonly encoder: HpackEncoder
   /** The connection's window. */
   window = WINDOW_DEFAULT
+  /** Of all streams: bytes that wait for a window or their turn. */
+  queuedBytes = 0
   /** The peer's SETTINGS_INITIAL_WINDOW_SIZE. */
   initialWindow = WINDOW_DEFAULT
   readonly #budget: Budget
@@ -77,6 +79,7 @@ export class Sender {
     if (stream.queuedBytes === 0) stream.queueAt = at
     stream.queue.push(chunk)
     stream.queuedBytes += chunk.length - at
+    this.queuedBytes += chunk.length - at
     this.#wait(stream)
   }
 
@@ -167,6 +170,7 @@ export class Sender {
     if (chunk === undefined) return
     const sent = this.#sendSome(stream, chunk, { from: stream.queueAt, most: this.#frameBytes })
     stream.queuedBytes -= sent
+    this.queuedBytes -= sent
     stream.queueAt += sent
     if (stream.queueAt === chunk.length) this.#dropFirst(stream, chunk)
     if (stream.queuedBytes > 0) this.#wait(stream)
@@ -281,9 +285,15 @@ export class Sender {
   }
 
   reset(stream: H2Stream, code: number): void {
+    this.forget(stream)
+    this.resetId(stream.id, code)
+  }
+
+  /** What has not been sent will not be. */
+  forget(stream: H2Stream): void {
+    this.queuedBytes -= stream.queuedBytes
     stream.queue.length = 0
     stream.queuedBytes = 0
-    this.resetId(stream.id, code)
   }
 
   resetId(streamId: number, code: number): void {

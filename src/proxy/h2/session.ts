@@ -28,6 +28,9 @@ const LINGER_MS = 1_000
 const RETURNED_BYTES_MIN = 64 * 1024
 /** Streams we reset whose frames may still be on their way. */
 const IGNORED_MAX = 1_024
+/** Queued in all streams of a connection beyond this, each may queue no more than one frame before it is stopped. */
+const QUEUED_FAIR_BYTES = 4 * 1024 * 1024
+const STREAM_BYTES_MIN = 16 * 1024
 
 export interface SessionOptions {
   readonly limits: H2Limits
@@ -36,7 +39,6 @@ export interface SessionOptions {
 }
 
 export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2Link {
-  readonly streamWriteHighBytes: number
   readonly streams = new StreamTable()
   readonly sender: Sender
   readonly budget: Budget
@@ -74,7 +76,6 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     this.socket = socket
     this.limits = limits
     this.timers = timers
-    this.streamWriteHighBytes = limits.streamWriteHighBytes
     this.budget = new Budget(budgets, timers)
     this.sender = new Sender(new Output(socket), new HpackEncoder(limits.headerTableBytes, { huffman: false }), {
       limits,
@@ -106,6 +107,11 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
 
   get localAddress(): string {
     return hostPort(this.socket.localAddress ?? '', this.socket.localPort ?? 0)
+  }
+
+  /** Less for each stream where many wait: a peer that opens a thousand and reads none must not fill our memory. */
+  get streamWriteHighBytes(): number {
+    return this.sender.queuedBytes > QUEUED_FAIR_BYTES ? STREAM_BYTES_MIN : this.limits.streamWriteHighBytes
   }
 
   get bufferedBytes(): number {
@@ -336,8 +342,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
   protected drop(stream: H2Stream, reason: ResetReason): void {
     if (stream.over) return
     this.remove(stream)
-    stream.queue.length = 0
-    stream.queuedBytes = 0
+    this.sender.forget(stream)
     stream.deliverReset(reason)
   }
 

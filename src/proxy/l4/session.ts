@@ -51,7 +51,7 @@ export interface TcpServices {
   readonly metrics: TcpMetrics
   readonly random: Random
   /** Begins a connection's line; what it returns is told how it ended. */
-  beginLog(socket: Socket, logs: StreamLogs): (end: TcpEnd) => void
+  beginLog(client: Pick<TcpClient, 'socket' | 'addresses'>, logs: StreamLogs): (end: TcpEnd) => void
   /** Wall clock, for the log. */
   now(): number
 }
@@ -119,7 +119,7 @@ export class TcpSession implements ServerConnection {
     this.#services = services
     this.#startedAt = services.timers.now()
     this.#startedWall = services.now()
-    this.#logEnd = filter.logs && services.beginLog(client.socket, filter.logs)
+    this.#logEnd = filter.logs && services.beginLog(client, filter.logs)
     if (filter.counters !== undefined) filter.counters.downstream_cx_total++
     this.#endTimer = new WheelTimer(() => this.#timeIsUp())
     this.#target = filter.targets.choose(services.random, client.clusterName)

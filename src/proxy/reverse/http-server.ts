@@ -38,6 +38,7 @@ export function serveReverse(socket: Socket, target: HttpTarget, tools: ReverseS
     peer: undefined,
     service: '',
     remoteAddress: facts.remoteAddress,
+    addresses: facts.isBrought ? facts : undefined,
     socket,
     chainName: chain().name,
     serverName,

@@ -53,7 +53,10 @@ export class Stats {
 
   /** Counters of anything else, such as a filter: `counters('http.ingress.rbac.', ['allowed', 'denied'])`. */
   counters<N extends string>(scope: string, names: readonly N[]): Counters<N> {
-    return madeOnce(this.#others, scope, () => zeroes<string>(names)) as Counters<N>
+    const counters = madeOnce(this.#others, scope, () => zeroes<string>(names))
+    // Two who count in one scope each bring their names.
+    for (const name of names) counters[name] ??= 0
+    return counters
   }
 
   /** Figures that someone else keeps anyway are asked for when someone looks. */

@@ -9,10 +9,14 @@ import { SniClusterSchema } from '#gen/envoy/extensions/filters/network/sni_clus
 import type { NetworkFilter, Permission, Principal, RbacRules } from '../../model/config.ts'
 import { decodeDuration, encodeDuration } from './common.ts'
 import { BUCKET_SHAPE, decodeBucket, encodeBucket } from './http-filters/fractions.ts'
-import { decodeRbac, encodeRbac, RBAC_SHAPE } from './rbac.ts'
+import { CONNECTION_RBAC_SHAPE, decodeRbac, encodeRbac } from './rbac.ts'
 import { present, refuse, require, type Shape, typeOf, unpackShaped, within } from './shape.ts'
 
-export const NETWORK_RBAC_SHAPE: Shape = { stat_prefix: true, rules: RBAC_SHAPE, shadow_rules: RBAC_SHAPE }
+export const NETWORK_RBAC_SHAPE: Shape = {
+  stat_prefix: true,
+  rules: CONNECTION_RBAC_SHAPE,
+  shadow_rules: CONNECTION_RBAC_SHAPE,
+}
 export const CONNECTION_LIMIT_SHAPE: Shape = { stat_prefix: true, max_connections: true, delay: true }
 export const NETWORK_RATE_LIMIT_SHAPE: Shape = { stat_prefix: true, token_bucket: BUCKET_SHAPE }
 

@@ -15,7 +15,7 @@ import {
 } from '#gen/envoy/config/rbac/v3/rbac_pb.js'
 import type { CidrRange } from '#gen/envoy/config/core/v3/address_pb.js'
 import { type PathMatcher, PathMatcherSchema } from '#gen/envoy/type/matcher/v3/path_pb.js'
-import type { Permission, Principal, RbacRules, StringMatch } from '../../model/config.ts'
+import type { DestinationLeaf, Permission, Principal, RbacRules, StringMatch } from '../../model/config.ts'
 import {
   decodeHeaderMatch,
   decodeString,
@@ -30,9 +30,16 @@ import { present, refuse, require, type Shape, within } from './shape.ts'
 type OpenShape = Record<string, true | Shape>
 const PATH_SHAPE: Shape = { path: STRING_SHAPE }
 const CIDR_SHAPE: Shape = { address_prefix: true, prefix_len: true }
-const PERMISSION_SHAPE: OpenShape = { any: true, header: HEADER_SHAPE, url_path: PATH_SHAPE, metadata: METADATA_SHAPE }
-PERMISSION_SHAPE['and_rules'] = PERMISSION_SHAPE['or_rules'] = { rules: PERMISSION_SHAPE }
-PERMISSION_SHAPE['not_rule'] = PERMISSION_SHAPE
+const COMMON_PERMISSIONS = { any: true, header: HEADER_SHAPE, url_path: PATH_SHAPE, metadata: METADATA_SHAPE } as const
+/** Of requests; what a connection's own policies do not know is not in COMMON_PERMISSIONS. */
+const PERMISSION_SHAPE: OpenShape = nesting({
+  ...COMMON_PERMISSIONS,
+  destination_ip: CIDR_SHAPE,
+  destination_port: true,
+  destination_port_range: { start: true, end: true },
+  requested_server_name: STRING_SHAPE,
+})
+const CONNECTION_PERMISSION_SHAPE: OpenShape = nesting({ ...COMMON_PERMISSIONS })
 const PRINCIPAL_SHAPE: OpenShape = {
   any: true,
   header: HEADER_SHAPE,
@@ -48,7 +55,18 @@ export const RBAC_SHAPE: Shape = {
   action: true,
   policies: { permissions: PERMISSION_SHAPE, principals: PRINCIPAL_SHAPE },
 }
+export const CONNECTION_RBAC_SHAPE: Shape = {
+  action: true,
+  policies: { permissions: CONNECTION_PERMISSION_SHAPE, principals: PRINCIPAL_SHAPE },
+}
 
+function nesting(shape: OpenShape): OpenShape {
+  shape['and_rules'] = shape['or_rules'] = { rules: shape }
+  shape['not_rule'] = shape
+  return shape
+}
+
+const PORT_MAX = 65_535
 const ACTIONS: Readonly<Record<RbacRules['action'], Action>> = {
   allow: Action.ALLOW,
   deny: Action.DENY,
@@ -99,7 +117,25 @@ function encodePermission(tree: Permission): PermissionMessage {
     case 'metadata':
       return create(PermissionSchema, { rule: { case: 'metadata', value: encodeMetadataMatch(tree.metadata) } })
     default:
-      return tree satisfies never
+      return encodeDestination(tree)
+  }
+}
+
+function encodeDestination(leaf: DestinationLeaf): PermissionMessage {
+  switch (leaf.kind) {
+    case 'destination-ip': {
+      const value = { addressPrefix: leaf.address, prefixLen: leaf.prefixLength }
+      return create(PermissionSchema, { rule: { case: 'destinationIp', value } })
+    }
+    case 'destination-port': {
+      const { from, to } = leaf
+      if (to === from + 1) return create(PermissionSchema, { rule: { case: 'destinationPort', value: from } })
+      return create(PermissionSchema, { rule: { case: 'destinationPortRange', value: { start: from, end: to } } })
+    }
+    case 'server-name':
+      return create(PermissionSchema, { rule: { case: 'requestedServerName', value: encodeString(leaf.name) } })
+    default:
+      return leaf satisfies never
   }
 }
 
@@ -124,6 +160,26 @@ function decodePermission(path: string, { rule }: PermissionMessage): Permission
       return { kind: 'path', path: decodePath(within(path, 'url_path'), rule.value) }
     case 'metadata':
       return { kind: 'metadata', metadata: decodeMetadataMatch(within(path, 'metadata'), rule.value) }
+    default:
+      return decodeDestination(path, rule)
+  }
+}
+
+function decodeDestination(path: string, rule: PermissionMessage['rule']): DestinationLeaf {
+  switch (rule.case) {
+    case 'destinationIp':
+      return { kind: 'destination-ip', ...decodeRange(within(path, 'destination_ip'), rule.value) }
+    case 'destinationPort':
+      require(within(path, 'destination_port'), rule.value <= PORT_MAX, 'is no port')
+      return { kind: 'destination-port', from: rule.value, to: rule.value + 1 }
+    case 'destinationPortRange': {
+      const { start: from, end: to } = rule.value
+      const at = within(path, 'destination_port_range')
+      require(at, from >= 0 && from < to && to <= PORT_MAX + 1, 'is no range of ports')
+      return { kind: 'destination-port', from, to }
+    }
+    case 'requestedServerName':
+      return { kind: 'server-name', name: decodeString(within(path, 'requested_server_name'), rule.value) }
     default:
       return refuse(path, 'is not supported')
   }

@@ -76,7 +76,10 @@ const change = fc.record(
   { requiredKeys: ['name', 'value', 'action'] },
 )
 const changes = fc.array(change, { minLength: 1, maxLength: 2 })
-const names = fc.array(word, { minLength: 1, maxLength: 2 })
+const names = fc.array(
+  word.map((text) => `x-${text}`),
+  { minLength: 1, maxLength: 2 },
+)
 const headers = fc.oneof(
   fc.record({ addRequest: changes, removeResponse: names }),
   fc.record({ removeRequest: names, addResponse: changes }),
@@ -89,7 +92,7 @@ const rewritePath = fc.oneof(
 const rewriteHost = fc.oneof(
   fc.constant({ kind: 'endpoint' as const }),
   fc.record({ kind: fc.constant('literal' as const), host: word }),
-  fc.record({ kind: fc.constant('header' as const), name: word }),
+  fc.record({ kind: fc.constant('header' as const), name: word.map((text) => `x-${text}`) }),
   fc.record({ kind: fc.constant('path' as const), ...substitute }),
 )
 const limited = fc.array(header, { minLength: 1, maxLength: 2 })
@@ -139,7 +142,17 @@ const treeOf = <T>(of: fc.Arbitrary<T>) =>
     }),
     fc.record({ kind: fc.constant('not' as const), of }),
   )
-const permission = treeOf(treeOf(leaf))
+const port = fc.integer({ min: 0, max: 65_000 })
+const arrival = fc.oneof(
+  fc.constant({ kind: 'destination-ip' as const, address: '10.0.0.0', prefixLength: 8 }),
+  fc.tuple(port, fc.integer({ min: 1, max: 500 })).map(([from, size]) => ({
+    kind: 'destination-port' as const,
+    from,
+    to: from + size,
+  })),
+  fc.record({ kind: fc.constant('server-name' as const), name: string }),
+)
+const permission = treeOf(treeOf(fc.oneof(leaf, arrival)))
 const principal = treeOf(
   fc.oneof(
     leaf,
@@ -152,14 +165,15 @@ const policy = fc.record({
   permissions: fc.array(permission, { minLength: 1, maxLength: 2 }),
   principals: fc.array(principal, { minLength: 1, maxLength: 2 }),
 })
+const rules = fc.record({
+  action: fc.constantFrom('allow' as const, 'deny' as const, 'log' as const),
+  policies: word.chain((name) => policy.map((one) => ({ [`p-${name}`]: one }))),
+})
 const rbac = fc.oneof(
   fc.constant({}),
-  fc.record({
-    rules: fc.record({
-      action: fc.constantFrom('allow' as const, 'deny' as const, 'log' as const),
-      policies: word.chain((name) => policy.map((one) => ({ [`p-${name}`]: one }))),
-    }),
-  }),
+  fc.record({ rules }),
+  fc.record({ rules, shadow: rules }),
+  fc.record({ shadow: rules }),
 )
 const configured = fc.oneof(
   fc.record({ rbac }),
@@ -554,7 +568,7 @@ describe('the route codec', () => {
   })
 
   it.each([
-    ['permissions[0].destination_port', { permissions: [{ rule: { case: 'destinationPort', value: 80 } }] }],
+    ['permissions[0].destination_port', { permissions: [{ rule: { case: 'destinationPort', value: 65_536 } }] }],
     ['permissions[0].metadata.filter', { permissions: [{ rule: { case: 'metadata', value: {} } }] }],
     ['principals[0].remote_ip', { principals: [{ identifier: { case: 'remoteIp', value: { addressPrefix: '::' } } }] }],
     ['principals[0].or_ids', { principals: [{ identifier: { case: 'orIds', value: {} } }] }],

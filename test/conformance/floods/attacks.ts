@@ -214,6 +214,7 @@ export class Bystander {
   readonly latencies: number[] = []
   failures = 0
   readonly #socket: Socket
+  #answers = 0
   #sentAt = 0
   #stopped = false
 
@@ -223,6 +224,7 @@ export class Bystander {
     this.#socket.on('connect', () => this.#ask())
     this.#socket.on('data', (chunk: Buffer) => {
       if (!chunk.toString('latin1').startsWith('HTTP/1.1 200')) this.failures++
+      this.#answers++
       const now = systemClock.monotonic()
       this.latencies.push(now - this.#sentAt)
       const waitMs = this.#sentAt + INTERVAL_MS - now
@@ -235,6 +237,15 @@ export class Bystander {
     if (this.#stopped) return
     this.#sentAt = systemClock.monotonic()
     this.#socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+  }
+
+  /** Whether one more request is answered, and none has failed. */
+  async next(): Promise<boolean> {
+    const before = this.#answers
+    while (this.#answers === before && this.failures === 0) {
+      await new Promise<void>((resolve) => systemClock.after(INTERVAL_MS, resolve))
+    }
+    return this.failures === 0
   }
 
   stop(): void {

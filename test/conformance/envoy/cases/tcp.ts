@@ -1,4 +1,5 @@
 /** TCP: which cluster, for how long, and what stands before it. */
+import { serverCertificate } from '../../../harness/certificate.ts'
 import {
   assignment,
   bootstrap,
@@ -138,6 +139,17 @@ const headered = (version: string): Json => ({
     }),
   },
 })
+/** Over TLS whose server has to be of this authority. */
+const secured = (ca: string): Json => ({
+  transport_socket: {
+    name: 'envoy.transport_sockets.tls',
+    typed_config: typed('transport_sockets.tls.v3.UpstreamTlsContext', {
+      common_tls_context: { validation_context: { trusted_ca: { inline_string: ca } } },
+    }),
+  },
+})
+const { cert, key, ca } = serverCertificate('app.example')
+const STRANGER = serverCertificate('app.example')
 const UPSTREAM_PROXY = 'envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport'
 
 export const CASES: readonly Case[] = [
@@ -529,6 +541,69 @@ export const CASES: readonly Case[] = [
       { tcp: 'PROXY TCP6 2001:db8::7 2001:db8::9 12345 80\r\nhello', expect: 4 },
     ],
   })),
+  {
+    name: 'proxy protocol: the access log names the client and the relay',
+    covers: [`${PROXY}.access_log`],
+    origins: app,
+    config: (places) =>
+      bootstrap(
+        [
+          listener(
+            places,
+            [
+              {
+                filters: [
+                  tcpProxy({
+                    access_log: [
+                      {
+                        name: 'file',
+                        typed_config: typed('access_loggers.file.v3.FileAccessLog', {
+                          path: places.file('access.log'),
+                          log_format: {
+                            text_format_source: {
+                              inline_string:
+                                '%DOWNSTREAM_REMOTE_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %BYTES_RECEIVED% %BYTES_SENT% %RESPONSE_FLAGS% %UPSTREAM_CLUSTER%\n',
+                            },
+                          },
+                        }),
+                      },
+                    ],
+                  }),
+                ],
+              },
+            ],
+            { listener_filters: [PROXY_PROTOCOL()] },
+          ),
+        ],
+        [cluster(places)],
+      ),
+    steps: [{ tcp: 'PROXY TCP4 192.0.2.7 198.51.100.9 12345 80\r\nhello', expect: 13 }],
+    logs: ['access.log'],
+  },
+  {
+    name: 'tcp: TLS to the endpoint where its cluster says so, and to no one else',
+    covers: [`${DISCOVERY}.transport_socket`],
+    origins: {
+      app: { port: ORIGIN_PORT, protocol: 'tcp', tls: { cert, key } },
+      other: { port: B_PORT, protocol: 'tcp', tls: STRANGER },
+    },
+    config: (places) =>
+      bootstrap(
+        [
+          listener(places, [{ filters: [tcpProxy()] }]),
+          { ...listener(places, [{ filters: [tcpProxy({ cluster: 'other' })] }]), name: 'b', ...at(places, 10_001) },
+        ],
+        [
+          { ...cluster(places), ...secured(ca) },
+          { ...cluster(places, 'other', B_PORT), ...secured(ca) },
+        ],
+      ),
+    steps: [
+      { tcp: 'hello', expect: 3 },
+      { tcp: '', port: 10_001 },
+    ],
+    counters: ['cluster.app.upstream_cx_connect_fail', 'tcp.main.downstream_cx_total'],
+  },
 ]
 
 const at = (places: Places, port: number): Json => ({
