@@ -162,7 +162,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#timeoutMs = limits.timeoutMs
     this.#startDeadlines(limits.durationMaxMs)
     if (route.connect) this.#attempts.raw = this.#services.raw
-    const copied = { head, body: this.#body }
+    const copied = { head, body: this.#body, reverse: this.#reverse }
     if (this.#tunnel === undefined) this.#mirrors = startMirrors(route.mirrors, copied, this.#services)
     this.#attempt()
   }
@@ -459,6 +459,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   #answer(given: LocalAnswer): void {
     const answer = clientsAnswer(this.#stream, this.#run, given)
+    // What headers say about the answer is about this one.
+    this.#outcome.status = answer.head.status
     this.#changeResponse(answer.head)
     this.#outcome.answered(answer)
     sendAnswer(this.#stream, this.#run, answer)

@@ -9,8 +9,9 @@ import type { RequestBody } from './exchange-body.ts'
 import type { ExchangeServices } from './exchange-context.ts'
 import { hits } from './filters/fractions.ts'
 import type { CompiledMirror } from './routes.ts'
-import { type HeaderList, LENGTH_UNKNOWN, type RequestHead } from './message.ts'
+import { type HeaderList, LENGTH_UNKNOWN, type RequestHead, type ResponseHead } from './message.ts'
 import type { ClientConnection, ClientStream, ResponseSink } from './stream.ts'
+import type { ReverseHttp } from './reverse/reverse-http.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 import type { Waiter } from './upstream/transport.ts'
 
@@ -21,14 +22,16 @@ export const WAITING_BYTES_MAX = 64 * 1024
 /** Undefined: none, which is the rule. */
 export function startMirrors(
   mirrors: readonly CompiledMirror[],
-  request: { readonly head: RequestHead; readonly body: RequestBody },
+  request: { readonly head: RequestHead; readonly body: RequestBody; readonly reverse: ReverseHttp | undefined },
   { random, timers }: ExchangeServices,
 ): readonly Mirror[] | undefined {
   if (mirrors.length === 0) return undefined
   const started: Mirror[] = []
   for (const { cluster, share, keepHost } of mirrors) {
     if (cluster === undefined || !hits(share, random)) continue
-    const mirror = new Mirror(cluster, mirroredHead(request.head, keepHost, request.body.isEmpty), timers)
+    const head = mirroredHead(request.head, keepHost, request.body.isEmpty)
+    request.reverse?.copied(head)
+    const mirror = new Mirror(cluster, head, timers)
     started.push(mirror)
     mirror.start()
     if (!request.body.isEmpty) request.body.sendTo(mirror)
@@ -99,6 +102,7 @@ export class Mirror implements Waiter, ResponseSink, DeadlineOwner {
     const end = this.#ended && this.#waiting.length === 0 && this.#trailers.length === 0
     const upstream = connection.request(this.#head, end, this)
     this.#upstream = upstream
+    this.#cluster.stats.sent()
     for (const chunk of this.#waiting) upstream.write(chunk)
     this.#waiting = []
     if (this.#ended && !end) upstream.end(this.#trailers)
@@ -109,7 +113,8 @@ export class Mirror implements Waiter, ResponseSink, DeadlineOwner {
   }
 
   onInformational(): void {}
-  onResponse(_head: unknown, end: boolean): void {
+  onResponse({ status }: ResponseHead, end: boolean): void {
+    this.#cluster.stats.answered(status)
     if (end) this.onResponseEnd()
   }
   onResponseData(): void {}
@@ -131,6 +136,7 @@ export class Mirror implements Waiter, ResponseSink, DeadlineOwner {
     this.#finished = true
     this.#waiting = []
     this.#deadlines.cancelAll()
+    if (this.#upstream !== undefined) this.#cluster.stats.counters.upstream_rq_active--
     if (this.#endpoint === undefined) return
     this.#endpoint.active--
     this.#endpoint = undefined

@@ -44,7 +44,7 @@ function lastAddress(list: string | undefined, skip: number): string | undefined
 }
 
 /** A client on this machine is told by an address that means something elsewhere, as Envoy does. */
-function forwardedAddress(remoteAddress: string): string {
+export function forwardedAddress(remoteAddress: string): string {
   if (!remoteAddress.startsWith('127.') && remoteAddress !== '::1') return remoteAddress
   return (machineAddress ??= findMachineAddress() ?? remoteAddress)
 }

@@ -8,10 +8,10 @@ import type { HttpSettings } from '../../model/config.ts'
 import type { ClientConnectionFacts } from '../exchange-context.ts'
 import type { H1Limits } from '../h1/types.ts'
 import type { H2Limits } from '../h2/types.ts'
-import type { LocalAnswer, Refusal } from '../local-reply.ts'
+import { type LocalAnswer, type Refusal, REFUSALS } from '../local-reply.ts'
 import { withoutPort } from '../match/hosts.ts'
 import { type HeaderList, headerOf, removeHeaders, type RequestHead, type ResponseHead, setHeader } from '../message.ts'
-import { appendTo, forwardCertificate, setForwarded } from './client-headers.ts'
+import { appendTo, forwardCertificate, forwardedAddress, setForwarded } from './client-headers.ts'
 import { HttpDate } from './http-date.ts'
 import { h1LimitsOf, h2LimitsOf } from './limits.ts'
 import { replyText } from './reply-text.ts'
@@ -91,6 +91,12 @@ export class ReverseHttp {
     if (expectedMs > 0) setHeader(head.headers, 'x-envoy-expected-rq-timeout-ms', `${Math.round(expectedMs)}`)
   }
 
+  /** A copy comes from us, not from the client. */
+  copied(head: RequestHead): void {
+    setHeader(head.headers, 'x-envoy-internal', 'true')
+    appendTo(head.headers, 'x-forwarded-for', forwardedAddress('127.0.0.1'))
+  }
+
   /** From an endpoint, `serviceMs` after the request was complete. */
   upstreamResponse(head: ResponseHead, serviceMs: number): void {
     setHeader(head.headers, 'x-envoy-upstream-service-time', `${Math.floor(serviceMs)}`)
@@ -112,6 +118,8 @@ export class ReverseHttp {
   refusal(refusal: Refusal, detail: string, attempts: number): LocalAnswer {
     const body = Buffer.from(replyText(refusal, attempts))
     const headers = body.length === 0 ? [] : ['content-type', 'text/plain']
+    // So that whoever called us does not try at once again.
+    if (refusal === REFUSALS.overflow) headers.push('x-envoy-overloaded', 'true')
     const head = { status: refusal.status, headers, bodyLength: body.length }
     return { kind: 'answer', head, body, flag: refusal.flag, detail }
   }

@@ -47,6 +47,20 @@ export function within(path: string, field: string): string {
   return path === '' ? field : `${path}.${field}`
 }
 
+type Witness = (schema: DescMessage, shape: Shape, message: Message) => void
+
+let witness: Witness | undefined
+
+/** For docs/reference/xds-support.md alone: told of every message that `run` holds to a shape. */
+export function witnessShapes(told: Witness, run: () => void): void {
+  witness = told
+  try {
+    run()
+  } finally {
+    witness = undefined
+  }
+}
+
 /** Refuses every set field that `shape` does not list, at any depth. */
 export function checkShape<D extends DescMessage>(
   schema: D,
@@ -54,6 +68,7 @@ export function checkShape<D extends DescMessage>(
   shape: Shape,
   path: string,
 ): void {
+  witness?.(schema, shape, message)
   const unknown = message.$unknown?.[0]
   if (unknown !== undefined) refuse(within(path, `#${unknown.no}`), `${schema.typeName} has no such field here`)
   for (const field of schema.fields) {
