@@ -239,6 +239,15 @@ describe('H2ServerConnection refuses', () => {
     expect(await peer.goaway()).toBe(ERROR.protocol)
   })
 
+  it('takes a frame as long as announced, and none that is longer', async () => {
+    const { port, seen } = await start((request) => request.stream.pause())
+    const peer = await raw(port)
+    peer.send(HELLO, frame(HEADERS, OPEN, 1, POST), frame(0, 0, 1, Buffer.alloc(64 * 1024)))
+    await until(() => (seen.requests[0]?.stream.bytesReceived ?? 0) >= 64 * 1024)
+    peer.send(frame(0, 0, 1, Buffer.alloc(64 * 1024 + 1)))
+    expect(await peer.goaway()).toBe(ERROR.frameSize)
+  })
+
   it('more DATA than the window of the stream', async () => {
     const { port, seen } = await start((request) => request.stream.pause(), {
       streamWindowBytes: 65_535,
