@@ -6,10 +6,17 @@ import { connect, type Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { listening, MESH, mtlsEndpoint, tunnelEndpoint, until, World, type Pod } from './testing/world.ts'
 
-const READERS = 100
 const BODY_BYTES = 100 * 1024 * 1024
-/** Kernel buffers are not ours; what a proxy may hold per stream is a quarter of a MiB each way. */
-const PER_READER_BYTES = 1.5 * 1024 * 1024
+const MIB = 1024 * 1024
+/** How many do not read, and what each may cost: windows, and buffers of all who take part, the kernel's among them. */
+interface Cost {
+  readonly readers: number
+  readonly heldBytes: number
+}
+/** A quarter of a MiB per hop and direction, for a hundred streams of one connection. */
+const NEAR: Cost = { readers: 100, heldBytes: 4.5 * MIB }
+/** Windows for a long way are 8 MiB; beyond connectionHeldBytesMax those who read would wait too. */
+const FAR: Cost = { readers: 12, heldBytes: 24 * MIB }
 /** Longer than anyone here waits: a stalled answer is no slow one. */
 const timeoutMs = 600_000
 const MARKER = Buffer.alloc(64 * 1024, 'x')
@@ -48,28 +55,29 @@ async function stalled(told: Told): Promise<void> {
   }, 60_000)
 }
 
-async function readers(pod: Pod, host: string): Promise<Socket[]> {
+async function readers(pod: Pod, host: string, count: number): Promise<Socket[]> {
   const sockets: Socket[] = []
-  for (let index = 0; index < READERS; index++) {
+  for (let index = 0; index < count; index++) {
     const socket = connect(15_003, pod.ip)
     socket.on('error', () => {})
     socket.pause()
     socket.write(`GET http://${host}/ HTTP/1.1\r\nhost: ${host}\r\n\r\n`)
     sockets.push(socket)
   }
-  await until(() => pod.proxy.activeConnections === READERS)
+  await until(() => pod.proxy.activeConnections === count)
   return sockets
 }
 
-async function expectBounded(caller: Pod, host: string, told: Told): Promise<void> {
+async function expectBounded(caller: Pod, told: Told, to: Cost & { readonly host: string }): Promise<void> {
+  const { host, heldBytes } = to
   const before = process.memoryUsage.rss()
-  const sockets = await readers(caller, host)
+  const sockets = await readers(caller, host, to.readers)
   await stalled(told)
   const grown = process.memoryUsage.rss() - before
 
-  // The origin got rid of no more than proxies and kernels hold: a small part of 20 GB.
-  expect(told.bytes).toBeLessThan(READERS * 12 * 1024 * 1024)
-  expect(grown).toBeLessThan(READERS * PER_READER_BYTES * 3)
+  // The origin got rid of no more than proxies and kernels hold: a small part of what was asked for.
+  expect(told.bytes).toBeLessThan(to.readers * (12 * MIB + heldBytes))
+  expect(grown).toBeLessThan(to.readers * heldBytes)
   const [first] = sockets
   const received = new Promise<number>((resolve) => {
     let bytes = 0
@@ -84,7 +92,7 @@ async function expectBounded(caller: Pod, host: string, told: Told): Promise<voi
   for (const socket of sockets) socket.destroy()
 }
 
-describe('a hundred clients that do not read', () => {
+describe('clients that do not read', () => {
   it('cost a mesh of two hops a bounded amount of memory', async () => {
     world = new World()
     const told: Told = { bytes: 0 }
@@ -96,7 +104,7 @@ describe('a hundred clients that do not read', () => {
     const service = { name: 'checkout', endpoints: [[mtlsEndpoint(server)]], identities: [server.uri], timeoutMs }
     caller.proxy.apply(world.sidecarConfig(caller, { services: [service] }))
     await listening(caller)
-    await expectBounded(caller, 'checkout.shop.svc.cluster.local', told)
+    await expectBounded(caller, told, { ...NEAR, host: 'checkout.shop.svc.cluster.local' })
   }, 240_000)
 
   it('cost the way through a gateway no more', async () => {
@@ -131,6 +139,6 @@ describe('a hundred clients that do not read', () => {
     }
     caller.proxy.apply(world.sidecarConfig(caller, { services: [service] }))
     await listening(caller)
-    await expectBounded(caller, 'checkout.shop.svc.clusterset.local', told)
+    await expectBounded(caller, told, { ...FAR, host: 'checkout.shop.svc.clusterset.local' })
   }, 240_000)
 })

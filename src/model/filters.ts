@@ -5,9 +5,10 @@
  */
 import type { BasicAuthPolicy, BasicAuthRouted, JwtPolicy, JwtRouted } from './authn.ts'
 import type { ExtAuthzPolicy, ExtAuthzRoute } from './ext-authz.ts'
+import type { OAuth2Policy } from './oauth2.ts'
 import type { GlobalRateLimit, GlobalRateLimitRoute, RateLimitPolicy } from './rate-limit.ts'
 import type { RbacPolicy } from './rbac.ts'
-import type { HeaderMatch, StringMatch } from './route.ts'
+import type { HeaderMatch, HeaderMutations, StringMatch } from './route.ts'
 
 /** What a chain's own list says, by kind. Nothing: it is listed so that routes may configure it. */
 export interface ListedConfigs {
@@ -17,6 +18,9 @@ export interface ListedConfigs {
   readonly fault: FaultPolicy
   readonly jwt: JwtPolicy
   readonly basicAuth: BasicAuthPolicy
+  readonly oauth2: OAuth2Policy
+  readonly headerMutation: HeaderMutationPolicy
+  readonly buffer: BufferPolicy
   readonly extAuthz: ExtAuthzPolicy
   readonly globalRateLimit: GlobalRateLimit
   readonly grpcWeb: Readonly<Record<string, never>>
@@ -30,6 +34,8 @@ export interface RoutedConfigs {
   readonly fault: FaultPolicy
   readonly jwt: JwtRouted
   readonly basicAuth: BasicAuthRouted
+  readonly headerMutation: readonly HeaderMutations[]
+  readonly buffer: BufferRouted
   readonly extAuthz: ExtAuthzRoute
   readonly globalRateLimit: GlobalRateLimitRoute
 }
@@ -101,6 +107,19 @@ export interface FaultPolicy {
   /** Only requests that match all. */
   readonly headers?: readonly HeaderMatch[]
 }
+
+/** In the order they are made; those of levels come after, the least specific last unless told otherwise. */
+export interface HeaderMutationPolicy {
+  readonly changes: readonly HeaderMutations[]
+  readonly mostSpecificWins?: true
+}
+
+/** Requests wait for the whole of their body; a longer one is refused. */
+export interface BufferPolicy {
+  readonly bytesMax: number
+}
+
+export type BufferRouted = { readonly kind: 'disabled' } | { readonly kind: 'limit'; readonly bytesMax: number }
 
 /** A copy whose answer is dropped. */
 export interface MirrorPolicy {

@@ -64,8 +64,6 @@ export interface GenericListener {
   readonly chains: readonly GenericChain[]
   /** For what no chain matches. */
   readonly defaultChain?: GenericChain
-  /** The most that may wait in one connection before its other side is paused. Absent: 1 MiB. */
-  readonly bufferBytesMax?: number
 }
 
 /** What the listener filters find out before a chain is chosen. */

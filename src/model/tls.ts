@@ -101,3 +101,5 @@ export interface NameMatch {
 export type GenericSecret =
   | { readonly kind: 'certificate'; readonly name: string; readonly pair: KeyPair }
   | { readonly kind: 'validation'; readonly name: string; readonly validation: PeerValidation }
+  /** A password, or a key that is not a certificate's. */
+  | { readonly kind: 'text'; readonly name: string; readonly text: HiddenSource }

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { request, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -6,6 +7,7 @@ import { ask, freshIp, listening, MESH, mtlsEndpoint, type Pod, World } from '..
 import type { ProxyConfig } from '../model/config.ts'
 import { readinessPages, servePages } from '../runtime/pages.ts'
 import { configDump } from '../xds/config-dump.ts'
+import { METRIC_NAMES } from './admin/metric-names.ts'
 import { adminPages, type ClusterPage, metricsPages } from './admin.ts'
 
 let world: World
@@ -226,6 +228,40 @@ describe('metricsPages', () => {
     }
     expect(text).toContain('istio_request_duration_milliseconds_bucket{')
     for (const row of text.split('\n')) expect(row).toMatch(/^(#.*|[a-z_]+(\{.*\})? [0-9.e+]+|)$/)
+  })
+})
+
+const hasPromtool = spawnSync('promtool', ['--version']).status === 0
+
+describe('docs/reference/metrics.md', () => {
+  it('knows every family that a proxy shows, with its type and text', async () => {
+    const caller = await callerWithOneService()
+    await ask(caller, 'http://checkout.shop.svc.cluster.local/')
+    const get = await serve(metricsPages({ proxy: caller.proxy, awaited: () => [], logLevel: () => 'info' }))
+    const shown = await text(get('/metrics'))
+    const known = new Map(METRIC_NAMES.map(({ name, type, doc }) => [name, { type, doc }]))
+    for (const [, name = '', doc] of shown.matchAll(/^# HELP (\S+) (.*)$/gm)) {
+      expect(known.get(name), name).toMatchObject({ doc })
+      expect(shown).toContain(`# TYPE ${name} ${known.get(name)?.type}`)
+    }
+  })
+})
+
+describe('promtool', () => {
+  it.skipIf(!hasPromtool)('finds nothing wrong with what the admin port shows', async () => {
+    const caller = await callerWithOneService()
+    await ask(caller, 'http://checkout.shop.svc.cluster.local/')
+    const get = await serve(adminPages({ proxy: caller.proxy, awaited: () => [], logLevel: () => 'info' }))
+    const { stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], {
+      input: await text(get('/stats/prometheus')),
+      encoding: 'utf8',
+    })
+    // Envoy's and Istio's names are theirs, whatever a linter thinks of their units and endings.
+    const theirs =
+      /^(envoy_|istio_)\S+ (counter metrics should have|non-counter metrics should not|metric names should not|use base unit)/
+    expect([...stdout.split('\n'), ...stderr.split('\n')].filter((line) => line !== '' && !theirs.test(line))).toEqual(
+      [],
+    )
   })
 })
 

@@ -309,12 +309,16 @@ interface Place {
 }
 
 function environmentOf(
-  { clusters, stats, survivors, lasting }: CompileInput,
+  { clusters, config, stats, survivors, lasting }: CompileInput,
   { statPrefix, name, claimed }: Place,
 ): FilterEnvironment {
   return {
     ...lasting,
     clusterOf: (cluster) => clusters.get(cluster),
+    secretOf: (secret) => {
+      const found = config.secrets.get(secret)
+      return found?.kind === 'text' ? found.text : undefined
+    },
     statPrefix,
     counters: (scope, names) => stats.counters(scope, names),
     atPlace: (key, make) => survivors.of(`${name} ${key}`, make, claimed),

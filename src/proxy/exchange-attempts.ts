@@ -40,6 +40,8 @@ export class Attempts {
   answered = false
   /** One more would have been due, and there were none left. */
   exhausted = false
+  /** One more would have been due, and a limit of the cluster forbade it. */
+  refused = false
   /** Where the service has a circuit breaker. */
   pass: BreakerPass | undefined = undefined
   // The attempt under way.
@@ -153,10 +155,7 @@ export class Attempts {
     endpoint.active--
     const stats = this.cluster?.stats
     if (stats !== undefined && this.connection !== undefined) stats.counters.upstream_rq_active--
-    if (typeof outcome === 'number') {
-      this.answered = true
-      stats?.answered(outcome)
-    }
+    if (typeof outcome === 'number') this.answered = true
     if (outcome !== 'unjudged') {
       const verdict = typeof outcome === 'number' ? (this.#judged ?? outcome) : false
       this.cluster?.report(endpoint, this.connection, verdict)
@@ -189,7 +188,10 @@ export class Attempts {
     if (this.count > rule.retriesMax) return this.#exhaust()
     if (rule.requests?.some((test) => test(head)) === false) return false
     if (last === 'nowhere' || (last === 'lost' && this.count === 1)) return true
-    if (this.cluster?.mayRetry(this.#retried, this.terms.priority) !== true) return false
+    if (this.cluster?.mayRetry(this.#retried, this.terms.priority) !== true) {
+      this.refused = true
+      return false
+    }
     this.#retried = true
     return true
   }
@@ -210,6 +212,11 @@ export class Attempts {
     const asked =
       told === undefined || rule.resetHeaders === undefined ? undefined : resetWaitMs(rule, told, { now, random })
     return asked ?? backOffMs(rule, this.count, random)
+  }
+
+  /** The answer that counts came after a retry, and nothing was left to wish for. */
+  get succeededLater(): boolean {
+    return this.count > 1 && this.answered && !this.exhausted && !this.refused
   }
 
   toldBy(remoteError: string): string {

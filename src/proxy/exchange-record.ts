@@ -93,7 +93,7 @@ export function recordExchange(ends: Ends, services: ExchangeServices, outcome: 
     ends.run.end()
     outcome.metadata = ends.run.metadataIfAny
   }
-  account(downstream.telemetry.stats, outcome, attempts, durationMs)
+  account(downstream.telemetry.stats, outcome, ends, durationMs)
   const { logs, tracer } = downstream.telemetry
   const span = tracer?.spanOf(stream.head)
   if (logs !== undefined || span !== undefined) {

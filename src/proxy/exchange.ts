@@ -459,6 +459,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   #answer(given: LocalAnswer): void {
     const answer = clientsAnswer(this.#stream, this.#run, given)
+    // What headers say about the answer is about this one.
+    this.#outcome.status = answer.head.status
     this.#changeResponse(answer.head)
     this.#outcome.answered(answer)
     sendAnswer(this.#stream, this.#run, answer)

@@ -2,12 +2,15 @@
 import type { FilterKindName, ListedConfigs, PrincipalRule, RoutedConfigs } from '../model/config.ts'
 import { basicAuthKind } from './authn/basic-auth.ts'
 import { jwtKind } from './authn/jwt.ts'
+import { oauth2Kind } from './authn/oauth2.ts'
+import { bufferKind } from './filters/buffer.ts'
 import { corsKind } from './filters/cors.ts'
 import { extAuthzKind } from './filters/ext-authz.ts'
 import { faultKind } from './filters/fault.ts'
 import type { FilterEnvironment, FilterKind } from './filters/kind.ts'
 import { globalRateLimitKind } from './filters/global-rate-limit.ts'
 import { grpcWebKind } from './filters/grpc-web.ts'
+import { headerMutationKind } from './filters/header-mutation.ts'
 import { rateLimitKind } from './filters/rate-limit.ts'
 import { rbacKind } from './filters/rbac-step.ts'
 
@@ -25,6 +28,9 @@ export const FILTER_KINDS: FilterKinds = {
   fault: faultKind,
   jwt: jwtKind,
   basicAuth: basicAuthKind,
+  oauth2: oauth2Kind,
+  headerMutation: headerMutationKind,
+  buffer: bufferKind,
   extAuthz: extAuthzKind,
   globalRateLimit: globalRateLimitKind,
   grpcWeb: grpcWebKind,

@@ -2,40 +2,31 @@
  * Counters of the data path as plain numbers, and their text form for Prometheus. A label set is looked up once per
  * request and costs one map access; nothing is formatted until someone scrapes.
  */
+import { BOUNDS_MS, Histogram, type HistogramFigures } from './stats/histogram.ts'
+
 export type Labels = Readonly<Record<string, string>>
 
 /** Beyond this many label sets per process the rest is counted as `other` (design, Wire contract). */
 export const SERIES_MAX = 20_000
 
-/** Istio's buckets, milliseconds. */
-const DURATION_BUCKETS_MS = [
-  0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 600_000, 1_800_000,
-  3_600_000,
-] as const
-
 export class RequestSeries {
   readonly labels: Labels
-  count = 0
-  durationSumMs = 0
-  bytesReceived = 0
-  bytesSent = 0
-  readonly buckets: Float64Array
+  readonly duration = new Histogram()
+  readonly received = new Histogram()
+  readonly sent = new Histogram()
 
   constructor(labels: Labels) {
     this.labels = labels
-    this.buckets = new Float64Array(DURATION_BUCKETS_MS.length)
+  }
+
+  get count(): number {
+    return this.duration.count
   }
 
   add(durationMs: number, bytesReceived: number, bytesSent: number): void {
-    this.count++
-    this.durationSumMs += durationMs
-    this.bytesReceived += bytesReceived
-    this.bytesSent += bytesSent
-    for (let index = 0; index < DURATION_BUCKETS_MS.length; index++) {
-      if (durationMs > (DURATION_BUCKETS_MS[index] ?? 0)) continue
-      this.buckets[index] = (this.buckets[index] ?? 0) + 1
-      break
-    }
+    this.duration.add(durationMs)
+    this.received.add(bytesReceived)
+    this.sent.add(bytesSent)
   }
 }
 
@@ -73,17 +64,15 @@ export class RequestMetrics {
     for (const series of this.#series.values()) {
       const labels = formatLabels(series.labels)
       total.push(`istio_requests_total{${labels}} ${series.count}`)
-      appendHistogram(duration, series, labels)
-      received.push(`istio_request_bytes_sum{${labels}} ${series.bytesReceived}`)
-      received.push(`istio_request_bytes_count{${labels}} ${series.count}`)
-      sent.push(`istio_response_bytes_sum{${labels}} ${series.bytesSent}`)
-      sent.push(`istio_response_bytes_count{${labels}} ${series.count}`)
+      appendHistogram(duration, 'istio_request_duration_milliseconds', labels, series.duration)
+      appendHistogram(received, 'istio_request_bytes', labels, series.received)
+      appendHistogram(sent, 'istio_response_bytes', labels, series.sent)
     }
     return [
       ...family('istio_requests_total', 'counter', 'Requests by source, destination and outcome.', total),
       ...family('istio_request_duration_milliseconds', 'histogram', 'Time from head to end of response.', duration),
-      ...family('istio_request_bytes', 'summary', 'Bytes of request heads and bodies.', received),
-      ...family('istio_response_bytes', 'summary', 'Bytes of response heads and bodies.', sent),
+      ...family('istio_request_bytes', 'histogram', 'Bytes of request heads and bodies.', received),
+      ...family('istio_response_bytes', 'histogram', 'Bytes of response heads and bodies.', sent),
       ...family('isthmus_series_overflow_total', 'counter', 'Requests counted as other: too many label sets.', [
         `isthmus_series_overflow_total ${this.#overflowed}`,
       ]),
@@ -104,13 +93,16 @@ export function formatLabels(labels: Labels): string {
     .join(',')
 }
 
-function appendHistogram(lines: string[], series: RequestSeries, labels: string): void {
-  const name = 'istio_request_duration_milliseconds'
+/** In Envoy's buckets, which Istio takes for sizes too. `labels` may be empty. */
+export function appendHistogram(lines: string[], name: string, labels: string, histogram: HistogramFigures): void {
+  const before = labels === '' ? '' : `${labels},`
+  const behind = labels === '' ? '' : `{${labels}}`
+  const { buckets, count, sum } = histogram
   let cumulative = 0
-  for (const [index, bound] of DURATION_BUCKETS_MS.entries()) {
-    cumulative += series.buckets[index] ?? 0
-    lines.push(`${name}_bucket{${labels},le="${bound}"} ${cumulative}`)
+  for (const [index, bound] of BOUNDS_MS.entries()) {
+    cumulative += buckets[index] ?? 0
+    lines.push(`${name}_bucket{${before}le="${bound}"} ${cumulative}`)
   }
-  lines.push(`${name}_bucket{${labels},le="+Inf"} ${series.count}`)
-  lines.push(`${name}_sum{${labels}} ${series.durationSumMs}`, `${name}_count{${labels}} ${series.count}`)
+  lines.push(`${name}_bucket{${before}le="+Inf"} ${count}`)
+  lines.push(`${name}_sum${behind} ${Math.round(sum * 1_000) / 1_000}`, `${name}_count${behind} ${count}`)
 }

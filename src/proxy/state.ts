@@ -6,6 +6,7 @@
 import { formatSpiffeId } from '../model/identity.ts'
 import {
   type Cluster,
+  type GenericSecret,
   type LoadAssignment,
   type ProxyConfig,
   type Rejection,
@@ -60,6 +61,12 @@ const EMPTY: ProxyConfig = {
   endpoints: new Map(),
   secrets: new Map(),
 }
+
+const SECRET_FIELDS = {
+  certificate: 'tls_certificate',
+  validation: 'validation_context',
+  text: 'generic_secret',
+} as const satisfies Record<GenericSecret['kind'], string>
 
 export class ProxyState {
   readonly #options: StateOptions
@@ -224,7 +231,7 @@ export class ProxyState {
     const isGeneric = this.#options.modes.has('reverse')
     for (const secret of secrets.values()) {
       if (secret.kind === undefined || isGeneric) continue
-      const path = secret.kind === 'certificate' ? 'tls_certificate' : 'validation_context'
+      const path = SECRET_FIELDS[secret.kind]
       rejected.push({ kind: 'secret', resource: secret.name, path, message: 'the mesh sends bundles only' })
     }
     const bundle = secrets.get(TRUST_BUNDLE)

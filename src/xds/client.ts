@@ -112,6 +112,8 @@ class DeltaAdsClient implements AdsClient {
   constructor(options: AdsClientOptions) {
     this.#options = options
     this.#state = new ClientState(options.base)
+    // What the base refers to is asked for with the first words, though nothing else may be.
+    this.#subscribed = this.#state.references()
     this.#wholes = new Set<ResourceKind>(options.wholes ?? ['cluster', 'listener'])
   }
 
@@ -280,7 +282,9 @@ class DeltaAdsClient implements AdsClient {
   /** Hands over the configuration; a refused resource goes back to its last good version. */
   #deliver(about: ConfigFacts): void {
     const { hasNews } = this.#state
-    if (hasNews) this.#handOver(about)
+    // A base alone is a configuration too, once the server has said that it adds nothing.
+    const isFirst = this.#source === 'none' && this.#options.base !== undefined
+    if (hasNews || isFirst) this.#handOver(about)
     this.#source = about.source
     this.#version = about.version
     if (hasNews && about.source === 'control-plane') this.#save()

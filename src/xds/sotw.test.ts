@@ -19,6 +19,7 @@ import { systemRandom } from '../runtime/random.ts'
 import { type AdsClient, createAdsClient } from './client.ts'
 import { TYPE_URLS } from './resources.ts'
 import { STATE_OF_THE_WORLD } from './service.ts'
+import { configOf } from './testing/configs.ts'
 
 const NO_LISTENERS = { typeUrl: TYPE_URLS.listener, resources: [] }
 
@@ -112,7 +113,11 @@ afterEach(async () => {
   server.stop()
 })
 
-async function start(configs: ProxyConfig[], wholes: readonly ('cluster' | 'listener')[] = ['cluster']): Promise<void> {
+async function start(
+  configs: ProxyConfig[],
+  wholes: readonly ('cluster' | 'listener')[] = ['cluster'],
+  base?: ProxyConfig,
+): Promise<void> {
   server = new WholeServer()
   const port = await server.listen()
   client = createAdsClient({
@@ -121,6 +126,7 @@ async function start(configs: ProxyConfig[], wholes: readonly ('cluster' | 'list
     protocol: 'sotw',
     node: { id: 'n', cluster: 'c', metadata: {} },
     wholes,
+    ...(base !== undefined && { base }),
     clock: systemClock,
     random: systemRandom,
     log: createLog('test', 'silent'),
@@ -180,6 +186,32 @@ describe('state of the world', () => {
     const both = await server.request(({ responseNonce }) => responseNonce === nonce)
     expect(both.resourceNames.toSorted()).toEqual(['eds-a', 'eds-b'])
     expect([...(configs.at(-1)?.endpoints.keys() ?? [])].toSorted()).toEqual(['eds-a', 'eds-b'])
+  })
+
+  it('asks for what the bootstrap refers to, though for nothing as a whole', async () => {
+    const configs: ProxyConfig[] = []
+    const { clusters: own, ...rest } = configOf({ cart: [] })
+    await start(configs, [], { ...rest, listeners: new Map(), routes: new Map(), endpoints: new Map(), clusters: own })
+    const asked = await server.request(({ typeUrl }) => typeUrl === TYPE_URLS.endpoints)
+    expect(asked.resourceNames).toEqual(['cart'])
+    const assignment = anyPack(
+      ClusterLoadAssignmentSchema,
+      create(ClusterLoadAssignmentSchema, { clusterName: 'cart' }),
+    )
+    const nonce = server.send({ typeUrl: TYPE_URLS.endpoints, versionInfo: '1', resources: [assignment] })
+    await server.request(({ responseNonce }) => responseNonce === nonce)
+    expect([...(configs.at(-1)?.endpoints.keys() ?? [])]).toEqual(['cart'])
+    expect(configs.at(-1)?.clusters).toEqual(own)
+  })
+
+  it('hands over what the bootstrap has when the server adds nothing', async () => {
+    const configs: ProxyConfig[] = []
+    const base = configOf({})
+    await start(configs, ['cluster'], { ...base, listeners: new Map() })
+    await server.request(({ typeUrl }) => typeUrl === TYPE_URLS.cluster)
+    const nonce = server.send(clusters('1'))
+    await server.request(({ responseNonce }) => responseNonce === nonce)
+    expect(configs).toHaveLength(1)
   })
 
   it('asks for no kind that the bootstrap does not take from it', async () => {

@@ -2,6 +2,7 @@
  * How one kind of filter is compiled: its own configuration in a chain, and what the levels of a route table say to it.
  * The types of both stay inside the kind, so a chain can hold all kinds side by side.
  */
+import type { HiddenSource } from '../../model/config.ts'
 import type { ClusterState } from '../balance/cluster.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
 import type { Step } from './step.ts'
@@ -23,6 +24,8 @@ export interface LastingEnvironment {
 export interface FilterEnvironment extends LastingEnvironment {
   /** Of the configuration being compiled. */
   readonly clusterOf: (name: string) => ClusterState | undefined
+  /** Passwords by the names that filters give them; undefined: not there, or of another kind. */
+  readonly secretOf: (name: string) => HiddenSource | undefined
   /** Of the chain, with its dot: `http.ingress.`. Empty where a table is compiled. */
   readonly statPrefix: string
   /** The same object as long as `key`, which tells all it is made of, stays the same at this place. */

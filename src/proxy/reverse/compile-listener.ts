@@ -23,7 +23,7 @@ export interface CompiledGeneric {
 }
 
 export interface OpenChain {
-  /** Its name, or its place where that is no name. */
+  /** Its name, or what it matches where that is no name. */
   readonly key: string
   readonly chain: CompiledChain
   /** `awaited`: a secret that it names has not come. */
@@ -69,7 +69,9 @@ export function compileGeneric(listener: GenericListener, tools: ListenerTools):
   const open = (chain: GenericChain, place: string): OpenChain => {
     const { name } = chain
     const context = contextOf(chain, place, tools)
-    const key = name === '' || byKey.has(name) ? place : name
+    // What it matches is what a connection came in by; a place may be another chain's the next time.
+    const key =
+      name === '' || byKey.has(name) ? `${place === REST ? REST : ''}${JSON.stringify(chain.match ?? {})}` : name
     const compiled = { key, chain: tools.compileOne(chain), tls: context, network: tools.networkOf(chain) }
     byKey.set(key, compiled)
     return compiled

@@ -9,7 +9,14 @@ export const BOUNDS_MS = [
 /** The last bucket is for what lies above every bound. */
 const BUCKETS = BOUNDS_MS.length + 1
 
-export class Histogram {
+export interface HistogramFigures {
+  readonly count: number
+  readonly sum: number
+  /** Values per bucket, not added up. */
+  readonly buckets: readonly number[]
+}
+
+export class Histogram implements HistogramFigures {
   count = 0
   sum = 0
   #buckets: Float64Array | undefined = undefined

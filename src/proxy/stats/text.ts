@@ -1,6 +1,6 @@
 /** Samples as Envoy's admin shows them: `name: value` lines, JSON, and Prometheus with the names' variable parts as labels. */
-import { family, formatLabels } from '../series.ts'
-import { BOUNDS_MS, quantile } from './histogram.ts'
+import { appendHistogram, family, formatLabels } from '../series.ts'
+import { quantile } from './histogram.ts'
 import type { Sample } from './store.ts'
 
 type HistogramSample = Extract<Sample, { readonly kind: 'histogram' }>
@@ -117,14 +117,3 @@ export function statExposition(samples: readonly Sample[]): string {
 }
 
 const braces = (labels: string): string => (labels === '' ? '' : `{${labels}}`)
-
-function appendHistogram(lines: string[], name: string, labels: string, sample: HistogramSample): void {
-  const before = labels === '' ? '' : `${labels},`
-  let cumulative = 0
-  for (const [index, bound] of BOUNDS_MS.entries()) {
-    cumulative += sample.buckets[index] ?? 0
-    lines.push(`${name}_bucket{${before}le="${bound}"} ${cumulative}`)
-  }
-  lines.push(`${name}_bucket{${before}le="+Inf"} ${sample.count}`)
-  lines.push(`${name}_sum${braces(labels)} ${rounded(sample.sum)}`, `${name}_count${braces(labels)} ${sample.count}`)
-}

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, request as ask } from 'node:http'
+import { createServer as createHttp2 } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { assert, property, string } from 'fast-check'
 import { afterEach, describe, expect, it, vi } from 'vitest'
@@ -347,6 +348,66 @@ describe('spans', () => {
     expect(seen[1]?.['traceparent']).toMatch(new RegExp(`^00-${TRACE}-[0-9a-f]{16}-00$`))
     for (const hop of [first, second]) hop.proxy.drain()
     expect(spans()).toEqual([])
+  })
+
+  it('go to a collector that speaks gRPC', async () => {
+    const received: Buffer[] = []
+    const paths: unknown[] = []
+    const server = createHttp2()
+    server.on('stream', (stream, headers) => {
+      paths.push(headers[':path'], headers['x-key'])
+      const chunks: Buffer[] = []
+      stream.on('data', (chunk: Buffer) => chunks.push(chunk))
+      stream.on('end', () => {
+        received.push(Buffer.concat(chunks).subarray(5))
+        stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
+        stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
+        stream.end(Buffer.alloc(5))
+      })
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    closers.push(() => void server.close())
+    const { port } = server.address() as AddressInfo
+    const config = {
+      '@type': `${TYPE}.config.trace.v3.OpenTelemetryConfig`,
+      service_name: 'shop',
+      grpc_service: {
+        envoy_grpc: { cluster_name: 'otel' },
+        timeout: '1s',
+        initial_metadata: [{ key: 'x-key', value: 'k' }],
+      },
+      resource_detectors: [
+        {
+          name: 'static',
+          typed_config: {
+            '@type': `${TYPE}.extensions.tracers.opentelemetry.resource_detectors.v3.StaticConfigResourceDetectorConfig`,
+            attributes: { region: 'r' },
+          },
+        },
+      ],
+    }
+    const tracing = { provider: { name: 'otel', typed_config: config } }
+    const http2 = {
+      '@type': `${TYPE}.extensions.upstreams.http.v3.HttpProtocolOptions`,
+      explicit_http_config: { http2_protocol_options: {} },
+    }
+    const typed_extension_protocol_options = { 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': http2 }
+    const direct = { match: { prefix: '/' }, direct_response: { status: 204 } }
+    const hop = await startReverse({
+      listeners: [listener(manager([direct], { tracing }))],
+      clusters: [cluster('otel', port, { typed_extension_protocol_options })],
+    })
+    closers.push(() => hop.proxy.close())
+    await get(hop.port)
+    await vi.waitFor(() => expect(received).toHaveLength(1), 5_000)
+    expect(paths).toEqual(['/opentelemetry.proto.collector.trace.v1.TraceService/Export', 'k'])
+    const [span] = received.flatMap(readRequest)
+    expect(span).toMatchObject({ service: 'shop', name: 'ingress' })
+    expect(span?.tags['http.status_code']).toBe('204')
+    const sent = (): unknown =>
+      hop.proxy.state.stats.samples().find(({ name }) => name === 'tracing.opentelemetry.spans_sent')
+    await vi.waitFor(() => expect(sent()).toMatchObject({ value: 1 }))
   })
 
   it('that nobody takes are dropped and counted, and hold up no request', async () => {

@@ -12,6 +12,7 @@ import type {
   RoutedFilterOf,
 } from '../../model/config.ts'
 import { basicAuthCodec } from './http-filters/basic-auth.ts'
+import { bufferCodec } from './http-filters/buffer.ts'
 import { corsCodec } from './http-filters/cors.ts'
 import { extAuthzCodec } from './http-filters/ext-authz.ts'
 import { faultCodec } from './http-filters/fault.ts'
@@ -19,6 +20,8 @@ import { grpcWebCodec } from './http-filters/grpc-web.ts'
 import { globalRateLimitCodec } from './http-filters/global-rate-limit.ts'
 import type { FilterCodec, MessageCodec } from './http-filters/message-codec.ts'
 import { jwtCodec } from './http-filters/jwt.ts'
+import { headerMutationCodec } from './http-filters/header-mutation.ts'
+import { oauth2Codec } from './http-filters/oauth2.ts'
 import { rateLimitCodec } from './http-filters/rate-limit.ts'
 import { rbacCodec } from './http-filters/rbac.ts'
 import { present, refuse } from './shape.ts'
@@ -32,6 +35,9 @@ export const FILTER_CODECS: FilterCodecs = {
   fault: faultCodec,
   jwt: jwtCodec,
   basicAuth: basicAuthCodec,
+  oauth2: oauth2Codec,
+  headerMutation: headerMutationCodec,
+  buffer: bufferCodec,
   extAuthz: extAuthzCodec,
   globalRateLimit: globalRateLimitCodec,
   grpcWeb: grpcWebCodec,

@@ -13,9 +13,13 @@ import { FieldReader } from './common.ts'
 import {
   CERTIFICATE_SHAPE,
   decodeCertificate,
+  decodeSource,
   decodeValidation,
   encodeCertificate,
+  encodeSource,
   encodeValidation,
+  hidden,
+  revealed,
   VALIDATION_SHAPE,
 } from './generic-tls.ts'
 import { checkShape, refuse, require, type Shape, unpackShaped, within } from './shape.ts'
@@ -27,6 +31,7 @@ const PEM = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?/g
 export const SECRET_SHAPE: Shape = {
   name: true,
   tls_certificate: CERTIFICATE_SHAPE,
+  generic_secret: { secret: { filename: true, inline_bytes: true, inline_string: true, environment_variable: true } },
   validation_context: { ...VALIDATION_SHAPE, custom_validator_config: { name: true, typed_config: true } },
 }
 const BUNDLE_SHAPE: Shape = {
@@ -42,6 +47,10 @@ export function encodeSecret(secret: AnySecret): Secret {
 
 function encodeGeneric(secret: GenericSecret): Secret {
   const { name } = secret
+  if (secret.kind === 'text') {
+    const value = { secret: { specifier: encodeSource(revealed(secret.text)) } }
+    return create(SecretSchema, { name, type: { case: 'genericSecret', value } })
+  }
   const type =
     secret.kind === 'certificate'
       ? { case: 'tlsCertificate' as const, value: encodeCertificate(secret.pair) }
@@ -82,7 +91,13 @@ export function decodeSecret(path: string, message: Secret, revocations: unknown
   if (type.case === 'tlsCertificate') {
     return { kind: 'certificate', name, pair: decodeCertificate(within(path, 'tls_certificate'), type.value) }
   }
-  if (type.case !== 'validationContext') return refuse(path, 'must be a tls_certificate or a validation_context')
+  if (type.case === 'genericSecret') {
+    const text = decodeSource(within(path, 'generic_secret.secret'), type.value.secret)
+    return { kind: 'text', name, text: hidden(text) }
+  }
+  if (type.case !== 'validationContext') {
+    return refuse(path, 'must be a tls_certificate, a validation_context or a generic_secret')
+  }
   const extension = type.value.customValidatorConfig
   if (extension === undefined) {
     const validation = decodeValidation(within(path, 'validation_context'), type.value)

@@ -159,4 +159,62 @@ export const CASES: readonly Case[] = [
     ]),
     counters: ['http.main.rbac.allowed', 'http.main.rbac.denied'],
   },
+  {
+    name: 'OAuth 2.0: who is sent to sign in, who is not, and callbacks that prove nothing',
+    covers: [
+      ...[
+        'token_endpoint',
+        'authorization_endpoint',
+        'credentials',
+        'redirect_uri',
+        'redirect_path_matcher',
+        'signout_path',
+      ]
+        .concat(['pass_through_matcher', 'deny_redirect_matcher', 'auth_scopes', 'resources'])
+        .map((field) => `OAuth2Config.${field}`),
+      'OAuth2.config',
+      ...['client_id', 'token_secret', 'hmac_secret', 'cookie_names'].map((field) => `OAuth2Credentials.${field}`),
+    ].map((field) => `envoy.extensions.filters.http.oauth2.v3.${field}`),
+    config: (places) => {
+      const config = reverseProxy({
+        filters: [
+          {
+            name: 'envoy.filters.http.oauth2',
+            typed_config: typed('filters.http.oauth2.v3.OAuth2', {
+              config: {
+                token_endpoint: { cluster: 'app', uri: 'http://auth.example/token', timeout: '3s' },
+                authorization_endpoint: 'https://auth.example/authorize?foo=bar',
+                redirect_uri: '%REQ(x-forwarded-proto)%://%REQ(:authority)%/callback',
+                redirect_path_matcher: { path: { exact: '/callback' } },
+                signout_path: { path: { exact: '/signout' } },
+                credentials: {
+                  client_id: 'shop',
+                  token_secret: { name: 'token' },
+                  hmac_secret: { name: 'hmac' },
+                  cookie_names: { bearer_token: 'Access' },
+                },
+                auth_scopes: ['user', 'openid'],
+                resources: ['r1', 'http://r2/'],
+                pass_through_matcher: [{ name: ':path', string_match: { prefix: '/pass' } }],
+                deny_redirect_matcher: [{ name: 'x-ajax', present_match: true }],
+              },
+            }),
+          },
+        ],
+      })(places)
+      const secret = (name: string): Json => ({ name, generic_secret: { secret: { inline_string: `${name} secret` } } })
+      const resources = config['static_resources'] as Json
+      return { ...config, static_resources: { ...resources, secrets: [secret('token'), secret('hmac')] } }
+    },
+    chance: ['location'],
+    steps: [
+      { raw: get('/pass', 'authorization: own') },
+      { raw: get('/page', 'x-ajax: 1') },
+      { raw: get('/signout') },
+      { raw: get('/callback') },
+      { raw: get('/callback?code=a&state=b') },
+      { raw: get('/callback?error=denied') },
+    ],
+    counters: ['http.main.oauth_passthrough', 'http.main.oauth_failure', 'http.main.oauth_unauthorized_rq'],
+  },
 ]

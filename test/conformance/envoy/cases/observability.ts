@@ -139,6 +139,78 @@ const DECISIONS = ['random_sampling', 'service_forced', 'client_enabled', 'not_t
   (name) => `http.main.tracing.${name}`,
 )
 
+const scoped = (scope: string, names: readonly string[]): readonly string[] => names.map((name) => `${scope}.${name}`)
+
+/** An answer comes before the request is whole. */
+const HALF_REQUEST = { raw: 'POST /direct HTTP/1.1\r\nhost: shop.example\r\ncontent-length: 50\r\n\r\nhalf' } as const
+
+const COUNTERS: readonly string[] = [
+  ...scoped('http.main', [
+    'downstream_rq_total',
+    'downstream_rq_active',
+    'downstream_rq_completed',
+    'downstream_rq_http1_total',
+    'downstream_rq_http2_total',
+    'downstream_rq_2xx',
+    'downstream_rq_3xx',
+    'downstream_rq_4xx',
+    'downstream_rq_5xx',
+    'downstream_rq_response_before_rq_complete',
+    'downstream_cx_total',
+    'downstream_cx_active',
+    'downstream_cx_destroy',
+    'downstream_cx_http1_total',
+    'no_route',
+    'no_cluster',
+    'rq_total',
+    'rq_direct_response',
+  ]),
+  ...['app', 'empty', 'gone'].flatMap((name) =>
+    scoped(`cluster.${name}`, [
+      'upstream_rq_total',
+      'upstream_rq_active',
+      'upstream_rq_completed',
+      'upstream_rq_200',
+      'upstream_rq_503',
+      'upstream_rq_2xx',
+      'upstream_rq_5xx',
+      'upstream_rq_pending_active',
+      'upstream_rq_pending_overflow',
+      'upstream_rq_pending_failure_eject',
+      'upstream_rq_retry',
+      'upstream_rq_timeout',
+      'upstream_cx_none_healthy',
+      'membership_total',
+      'membership_healthy',
+      'circuit_breakers.default.rq_open',
+    ]),
+  ),
+  ...scoped('cluster.app', [
+    'upstream_cx_total',
+    'upstream_cx_active',
+    'upstream_cx_http1_total',
+    'upstream_rq_pending_total',
+  ]),
+  'cluster_manager.active_clusters',
+  'listener_manager.total_listeners_active',
+  'server.live',
+]
+
+const RETRY_COUNTERS = [
+  ...scoped('cluster.app', [
+    'upstream_rq_total',
+    'upstream_rq_completed',
+    'upstream_rq_503',
+    'upstream_rq_200',
+    'upstream_rq_retry',
+    'upstream_rq_retry_success',
+    'upstream_rq_retry_overflow',
+    'upstream_rq_retry_limit_exceeded',
+    'upstream_rq_retry_backoff_exponential',
+  ]),
+  'http.main.downstream_rq_5xx',
+]
+
 export const CASES: readonly Case[] = [
   {
     name: 'an access log in text, with most of its operators',
@@ -286,6 +358,26 @@ export const CASES: readonly Case[] = [
       ],
     }),
     steps: [{ raw: get('/p?q', 'x-a: one', 'x-a: two') }, { raw: get('/p', 'x-a: caf\xc3\xa9') }],
+  },
+  {
+    name: 'counters of requests that go well and of those that do not',
+    covers: [],
+    config: logged(() => []),
+    steps: [...VISITS, { raw: get('/gone') }, HALF_REQUEST],
+    counters: COUNTERS,
+  },
+  {
+    name: 'counters of retries',
+    covers: [],
+    origins: { app: { port: ORIGIN_PORT, answer: (_arrival, count) => ({ status: count < 4 ? 503 : 200 }) } },
+    config: reverseProxy({
+      routes: [
+        { match: { prefix: '/' }, route: { cluster: 'app', retry_policy: { retry_on: '5xx', num_retries: 1 } } },
+      ],
+    }),
+    steps: [{ raw: get('/') }, { raw: get('/') }, { raw: get('/') }],
+    counters: RETRY_COUNTERS,
+    chance: ['x-envoy-expected-rq-timeout-ms'],
   },
   {
     name: 'tracing: spans of requests that are sampled, by the request id',
