@@ -497,6 +497,8 @@ describe('the gateway', () => {
         (record) => record['cluster'] === 'federation-peer' && record['upstream'] === `${ip}:15022`,
       ),
     )
+    // Whose connections these are is not known here, and not counted as a service's.
+    expect(west.gateway.proxy.acceptor.tcp.exposition()).toBe('')
   })
 
   it('is refused by a caller when its identity is another workload’s', async () => {

@@ -37,21 +37,33 @@ export function prepareForward(
   if (route.hash !== undefined) attempts.hash = hashOf(route.hash, head, downstream.remoteAddress)
   const { originalDst } = attempts.cluster?.config ?? {}
   if (originalDst !== undefined) attempts.original = originalOf(originalDst, head, downstream)
-  const rule = route.retry ?? downstream.retry
-  const asked = takeControls(head, rule)
-  attempts.rule = asked === undefined ? rule : asked.rule
-  const timeoutMs = asked?.timeoutMs ?? route.timeoutMs
+  const timeoutMs = askedFor(route, attempts, head, downstream)
   const perTryMs = attempts.rule?.perTryTimeoutMs ?? 0
   reverse?.forwarded(head, perTryMs > 0 ? perTryMs : timeoutMs)
   target.rewrite?.(head)
   return { timeoutMs, durationMaxMs: durationOf(route, head, reverse) }
 }
 
+/** Settles how attempts are repeated; the answer is the timeout of the whole. */
+function askedFor(
+  route: CompiledRoute,
+  attempts: Attempts,
+  head: RequestHead,
+  { mode, retry }: DownstreamConnection,
+): number {
+  const rule = route.retry ?? retry
+  const wishes = takeControls(head, rule)
+  // A peer's wishes end at its own proxy: here they would steer how a pod's proxy treats its application.
+  const asked = mode === 'inbound' ? undefined : wishes
+  attempts.rule = asked === undefined ? rule : asked.rule
+  return asked?.timeoutMs ?? route.timeoutMs
+}
+
 /** Named by the request where the cluster listens to that; else what a relay said of the connection. */
 function originalOf(
   { header }: OriginalDst,
   head: RequestHead,
-  { client }: Forwarded['downstream'],
+  { client }: DownstreamConnection,
 ): OriginalAddress | undefined {
   const named = header === undefined ? undefined : headerOf(head.headers, header)
   if (named !== undefined) return parseOriginalAddress(named)

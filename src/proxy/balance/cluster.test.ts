@@ -41,6 +41,19 @@ describe('ClusterState.pick', () => {
 })
 
 describe('ClusterState.report', () => {
+  it('keeps a retry away from endpoints by their metadata, as long as there is another', () => {
+    const metadata = { canary: true }
+    const { cluster } = world(assignment([endpoint('a'), endpoint('b', { metadata }), endpoint('c')]))
+    const omit = [{ stage: 'old' }, metadata]
+    for (let index = 0; index < 50; index++) {
+      const first = stateOf(cluster, 'a')
+      expect(cluster.pick([first], { omit })?.endpoint.address).toBe('c')
+    }
+    const others = ['a', 'c'].map((address) => stateOf(cluster, address))
+    // Better one of these than none.
+    expect(cluster.pick(others, { omit })).toBeDefined()
+  })
+
   it('ejects after five errors in a row and brings back after the base time', () => {
     const { cluster, clock, shares } = world(assignment([endpoint('bad'), endpoint('good')]))
     const bad = stateOf(cluster, 'bad')

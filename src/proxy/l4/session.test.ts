@@ -145,6 +145,42 @@ const recordOf = async (pod: Pod): Promise<Record<string, unknown>> => {
   return pod.records.shift() ?? {}
 }
 
+const MUCH = 24 * 1024 * 1024
+
+/** As many bytes one way as the other, compared at each end. */
+class Much {
+  readonly #bytes = randomBytes(MUCH)
+  #arrived: Promise<Buffer> | undefined
+
+  answer(socket: Socket): void {
+    this.#arrived = digestOf(socket)
+    socket.end(this.#bytes)
+  }
+
+  async ask(socket: Socket): Promise<void> {
+    const returned = digestOf(socket)
+    // In pieces of odd sizes, so that reads end anywhere.
+    for (let at = 0; at < MUCH; at += 99_991) socket.write(this.#bytes.subarray(at, at + 99_991))
+    socket.end()
+    const wanted = createHash('sha256').update(this.#bytes).digest()
+    expect((await returned).equals(wanted)).toBe(true)
+    expect((await this.#arrived)?.equals(wanted)).toBe(true)
+  }
+}
+
+/** Of all that comes, by a reader that pauses now and then. */
+function digestOf(socket: Socket): Promise<Buffer> {
+  const hash = createHash('sha256')
+  let turn = 0
+  socket.on('data', (chunk: Buffer) => {
+    hash.update(chunk)
+    if (++turn % 37 !== 0) return
+    socket.pause()
+    systemClock.after(turn % 5, () => socket.resume())
+  })
+  return new Promise((resolve) => void socket.on('end', () => resolve(hash.digest())))
+}
+
 describe('TCP between two pods', () => {
   it('brings the greeting of a server that speaks first, over mTLS, and says who called', async () => {
     world = new World()
@@ -299,33 +335,11 @@ describe('TCP between two pods', () => {
 
   it('loses and repeats no byte of much, in both directions at once, with readers that pause', async () => {
     world = new World()
-    const bytes = randomBytes(24 * 1024 * 1024)
-    const wanted = createHash('sha256').update(bytes).digest('hex')
-    const hashed = (socket: Socket): Promise<string> => {
-      const hash = createHash('sha256')
-      let turn = 0
-      socket.on('data', (chunk: Buffer) => {
-        hash.update(chunk)
-        if (++turn % 37 !== 0) return
-        socket.pause()
-        systemClock.after(turn % 5, () => socket.resume())
-      })
-      return new Promise((resolve) => void socket.on('end', () => resolve(hash.digest('hex'))))
-    }
-    let arrived: Promise<string> | undefined
-    const pod = await database('east', (socket) => {
-      arrived = hashed(socket)
-      socket.end(bytes)
-    })
+    const much = new Much()
+    const pod = await database('east', (socket) => much.answer(socket))
     const from = await caller([[mtlsEndpoint(pod)]])
-    const socket = dial(from)
-    const returned = hashed(socket)
-    // In pieces of odd sizes, so that reads end anywhere.
-    for (let at = 0; at < bytes.length; at += 99_991) socket.write(bytes.subarray(at, at + 99_991))
-    socket.end()
-    expect(await returned).toBe(wanted)
-    expect(await arrived).toBe(wanted)
-    expect(await recordOf(from)).toMatchObject({ flags: '-', bytesSent: bytes.length, bytesReceived: bytes.length })
+    await much.ask(dial(from))
+    expect(await recordOf(from)).toMatchObject({ flags: '-', bytesSent: MUCH, bytesReceived: MUCH })
   })
 
   it('closes what was admitted once the peer is no longer trusted', async () => {
@@ -386,6 +400,15 @@ describe('TCP to another cluster', () => {
     expect(await recordOf(pod)).toMatchObject({ reporter: 'destination', source: { principal: from.uri } })
     const sent = { flags: '-', transport: 'tunnel', destination: { cluster: 'west', principal: pod.uri } }
     expect(await recordOf(from)).toMatchObject(sent)
+  })
+
+  it('loses and repeats no byte of much in a tunnel', async () => {
+    world = new World()
+    const much = new Much()
+    const { endpoint } = await exported((socket) => much.answer(socket))
+    const from = await caller([[endpoint]])
+    await much.ask(dial(from))
+    expect(await recordOf(from)).toMatchObject({ flags: '-', bytesSent: MUCH, bytesReceived: MUCH })
   })
 
   it('fails over to the other cluster when the endpoints here are gone, and back', async () => {

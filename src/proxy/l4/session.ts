@@ -156,7 +156,7 @@ export class TcpSession implements ServerConnection {
   /** Brings the counters up to date with what flowed since they were last. */
   settle(): void {
     const splice = this.#splice
-    if (splice === undefined) return
+    if (splice === undefined || this.#client.reporter === 'gateway') return
     const series = this.#services.metrics.at(this.#between(), '-')
     series.received += splice.bytesToUpstream - this.#settledReceived
     series.sent += splice.bytesToClient - this.#settledSent
@@ -221,8 +221,11 @@ export class TcpSession implements ServerConnection {
     const { socket } = this.#client
     this.#upstream = upstream
     socket.off('error', this.#gone).off('close', this.#gone)
-    metrics.at(this.#between(), '-').opened++
-    this.#forget = metrics.follow(this)
+    // Elsewhere than in the mesh neither end has a name.
+    if (this.#client.reporter !== 'gateway') {
+      metrics.at(this.#between(), '-').opened++
+      this.#forget = metrics.follow(this)
+    }
     // A connection ends at the latest when either certificate does.
     const leftMs = this.#filter.durationMaxMs - (timers.now() - this.#startedAt)
     const lifetimeMs = Math.min(leftMs, upstream.lifetimeMs)

@@ -1,5 +1,5 @@
 /** Where a request goes and how often: clusters by header and weight, subsets, host names, attempts, gRPC's own answers. */
-import { assignment, type Case, cluster, endpoint, get, type Json, ORIGIN_PORT, reverseProxy } from '../case.ts'
+import { assignment, type Case, cluster, endpoint, get, type Json, ORIGIN_PORT, reverseProxy, typed } from '../case.ts'
 
 const ACTION = 'envoy.config.route.v3.RouteAction'
 const WEIGHT = 'envoy.config.route.v3.WeightedCluster.ClusterWeight'
@@ -252,6 +252,74 @@ export const CASES: readonly Case[] = [
         h2: { ':method': 'GET', ':path': '/nobody', ':authority': 'shop.example', 'content-type': 'application/grpc' },
       },
     ],
+  },
+  {
+    name: 'requests of high priority have limits of their own',
+    covers: [`${ACTION}.priority`],
+    config: reverseProxy(
+      {
+        routes: [via('/high', { cluster: 'app', priority: 'HIGH' }), via('/', { cluster: 'app', priority: 'DEFAULT' })],
+      },
+      (places) => [
+        cluster(places, 'app', ORIGIN_PORT, {
+          circuit_breakers: { thresholds: [{ priority: 'HIGH', max_requests: 0 }, { max_requests: 10 }] },
+        }),
+      ],
+    ),
+    steps: ['/', '/high', '/'].map((path) => ({ raw: get(path) })),
+  },
+  {
+    name: 'a retry keeps away from hosts by their metadata',
+    covers: [`${RETRY}.retry_host_predicate`, `${RETRY}.host_selection_retry_max_attempts`],
+    chance: ['x-envoy-expected-rq-timeout-ms'],
+    origins: {
+      bad: { port: 8081, answer: () => ({ status: 503 }) },
+    },
+    config: reverseProxy(
+      {
+        hosts: [
+          {
+            name: 'any',
+            domains: ['*'],
+            include_attempt_count_in_response: true,
+            routes: [
+              via('/', {
+                cluster: 'app',
+                metadata_match: lb({ way: 'a' }),
+                retry_policy: {
+                  retry_on: '5xx',
+                  num_retries: 1,
+                  host_selection_retry_max_attempts: '5',
+                  retry_host_predicate: [
+                    {
+                      name: 'envoy.retry_host_predicates.previous_hosts',
+                      typed_config: typed('retry.host.previous_hosts.v3.PreviousHostsPredicate'),
+                    },
+                    {
+                      name: 'envoy.retry_host_predicates.omit_canary_hosts',
+                      typed_config: typed('retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate'),
+                    },
+                    {
+                      name: 'envoy.retry_host_predicates.omit_host_metadata',
+                      typed_config: typed('retry.host.omit_host_metadata.v3.OmitHostMetadataConfig', {
+                        metadata_match: lb({ stage: 'old' }),
+                      }),
+                    },
+                  ],
+                },
+              }),
+            ],
+          },
+        ],
+      },
+      (places) => [
+        cluster(places, 'app', 0, {
+          load_assignment: assignment('app', [endpoint(places, 8081, { metadata: lb({ way: 'a' }) })]),
+          lb_subset_config: { fallback_policy: 'NO_FALLBACK', subset_selectors: [{ keys: ['way'] }] },
+        }),
+      ],
+    ),
+    steps: [{ raw: get('/') }],
   },
   {
     name: 'a gRPC client’s own deadline',
