@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
-import { leaveReads, openForReads, takeReads } from './reading.ts'
+import { leaveReads, takeReads } from './reading.ts'
 
 let server: Server | undefined
 const sockets: Socket[] = []
@@ -69,44 +69,5 @@ describe('takeReads', () => {
     const [chunk] = await next
     expect(chunk.toString()).toBe('yours')
     expect(taken).toEqual(['mine'])
-  })
-})
-
-describe('openForReads', () => {
-  it('hands over every byte once, small and large, whatever is kept and whenever it pauses', async () => {
-    server = createServer().listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const address = server.address()
-    const port = typeof address === 'object' ? (address?.port ?? 0) : 0
-    const accepted = once(server, 'connection') as Promise<[Socket]>
-    const socket = openForReads((onread) => connect({ port, host: '127.0.0.1', onread }))
-    const kept: Buffer[] = []
-    let ended = false
-    let bytes = 0
-    takeReads(socket, (chunk) => {
-      kept.push(chunk)
-      bytes += chunk.length
-      // Now and then, as back-pressure does.
-      if (kept.length % 7 !== 0) return
-      socket.pause()
-      setImmediate(() => socket.resume())
-    })
-    socket.on('end', () => {
-      ended = true
-    })
-    const [far] = await accepted
-    sockets.push(far, socket)
-    const sent: Buffer[] = []
-    for (const size of [1, 300, 2_048, 2_049, 5_000, 40_000, 65_536, 70_000, 10, 1_000_000, 3]) {
-      const piece = Buffer.alloc(size, sent.length + 1)
-      sent.push(piece)
-      far.write(piece)
-      const total = sent.reduce((sum, { length }) => sum + length, 0)
-      // Piece by piece, so that reads of every size occur.
-      await until(() => bytes === total)
-    }
-    far.end()
-    await until(() => ended)
-    expect(Buffer.concat(kept).equals(Buffer.concat(sent))).toBe(true)
   })
 })

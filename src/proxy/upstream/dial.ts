@@ -3,7 +3,7 @@
  * The peer's identity is judged after the handshake and before the first byte; there is no session resumption, since
  * a resumed handshake would skip that. Pools decide when to dial; nothing here retries.
  */
-import { connect as connectSocket, type LookupFunction, type OnReadOpts, type Socket } from 'node:net'
+import { connect as connectSocket, type LookupFunction, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls'
 import type { ClientTls } from '../../model/config.ts'
@@ -184,10 +184,8 @@ function judge(socket: TLSSocket, { to, credentials, alpn }: HandshakeOptions): 
   return credentials.judge(socket.getPeerX509Certificate()?.raw, to.identities)
 }
 
-/** `onread`: where it reads to, see openForReads. */
-export function openSocket(context: DialContext, target: Target, onread?: OnReadOpts): Socket {
+export function openSocket(context: DialContext, target: Target): Socket {
   const socket = connectSocket({
-    ...(onread === undefined ? {} : { onread }),
     host: target.address,
     port: target.port,
     noDelay: true,

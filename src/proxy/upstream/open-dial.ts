@@ -6,7 +6,6 @@ import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:
 import type { ClientTls, UpstreamProtocol } from '../../model/config.ts'
 import type { Cancel } from '../../runtime/clock.ts'
 import { H1ClientConnection } from '../h1/client.ts'
-import { openForReads } from '../h1/reading.ts'
 import { H1_LIMITS } from '../h1/types.ts'
 import { H2ClientConnection } from '../h2/client.ts'
 import { H2_BUDGETS, H2_LIMITS, type H2Limits } from '../h2/types.ts'
@@ -52,7 +51,7 @@ export function dialOpen(context: DialContext, target: OpenTarget): Dial {
         return connected(codecFor(socket, speaksHttp2, options))
       })
     }
-    const socket = openForReads((onread) => openSocket(context, target, onread))
+    const socket = openSocket(context, target)
     const attempt = new Attempt<{ readonly kind: 'open' }>(context.timers, target.timeoutMs, socket, (outcome) => {
       if (outcome.kind === 'open') connected(codecFor(socket, protocol === 'http2', options))
       else done(outcome)
