@@ -56,11 +56,10 @@ export interface RoutedFilterOf<Kind extends keyof RoutedConfigs> {
   readonly kind: Kind
   readonly config: RoutedConfigs[Kind]
 }
-/** `off`: does not run here. `on`: runs with what else it has. */
+/** `off`: does not run here. A configuration also lets run what the chain has disabled. */
 export type RoutedFilter =
   | { readonly [Kind in keyof RoutedConfigs]: RoutedFilterOf<Kind> }[keyof RoutedConfigs]
   | { readonly kind: 'off' }
-  | { readonly kind: 'on' }
 
 /** By the filter's name in its chain. A name that the chain does not have says nothing, as in Envoy. */
 export type RoutedFilters = Readonly<Record<string, RoutedFilter>>

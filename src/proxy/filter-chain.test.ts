@@ -67,7 +67,7 @@ describe('a chain of filters', () => {
     [
       'takes back in what a level wants',
       [{ ...fault('one', 501), disabled: true }],
-      { host: { one: { kind: 'on' } } },
+      { host: { one: { kind: 'fault', config: abort(501) } } },
       501,
     ],
     [
@@ -92,7 +92,7 @@ describe('a chain of filters', () => {
     [
       'lets a level switch off what the others have',
       [fault('one', 501)],
-      { table: { one: { kind: 'on' } }, cluster: { one: off } },
+      { table: { one: { kind: 'fault', config: abort(502) } }, cluster: { one: off } },
       200,
     ],
   ])('%s', async (_what, filters, levels, status) => {

@@ -97,7 +97,7 @@ export function compileLevel(
 }
 
 function compileSaid(filter: RoutedFilter, environment: FilterEnvironment): Said {
-  if (filter.kind === 'off' || filter.kind === 'on') return { disabled: filter.kind === 'off', config: undefined }
+  if (filter.kind === 'off') return { disabled: true, config: undefined }
   return { disabled: false, config: compileRouted(filter, environment) }
 }
 

@@ -28,9 +28,9 @@ const LINGER_MS = 1_000
 const RETURNED_BYTES_MIN = 64 * 1024
 /** Streams we reset whose frames may still be on their way. */
 const IGNORED_MAX = 1_024
-/** Queued in all streams of a connection beyond this, each may queue no more than one frame before it is stopped. */
-const QUEUED_FAIR_BYTES = 4 * 1024 * 1024
-const STREAM_BYTES_MIN = 16 * 1024
+/** Queued in all streams of a connection beyond this, each may queue no more than one read before it is stopped. */
+const QUEUED_FAIR_BYTES = 32 * 1024 * 1024
+const STREAM_BYTES_MIN = 64 * 1024
 
 export interface SessionOptions {
   readonly limits: H2Limits

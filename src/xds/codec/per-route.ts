@@ -36,8 +36,8 @@ export function encodePerRoute({ filters, allow }: PerRoute): Configs {
 }
 
 function encodeNamed(filter: RoutedFilter): Any {
-  if (filter.kind !== 'on' && filter.kind !== 'off') return encodeRouted(filter)
-  return anyPack(FilterConfigSchema, create(FilterConfigSchema, { disabled: filter.kind === 'off' }))
+  if (filter.kind !== 'off') return encodeRouted(filter)
+  return anyPack(FilterConfigSchema, create(FilterConfigSchema, { disabled: true }))
 }
 
 /** Of a route, to be spread. */
@@ -61,7 +61,7 @@ function decodeNamed(path: string, config: Any): RoutedFilter {
   if (typeOf(path, config) !== FilterConfigSchema.typeName) return decodeRouted(path, config)
   const { disabled, config: inner } = unpackShaped(FilterConfigSchema, config, SWITCH_SHAPE, path)
   if (disabled) return { kind: 'off' }
-  return inner === undefined ? { kind: 'on' } : decodeRouted(within(path, 'config'), inner)
+  return decodeRouted(within(path, 'config'), inner)
 }
 
 /** The simplest form, which routes of this mesh have; everything else is a policy of its own. */

@@ -21,6 +21,14 @@ const claim = (key: string, value: Json, more: Json = {}): Json => ({
   },
 })
 
+const said = (kind: string, key: string, string_match: Json): Json => ({
+  metadata: {
+    filter: 'envoy.filters.http.jwt_authn',
+    path: [{ key: kind }, { key }],
+    value: { string_match },
+  },
+})
+
 const admits = (path: string, principal: Json): [string, Json] => [
   path,
   { permissions: [{ url_path: { path: { prefix: `/${path}` } } }], principals: [principal] },
@@ -84,9 +92,14 @@ export const CASES: readonly Case[] = [
       ...['exact', 'range'].map((field) => `${MATCHER}.DoubleMatcher.${field}`),
       `${MATCHER}.ListMatcher.one_of`,
       `${MATCHER}.OrMatcher.value_matchers`,
-      ...['payload_in_metadata', 'normalize_payload_in_metadata'].map(
-        (field) => `envoy.extensions.filters.http.jwt_authn.v3.JwtProvider.${field}`,
-      ),
+      'envoy.config.rbac.v3.Principal.url_path',
+      'envoy.config.rbac.v3.Principal.or_ids',
+      ...[
+        'payload_in_metadata',
+        'normalize_payload_in_metadata',
+        'header_in_metadata',
+        'failed_status_in_metadata',
+      ].map((field) => `envoy.extensions.filters.http.jwt_authn.v3.JwtProvider.${field}`),
     ],
     config: reverseProxy({
       filters: [
@@ -97,10 +110,12 @@ export const CASES: readonly Case[] = [
               one: {
                 local_jwks: { inline_string: KEY_SET },
                 payload_in_metadata: 'token',
+                header_in_metadata: 'head',
+                failed_status_in_metadata: 'failure',
                 normalize_payload_in_metadata: { space_delimited_claims: ['scope'] },
               },
             },
-            rules: [{ match: { prefix: '/' }, requires: { allow_missing: {} } }],
+            rules: [{ match: { prefix: '/' }, requires: { allow_missing_or_failed: {} } }],
           }),
         },
         {
@@ -120,6 +135,16 @@ export const CASES: readonly Case[] = [
                 admits('scope', claim('scope', { list_match: { one_of: { string_match: { exact: 'write' } } } })),
                 admits('present', claim('exp', { present_match: true })),
                 admits('null', claim('nothing', { null_match: {} })),
+                admits('head', said('head', 'kid', { exact: 'rsa' })),
+                admits('failed', said('failure', 'message', { exact: 'Jwt is expired' })),
+                admits('either', {
+                  or_ids: {
+                    ids: [
+                      { url_path: { path: { exact: '/either' } } },
+                      claim('sub', { string_match: { exact: 'ann' } }),
+                    ],
+                  },
+                }),
                 admits(
                   'or',
                   claim('sub', {

@@ -1,4 +1,4 @@
-/** Filters that change or hold back what passes: header_mutation, buffer. */
+/** The chain itself, and filters that change or hold back what passes: header_mutation, buffer. */
 import { type Case, get, type Json, reverseProxy, toApp, typed } from '../case.ts'
 
 export const CASES: readonly Case[] = [
@@ -94,7 +94,74 @@ export const CASES: readonly Case[] = [
       },
     ],
   },
+  {
+    name: 'the chain: order, one filter twice, disabled ones, and what each level says',
+    covers: [
+      'envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter.disabled',
+      'envoy.config.route.v3.RouteConfiguration.typed_per_filter_config',
+      'envoy.config.route.v3.VirtualHost.typed_per_filter_config',
+      'envoy.config.route.v3.Route.typed_per_filter_config',
+      'envoy.config.route.v3.WeightedCluster.ClusterWeight.typed_per_filter_config',
+      'envoy.config.route.v3.FilterConfig.config',
+      'envoy.config.route.v3.FilterConfig.disabled',
+    ],
+    config: reverseProxy({
+      hosts: [
+        {
+          name: 'any',
+          domains: ['*'],
+          typed_per_filter_config: { third: abort(503) },
+          routes: [
+            { ...toApp, match: { prefix: '/table' }, typed_per_filter_config: { third: switched(false, abort(500)) } },
+            { ...toApp, match: { prefix: '/host' } },
+            { ...toApp, match: { prefix: '/route' }, typed_per_filter_config: { third: abort(504) } },
+            {
+              match: { prefix: '/cluster' },
+              route: {
+                weighted_clusters: {
+                  clusters: [{ name: 'app', weight: 1, typed_per_filter_config: { third: abort(505) } }],
+                },
+              },
+              typed_per_filter_config: { third: abort(504) },
+            },
+            { ...toApp, match: { prefix: '/off' }, typed_per_filter_config: { third: switched(true) } },
+            {
+              ...toApp,
+              match: { prefix: '/on' },
+              typed_per_filter_config: { second: switched(false, abort(510)), third: switched(true) },
+            },
+            {
+              ...toApp,
+              match: { prefix: '/inner' },
+              typed_per_filter_config: { third: switched(false, abort(506)), absent: abort(507) },
+            },
+          ],
+        },
+      ],
+      table: { typed_per_filter_config: { third: abort(502) } },
+      filters: [
+        { name: 'first', typed_config: abort(501, [{ name: 'x-first', present_match: true }]) },
+        { name: 'second', typed_config: abort(508), disabled: true },
+        { name: 'third', typed_config: abort(509) },
+      ],
+    }),
+    steps: ['table', 'host', 'route', 'cluster', 'off', 'on', 'inner', 'nowhere'].flatMap((path) => [
+      { raw: get(`/${path}`) },
+      { raw: get(`/${path}`, 'x-first: 1') },
+    ]),
+  },
 ]
+
+function abort(http_status: number, headers: readonly Json[] = []): Json {
+  return typed('filters.http.fault.v3.HTTPFault', {
+    abort: { http_status, percentage: { numerator: 100, denominator: 'HUNDRED' } },
+    headers,
+  })
+}
+
+function switched(disabled: boolean, config?: Json): Json {
+  return { '@type': 'type.googleapis.com/envoy.config.route.v3.FilterConfig', disabled, ...(config && { config }) }
+}
 
 function added(key: string, value: string, append_action = 'APPEND_IF_EXISTS_OR_ADD'): Json {
   return { append: { header: { key, value }, append_action } }
