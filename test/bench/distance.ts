@@ -87,8 +87,12 @@ async function round(target: Target): Promise<Round> {
     const body = fetched(target, BODY_PATH, bulk).finally(() => {
       bulky.done = true
     })
+    // What fails is told below, when everything that was started can be stopped.
+    body.catch(() => {})
     while (!bulky.done) {
-      pending.push(fetched(target, pathOf('100 B'), small).then(({ ms }) => void waited.push(ms)))
+      const one = fetched(target, pathOf('100 B'), small).then(({ ms }) => void waited.push(ms))
+      one.catch(() => {})
+      pending.push(one)
       await sleep(SMALL_EVERY_MS)
     }
     await Promise.all(pending)
