@@ -15,8 +15,8 @@ interface Cost {
 }
 /** A quarter of a MiB per hop and direction, for a hundred streams of one connection. */
 const NEAR: Cost = { readers: 100, heldBytes: 4.5 * MIB }
-/** Windows for a long way are 8 MiB; beyond connectionHeldBytesMax those who read would wait too. */
-const FAR: Cost = { readers: 12, heldBytes: 24 * MIB }
+/** Windows for a long way begin at half a MiB, and grow only where somebody reads. */
+const FAR: Cost = { readers: 100, heldBytes: 6 * MIB }
 /** Longer than anyone here waits: a stalled answer is no slow one. */
 const timeoutMs = 600_000
 const MARKER = Buffer.alloc(64 * 1024, 'x')

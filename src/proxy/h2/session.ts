@@ -244,10 +244,26 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     this.#returnToConnection(bytes - advanced)
     if (stream.over || stream.remoteDone) return
     stream.returned += bytes
-    if (stream.returned < returnedAt(this.limits.streamWindowBytes)) return
-    stream.recvWindow += stream.returned
-    this.sender.windowUpdate(stream.id, stream.returned)
+    stream.taken += bytes
+    if (stream.returned < returnedAt(stream.window)) return
+    const increment = stream.returned + this.#growth(stream)
+    stream.recvWindow += increment
+    this.sender.windowUpdate(stream.id, increment)
     stream.returned = 0
+  }
+
+  /**
+   * A reader that took a whole window may be kept waiting by distance alone, and gets twice the window; one that reads
+   * nothing keeps the small one it began with, so that many of them cannot fill the connection.
+   */
+  #growth(stream: H2Stream): number {
+    const { streamWindowMaxBytes, connectionHeldBytesMax } = this.limits
+    if (stream.taken < stream.window || stream.window >= streamWindowMaxBytes) return 0
+    if (this.#advanced > connectionHeldBytesMax / 2) return 0
+    const before = stream.window
+    stream.window = Math.min(2 * before, streamWindowMaxBytes)
+    stream.taken = 0
+    return stream.window - before
   }
 
   #returnToConnection(bytes: number): void {

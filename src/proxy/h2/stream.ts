@@ -22,6 +22,10 @@ export abstract class H2Stream {
   id: number
   sendWindow: number
   recvWindow: number
+  /** What the peer may have on the way when all is read; grows with a reader that takes it. */
+  window: number
+  /** Read since the window last grew. */
+  taken = 0
   /** Received and not yet given back: while paused, all of it. */
   owed = 0
   /** Of what is held unread: given back to the connection's window before it was read. */
@@ -68,6 +72,7 @@ export abstract class H2Stream {
     this.link = link
     this.sendWindow = windows.send
     this.recvWindow = windows.receive
+    this.window = windows.receive
     this.openedAt = windows.now
     this.touchedAt = windows.now
   }

@@ -9,6 +9,8 @@ export interface H2Limits {
   readonly streamsMax: number
   /** SETTINGS_INITIAL_WINDOW_SIZE: what a peer may send on a stream before we consume it. */
   readonly streamWindowBytes: number
+  /** What the window of a stream grows to whose reader keeps taking whole windows. Equal: it stays as it is. */
+  readonly streamWindowMaxBytes: number
   readonly connectionWindowBytes: number
   /** What streams that nobody reads may hold together before they hold up the others. */
   readonly connectionHeldBytesMax: number
@@ -35,6 +37,7 @@ export interface H2Limits {
 export const H2_LIMITS: H2Limits = {
   streamsMax: 1_000, // Envoy 100 at the edge, Go 250, Hyper 200; mesh connections multiplex a whole pod
   streamWindowBytes: 256 * 1024,
+  streamWindowMaxBytes: 256 * 1024,
   connectionWindowBytes: 1024 * 1024,
   connectionHeldBytesMax: 64 * 1024 * 1024,
   frameBytesMax: 64 * 1024, // one read of a socket; every cut is a copy and a chunk of its own at the next hop
@@ -51,14 +54,16 @@ export const H2_LIMITS: H2Limits = {
 /** Requests from another cluster: 256 KiB on the way would be 3.6 MB/s at 70 ms. */
 export const H2_FAR_LIMITS: H2Limits = {
   ...H2_LIMITS,
-  streamWindowBytes: 8 * 1024 * 1024,
+  streamWindowBytes: 512 * 1024, // a hundred streams that nobody reads hold less than connectionHeldBytesMax
+  streamWindowMaxBytes: 8 * 1024 * 1024,
   connectionWindowBytes: 16 * 1024 * 1024,
 }
 
 /** Tunnels carry whole connections over long distances: 64 KiB would give 0.88 MB/s at 70 ms, 4 MiB half of what TCP gives. */
 export const H2_TUNNEL_LIMITS: H2Limits = {
   ...H2_LIMITS,
-  streamWindowBytes: 8 * 1024 * 1024,
+  streamWindowBytes: 512 * 1024, // a hundred streams that nobody reads hold less than connectionHeldBytesMax
+  streamWindowMaxBytes: 8 * 1024 * 1024,
   connectionWindowBytes: 16 * 1024 * 1024,
   streamIdleTimeoutMs: 0,
   streamWriteHighBytes: 1024 * 1024,
