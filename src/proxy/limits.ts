@@ -97,7 +97,7 @@ const CLIENTS: readonly Limit[] = [
   },
   {
     what: 'HTTP/2: bytes unread on a tunnel',
-    limit: H2_TUNNEL_LIMITS.streamWindowBytes,
+    limit: H2_TUNNEL_LIMITS.streamWindowMaxBytes,
     unit: 'bytes',
     outcome: 'its window is closed: the sender waits',
   },

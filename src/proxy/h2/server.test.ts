@@ -265,7 +265,12 @@ describe('H2ServerConnection refuses', () => {
   })
 
   it('more DATA than the window of the connection', async () => {
-    const windows = { streamWindowBytes: 200_000, connectionWindowBytes: 65_535, connectionHeldBytesMax: 0 }
+    const windows = {
+      streamWindowBytes: 200_000,
+      streamWindowMaxBytes: 200_000,
+      connectionWindowBytes: 65_535,
+      connectionHeldBytesMax: 0,
+    }
     const { port, seen } = await start(() => {}, windows)
     const peer = await raw(port)
     peer.send(HELLO, frame(HEADERS, OPEN, 1, POST))
@@ -276,7 +281,12 @@ describe('H2ServerConnection refuses', () => {
   })
 
   it('no DATA for one stream because nobody reads another, up to a limit', async () => {
-    const windows = { streamWindowBytes: 65_535, connectionWindowBytes: 65_535, connectionHeldBytesMax: 131_072 }
+    const windows = {
+      streamWindowBytes: 65_535,
+      streamWindowMaxBytes: 65_535,
+      connectionWindowBytes: 65_535,
+      connectionHeldBytesMax: 131_072,
+    }
     const { port, seen } = await start(() => {}, windows)
     const peer = await raw(port)
     peer.send(HELLO, ...[1, 3, 5, 7].map((id) => frame(HEADERS, OPEN, id, POST)))

@@ -13,19 +13,18 @@ import { WheelTimer, type TimerWheel } from '../timer-wheel.ts'
 import { Budget } from './budget.ts'
 import { ControlFrames, type ControlSink } from './control-frames.ts'
 import { FrameReader, type FrameSink } from './frame-reader.ts'
-import { ERROR, FRAME, STREAM_ID_MAX, WINDOW_DEFAULT } from './frames.ts'
+import { ERROR, FRAME, STREAM_ID_MAX } from './frames.ts'
 import { HeaderAssembler, type BlockSink } from './header-assembler.ts'
 import { HpackDecoder } from './hpack-decoder.ts'
 import { HpackEncoder } from './hpack-encoder.ts'
 import { Sender } from './sender.ts'
 import type { H2Link, H2Stream } from './stream.ts'
+import { ReceiveWindows } from './receive-windows.ts'
 import { StreamTable } from './stream-table.ts'
 import type { H2Budgets, H2Limits } from './types.ts'
 
 /** After the last frame the peer gets this long to take it before the socket is destroyed. */
 const LINGER_MS = 1_000
-/** Of a window; less would be a frame per read. */
-const RETURNED_BYTES_MIN = 64 * 1024
 /** Streams we reset whose frames may still be on their way. */
 const IGNORED_MAX = 1_024
 /** Queued in all streams of a connection beyond this, each may queue no more than one read before it is stopped. */
@@ -61,10 +60,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
   readonly #assembler: HeaderAssembler
   readonly #ignored = new Set<number>()
   readonly #sweep: WheelTimer
-  #recvWindow: number
-  #returned = 0
-  /** Of bytes that streams hold unread, those that the connection's window was given back for already. */
-  #advanced = 0
+  readonly #windows: ReceiveWindows
   #dataStream: H2Stream | undefined = undefined
   #dataEnd = false
   #dataUncounted = 0
@@ -89,7 +85,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
       bytesMax: limits.headerListBytesMax,
     })
     this.#control = new ControlFrames(this)
-    this.#recvWindow = Math.max(limits.connectionWindowBytes, WINDOW_DEFAULT)
+    this.#windows = new ReceiveWindows(limits, this.sender, this.streams)
     this.lastReadAt = timers.coarseNow
     this.deadline = new Deadline(timers, [limits.handshakeTimeoutMs, limits.idleTimeoutMs], () => this.#expire())
     this.deadline.setExact(limits.handshakeTimeoutMs)
@@ -178,17 +174,16 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     if (!this.#admits(FRAME.data, streamId)) return
     if (this.isIdle(streamId)) return this.onFrameError(ERROR.protocol, 'DATA on an idle stream')
     if (!this.budget.payload(empty && !end)) return this.onFlood('empty frames')
-    this.#recvWindow -= length
-    if (this.#recvWindow < 0) return this.onFrameError(ERROR.flowControl, 'DATA beyond the connection window')
+    if (!this.#windows.receive(length)) return this.onFrameError(ERROR.flowControl, 'DATA beyond the connection window')
     const stream = this.streams.get(streamId)
     if (stream === undefined) {
-      this.#returnToConnection(length)
+      this.#windows.returnToConnection(length)
       if (!this.#ignored.has(streamId)) this.resetUnknown(streamId, ERROR.streamClosed)
       return
     }
     stream.recvWindow -= length
     if (stream.remoteDone || stream.recvWindow < 0) {
-      this.#returnToConnection(length)
+      this.#windows.returnToConnection(length)
       return this.streamError(stream, stream.remoteDone ? ERROR.streamClosed : ERROR.flowControl)
     }
     stream.touchedAt = this.timers.coarseNow
@@ -209,7 +204,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     stream.bytesReceived += chunk.length
     stream.deliverData(chunk)
     if (!stream.paused || stream.over) this.#release(stream)
-    else this.#advance(stream, chunk.length)
+    else this.#windows.advance(stream, chunk.length)
   }
 
   onDataEnd(): void {
@@ -226,52 +221,8 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     if (owed > 0) this.consumed(stream, owed)
   }
 
-  /**
-   * A stream that nobody reads keeps what it holds of its own window, not of the connection's: four of them would
-   * otherwise stop every other stream, and one slow client all clients of a gateway.
-   */
-  #advance(stream: H2Stream, bytes: number): void {
-    if (this.#advanced + bytes > this.limits.connectionHeldBytesMax) return
-    this.#advanced += bytes
-    stream.advanced += bytes
-    this.#returnToConnection(bytes)
-  }
-
   consumed(stream: H2Stream, bytes: number): void {
-    const advanced = Math.min(bytes, stream.advanced)
-    stream.advanced -= advanced
-    this.#advanced -= advanced
-    this.#returnToConnection(bytes - advanced)
-    if (stream.over || stream.remoteDone) return
-    stream.returned += bytes
-    stream.taken += bytes
-    if (stream.returned < returnedAt(stream.window)) return
-    const increment = stream.returned + this.#growth(stream)
-    stream.recvWindow += increment
-    this.sender.windowUpdate(stream.id, increment)
-    stream.returned = 0
-  }
-
-  /**
-   * A reader that took a whole window may be kept waiting by distance alone, and gets twice the window; one that reads
-   * nothing keeps the small one it began with, so that many of them cannot fill the connection.
-   */
-  #growth(stream: H2Stream): number {
-    const { streamWindowMaxBytes, connectionHeldBytesMax } = this.limits
-    if (stream.taken < stream.window || stream.window >= streamWindowMaxBytes) return 0
-    if (this.#advanced > connectionHeldBytesMax / 2) return 0
-    const before = stream.window
-    stream.window = Math.min(2 * before, streamWindowMaxBytes)
-    stream.taken = 0
-    return stream.window - before
-  }
-
-  #returnToConnection(bytes: number): void {
-    this.#returned += bytes
-    if (this.#returned < returnedAt(this.limits.connectionWindowBytes) || this.ending) return
-    this.#recvWindow += this.#returned
-    this.sender.windowUpdate(0, this.#returned)
-    this.#returned = 0
+    this.#windows.consumed(stream, bytes)
   }
 
   onReset(streamId: number, code: number): void {
@@ -345,6 +296,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     stream.over = true
     this.streams.delete(stream.id)
     this.#release(stream)
+    this.#windows.gone(stream)
     // Once the end has begun, its deadline stands.
     if (this.streams.size > 0 || this.ending) return
     this.deadline.set(this.limits.idleTimeoutMs)
@@ -450,6 +402,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
 
   #end(code: number): void {
     this.ending = true
+    this.#windows.closed = true
     this.reader.stopped = true
     this.sender.goaway(Math.min(this.lastStreamId, this.acceptedMax), code)
     this.sender.output.flush()
@@ -487,6 +440,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     if (this.closed) return
     this.closed = true
     this.ending = true
+    this.#windows.closed = true
     this.reader.stopped = true
     const reason = this.#closeReason ?? (this.streams.size === 0 ? 'closed' : 'lost')
     this.deadline.stop()
@@ -496,11 +450,6 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
   }
 
   protected abstract onClosed(reason: CloseReason, detail: string): void
-}
-
-/** Announced in parts: a sender that waits for half of its window has half of it over a long distance. */
-function returnedAt(windowBytes: number): number {
-  return Math.min(windowBytes / 2, Math.max(RETURNED_BYTES_MIN, windowBytes / 8))
 }
 
 function resetReasonOf(code: number): ResetReason {

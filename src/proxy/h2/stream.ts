@@ -24,6 +24,7 @@ export abstract class H2Stream {
   recvWindow: number
   /** What the peer may have on the way when all is read; grows with a reader that takes it. */
   window: number
+  readonly windowAtFirst: number
   /** Read since the window last grew. */
   taken = 0
   /** Received and not yet given back: while paused, all of it. */
@@ -73,6 +74,7 @@ export abstract class H2Stream {
     this.sendWindow = windows.send
     this.recvWindow = windows.receive
     this.window = windows.receive
+    this.windowAtFirst = windows.receive
     this.openedAt = windows.now
     this.touchedAt = windows.now
   }

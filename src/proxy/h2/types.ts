@@ -54,7 +54,7 @@ export const H2_LIMITS: H2Limits = {
 /** Requests from another cluster: 256 KiB on the way would be 3.6 MB/s at 70 ms. */
 export const H2_FAR_LIMITS: H2Limits = {
   ...H2_LIMITS,
-  streamWindowBytes: 512 * 1024, // a hundred streams that nobody reads hold less than connectionHeldBytesMax
+  streamWindowBytes: 256 * 1024, // a tunnel may grow; what nobody reads stays small
   streamWindowMaxBytes: 8 * 1024 * 1024,
   connectionWindowBytes: 16 * 1024 * 1024,
 }
@@ -62,7 +62,7 @@ export const H2_FAR_LIMITS: H2Limits = {
 /** Tunnels carry whole connections over long distances: 64 KiB would give 0.88 MB/s at 70 ms, 4 MiB half of what TCP gives. */
 export const H2_TUNNEL_LIMITS: H2Limits = {
   ...H2_LIMITS,
-  streamWindowBytes: 512 * 1024, // a hundred streams that nobody reads hold less than connectionHeldBytesMax
+  streamWindowBytes: 256 * 1024, // a tunnel may grow; what nobody reads stays small
   streamWindowMaxBytes: 8 * 1024 * 1024,
   connectionWindowBytes: 16 * 1024 * 1024,
   streamIdleTimeoutMs: 0,

@@ -28,6 +28,7 @@ export function h2LimitsOf(settings: HttpSettings): H2Limits {
     ...H2_LIMITS,
     streamsMax: streamsMax ?? H2_LIMITS.streamsMax,
     streamWindowBytes: streamWindowBytes ?? H2_LIMITS.streamWindowBytes,
+    streamWindowMaxBytes: streamWindowBytes ?? H2_LIMITS.streamWindowMaxBytes,
     connectionWindowBytes: connectionWindowBytes ?? H2_LIMITS.connectionWindowBytes,
     headersMax: headersMax ?? H2_LIMITS.headersMax,
     headerListBytesMax: headBytesMax ?? H2_LIMITS.headerListBytesMax,

@@ -1,0 +1,100 @@
+/**
+ * What the peer may send us: the connection's window and those of its streams (RFC 9113 §5.2), and when they are given
+ * back. What we may send is the sender's.
+ */
+import type { Sender } from './sender.ts'
+import type { StreamTable } from './stream-table.ts'
+import type { H2Stream } from './stream.ts'
+import type { H2Limits } from './types.ts'
+import { WINDOW_DEFAULT } from './frames.ts'
+
+/** Of a window; less would be a frame per read. */
+const RETURNED_BYTES_MIN = 64 * 1024
+
+export class ReceiveWindows {
+  readonly #limits: H2Limits
+  readonly #sender: Sender
+  readonly #streams: StreamTable
+  #window: number
+  #returned = 0
+  /** Of bytes that streams hold unread, those that the connection's window was given back for already. */
+  #advanced = 0
+  /** What the windows of open streams are larger than they began. */
+  #grown = 0
+  /** Nothing more is given back: the connection ends. */
+  closed = false
+
+  constructor(limits: H2Limits, sender: Sender, streams: StreamTable) {
+    this.#limits = limits
+    this.#sender = sender
+    this.#streams = streams
+    this.#window = Math.max(limits.connectionWindowBytes, WINDOW_DEFAULT)
+  }
+
+  /** False: the peer sent more than the connection's window allows. */
+  receive(bytes: number): boolean {
+    this.#window -= bytes
+    return this.#window >= 0
+  }
+
+  /**
+   * A stream that nobody reads keeps what it holds of its own window, not of the connection's: four of them would
+   * otherwise stop every other stream, and one slow client all clients of a gateway.
+   */
+  advance(stream: H2Stream, bytes: number): void {
+    if (this.#advanced + bytes > this.#limits.connectionHeldBytesMax) return
+    this.#advanced += bytes
+    stream.advanced += bytes
+    this.returnToConnection(bytes)
+  }
+
+  consumed(stream: H2Stream, bytes: number): void {
+    const advanced = Math.min(bytes, stream.advanced)
+    stream.advanced -= advanced
+    this.#advanced -= advanced
+    this.returnToConnection(bytes - advanced)
+    if (stream.over || stream.remoteDone) return
+    stream.returned += bytes
+    stream.taken += bytes
+    if (stream.returned < returnedAt(stream.window)) return
+    const increment = stream.returned + this.#growth(stream)
+    stream.recvWindow += increment
+    this.#sender.windowUpdate(stream.id, increment)
+    stream.returned = 0
+  }
+
+  returnToConnection(bytes: number): void {
+    this.#returned += bytes
+    if (this.#returned < returnedAt(this.#limits.connectionWindowBytes) || this.closed) return
+    this.#window += this.#returned
+    this.#sender.windowUpdate(0, this.#returned)
+    this.#returned = 0
+  }
+
+  /** The stream is no longer among the open ones. */
+  gone(stream: H2Stream): void {
+    this.#grown -= stream.window - stream.windowAtFirst
+    stream.window = stream.windowAtFirst
+  }
+
+  /**
+   * A reader that took a whole window may be kept waiting by distance alone, and gets twice the window. Only as long as
+   * all windows together fit into what the connection may hold unread: whoever stops reading then stops nobody else.
+   */
+  #growth(stream: H2Stream): number {
+    const { streamWindowMaxBytes, streamWindowBytes, connectionHeldBytesMax } = this.#limits
+    if (stream.taken < stream.window || stream.window >= streamWindowMaxBytes) return 0
+    const more = Math.min(2 * stream.window, streamWindowMaxBytes) - stream.window
+    const granted = this.#streams.size * streamWindowBytes + this.#grown
+    if (granted + more > connectionHeldBytesMax) return 0
+    stream.window += more
+    stream.taken = 0
+    this.#grown += more
+    return more
+  }
+}
+
+/** Announced in parts: a sender that waits for half of its window has half of it over a long distance. */
+function returnedAt(windowBytes: number): number {
+  return Math.min(windowBytes / 2, Math.max(RETURNED_BYTES_MIN, windowBytes / 8))
+}
