@@ -34,8 +34,7 @@ import { fileRole, USAGE } from './bootstrap/flags.ts'
 import type { IdentitySource } from './identity.ts'
 import { createPlane, type Plane, workerCount } from './plane.ts'
 import type { Proxy, ProxyOptions } from './proxy.ts'
-import { openLink } from './workers/link.ts'
-import { runWorker } from './workers/run.ts'
+import { isWorker } from './workers/is-worker.ts'
 
 export async function main(argv: readonly string[]): Promise<void> {
   const asked = fileRole(argv)
@@ -79,18 +78,18 @@ type Values = { readonly [K in keyof typeof PROXY_SETTINGS]: string }
 export async function runDataPlane(role: DataPlaneRole): Promise<void> {
   const values = readSettings(role.role, PROXY_SETTINGS, process.env)
   const log = createLog(role.role, values.logLevel)
-  const link = openLink()
+  const link = isWorker() ? (await import('./workers/link.ts')).openLink() : undefined
   const identity = createIdentity(values, log)
   const options = proxyOptions(role, values, { identity: link?.identity ?? identity, log })
   const pagesOf = (proxy: Proxy, awaited: () => readonly string[]): Pages =>
     adminPages(adminOptions(role, values, { proxy, awaited, log }))
-  if (link !== undefined) return runWorker(link, { options, pagesOf })
+  if (link !== undefined) return (await import('./workers/run.ts')).runWorker(link, { options, pagesOf })
   const readiness = new Readiness()
   const certificateReady = readiness.register('the first certificate')
   const configReady = readiness.register(FIRST_CONFIGURATION)
   const shutdown = { draining: false }
   const workers = workerCount('--workers', role.workers ?? values.workers)
-  const plane = createPlane({ proxy: options, workers, pagesOf })
+  const plane = await createPlane({ proxy: options, workers, pagesOf })
   const awaited = (): readonly string[] => [
     ...(shutdown.draining ? ['the end: it drains'] : []),
     ...readiness.awaited,

@@ -9,7 +9,7 @@ import { type Page, type Pages, readinessPages, TEXT } from '../runtime/pages.ts
 import { readyPage } from './admin.ts'
 import { modesOf, type Proxy, type ProxyOptions, startProxy } from './proxy.ts'
 import type { ApplyResult } from './state.ts'
-import { WorkerPool } from './workers/pool.ts'
+import type { WorkerPool } from './workers/pool.ts'
 
 const OK: Page = { type: TEXT, body: 'OK\n' }
 
@@ -33,8 +33,11 @@ export interface PlaneOptions {
   readonly pagesOf: (proxy: Proxy, awaited: () => readonly string[]) => Pages
 }
 
-export function createPlane(options: PlaneOptions): Plane {
-  return options.workers === 1 ? onePlane(startProxy(options.proxy), options.pagesOf) : manyPlane(options)
+/** What only a primary needs is loaded by a primary: an idle sidecar is small. */
+export async function createPlane(options: PlaneOptions): Promise<Plane> {
+  if (options.workers === 1) return onePlane(startProxy(options.proxy), options.pagesOf)
+  const { WorkerPool: Pool } = await import('./workers/pool.ts')
+  return manyPlane(options, Pool)
 }
 
 function onePlane(proxy: Proxy, pagesOf: PlaneOptions['pagesOf']): Plane {
@@ -58,9 +61,9 @@ function onePlane(proxy: Proxy, pagesOf: PlaneOptions['pagesOf']): Plane {
   }
 }
 
-function manyPlane({ proxy: options, workers, setup }: PlaneOptions): Plane {
+function manyPlane({ proxy: options, workers, setup }: PlaneOptions, Pool: typeof WorkerPool): Plane {
   const { identity, clock, random, log, trustDomain } = options
-  const pool = new WorkerPool({
+  const pool = new Pool({
     workers,
     ...(setup !== undefined && { setup }),
     state: { modes: modesOf(options), trustDomain },

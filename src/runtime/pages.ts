@@ -2,8 +2,9 @@
  * Plain HTTP pages that probes, Prometheus, people and the CLI may read: readiness, metrics, states; on private ports
  * also changes, which are POST only. Never on the data path, so node:http serves them.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { listen } from './listen.ts'
+import { createServer } from './http.ts'
 
 export interface Page {
   readonly type: string

@@ -142,7 +142,8 @@ function answersOf(pieces: readonly Buffer[], http2: boolean): unknown {
   const { head, text, trailers, reset, informational } = response
   const reusable = client.capacity > 0
   client.destroy('local')
-  return { head, text, trailers, reset, informational, reusable }
+  // How much of a broken answer came through before its fault was seen is up to the pieces.
+  return { head, text: reset === undefined ? text : '', trailers, reset, informational, reusable }
 }
 
 function h1Response(bytes: Buffer, random: Random): void {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import type { ClusterPeer, CustomResourceDefinition, JsonSchema } from '../kinds.ts'
-import { clusterPeerCrd, mcsCrds, ownCrds, validateClusterPeer } from './index.ts'
+import { clusterPeerCrd, mcsCrds, ownCrds, validateCircuitBreakerPolicy, validateClusterPeer } from './index.ts'
 import { structuralSchema } from './structural.ts'
 
 const peer: ClusterPeer = {
@@ -113,6 +113,30 @@ describe('validateClusterPeer', () => {
     [{ mesh: undefined }, 'spec.mesh'],
   ])('names the field of %j', (change, field) => {
     const result = validateClusterPeer({ ...peer, spec: { ...peer.spec, ...change } })
+    expect(result.ok ? [] : result.flaws.map((flaw) => flaw.split(': ')[0])).toEqual([field])
+  })
+})
+
+describe('validateCircuitBreakerPolicy', () => {
+  const policy = {
+    apiVersion: 'isthmus.dev/v1alpha1',
+    kind: 'CircuitBreakerPolicy',
+    metadata: { name: 'checkout', namespace: 'shop' },
+    spec: { targetRefs: [{ kind: 'Service', name: 'checkout' }] },
+  }
+
+  it('accepts a target alone: everything else has a default', () => {
+    expect(validateCircuitBreakerPolicy(policy)).toEqual({ ok: true })
+  })
+
+  it.each([
+    [{ targetRefs: [] }, 'spec.targetRefs'],
+    [{ targetRefs: [{ kind: 'Pod', name: 'checkout' }] }, 'spec.targetRefs[0].kind'],
+    [{ window: '10 s' }, 'spec.window'],
+    [{ minimumRequests: 0 }, 'spec.minimumRequests'],
+    [{ failurePercent: 101 }, 'spec.failurePercent'],
+  ])('names the field of %j', (change, field) => {
+    const result = validateCircuitBreakerPolicy({ ...policy, spec: { ...policy.spec, ...change } })
     expect(result.ok ? [] : result.flaws.map((flaw) => flaw.split(': ')[0])).toEqual([field])
   })
 })

@@ -1,9 +1,9 @@
 /** The other end of a cluster's control socket: for the CLI, the demo and tests. */
-import { request as httpRequest } from 'node:http'
 import { MeshError } from '../../runtime/errors.ts'
 import { CATALOGUE, type ErrorCode } from '../../runtime/catalogue.ts'
 import type { ClusterStatus, ControlFailure, ImageRequest, KillPodsAnswer, KillPodsRequest } from './control-api.ts'
 import type { FaultList } from './faults.ts'
+import { request as httpRequest } from '../../runtime/http.ts'
 
 export interface Control {
   status(): Promise<ClusterStatus>

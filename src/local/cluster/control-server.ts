@@ -3,10 +3,11 @@
  * belongs to Kubernetes goes through the API server instead.
  */
 import { chmodSync, rmSync } from 'node:fs'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { MeshError, messageOf } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { ControlFailure } from './control-api.ts'
+import { createServer } from '../../runtime/http.ts'
 
 /** One request each: `METHOD /path` → answer as JSON. */
 export type ControlRoutes = Readonly<Record<string, (body: unknown) => unknown>>

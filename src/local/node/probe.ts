@@ -4,11 +4,11 @@
  * pod is ready when it is ready and not up to a period later; those questions never count as failures.
  */
 import { spawn } from 'node:child_process'
-import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { connect } from 'node:net'
 import type { Container, Probe } from '../../kube/kinds.ts'
 import type { Cancel, Clock } from '../../runtime/clock.ts'
+import { request as httpRequest } from '../../runtime/http.ts'
 
 export interface ProbeTarget {
   readonly podIp: string

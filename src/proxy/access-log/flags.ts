@@ -31,8 +31,6 @@ const LONG: Readonly<Record<string, string>> = {
   DR: 'DownstreamRemoteReset',
 }
 
-export const FLAGS: ReadonlySet<string> = new Set(Object.keys(LONG))
-
 export function flagsLong(flags: string): string {
   if (flags === '-') return '-'
   return flags

@@ -2,13 +2,16 @@
  * A JSON Web Key Set (RFC 7517) as signatures are checked with it. A key is tried only where its type, its `alg` and
  * its `kid` admit the token's, so a public key never serves as an HMAC secret.
  */
-import { compactVerify, importJWK, type JWK } from 'jose'
+import type { CryptoKey, JWK } from 'jose'
 import { type Jwt, JWT_FAILURES, type JwtFailure } from './jwt-token.ts'
 
 /** Nobody rotates through more; each is tried for a token without `kid`. */
 const KEYS_MAX = 100
 
-type Imported = Awaited<ReturnType<typeof importJWK>>
+type Imported = CryptoKey | Uint8Array
+
+/** Loaded by the first token: most proxies check none, and 46 modules cost each of them over a MiB. */
+const jose = (): Promise<typeof import('jose')> => import('jose')
 
 interface Key {
   readonly jwk: JWK
@@ -77,9 +80,10 @@ async function isSignedBy({ jwk, imported }: Key, { text, alg }: Jwt): Promise<b
   try {
     let key = imported.get(alg)
     if (key === undefined) {
-      key = importJWK(jwk, alg)
+      key = jose().then(({ importJWK }) => importJWK(jwk, alg))
       imported.set(alg, key)
     }
+    const { compactVerify } = await jose()
     await compactVerify(text, await key, { algorithms: [alg] })
     return true
   } catch {

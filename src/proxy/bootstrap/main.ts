@@ -18,8 +18,7 @@ import { adminPages, type AdminOptions } from '../admin.ts'
 import { createPlane, type Plane } from '../plane.ts'
 import { adsClientOf } from './ads.ts'
 import { type Proxy, type ProxyOptions, startProxy } from '../proxy.ts'
-import { openLink } from '../workers/link.ts'
-import { runWorker } from '../workers/run.ts'
+import { isWorker } from '../workers/is-worker.ts'
 
 export interface FileOptions {
   readonly file: string
@@ -36,7 +35,7 @@ const DRAIN_POLL_MS = 20
 const FIRST_FETCH_MS = 15_000
 
 export async function runFromFile(options: FileOptions): Promise<void> {
-  const link = openLink()
+  const link = isWorker() ? (await import('../workers/link.ts')).openLink() : undefined
   // A worker that starts later must not meet another state of the file.
   const text = await (link?.setup ?? readText(options.file))
   const bootstrap = parse(options.file, text)
@@ -44,8 +43,14 @@ export async function runFromFile(options: FileOptions): Promise<void> {
   if (options.mode === 'validate') return validate(options.file, bootstrap, log)
   const pagesOf = (proxy: Proxy, awaited: () => readonly string[]): Pages =>
     adminPages(adminOptions({ proxy, awaited, log, bootstrap, options }))
-  if (link !== undefined) return runWorker(link, { options: proxyOptions(bootstrap, log), pagesOf })
-  const plane = createPlane({ proxy: proxyOptions(bootstrap, log), workers: options.workers, setup: text, pagesOf })
+  if (link !== undefined)
+    return (await import('../workers/run.ts')).runWorker(link, { options: proxyOptions(bootstrap, log), pagesOf })
+  const plane = await createPlane({
+    proxy: proxyOptions(bootstrap, log),
+    workers: options.workers,
+    setup: text,
+    pagesOf,
+  })
   const shutdown = { draining: false }
   process.once('SIGTERM', () => {
     shutdown.draining = true

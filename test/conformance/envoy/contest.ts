@@ -108,6 +108,7 @@ async function playSteps(contest: Case, { running, places, origins }: Stage): Pr
   releaseHeld()
   const counters = await running.settledCounters(contest.counters ?? [])
   const shared = contest.steps.some((step) => 'times' in step && step.shares !== undefined)
+  await origins.quiet()
   // Which origin got which request is what `shares` compares.
   const arrivals = shared ? [] : origins.arrivals.map((arrival) => normalArrival(arrival, names))
   if (contest.unordered === true) arrivals.sort((one, other) => (JSON.stringify(one) < JSON.stringify(other) ? -1 : 1))

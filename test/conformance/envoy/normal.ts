@@ -20,7 +20,13 @@ const CHANCE = ['x-request-id', 'date', 'x-envoy-upstream-service-time', 'tracep
 const FRAMING = new Set(['content-length', 'transfer-encoding', 'connection', 'keep-alive', 'http2-settings'])
 
 export function normalOutcome({ replies, bytes, end }: Outcome, names: Names): Outcome {
-  return { replies: replies.map((reply) => normalReply(reply, names)), bytes: named(bytes, names), end }
+  // A connection turned away: whether its end is a FIN or an RST depends on whether the client's bytes had come yet.
+  const turnedAway = replies.length === 0 && bytes === '' && end === 'reset'
+  return {
+    replies: replies.map((reply) => normalReply(reply, names)),
+    bytes: named(bytes, names),
+    end: turnedAway ? 'closed' : end,
+  }
 }
 
 function normalReply(reply: Reply, names: Names): Reply {

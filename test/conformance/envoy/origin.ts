@@ -4,6 +4,7 @@
  */
 import { createServer as createH2Server, type Http2Session, type ServerHttp2Stream } from 'node:http2'
 import { createServer, type Server, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createServer as createTlsServer } from 'node:tls'
 import type { Origin } from './case.ts'
 import { type Message, MessageReader } from './message-reader.ts'
@@ -24,8 +25,12 @@ export interface PlainAnswer {
 /** `reset`: the connection is cut. `never`: nothing comes. `bytes`: exactly these; `close` then closes. */
 export type Answer = PlainAnswer | 'reset' | 'never' | { readonly bytes: string; readonly close?: true }
 
+/** For connections that a proxy keeps open on purpose. */
+const QUIET_MS = 1_000
+
 export class Origins {
   readonly arrivals: Arrival[] = []
+  #tcp = 0
   readonly #open = new Set<{ destroy(): void }>()
   readonly #servers: { close(): void }[] = []
 
@@ -38,6 +43,12 @@ export class Origins {
         server.listen(origin.port, host, resolve)
       })
     }
+  }
+
+  /** Connections of TCP origins are known in whole when they are over, which may be after the client saw their end. */
+  async quiet(): Promise<void> {
+    const deadline = performance.now() + QUIET_MS
+    while (this.#tcp > 0 && performance.now() < deadline) await sleep(10)
   }
 
   close(): void {
@@ -68,6 +79,7 @@ export class Origins {
   #acceptTcp(name: string, origin: Origin, socket: Socket): void {
     let body = ''
     let answered = false
+    this.#tcp++
     const arrival = (): Arrival => ({ origin: name, line: 'tcp', headers: [], body, trailers: [] })
     socket.on('data', (chunk: Buffer) => {
       body += chunk.toString('latin1')
@@ -75,7 +87,10 @@ export class Origins {
     })
     socket.on('end', () => socket.end())
     // One that nothing came over is no one's business: when a proxy connects is its own affair.
-    socket.on('close', () => void (body === '' || this.arrivals.push(arrival())))
+    socket.on('close', () => {
+      this.#tcp--
+      if (body !== '') this.arrivals.push(arrival())
+    })
   }
 
   #arrived(name: string, { reads, without = [] }: Origin, message: Message): Arrival {

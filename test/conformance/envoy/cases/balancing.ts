@@ -235,7 +235,7 @@ export const CASES: readonly Case[] = [
     ],
     origins: origins([...NAMES]),
     config: to({
-      endpoints: five(),
+      endpoints: (places) => [{ lb_endpoints: [at(places, 'a')] }],
       more: {
         circuit_breakers: {
           thresholds: [{ retry_budget: { budget_percent: { value: 0 }, min_retry_concurrency: 0 } }],
