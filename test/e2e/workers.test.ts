@@ -21,11 +21,20 @@ let admin: number
 let stderr = ''
 /** How long the origin waits. */
 let delayMs = 0
+/** Requests the origin has in hand. */
+let held = 0
 const clients: Client[] = []
 
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'isthmus-workers-'))
-  origin = createServer((_request, response) => void setTimeout(() => response.end('ok'), delayMs))
+  held = 0
+  origin = createServer((_request, response) => {
+    held++
+    setTimeout(() => {
+      held--
+      response.end('ok')
+    }, delayMs)
+  })
   origin.keepAliveTimeout = 60_000
   origin.listen(0, '127.0.0.1')
   await once(origin, 'listening')
@@ -230,9 +239,9 @@ describe('the end', () => {
     await serve('--workers', '2')
     const pids = [await pidOf(1), await pidOf(2)]
     const made = await open(4)
-    delayMs = 700
+    delayMs = 2_000
     const answers = made.map((client) => client.ask())
-    await new Promise((resolve) => setTimeout(resolve, 200))
+    await expect.poll(() => held).toBe(made.length)
     proxy.kill('SIGTERM')
     await Promise.all(answers)
     const [code] = (await once(proxy, 'exit')) as [number]

@@ -1,17 +1,7 @@
 /** `/logging`: the log level, in Envoy's words. There is one logger; its parts have no levels of their own. */
 import { type Page, TEXT } from '../../runtime/pages.ts'
+import { LOG_LEVELS } from '../log-levels.ts'
 
-/** Envoy's levels to ours. */
-const LEVELS: Readonly<Record<string, string>> = {
-  trace: 'trace',
-  debug: 'debug',
-  info: 'info',
-  warning: 'warn',
-  warn: 'warn',
-  error: 'error',
-  critical: 'fatal',
-  off: 'silent',
-}
 const SHOWN: Readonly<Record<string, string>> = { warn: 'warning', fatal: 'critical', silent: 'off' }
 const LOGGER = 'main'
 
@@ -25,8 +15,8 @@ export function loggingPage(
   if (asked !== undefined) {
     const [name, value] = asked
     if (name !== 'level' && name !== LOGGER) return refused(`unknown logger name ${name}; there is ${LOGGER}`)
-    const wanted = Object.hasOwn(LEVELS, value) ? LEVELS[value] : undefined
-    if (wanted === undefined) return refused(`unknown logger level; there are ${Object.keys(LEVELS).join(', ')}`)
+    const wanted = Object.hasOwn(LOG_LEVELS, value) ? LOG_LEVELS[value] : undefined
+    if (wanted === undefined) return refused(`unknown logger level; there are ${Object.keys(LOG_LEVELS).join(', ')}`)
     if (setLevel === undefined) return refused('the level of this process is fixed')
     setLevel(wanted)
   }

@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util'
 import { MeshError, messageOf } from '../../runtime/errors.ts'
 import { workerCount } from '../plane.ts'
 import type { FileOptions } from './main.ts'
+import { LOG_LEVELS } from '../log-levels.ts'
 
 export const USAGE = `isthmus proxy -c FILE        run Envoy v3 bootstrap FILE (YAML or JSON)
 isthmus proxy --role sidecar run as a pod's proxy of the mesh; settings come from the environment
@@ -54,17 +55,7 @@ function parse(argv: readonly string[]): ReturnType<typeof parseArgs<{ options: 
   }
 }
 
-const LEVELS: Readonly<Record<string, string>> = {
-  trace: 'trace',
-  debug: 'debug',
-  info: 'info',
-  warning: 'warn',
-  warn: 'warn',
-  error: 'error',
-  critical: 'fatal',
-  off: 'silent',
-  silent: 'silent',
-}
+const LEVELS: Readonly<Record<string, string>> = { ...LOG_LEVELS, silent: 'silent' }
 
 function levelOf(name: string): string {
   const level = Object.hasOwn(LEVELS, name) ? LEVELS[name] : undefined
