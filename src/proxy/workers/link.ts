@@ -3,11 +3,12 @@ import { EventEmitter } from 'node:events'
 import type { ListenOptions, Socket } from 'node:net'
 import type { IdentitySource, OwnCertificate } from '../identity.ts'
 import type { CreatePort, PortServer } from '../port-server.ts'
-import { type ToPrimary, type ToWorker, WORKER_ENV } from './messages.ts'
+import { isWorker } from './is-worker.ts'
+import type { ToPrimary, ToWorker } from './messages.ts'
 
 /** Undefined: this process is nobody's worker. */
 export function openLink(): WorkerLink | undefined {
-  return process.env[WORKER_ENV] === undefined || process.send === undefined ? undefined : new WorkerLink()
+  return isWorker() ? new WorkerLink() : undefined
 }
 
 export class WorkerLink {
