@@ -103,8 +103,7 @@ export class HeldStates {
       versions.set(name, version)
     }
     const { removed, isHeld } = this.#remove({ wish, versions }, table, removals)
-    const message =
-      frames.length + removed.length === 0 ? undefined : this.#message(frames, removed, systemVersion)
+    const message = frames.length + removed.length === 0 ? undefined : this.#message(frames, removed, systemVersion)
     if (isHeld) return { message, after: message === undefined ? held : new Held(wish, versions), isWhole: false }
     return { message, after: this.#settledAt(table, wish, versions), isWhole: true }
   }

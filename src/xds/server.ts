@@ -9,6 +9,7 @@ import type { DeltaDiscoveryRequest } from '#gen/envoy/service/discovery/v3/disc
 import type { Cancel, Clock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
+import { COMPRESSION } from './dialect.ts'
 import type { Message } from './encoded.ts'
 import { Pace, type Sent } from './pace.ts'
 import { announcePacked, asPacked } from './packed.ts'
@@ -66,8 +67,6 @@ const COALESCE_MS = 50
 const STREAMS_MAX = 5_000
 /** Streams are pushed in slices, so that 500 proxies do not hold up the event loop. */
 const SLICE_MS = 10
-/** Key of the node's metadata by which a client says that it reads packed messages; Envoy's gRPC client does not. */
-export const COMPRESSION = 'ISTHMUS_COMPRESSION'
 
 type Call = ServerDuplexStream<DeltaDiscoveryRequest, Buffer>
 
