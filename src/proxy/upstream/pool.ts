@@ -372,12 +372,10 @@ export class Pool implements Transport, ClientConnectionHandler {
     const member: Member = {
       connection: dialed.connection,
       dialed,
-      keepAlive: this.#options.keepAlive
-        ? this.#keepAlive(dialed.connection as H2Client, (suspect) => {
-            member.suspect = suspect
-            this.#options.onUsable()
-          })
-        : undefined,
+      keepAlive: this.#keepAlive(dialed.connection, (suspect) => {
+        member.suspect = suspect
+        this.#options.onUsable()
+      }),
       endTimer: new WheelTimer(() => this.#nearEnd(member)),
       idleTimer: new WheelTimer(() => {
         if (!member.retiring) this.account.count('upstream_cx_idle_timeout')
@@ -399,8 +397,11 @@ export class Pool implements Transport, ClientConnectionHandler {
     return member
   }
 
-  #keepAlive(connection: H2Client, onSuspect: (suspect: boolean) => void): KeepAlive {
+  /** Where TLS chooses the protocol, only the connection shows whether it is one that can be asked. */
+  #keepAlive(connection: ClientConnection, onSuspect: (suspect: boolean) => void): KeepAlive | undefined {
     const { timers, settings } = this.#options
+    const wanted = this.#options.keepAlive || settings?.keepAlive !== undefined
+    if (!wanted || !canPing(connection)) return undefined
     return new KeepAlive(connection, timers, { onSuspect }, keepAliveTimes(settings?.keepAlive))
   }
 
@@ -492,3 +493,5 @@ const lastPart = (lifetimeMs: number): number => Math.min(REPLACE_BEFORE_END_MS,
 
 /** A connection after GOAWAY leads nowhere new; one whose certificate nears its end still does. */
 const isPromising = (member: Member): boolean => !member.suspect && (!member.retiring || member.connection.capacity > 0)
+
+const canPing = (connection: ClientConnection): connection is H2Client => 'ping' in connection
