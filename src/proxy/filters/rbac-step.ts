@@ -48,7 +48,8 @@ class RbacStep implements Step {
     const { head, connection } = call
     const { peer, remoteAddress, client } = connection
     const directAddress = client?.directAddress ?? remoteAddress
-    const subject = { head, peer, remoteAddress, directAddress, call, destination: () => destinationOf(call) }
+    const names = client?.secure === true ? client.names : undefined
+    const subject = { head, peer, names, remoteAddress, directAddress, call, destination: () => destinationOf(call) }
     this.#shadow?.judge(call, subject)
     const rbac = this.#rbac
     if (rbac === undefined) return undefined
