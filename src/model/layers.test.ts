@@ -5,7 +5,7 @@ describe('Layers', () => {
   it('reads as the one Map that it saves', () => {
     const parts = [new Map([['a', 1]]), new Map<string, number>(), new Map([['b', 2]])]
     const table: ReadonlyMap<string, number> = new Layers(parts)
-    const one = new Map([...table])
+    const one = new Map(table)
     expect(one).toEqual(
       new Map([
         ['a', 1],

@@ -199,7 +199,7 @@ class Sessions<C> {
   #leave(session: Session<C>): void {
     this.#sessions.delete(session)
     this.#pace.leave(session)
-    for (const message of [...session.outstanding.keys()]) this.#release(session, message)
+    for (const message of session.outstanding.keys()) this.#release(session, message)
   }
 
   #start(session: Session<C>, first: DeltaDiscoveryRequest): void {

@@ -95,35 +95,31 @@ export class Subscription {
 
   #change(request: DeltaDiscoveryRequest, isFirst: boolean): void {
     const { resourceNamesSubscribe: subscribe, resourceNamesUnsubscribe: unsubscribe } = request
-    const versions = new Map(this.#allVersions().flatMap((held) => [...held]))
-    if (isFirst) {
-      // What the client kept over a reconnect is not sent again.
-      for (const [name, version] of Object.entries(request.initialResourceVersions)) versions.set(name, version)
-    }
-    const before = this.#wish
-    let wildcard = isFirst ? WILDCARD_KINDS.has(this.kind) && subscribe.length === 0 : before.wildcard
-    const names = new Set(before.names)
-    for (const name of subscribe) {
-      if (name === WILDCARD) wildcard = true
-      else {
-        // It asked a second time, so it gets it a second time (xDS protocol, delta).
-        if (!isFirst && this.#states.wishes.covers(before, name)) versions.delete(name)
-        names.add(name)
-      }
-    }
-    for (const name of unsubscribe) {
-      if (name === WILDCARD) wildcard = false
-      else names.delete(name)
-    }
-    const wish = this.#states.wishes.of(wildcard, names)
-    if (unsubscribe.length > 0) {
-      for (const name of versions.keys()) if (!this.#states.wishes.covers(wish, name)) versions.delete(name)
-    }
+    const { wishes } = this.#states
+    const versions = new Map<string, string>()
+    for (const held of this.#allVersions()) for (const [name, version] of held) versions.set(name, version)
+    // What the client kept over a reconnect is not sent again.
+    const claimed = isFirst ? Object.entries(request.initialResourceVersions) : []
+    for (const [name, version] of claimed) versions.set(name, version)
+    // It asked a second time, so it gets it a second time (xDS protocol, delta).
+    const again = isFirst ? [] : subscribe.filter((name) => wishes.covers(this.#wish, name))
+    for (const name of again) versions.delete(name)
+    this.#wish = this.#wishAfter(request, isFirst)
+    const dropped = unsubscribe.length === 0 ? [] : [...versions.keys()]
+    for (const name of dropped) if (!wishes.covers(this.#wish, name)) versions.delete(name)
     // An empty answer tells a waiting client that there is nothing.
-    this.#owesAnswer ||= (isFirst && wildcard) || (PREFIX_KINDS.has(this.kind) && subscribe.length > 0)
-    this.#wish = wish
+    this.#owesAnswer ||= (isFirst && this.#wish.wildcard) || (PREFIX_KINDS.has(this.kind) && subscribe.length > 0)
     this.#versions = versions
     this.#clean = undefined
+  }
+
+  #wishAfter({ resourceNamesSubscribe, resourceNamesUnsubscribe }: DeltaDiscoveryRequest, isFirst: boolean): Wish {
+    const isWhole = isFirst && WILDCARD_KINDS.has(this.kind) && resourceNamesSubscribe.length === 0
+    const names = new Set(this.#wish.names)
+    if (this.#wish.wildcard || isWhole) names.add(WILDCARD)
+    for (const name of resourceNamesSubscribe) names.add(name)
+    for (const name of resourceNamesUnsubscribe) names.delete(name)
+    return this.#states.wishes.of(names.delete(WILDCARD), names)
   }
 
   /** Whether the client has all of `wanted` (also when removals are still held back: then it is not). */
