@@ -53,8 +53,11 @@ function encode(resource: ModelResource): Encoded {
   return { version, frame }
 }
 
-/** The table of one kind, as the union that encoder and subscription take. */
-export function tableOf(config: ProxyConfig, kind: ResourceKind): ReadonlyMap<string, ModelResource['value']> {
+/** The table of one kind, as the union that encoder and subscription take; hosts are in their route tables. */
+export function tableOf(
+  config: ProxyConfig,
+  kind: Exclude<ResourceKind, 'host'>,
+): ReadonlyMap<string, ModelResource['value']> {
   switch (kind) {
     case 'cluster':
       return config.clusters

@@ -41,12 +41,14 @@ function translate(name: string): ProxyConfig | undefined {
   return new Translator({ endpointIdKey: Buffer.from('golden') }).translate(snapshot, { role: proxy.role, pod })
 }
 
-const resourcesOf = (config: ProxyConfig, kind: ResourceKind): unknown[] => [...tableOf(config, kind).values()]
+const resourcesOf = (config: ProxyConfig, kind: ResourceKind): unknown[] =>
+  kind === 'host' ? [] : [...tableOf(config, kind).values()]
 
 /** Null where nothing is served yet. */
 function render(config: ProxyConfig | undefined): string {
   if (config === undefined) return stringify(null)
-  const kinds = SEND_ORDER.map((kind) => [kind, resourcesOf(config, kind)] as const)
+  // Hosts stand in their tables.
+  const kinds = SEND_ORDER.filter((kind) => kind !== 'host').map((kind) => [kind, resourcesOf(config, kind)] as const)
   return stringify(Object.fromEntries(kinds), { lineWidth: 0, aliasDuplicateObjects: false })
 }
 

@@ -7,13 +7,15 @@ import type { Locality } from '../../model/locality.ts'
 import { type PodFacts, type ServiceFacts, type SliceFacts, type Snapshot } from '../observe/facts.ts'
 import { type ExportedService, type Host, listExports, listHosts } from './hosts.ts'
 import { servicesSelecting } from './inbound.ts'
-import { keepMap, Memo } from './memo.ts'
+import { keepEqual, keepMap, Memo } from './memo.ts'
 
 export const NOWHERE: Locality = { cloud: '', region: '', zone: '' }
 
 export class Tables {
+  #hosts: readonly Host[] = []
   readonly #lists = new Memo<readonly unknown[]>()
   readonly #sliceIndex = new Memo<ReadonlyMap<string, readonly SliceFacts[]>>()
+  readonly #selectors = new Memo<ReadonlyMap<string, ReadonlyMap<string, ServiceFacts>>>()
   readonly #shared = new WeakMap<readonly unknown[], ReadonlyMap<string, unknown>>()
   readonly #layers = new Memo<Layers<unknown>>()
   /** By what they are for; the last map, so that an equal one keeps its identity. */
@@ -21,7 +23,10 @@ export class Tables {
 
   hosts(snapshot: Snapshot): readonly Host[] {
     const { mesh, services, exports, imports } = snapshot
-    return this.list('hosts', [mesh, services, exports, imports], () => listHosts(snapshot))
+    return this.list('hosts', [mesh, services, exports, imports], () => {
+      this.#hosts = keepEqual(this.#hosts, listHosts(snapshot), ({ host }) => host)
+      return this.#hosts
+    })
   }
 
   exports(snapshot: Snapshot): readonly ExportedService[] {
@@ -51,8 +56,20 @@ export class Tables {
 
   servicesSelecting(pod: PodFacts, services: Snapshot['services']): readonly ServiceFacts[] {
     const key = `${pod.namespace}/${pod.name}`
-    const selecting = this.list(`selecting?|${key}`, [pod, services], () => servicesSelecting(pod, services))
+    const selecting = this.list(`selecting?|${key}`, [pod, services], () =>
+      servicesSelecting(pod, this.#candidates(pod, services)),
+    )
     return this.list(`selecting|${key}`, selecting, () => selecting)
+  }
+
+  /** Services that may select the pod: asking each of thousands for each of hundreds of pods takes seconds. */
+  #candidates(pod: PodFacts, services: Snapshot['services']): Snapshot['services'] {
+    const index = this.#selectors.get('all', [services], () => indexSelectors(services))
+    const found = new Map<string, ServiceFacts>(index.get(`${pod.namespace}|`))
+    for (const [label, value] of Object.entries(pod.labels)) {
+      for (const [key, service] of index.get(`${pod.namespace}|${label}=${value}`) ?? []) found.set(key, service)
+    }
+    return found
   }
 
   /** A list that many proxies share, as one table for all of them. */
@@ -81,6 +98,20 @@ export class Tables {
     holder.last = kept
     return kept
   }
+}
+
+/** By namespace and the first label of the selector; without one, by namespace alone. */
+function indexSelectors(services: Snapshot['services']): ReadonlyMap<string, ReadonlyMap<string, ServiceFacts>> {
+  const index = new Map<string, Map<string, ServiceFacts>>()
+  for (const [key, service] of services) {
+    if (service.selector === undefined) continue
+    const [first] = Object.entries(service.selector)
+    const at = `${service.namespace}|${first === undefined ? '' : first.join('=')}`
+    const known = index.get(at)
+    if (known === undefined) index.set(at, new Map([[key, service]]))
+    else known.set(key, service)
+  }
+  return index
 }
 
 export function named<V extends { readonly name: string }>(values: readonly V[]): ReadonlyMap<string, V> {
