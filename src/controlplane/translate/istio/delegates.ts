@@ -46,7 +46,10 @@ function joinedHeaders(root: HttpRouteSpec['headers'], part: HttpRouteSpec['head
 type Operations = NonNullable<NonNullable<HttpRouteSpec['headers']>['request']>
 
 /** Undefined: nothing is left that both match. */
-function joinedMatches(root: readonly HttpMatchSpec[] = [], part: readonly HttpMatchSpec[] = []): HttpMatchSpec[] | undefined {
+function joinedMatches(
+  root: readonly HttpMatchSpec[] = [],
+  part: readonly HttpMatchSpec[] = [],
+): HttpMatchSpec[] | undefined {
   if (root.length === 0 || part.length === 0) return [...root, ...part]
   const pairs = root.flatMap((one) => part.flatMap((other) => joinedMatch(one, other) ?? []))
   return pairs.length === 0 ? undefined : pairs
@@ -54,12 +57,16 @@ function joinedMatches(root: readonly HttpMatchSpec[] = [], part: readonly HttpM
 
 function joinedMatch(root: HttpMatchSpec, part: HttpMatchSpec): HttpMatchSpec | undefined {
   const texts = (['uri', 'scheme', 'method', 'authority'] as const).every((field) => isWithin(root[field], part[field]))
-  const maps = (['headers', 'withoutHeaders', 'queryParams'] as const).every((field) => areWithin(root[field], part[field]))
+  const maps = (['headers', 'withoutHeaders', 'queryParams'] as const).every((field) =>
+    areWithin(root[field], part[field]),
+  )
   const single = (['port', 'sourceNamespace', 'ignoreUriCase'] as const).every(
     (field) => root[field] === undefined || part[field] === undefined || root[field] === part[field],
   )
   const gateways = root.gateways === undefined || (part.gateways ?? []).every((name) => root.gateways?.includes(name))
-  const labels = Object.entries(part.sourceLabels ?? {}).every(([label, value]) => (root.sourceLabels?.[label] ?? value) === value)
+  const labels = Object.entries(part.sourceLabels ?? {}).every(
+    ([label, value]) => (root.sourceLabels?.[label] ?? value) === value,
+  )
   if (!texts || !maps || !single || !gateways || !labels) return undefined
   const names = [root.name, part.name].filter((name) => name !== undefined && name !== '')
   const merged = (field: 'headers' | 'withoutHeaders' | 'queryParams' | 'sourceLabels'): object =>

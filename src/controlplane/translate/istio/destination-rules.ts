@@ -52,7 +52,10 @@ export function rulesFor(
   for (const namespace of new Set([caller.namespace, host.namespace, ...ROOT_NAMESPACES])) {
     const found = byNamespace.get(namespace)
     if (found === undefined) continue
-    const candidates = [found.exact.get(host.host), ...found.wildcards.filter(([name]) => matchesHost(name, host.host)).map(([, rules]) => rules)]
+    const candidates = [
+      found.exact.get(host.host),
+      ...found.wildcards.filter(([name]) => matchesHost(name, host.host)).map(([, rules]) => rules),
+    ]
     for (const rules of candidates) {
       const holding = holdingOf(rules ?? [], caller)
       if (holding.length > 0) return holding

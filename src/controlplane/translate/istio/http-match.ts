@@ -47,7 +47,10 @@ export function concerns(match: CallerMatch, { caller, port }: Requests): boolea
 
 function toMatch(match: HttpMatchSpec): RouteMatch {
   const headers = headerMatches(match)
-  const query = Object.entries(match.queryParams ?? {}).map(([name, is]): QueryMatch => ({ name, is: textOrPresent(is) }))
+  const query = Object.entries(match.queryParams ?? {}).map(([name, is]): QueryMatch => ({
+    name,
+    is: textOrPresent(is),
+  }))
   return {
     ...pathMatch(match),
     ...(headers.length > 0 && { headers }),

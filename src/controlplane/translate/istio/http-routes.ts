@@ -61,7 +61,11 @@ function withoutMatch(spec: HttpRouteSpec, requests: Requests, find: FindTarget)
 }
 
 function forwardOf(spec: HttpRouteSpec, find: FindTarget): ForwardAction {
-  const targets = (spec.route ?? []).map(({ destination, weight = 0, headers }) => ({ ...find(destination), weight, headers }))
+  const targets = (spec.route ?? []).map(({ destination, weight = 0, headers }) => ({
+    ...find(destination),
+    weight,
+    headers,
+  }))
   const hash = distinct(targets.flatMap((target) => target.hash ?? []))
   const mirrors = mirrorsOf(spec, find)
   const retry = retryOf(spec.retries)
@@ -110,7 +114,10 @@ function pathRewriteOf({ uri, uriRegexRewrite }: NonNullable<HttpRouteSpec['rewr
 }
 
 function mirrorsOf(spec: HttpRouteSpec, find: FindTarget): readonly MirrorPolicy[] {
-  const several = spec.mirrors?.map(({ destination, percentage }) => ({ destination, percent: percentage?.value ?? (percentage === undefined ? 100 : 0) }))
+  const several = spec.mirrors?.map(({ destination, percentage }) => ({
+    destination,
+    percent: percentage?.value ?? (percentage === undefined ? 100 : 0),
+  }))
   const one = spec.mirror && [{ destination: spec.mirror, percent: mirrorPercentOf(spec) }]
   return (several ?? one ?? [])
     .filter(({ percent }) => percent > 0)

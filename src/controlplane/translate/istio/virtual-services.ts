@@ -27,7 +27,11 @@ type Table = ReadonlyMap<string, VirtualServiceFacts>
 /** What is merged from the same objects stays the same object. */
 export type Lead = (root: VirtualServiceFacts, parts: readonly VirtualServiceFacts[]) => Led
 
-export function indexOf(table: Table, caller: string, { domain, lead }: { domain: string; lead: Lead }): VirtualServiceIndex {
+export function indexOf(
+  table: Table,
+  caller: string,
+  { domain, lead }: { domain: string; lead: Lead },
+): VirtualServiceIndex {
   const exact = new Map<string, Led>()
   const wildcards = new Map<string, Led>()
   for (const root of [...table.values()].filter((found) => isFor(found, caller)).sort(byAge)) {

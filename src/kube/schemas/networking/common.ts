@@ -42,3 +42,5 @@ export const exportTo = () =>
 export const labelSelector = () => z.strictObject({ labels: stringMap().exactOptional() })
 
 export const matchLabels = () => z.strictObject({ matchLabels: stringMap().exactOptional() })
+
+export const NETWORKING_VERSIONS: readonly string[] = ['v1', 'v1beta1', 'v1alpha3']

@@ -1,6 +1,8 @@
 /** Gateway (networking.istio.io): the servers at the mesh's edge. */
 import { z } from 'zod'
-import { portNumber, stringMap, uint32 } from './common.ts'
+import { ISTIO_GATEWAYS } from '../../kinds/networking.ts'
+import { istioKind } from '../istio.ts'
+import { NETWORKING_VERSIONS, portNumber, stringMap, uint32 } from './common.ts'
 
 const tlsVersion = z.enum(['TLS_AUTO', 'TLSV1_0', 'TLSV1_1', 'TLSV1_2', 'TLSV1_3'])
 
@@ -51,4 +53,13 @@ const server = z.strictObject({
 export const gatewaySpec = z.strictObject({
   servers: z.array(server).max(256).exactOptional(),
   selector: stringMap().exactOptional(),
+})
+
+export const ISTIO_GATEWAY = istioKind({
+  resource: ISTIO_GATEWAYS,
+  description: "Servers at the mesh's edge.",
+  spec: gatewaySpec,
+  versions: NETWORKING_VERSIONS,
+  shortNames: ['gw'],
+  columns: [],
 })

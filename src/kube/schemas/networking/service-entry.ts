@@ -1,6 +1,8 @@
 /** ServiceEntry and WorkloadEntry (networking.istio.io): services, and endpoints of services, that Kubernetes does not know. */
 import { z } from 'zod'
-import { exportTo, labelSelector, portNumber, stringMap, uint32 } from './common.ts'
+import { SERVICE_ENTRIES, WORKLOAD_ENTRIES } from '../../kinds/networking.ts'
+import { AGE_COLUMN, istioKind } from '../istio.ts'
+import { NETWORKING_VERSIONS, exportTo, labelSelector, portNumber, stringMap, uint32 } from './common.ts'
 
 export const workloadEntrySpec = z.strictObject({
   address: z.string().max(256).exactOptional(),
@@ -33,4 +35,29 @@ export const serviceEntrySpec = z.strictObject({
   workloadSelector: labelSelector().exactOptional(),
   exportTo: exportTo().exactOptional(),
   subjectAltNames: z.array(z.string()).exactOptional(),
+})
+
+export const SERVICE_ENTRY = istioKind({
+  resource: SERVICE_ENTRIES,
+  description: 'A service that Kubernetes does not know.',
+  spec: serviceEntrySpec,
+  specOptional: false,
+  versions: NETWORKING_VERSIONS,
+  shortNames: ['se'],
+  columns: [
+    { name: 'Hosts', type: 'string', jsonPath: '.spec.hosts' },
+    { name: 'Location', type: 'string', jsonPath: '.spec.location' },
+    { name: 'Resolution', type: 'string', jsonPath: '.spec.resolution' },
+    AGE_COLUMN,
+  ],
+})
+
+export const WORKLOAD_ENTRY = istioKind({
+  resource: WORKLOAD_ENTRIES,
+  description: 'An endpoint of services that is no pod.',
+  spec: workloadEntrySpec,
+  specOptional: false,
+  versions: NETWORKING_VERSIONS,
+  shortNames: ['we'],
+  columns: [AGE_COLUMN, { name: 'Address', type: 'string', jsonPath: '.spec.address' }],
 })

@@ -1,6 +1,8 @@
 /** Sidecar (networking.istio.io): which hosts a namespace's or a workload's proxies know, and what of the rest passes. */
 import { z } from 'zod'
-import { destination, labelSelector, uint32 } from './common.ts'
+import { SIDECARS } from '../../kinds/networking.ts'
+import { istioKind } from '../istio.ts'
+import { NETWORKING_VERSIONS, destination, labelSelector, uint32 } from './common.ts'
 import { serverTls } from './gateway.ts'
 import { connectionPool } from './traffic-policy.ts'
 
@@ -45,4 +47,12 @@ export const sidecarSpec = z.strictObject({
       egressProxy: destination().exactOptional(),
     })
     .exactOptional(),
+})
+
+export const SIDECAR = istioKind({
+  resource: SIDECARS,
+  description: 'What the proxies of a namespace, or of some workloads, know and let out.',
+  spec: sidecarSpec,
+  versions: NETWORKING_VERSIONS,
+  columns: [],
 })

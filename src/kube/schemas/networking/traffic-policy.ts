@@ -9,9 +9,7 @@ const consistentHash = z.strictObject({
       name: z.string().min(1),
       path: z.string().exactOptional(),
       ttl: duration().exactOptional(),
-      attributes: z
-        .array(z.strictObject({ name: z.string(), value: z.string().exactOptional() }))
-        .exactOptional(),
+      attributes: z.array(z.strictObject({ name: z.string(), value: z.string().exactOptional() })).exactOptional(),
     })
     .exactOptional(),
   useSourceIp: z.boolean().exactOptional(),

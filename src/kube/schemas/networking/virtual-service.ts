@@ -1,6 +1,19 @@
 /** VirtualService (networking.istio.io): how requests and connections to a host are led, and what is done to them. */
 import { z } from 'zod'
-import { destination, duration, exportTo, int32, percent, portNumber, stringMap, stringMatch, uint32 } from './common.ts'
+import { VIRTUAL_SERVICES } from '../../kinds/networking.ts'
+import { AGE_COLUMN, istioKind } from '../istio.ts'
+import {
+  NETWORKING_VERSIONS,
+  destination,
+  duration,
+  exportTo,
+  int32,
+  percent,
+  portNumber,
+  stringMap,
+  stringMatch,
+  uint32,
+} from './common.ts'
 
 const headerOperations = z.strictObject({
   set: stringMap().exactOptional(),
@@ -103,9 +116,7 @@ const httpRoute = z.strictObject({
   route: z.array(httpDestination).max(256).exactOptional(),
   redirect: redirect.exactOptional(),
   directResponse: directResponse.exactOptional(),
-  delegate: z
-    .strictObject({ name: z.string().exactOptional(), namespace: z.string().exactOptional() })
-    .exactOptional(),
+  delegate: z.strictObject({ name: z.string().exactOptional(), namespace: z.string().exactOptional() }).exactOptional(),
   rewrite: rewrite.exactOptional(),
   timeout: duration().exactOptional(),
   retries: retries.exactOptional(),
@@ -156,4 +167,17 @@ export const virtualServiceSpec = z.strictObject({
   tls: z.array(tlsRoute).max(4_096).exactOptional(),
   tcp: z.array(tcpRoute).max(4_096).exactOptional(),
   exportTo: exportTo().exactOptional(),
+})
+
+export const VIRTUAL_SERVICE = istioKind({
+  resource: VIRTUAL_SERVICES,
+  description: 'Leads requests and connections to a host: where to, and what is done to them on the way.',
+  spec: virtualServiceSpec,
+  versions: NETWORKING_VERSIONS,
+  shortNames: ['vs'],
+  columns: [
+    { name: 'Gateways', type: 'string', jsonPath: '.spec.gateways' },
+    { name: 'Hosts', type: 'string', jsonPath: '.spec.hosts' },
+    AGE_COLUMN,
+  ],
 })
