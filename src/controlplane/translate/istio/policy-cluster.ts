@@ -22,7 +22,7 @@ export function withPolicy(cluster: Cluster, policy: PortPolicy): Cluster {
   if (loadBalancer?.simple === 'PASSTHROUGH') return passthrough(cluster)
   const connectTimeoutMs = milliseconds(connectionPool?.tcp?.connectTimeout)
   const limits = limitsOf(policy)
-  const connections = connectionsOf(connectionPool)
+  const connections = connectionsOf(connectionPool, cluster)
   return {
     ...cluster,
     ...(loadBalancer !== undefined && balancingOf(loadBalancer)),
@@ -89,25 +89,35 @@ type ConnectionPool = PortPolicy['connectionPool']
 /** 0 is protobuf's way to say nothing. */
 const said = (value: number | undefined): value is number => value !== undefined && value > 0
 
+/** Istio's word for no limit, in every field that a rule leaves out. */
+const UNLIMITED = 4_294_967_295
+
+/** Undefined: the rule limits nothing, and the mesh's own limits hold. */
 function limitsOf({ connectionPool, retryBudget }: PortPolicy): Thresholds | undefined {
   const { tcp, http } = connectionPool ?? {}
-  const { percent, minRetryConcurrency } = retryBudget ?? {}
-  const limits: Thresholds = {
-    ...(said(tcp?.maxConnections) && { connectionsMax: tcp.maxConnections }),
-    ...(said(http?.http1MaxPendingRequests) && { pendingMax: http.http1MaxPendingRequests }),
-    ...(said(http?.http2MaxRequests) && { requestsMax: http.http2MaxRequests }),
-    ...(said(http?.maxRetries) && { retriesMax: http.maxRetries }),
-    ...(retryBudget !== undefined && {
-      retryBudget: {
-        ...(percent !== undefined && { percent }),
-        ...(minRetryConcurrency !== undefined && { concurrencyMin: minRetryConcurrency }),
-      },
-    }),
+  const given = [tcp?.maxConnections, http?.http1MaxPendingRequests, http?.http2MaxRequests, http?.maxRetries]
+  if (retryBudget === undefined && !given.some(said)) return undefined
+  const [connectionsMax, pendingMax, requestsMax, retriesMax] = given.map((limit) => (said(limit) ? limit : undefined))
+  return {
+    connectionsMax: connectionsMax ?? UNLIMITED,
+    pendingMax: pendingMax ?? UNLIMITED,
+    requestsMax: requestsMax ?? UNLIMITED,
+    // Who limits something else has not asked for retries without end.
+    ...(retriesMax === undefined || retryBudget !== undefined ? budgetOf(retryBudget) : { retriesMax }),
   }
-  return Object.keys(limits).length === 0 ? undefined : limits
 }
 
-function connectionsOf(pool: ConnectionPool): Cluster['connections'] {
+function budgetOf({ percent, minRetryConcurrency }: NonNullable<PortPolicy['retryBudget']> = {}): Thresholds {
+  return {
+    retryBudget: {
+      ...(percent !== undefined && { percent }),
+      ...(minRetryConcurrency !== undefined && { concurrencyMin: minRetryConcurrency }),
+    },
+  }
+}
+
+function connectionsOf(pool: ConnectionPool, { tls, protocol }: Cluster): Cluster['connections'] {
+  const hasStreams = tls?.alpn.includes('h2') === true || (protocol !== undefined && protocol !== 'http1')
   const { tcp, http } = pool ?? {}
   const idleMs = milliseconds(http?.idleTimeout ?? tcp?.idleTimeout)
   const durationMaxMs = milliseconds(tcp?.maxConnectionDuration)
@@ -115,7 +125,7 @@ function connectionsOf(pool: ConnectionPool): Cluster['connections'] {
     ...(idleMs !== undefined && { idleMs }),
     ...(said(durationMaxMs) && { durationMaxMs }),
     ...(said(http?.maxRequestsPerConnection) && { requestsMax: http.maxRequestsPerConnection }),
-    ...(said(http?.maxConcurrentStreams) && { streamsMax: http.maxConcurrentStreams }),
+    ...(hasStreams && said(http?.maxConcurrentStreams) && { streamsMax: http.maxConcurrentStreams }),
   }
   return Object.keys(settings).length === 0 ? undefined : settings
 }

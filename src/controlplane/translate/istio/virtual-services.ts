@@ -5,6 +5,7 @@
 import type { HttpRouteSpec, VirtualServiceSpec } from '../../../kube/kinds/networking.ts'
 import { byAge, type VirtualServiceFacts } from '../../observe/facts-networking.ts'
 import { delegatedRoutes } from './delegates.ts'
+import type { CallerMatch } from './http-match.ts'
 import { isExportedTo, matchesHost, MESH_GATEWAY, resolveHost } from './names.ts'
 
 /** A VirtualService with the parts it delegates to. */
@@ -14,6 +15,10 @@ export interface Led {
   readonly http: readonly HttpRouteSpec[]
   readonly tls: NonNullable<VirtualServiceSpec['tls']>
   readonly tcp: NonNullable<VirtualServiceSpec['tcp']>
+  /** Every host that a route of it names, whole. */
+  readonly destinations: readonly string[]
+  /** Callers differ in what it says to them. */
+  readonly asksCaller: boolean
 }
 
 export interface VirtualServiceIndex {
@@ -59,11 +64,29 @@ function partsOf(root: VirtualServiceFacts, table: Table): readonly VirtualServi
   })
 }
 
-export function ledOf(root: VirtualServiceFacts, parts: readonly VirtualServiceFacts[]): Led {
+export function ledOf(root: VirtualServiceFacts, parts: readonly VirtualServiceFacts[], domain: string): Led {
   const { namespace, name, spec } = root
-  const { http = [], tls = [], tcp = [] } = spec
-  const merged = http.flatMap((route) => (route.delegate === undefined ? [route] : delegatedRoutes(root, route, parts)))
-  return { namespace, name, http: merged, tls, tcp }
+  const { http: routes = [], tls = [], tcp = [] } = spec
+  const http = routes.flatMap((route) => (route.delegate === undefined ? [route] : delegatedRoutes(root, route, parts)))
+  const matches = [...http, ...tls, ...tcp].flatMap(({ match }): readonly CallerMatch[] => match ?? [])
+  return {
+    namespace,
+    name,
+    http,
+    tls,
+    tcp,
+    destinations: destinationsOf({ http, tls, tcp }).map((host) => resolveHost(host, namespace, domain)),
+    asksCaller: matches.some(({ sourceLabels, sourceNamespace }) => sourceLabels ?? sourceNamespace),
+  }
+}
+
+function destinationsOf({ http, tls, tcp }: Pick<Led, 'http' | 'tls' | 'tcp'>): readonly string[] {
+  const routed = [...http, ...tls, ...tcp].flatMap(({ route = [] }) => route.map(({ destination }) => destination))
+  const copied = http.flatMap(({ mirror, mirrors = [] }) => [
+    ...(mirror === undefined ? [] : [mirror]),
+    ...mirrors.map(({ destination }) => destination),
+  ])
+  return [...new Set([...routed, ...copied].map(({ host }) => host))]
 }
 
 /** The one that speaks for a host. */
