@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { JsonSchema } from '../kinds.ts'
+import { fastestMs } from '../testing/fastest.ts'
 import { celFlaws, ruleProblems } from './validations.ts'
 
 const ruled = (rule: string, type: JsonSchema = { type: 'object' }): JsonSchema => ({
@@ -127,16 +128,16 @@ describe('celFlaws', () => {
 
   it('refuses rules whose cost could hold the event loop, before it runs them', () => {
     const schema = ruled('self.all(x, self.all(y, self.all(z, x != y || y != z || x == z)))', STRINGS)
-    const begun = performance.now()
-    const [flaw] = celFlaws(schema, { spec: Array.from({ length: 5_000 }, String) })
-    expect(flaw?.message).toMatch(/may take \d+ steps/)
-    expect(performance.now() - begun).toBeLessThan(50)
+    const object = { spec: Array.from({ length: 5_000 }, String) }
+    expect(celFlaws(schema, object)[0]?.message).toMatch(/may take \d+ steps/)
+    expect(fastestMs(() => celFlaws(schema, object))).toBeLessThan(50)
   })
 
   it('runs hostile patterns in linear time', () => {
-    const begun = performance.now()
-    expect(celFlaws(ruled("self.matches('(a+)+$')", TEXT), { spec: `${'a'.repeat(5_000)}!` })).toHaveLength(1)
-    expect(performance.now() - begun).toBeLessThan(500)
+    const schema = ruled("self.matches('(a+)+$')", TEXT)
+    const object = { spec: `${'a'.repeat(5_000)}!` }
+    expect(celFlaws(schema, object)).toHaveLength(1)
+    expect(fastestMs(() => celFlaws(schema, object))).toBeLessThan(50)
   })
 })
 
