@@ -36,6 +36,10 @@ const CONNECT_ATTEMPTS = 3
 /** Where the kernel leads connections of a pod's address, by family: what a process sends, to loopback. */
 export const captureAddress = (ip: string): string => (ip.includes(':') ? '::1' : loopbackOf(ip))
 
+/** One listener each. */
+export const addressesOf = (pod: PodFacts): readonly string[] =>
+  pod.ipv6 === undefined ? [pod.ip] : [pod.ip, pod.ipv6]
+
 /** `address`: one of the pod's. */
 export function captureOutbound(pod: PodFacts, hosts: readonly Host[], address = pod.ip): Listener {
   const rest: FilterChain = { name: 'http', serverNames: [], protocol: 'http', filter: FORWARD }

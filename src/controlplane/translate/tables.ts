@@ -1,0 +1,73 @@
+/**
+ * What both directions and gateways look up in a snapshot: hosts, exports, slices by service, services by pod. A memory:
+ * the same lists while their inputs are the same, so that what is built of them stays too. Pure but for that.
+ */
+import type { Locality } from '../../model/locality.ts'
+import { type PodFacts, type ServiceFacts, type SliceFacts, type Snapshot } from '../observe/facts.ts'
+import { type ExportedService, type Host, listExports, listHosts } from './hosts.ts'
+import { servicesSelecting } from './inbound.ts'
+import { keepMap, Memo } from './memo.ts'
+
+export const NOWHERE: Locality = { cloud: '', region: '', zone: '' }
+
+export class Tables {
+  readonly #lists = new Memo<readonly unknown[]>()
+  readonly #sliceIndex = new Memo<ReadonlyMap<string, readonly SliceFacts[]>>()
+  /** By what they are for; the last map, so that an equal one keeps its identity. */
+  readonly #maps = new Memo<{ last: ReadonlyMap<string, unknown> | undefined }>()
+
+  hosts(snapshot: Snapshot): readonly Host[] {
+    const { mesh, services, exports, imports } = snapshot
+    return this.list('hosts', [mesh, services, exports, imports], () => listHosts(snapshot))
+  }
+
+  exports(snapshot: Snapshot): readonly ExportedService[] {
+    const { services, exports, namespaces } = snapshot
+    const peers = this.peerTrustDomains(snapshot)
+    return this.list('exports', [services, exports, namespaces, peers], () => listExports(snapshot))
+  }
+
+  /** Sorted; the same list while only the peers' health changes. */
+  peerTrustDomains(snapshot: Snapshot): readonly string[] {
+    const domains = Array.from(snapshot.peers.values(), ({ trustDomain }) => trustDomain).sort()
+    return this.list('peers', domains, () => domains)
+  }
+
+  slicesByService(snapshot: Snapshot): ReadonlyMap<string, readonly SliceFacts[]> {
+    return this.#sliceIndex.get('all', [snapshot.slices], () => {
+      const index = new Map<string, SliceFacts[]>()
+      for (const slice of snapshot.slices.values()) {
+        const key = `${slice.namespace}/${slice.service}`
+        const known = index.get(key)
+        if (known === undefined) index.set(key, [slice])
+        else known.push(slice)
+      }
+      return index
+    })
+  }
+
+  servicesSelecting(pod: PodFacts, services: Snapshot['services']): readonly ServiceFacts[] {
+    const selecting = servicesSelecting(pod, services)
+    return this.list(`selecting|${pod.namespace}/${pod.name}`, selecting, () => selecting)
+  }
+
+  /** The list built last time for `key`, if every input is the very same object. One key, one type of list. */
+  list<V>(key: string, inputs: readonly unknown[], build: () => readonly V[]): readonly V[] {
+    return this.#lists.get(key, inputs, build) as readonly V[]
+  }
+
+  keep<V>(key: string, next: ReadonlyMap<string, V>): ReadonlyMap<string, V> {
+    const holder = this.#maps.get(key, [], () => ({ last: undefined }))
+    const kept = keepMap(holder.last as ReadonlyMap<string, V> | undefined, next)
+    holder.last = kept
+    return kept
+  }
+}
+
+export function named<V extends { readonly name: string }>(values: readonly V[]): ReadonlyMap<string, V> {
+  return new Map(values.map((value) => [value.name, value]))
+}
+
+export function byCluster<V extends { readonly cluster: string }>(assignments: readonly V[]): ReadonlyMap<string, V> {
+  return new Map(assignments.map((assignment) => [assignment.cluster, assignment]))
+}
