@@ -11,7 +11,7 @@ export const peerAuthenticationSpec = z.strictObject({
   selector: workloadSelector().exactOptional(),
   mtls: mutualTls().exactOptional().describe('UNSET or absent: what the level above says; PERMISSIVE at the top.'),
   portLevelMtls: z
-    .record(z.string().regex(/^[0-9]{1,5}$/), mutualTls())
+    .record(z.string(), mutualTls())
     .exactOptional()
     .describe('By port of the pod, not of a service; needs a selector.'),
 })

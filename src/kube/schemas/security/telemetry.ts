@@ -21,7 +21,7 @@ const tracing = z.strictObject({
   providers: providers().exactOptional(),
   randomSamplingPercentage: z.number().min(0).max(100).exactOptional(),
   disableSpanReporting: z.boolean().exactOptional(),
-  customTags: z.record(z.string().max(256), customTag).exactOptional(),
+  customTags: z.record(z.string(), customTag).exactOptional(),
   useRequestIdForTraceSampling: z.boolean().exactOptional(),
   enableIstioTags: z.boolean().exactOptional(),
 })
@@ -54,7 +54,7 @@ const metricsOverride = z.strictObject({
     })
     .exactOptional(),
   disabled: z.boolean().exactOptional(),
-  tagOverrides: z.record(z.string().max(256), tagOverride).exactOptional(),
+  tagOverrides: z.record(z.string(), tagOverride).exactOptional(),
 })
 
 const metrics = z.strictObject({
