@@ -4,7 +4,7 @@
  */
 import { OBJECTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
 import { isLabel, isSubdomain } from '../../model/identity.ts'
-import { mcsCrds, ownCrds } from '../../kube/schemas/index.ts'
+import { mcsCrds, ownCrds, standardCrds } from '../../kube/schemas/index.ts'
 import { MeshError } from '../../runtime/errors.ts'
 import { parseHostPort } from '../../runtime/network.ts'
 import { rbacManifests } from './rbac.ts'
@@ -20,6 +20,7 @@ export function installManifests(options: InstallOptions): readonly object[] {
     },
     ...mcsCrds(),
     ...ownCrds(),
+    ...standardCrds(),
     {
       apiVersion: 'v1',
       kind: 'ConfigMap',
