@@ -2,12 +2,7 @@
  * What the control plane knows of Istio's security and telemetry kinds. The fields that translate reads keep the form
  * that their authors gave them: what they mean for one port of one pod is translate/security's.
  */
-import type {
-  AuthorizationPolicySpec,
-  PeerAuthenticationSpec,
-  RequestAuthenticationSpec,
-  TelemetrySpec,
-} from '../../kube/kinds.ts'
+import type { AuthorizationPolicySpec, RequestAuthenticationSpec, TelemetrySpec } from '../../kube/kinds.ts'
 
 /** Where a policy applies, and which of two is the older. */
 export interface PolicyScope {
@@ -74,9 +69,7 @@ export type ExtensionProvider =
   | ({ readonly kind: 'otlp'; readonly http?: { readonly path: string; readonly timeoutMs: number } } & ServiceTarget)
   | { readonly kind: 'log'; readonly path: string; readonly format?: LogProviderFormat }
 
-export type LogProviderFormat =
-  | { readonly text: string }
-  | { readonly labels: { readonly [name: string]: unknown } }
+export type LogProviderFormat = { readonly text: string } | { readonly labels: { readonly [name: string]: unknown } }
 
 export interface AuthzSettings {
   readonly timeoutMs: number
@@ -106,4 +99,12 @@ export const NO_SETTINGS: MeshSettings = {
   providers: new Map(),
   defaultProviders: { accessLogging: [], tracing: [] },
   unsupported: [],
+}
+
+export const NO_SECURITY: SecurityFacts = {
+  peerAuthentications: new Map(),
+  requestAuthentications: new Map(),
+  authorizationPolicies: new Map(),
+  telemetries: new Map(),
+  settings: NO_SETTINGS,
 }

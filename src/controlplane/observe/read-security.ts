@@ -1,10 +1,5 @@
 /** Istio's security and telemetry kinds to facts. What admission refuses does not come here. */
-import type {
-  AuthorizationPolicy,
-  PeerAuthentication,
-  RequestAuthentication,
-  Telemetry,
-} from '../../kube/kinds.ts'
+import type { AuthorizationPolicy, PeerAuthentication, RequestAuthentication, Telemetry } from '../../kube/kinds.ts'
 import type { KubeObject } from '../../kube/object.ts'
 import type {
   AuthorizationPolicyFacts,

@@ -4,13 +4,13 @@
  */
 import type { z } from 'zod'
 import type { KubeObject, Resource } from '../object.ts'
+import type { istioStatus } from '../schemas/istio.ts'
 import type { authorizationPolicySpec } from '../schemas/security/authorization-policy.ts'
-import type { istioStatus } from '../schemas/security/common.ts'
 import type { peerAuthenticationSpec } from '../schemas/security/peer-authentication.ts'
 import type { requestAuthenticationSpec } from '../schemas/security/request-authentication.ts'
 import type { telemetrySpec } from '../schemas/security/telemetry.ts'
 
-type IstioStatus = z.input<typeof istioStatus>
+type IstioStatus = z.input<ReturnType<typeof istioStatus>>
 
 export type PeerAuthenticationSpec = z.input<typeof peerAuthenticationSpec>
 export type RequestAuthenticationSpec = z.input<typeof requestAuthenticationSpec>

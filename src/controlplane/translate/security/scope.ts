@@ -2,12 +2,9 @@
  * Which policies speak to a pod: those of its namespace and of the mesh's root namespaces, by label or by the service
  * they name. Pure; policies of every kind are asked in the same way.
  */
-import { SYSTEM_NAMESPACE } from '../../../model/names.ts'
+import { ISTIO_NAMESPACE, SYSTEM_NAMESPACE } from '../../../model/names.ts'
 import type { PolicyScope } from '../../observe/facts-security.ts'
 import type { PodFacts, ServiceFacts, Snapshot } from '../../observe/facts.ts'
-
-/** Where Istio's own users keep what holds for the whole mesh. */
-export const ISTIO_NAMESPACE = 'istio-system'
 
 /**
  * `istio-system` counts as a root namespace as long as no Istio lives there: what was written for a control plane

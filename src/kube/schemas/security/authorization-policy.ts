@@ -1,8 +1,8 @@
 /** AuthorizationPolicy (security.istio.io): who may call what. */
 import { z } from 'zod'
 import { AUTHORIZATION_POLICIES, type AuthorizationPolicy } from '../../kinds.ts'
-import type { KindDefinition } from '../definition.ts'
-import { istioStatus, targetRef, targetRefs, text, texts, workloadSelector } from './common.ts'
+import { AGE_COLUMN, istioKind } from '../istio.ts'
+import { targetRef, targetRefs, text, texts, workloadSelector } from './common.ts'
 
 const accounts = () => z.array(text(320)).max(16).exactOptional()
 
@@ -64,14 +64,11 @@ export const authorizationPolicySpec = z.strictObject({
     .describe('Any of them. Absent matches nothing: an ALLOW without rules refuses everyone.'),
 })
 
-export const AUTHORIZATION_POLICY: KindDefinition<AuthorizationPolicy> = {
+export const AUTHORIZATION_POLICY = istioKind<AuthorizationPolicy>({
   resource: AUTHORIZATION_POLICIES,
   description: 'Who may call what at the selected pods: CUSTOM is asked first, then DENY, then ALLOW.',
   spec: authorizationPolicySpec,
-  status: istioStatus,
+  versions: ['v1', 'v1beta1'],
   shortNames: ['ap'],
-  columns: [
-    { name: 'Action', type: 'string', jsonPath: '.spec.action' },
-    { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
-  ],
-}
+  columns: [{ name: 'Action', type: 'string', jsonPath: '.spec.action' }, AGE_COLUMN],
+})

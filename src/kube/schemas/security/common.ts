@@ -1,6 +1,5 @@
 /** Field types that Istio's security and telemetry kinds share. Patterns stay within RE2, which the API server uses. */
 import { z } from 'zod'
-import { conditions, count } from '../common.ts'
 
 /** One per object; a name is what Istio's own CRDs allow. */
 export const matchLabels = () => z.record(z.string(), z.string().max(63))
@@ -26,12 +25,6 @@ export const seconds = (): z.ZodString =>
     .string()
     .max(32)
     .regex(/^[0-9]{1,12}(\.[0-9]{1,9})?s$/)
-
-/** What Istio's CRDs have; validation messages are its webhook's and kept as they come. */
-export const istioStatus = z.object({
-  conditions: conditions().exactOptional(),
-  observedGeneration: count().exactOptional(),
-})
 
 /** A string of a list: one value of a rule. */
 export const text = (max = 2048): z.ZodString => z.string().min(1).max(max)

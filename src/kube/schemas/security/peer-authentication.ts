@@ -1,8 +1,8 @@
 /** PeerAuthentication (security.istio.io): whether callers of a workload may, must or must not come over mTLS. */
 import { z } from 'zod'
 import { PEER_AUTHENTICATIONS, type PeerAuthentication } from '../../kinds.ts'
-import type { KindDefinition } from '../definition.ts'
-import { istioStatus, workloadSelector } from './common.ts'
+import { AGE_COLUMN, istioKind } from '../istio.ts'
+import { workloadSelector } from './common.ts'
 
 const mode = () => z.enum(['UNSET', 'DISABLE', 'PERMISSIVE', 'STRICT'])
 const mutualTls = () => z.strictObject({ mode: mode().exactOptional() })
@@ -16,14 +16,11 @@ export const peerAuthenticationSpec = z.strictObject({
     .describe('By port of the pod, not of a service; needs a selector.'),
 })
 
-export const PEER_AUTHENTICATION: KindDefinition<PeerAuthentication> = {
+export const PEER_AUTHENTICATION = istioKind<PeerAuthentication>({
   resource: PEER_AUTHENTICATIONS,
   description: 'Whether callers of the selected pods may, must or must not come over mutual TLS.',
   spec: peerAuthenticationSpec,
-  status: istioStatus,
+  versions: ['v1', 'v1beta1'],
   shortNames: ['pa'],
-  columns: [
-    { name: 'Mode', type: 'string', jsonPath: '.spec.mtls.mode' },
-    { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
-  ],
-}
+  columns: [{ name: 'Mode', type: 'string', jsonPath: '.spec.mtls.mode' }, AGE_COLUMN],
+})

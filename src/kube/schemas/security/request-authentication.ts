@@ -1,8 +1,8 @@
 /** RequestAuthentication (security.istio.io): whose tokens a workload believes. A request without one passes. */
 import { z } from 'zod'
 import { REQUEST_AUTHENTICATIONS, type RequestAuthentication } from '../../kinds.ts'
-import type { KindDefinition } from '../definition.ts'
-import { istioStatus, seconds, targetRef, targetRefs, text, workloadSelector } from './common.ts'
+import { istioKind } from '../istio.ts'
+import { seconds, targetRef, targetRefs, text, workloadSelector } from './common.ts'
 
 const headerName = (): z.ZodString =>
   z
@@ -38,11 +38,10 @@ export const requestAuthenticationSpec = z.strictObject({
   jwtRules: z.array(jwtRule).max(4096).exactOptional(),
 })
 
-export const REQUEST_AUTHENTICATION: KindDefinition<RequestAuthentication> = {
+export const REQUEST_AUTHENTICATION = istioKind<RequestAuthentication>({
   resource: REQUEST_AUTHENTICATIONS,
   description: 'Whose tokens the selected pods believe: a bad one is refused, a missing one is not.',
   spec: requestAuthenticationSpec,
-  status: istioStatus,
+  versions: ['v1', 'v1beta1'],
   shortNames: ['ra'],
-  columns: [{ name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' }],
-}
+})

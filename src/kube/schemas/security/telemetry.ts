@@ -1,17 +1,15 @@
 /** Telemetry (telemetry.istio.io): access logs, traces and metrics of a mesh, a namespace or a workload. */
 import { z } from 'zod'
 import { TELEMETRIES, type Telemetry } from '../../kinds.ts'
-import type { KindDefinition } from '../definition.ts'
-import { istioStatus, seconds, targetRef, targetRefs, text, workloadSelector } from './common.ts'
+import { istioKind } from '../istio.ts'
+import { seconds, targetRef, targetRefs, text, workloadSelector } from './common.ts'
 
 const providers = () => z.array(z.strictObject({ name: text(253) })).max(16)
 const workloadMode = () => z.enum(['CLIENT_AND_SERVER', 'CLIENT', 'SERVER'])
 
 const customTag = z.strictObject({
   literal: z.strictObject({ value: text(4096) }).exactOptional(),
-  environment: z
-    .strictObject({ name: text(256), defaultValue: z.string().max(4096).exactOptional() })
-    .exactOptional(),
+  environment: z.strictObject({ name: text(256), defaultValue: z.string().max(4096).exactOptional() }).exactOptional(),
   header: z.strictObject({ name: text(256), defaultValue: z.string().max(4096).exactOptional() }).exactOptional(),
   formatter: z.strictObject({ value: text(4096) }).exactOptional(),
 })
@@ -79,11 +77,11 @@ export const telemetrySpec = z.strictObject({
   accessLogging: z.array(accessLogging).max(16).exactOptional(),
 })
 
-export const TELEMETRY: KindDefinition<Telemetry> = {
+export const TELEMETRY = istioKind<Telemetry>({
   resource: TELEMETRIES,
   description: 'What is written down about the requests of the selected pods.',
   spec: telemetrySpec,
-  status: istioStatus,
+  versions: ['v1', 'v1alpha1'],
+  storedVersion: 'v1alpha1',
   shortNames: ['telemetry'],
-  columns: [{ name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' }],
-}
+})
