@@ -50,9 +50,11 @@ class RbacStep implements Step {
     const { head, connection } = call
     const { peer, remoteAddress, client } = connection
     const directAddress = client?.directAddress ?? remoteAddress
+    const names = client?.secure === true ? client.names : undefined
     const subject = {
       head,
       peer,
+      names,
       remoteAddress,
       directAddress,
       call,

@@ -27,6 +27,8 @@ const NOTHING_SAID = new RequestMetadata()
 export interface Subject {
   readonly head: RequestHead
   readonly peer: Peer | undefined
+  /** Of a client outside the mesh whose connection is TLS: every name its certificate has, as Envoy counts them. */
+  readonly names?: (() => readonly string[]) | undefined
   readonly remoteAddress: string
   /** The other end of the socket, where a relay has named its own client. */
   readonly directAddress?: string
@@ -105,8 +107,11 @@ function compileTree(tree: Permission | Principal): SubjectTest {
       return ({ call }) => test(call?.metadata ?? NOTHING_SAID)
     }
     case 'peer': {
-      const test = tree.name === undefined ? () => true : compileString(tree.name)
-      return ({ peer }) => peer !== undefined && test(peer.uri)
+      const test = tree.name === undefined ? undefined : compileString(tree.name)
+      return ({ peer, names }) => {
+        if (names !== undefined) return test === undefined || names().some(test)
+        return peer !== undefined && (test === undefined || test(peer.uri))
+      }
     }
     default:
       return compileConnection(tree)

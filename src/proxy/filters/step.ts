@@ -107,6 +107,9 @@ export interface CallConnection {
         readonly serverName: string
         readonly directAddress: string
         readonly forwardedSkip: () => number | undefined
+        readonly secure: boolean
+        /** URIs, DNS names and the subject of its certificate. */
+        readonly names: () => readonly string[]
       }
     | undefined
 }
