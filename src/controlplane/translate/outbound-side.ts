@@ -65,7 +65,7 @@ export class OutboundSide {
     const { trustDomain } = snapshot.mesh
     const breakers = this.#breakersOf(snapshot)
     const inputs = [hosts, index, snapshot.pods, snapshot.mesh, breakers]
-    return this.#tables.list('outbound-clusters', inputs, () =>
+    const built = this.#tables.list('outbound-clusters', inputs, () =>
       hosts.flatMap((host) => {
         const slices = host.includesLocal ? (index.get(`${host.namespace}/${host.name}`) ?? []) : []
         const found = identitiesOf(slices, snapshot.pods, trustDomain)
@@ -79,6 +79,8 @@ export class OutboundSide {
         })
       }),
     )
+    // The same list while it holds the same clusters: what is shared by that is not compared for every proxy.
+    return this.#tables.list('outbound-clusters, kept', built, () => built)
   }
 
   #breakersOf({ breakers, services, imports, mesh }: Snapshot): Breakers {
