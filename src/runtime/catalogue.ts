@@ -55,6 +55,10 @@ export const CATALOGUE = {
     title: 'Objects of a kind are stored and have no effect in this mesh.',
     hint: 'Remove the object, or say the same with a supported kind; docs/reference lists them.',
   },
+  OBJECT_TOO_LARGE: {
+    title: 'An object is larger than what is looked at.',
+    hint: 'Split it: several objects of one kind act together where its API says so.',
+  },
   TARGET_UNKNOWN: {
     title: 'A policy names a target that is not in its namespace.',
     hint: 'Correct the name, or create the target: the policy acts as soon as it is there.',

@@ -5,6 +5,7 @@
 import type { KubeObject } from '../object.ts'
 import { servedVersions } from '../schemas/definition.ts'
 import { error, type Finding, findingOf, type Flaw, refuses } from './finding.ts'
+import { sizeFlaw } from './limits.ts'
 import { groupOf, ObjectSet, versionOf } from './objects.ts'
 import { isJudgedGroup, knownKind, SET_RULES } from './registry.ts'
 import { schemaFlaws, unsupportedFlaws } from './schema.ts'
@@ -25,6 +26,11 @@ function* flawsOf(object: KubeObject): Iterable<Flaw> {
   if (!served.includes(versionOf(object.apiVersion))) {
     const message = `${object.kind} is served as ${served.join(', ')}, not as ${versionOf(object.apiVersion)}`
     yield error({ code: 'KIND_UNKNOWN', field: 'apiVersion', message })
+    return
+  }
+  const tooLarge = sizeFlaw(object)
+  if (tooLarge !== undefined) {
+    yield tooLarge
     return
   }
   const flaws = schemaFlaws(definition, object)
