@@ -8,12 +8,16 @@ import { type PodFacts, type ServiceFacts, type SliceFacts, type Snapshot } from
 import { type ExportedService, type Host, listExports, listHosts } from './hosts.ts'
 import { servicesSelecting } from './inbound.ts'
 import { keepMap, Memo } from './memo.ts'
+import { PeerModes } from './security/peer-modes.ts'
+import { rootNamespacesOf } from './security/scope.ts'
 
 export const NOWHERE: Locality = { cloud: '', region: '', zone: '' }
 
 export class Tables {
   readonly #lists = new Memo<readonly unknown[]>()
   readonly #sliceIndex = new Memo<ReadonlyMap<string, readonly SliceFacts[]>>()
+  readonly #roots = new Memo<ReadonlySet<string>>()
+  readonly #peerModes = new Memo<PeerModes>()
   readonly #shared = new WeakMap<readonly unknown[], ReadonlyMap<string, unknown>>()
   readonly #layers = new Memo<Layers<unknown>>()
   /** By what they are for; the last map, so that an equal one keeps its identity. */
@@ -47,6 +51,19 @@ export class Tables {
       }
       return index
     })
+  }
+
+  /** Where policies for the whole mesh stand. The same set while services come and go. */
+  rootNamespaces({ services }: Snapshot): ReadonlySet<string> {
+    const found = this.#roots.get('by services', [services], () => rootNamespacesOf(services))
+    return this.#roots.get('by content', [[...found].join()], () => found)
+  }
+
+  /** Which ports of which pods take or want mTLS; `tlsModeOf` is the callers' question. */
+  peerModes(snapshot: Snapshot): PeerModes {
+    const { peerAuthentications } = snapshot.security
+    const roots = this.rootNamespaces(snapshot)
+    return this.#peerModes.get('all', [peerAuthentications, roots], () => new PeerModes(peerAuthentications, roots))
   }
 
   servicesSelecting(pod: PodFacts, services: Snapshot['services']): readonly ServiceFacts[] {
