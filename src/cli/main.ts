@@ -4,11 +4,13 @@ import { VERSION } from '../runtime/version.ts'
 import { registerCapture } from './capture.ts'
 import { registerDemo } from './demo.ts'
 import { registerInstall } from './install.ts'
+import { registerLint } from './lint.ts'
 import { registerLocal } from './local.ts'
 import { registerPeers } from './peers.ts'
 import { registerProxyConfig } from './proxy-config.ts'
 import { registerStatus } from './status.ts'
 import { registerTrust } from './trust.ts'
+import { registerValidate } from './validate.ts'
 
 export async function main(argv: readonly string[]): Promise<void> {
   const program = new Command('isthmus')
@@ -25,6 +27,8 @@ export async function main(argv: readonly string[]): Promise<void> {
     registerTrust,
     registerPeers,
     registerStatus,
+    registerValidate,
+    registerLint,
     registerProxyConfig,
     registerCapture,
   ]) {
@@ -52,4 +56,5 @@ Examples:
   isthmus install --cluster east --mesh demo.mesh --print | kubectl apply -f -
   isthmus peers token --cluster west > token && isthmus peers join --context west --token-file token
   isthmus status -o json
+  isthmus validate -f mesh/ && isthmus lint --context east
 `

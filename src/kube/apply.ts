@@ -5,6 +5,7 @@
 import { type Clock, delay, systemClock } from '../runtime/clock.ts'
 import { MeshError } from '../runtime/errors.ts'
 import { type KubeClient, KubeError } from './client.ts'
+import { CUSTOM_RESOURCE_DEFINITIONS } from './kinds/apiextensions.ts'
 import type { KubeObject, Resource } from './object.ts'
 
 export interface ApplyOptions {
@@ -107,12 +108,14 @@ async function applyOne(
   client: KubeClient,
   resource: Resource<KubeObject>,
   object: KubeObject,
-): Promise<'created' | 'configured'> {
+): Promise<'created' | 'configured' | 'kept'> {
   const name = object.metadata.name ?? ''
   const namespace = resource.namespaced ? (object.metadata.namespace ?? 'default') : undefined
   const target = namespace === undefined ? { name } : { name, namespace }
   try {
-    if ((await client.get(resource, name, namespace)) === undefined) {
+    const found = await client.get(resource, name, namespace)
+    if (found !== undefined && isOthers(resource, found)) return 'kept'
+    if (found === undefined) {
       const whole = namespace === undefined ? object : { ...object, metadata: { ...object.metadata, namespace } }
       await client.create(resource, whole, { fieldManager: FIELD_MANAGER })
       return 'created'
@@ -126,4 +129,15 @@ async function applyOne(
       `${object.kind} "${namespace === undefined ? name : `${namespace}/${name}`}"`,
     )
   }
+}
+
+/** Groups whose standard is not ours: Istio, or the Gateway API's own release, may have brought theirs. */
+const FOREIGN_GROUP = /\.(istio\.io|gateway\.networking\.k8s\.io)$/
+const PART_OF = 'app.kubernetes.io/part-of'
+
+/** A definition of a foreign group that somebody else brought stays as it is: theirs may be newer, or hold more fields. */
+function isOthers(resource: Resource<KubeObject>, { metadata }: KubeObject): boolean {
+  if (resource.kind !== CUSTOM_RESOURCE_DEFINITIONS.kind || resource.group !== CUSTOM_RESOURCE_DEFINITIONS.group)
+    return false
+  return FOREIGN_GROUP.test(metadata.name ?? '') && metadata.labels?.[PART_OF] !== 'isthmus'
 }

@@ -35,6 +35,34 @@ export const CATALOGUE = {
     title: 'The API server refused an object.',
     hint: 'Correct what the message names and apply again; nothing else was changed after it.',
   },
+  FIELD_REQUIRED: {
+    title: 'An object lacks a field that its kind needs.',
+    hint: 'Add the field; `kubectl explain` shows its form.',
+  },
+  FIELD_INVALID: {
+    title: 'A field of an object has a value that its kind does not take.',
+    hint: 'Correct the field as the message says; `kubectl explain` shows its form.',
+  },
+  FIELD_UNKNOWN: {
+    title: 'An object has a field that its kind does not know.',
+    hint: 'Correct its spelling or place, or remove it; `kubectl explain` lists what there is.',
+  },
+  FIELD_UNSUPPORTED: {
+    title: 'A field of a supported kind is stored and has no effect in this mesh.',
+    hint: 'Remove it if nothing depends on it; docs/reference lists what is supported.',
+  },
+  KIND_UNSUPPORTED: {
+    title: 'Objects of a kind are stored and have no effect in this mesh.',
+    hint: 'Remove the object, or say the same with a supported kind; docs/reference lists them.',
+  },
+  OBJECT_TOO_LARGE: {
+    title: 'An object is larger than what is looked at.',
+    hint: 'Split it: several objects of one kind act together where its API says so.',
+  },
+  TARGET_UNKNOWN: {
+    title: 'A policy names a target that is not in its namespace.',
+    hint: 'Correct the name, or create the target: the policy acts as soon as it is there.',
+  },
   KUBECONFIG: {
     title: 'A kubeconfig, or the context asked for, cannot be used.',
     hint: 'Check --kubeconfig, --context and KUBECONFIG; `kubectl config get-contexts` lists what there is.',

@@ -2,14 +2,13 @@
  * Makes the local clusters one mesh, with the verbs a person would use: install, trust init, peers token, peers join,
  * apply. Each step speaks to the clusters' API servers only.
  */
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parseAllDocuments } from 'yaml'
 import { SYSTEM_ACCOUNTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { MeshError } from '../../runtime/errors.ts'
 import { IMAGE } from '../../runtime/version.ts'
 import { applyManifests } from '../../kube/apply.ts'
+import { readManifestFiles } from '../../kube/manifests.ts'
 import type { KubeClient } from '../../kube/client.ts'
 import { CLUSTER_PEERS, DEPLOYMENTS, SERVICE_IMPORTS } from '../../kube/kinds.ts'
 import { waitFor } from '../../kube/wait.ts'
@@ -100,15 +99,7 @@ async function applyFiles({ client, config }: RunningCluster, directory: string)
 }
 
 export async function readManifests(file: string): Promise<readonly object[]> {
-  const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw MeshError.from(error, 'MANIFEST_INVALID', file)
-  })
-  return parseAllDocuments(text).map((document, index) => {
-    const problem = document.errors[0]
-    if (problem !== undefined)
-      throw new MeshError('MANIFEST_INVALID', `${file}, document ${index + 1}: ${problem.message}`)
-    return document.toJS() as object
-  })
+  return (await readManifestFiles([file], async () => '')).map(({ object }) => object)
 }
 
 interface Readiness extends Waiting {

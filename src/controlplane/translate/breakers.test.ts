@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { CircuitBreakerPolicy, CircuitBreakerPolicySpec } from '../../kube/kinds.ts'
 import type { KubeObject } from '../../kube/object.ts'
-import { parseDuration, readBreakerPolicy } from '../observe/read-breaker.ts'
+import { parseDuration } from '../../kube/durations.ts'
+import { readBreakerPolicy } from '../observe/read-breaker.ts'
 import { snapshotOf } from '../testing/snapshot-of.ts'
 import { breakersOf } from './breakers.ts'
 
@@ -99,7 +100,7 @@ describe('breakersOf', () => {
     ['spec.window must be from 1000 ms to 600000 ms', { window: '500ms' }],
     ['spec.openFor must be from 100 ms to 3600000 ms', { openFor: '2h' }],
     [
-      'spec.fallback.headers may not set Content-Length',
+      'spec.fallback.headers[0].name may not be Content-Length',
       { fallback: { headers: [{ name: 'Content-Length', value: '1' }] } },
     ],
     ['spec.fallback.body cannot go with status 204', { fallback: { status: 204, body: 'x' } }],

@@ -2,10 +2,16 @@
 import type { CircuitBreakerPolicy, ClusterPeer, CustomResourceDefinition } from '../kinds.ts'
 import { CIRCUIT_BREAKER_POLICY } from './circuit-breaker-policy.ts'
 import { CLUSTER_PEER } from './cluster-peer.ts'
-import { crdOf, validateKind, type Validation } from './definition.ts'
+import { type AnyDefinition, crdOf, validateKind, type Validation } from './definition.ts'
+import { AUTHORIZATION_POLICY } from './security/authorization-policy.ts'
+import { PEER_AUTHENTICATION } from './security/peer-authentication.ts'
+import { REQUEST_AUTHENTICATION } from './security/request-authentication.ts'
+import { TELEMETRY } from './security/telemetry.ts'
+import { STORED_KINDS } from './stored/stored.ts'
 
 export { mcsCrds } from './mcs.ts'
-export type { Validation } from './definition.ts'
+export { PART_OF_ISTHMUS } from './definition.ts'
+export type { AnyDefinition, Validation } from './definition.ts'
 
 export const clusterPeerCrd = (): CustomResourceDefinition => crdOf<ClusterPeer>(CLUSTER_PEER)
 
@@ -17,7 +23,27 @@ export const validateCircuitBreakerPolicy = (object: unknown): Validation =>
 
 export const validateClusterPeer = (object: unknown): Validation => validateKind(CLUSTER_PEER, object)
 
-/** Own kinds that are built; the design's others come with the features they configure. */
-export function ownCrds(): readonly CustomResourceDefinition[] {
-  return [clusterPeerCrd(), circuitBreakerPolicyCrd()]
-}
+/** Group isthmus.dev; the design's other kinds come with the features they configure. */
+export const OWN_KINDS: readonly AnyDefinition[] = [CLUSTER_PEER, CIRCUIT_BREAKER_POLICY]
+
+/** Kinds of Istio's groups and of the Gateway API, area by area. */
+export const STANDARD_KINDS: readonly AnyDefinition[] = [
+  // networking.istio.io
+  // security.istio.io, telemetry.istio.io
+  PEER_AUTHENTICATION,
+  REQUEST_AUTHENTICATION,
+  AUTHORIZATION_POLICY,
+  TELEMETRY,
+  // gateway.networking.k8s.io
+  // Stored only.
+  ...STORED_KINDS,
+]
+
+/** What admission, `isthmus validate` and the CRDs are made from. */
+export const KINDS: readonly AnyDefinition[] = [...OWN_KINDS, ...STANDARD_KINDS]
+
+export const ownCrds = (): readonly CustomResourceDefinition[] => OWN_KINDS.map((definition) => crdOf(definition))
+
+/** Definitions of others' standards, applied only where no one else brought them (kube/apply.ts). */
+export const standardCrds = (): readonly CustomResourceDefinition[] =>
+  STANDARD_KINDS.map((definition) => crdOf(definition))

@@ -1,7 +1,16 @@
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
+import { celRules, crdOf } from './definition.ts'
+import { istioKind } from './istio.ts'
 import type { ClusterPeer, CustomResourceDefinition, JsonSchema } from '../kinds.ts'
-import { clusterPeerCrd, mcsCrds, ownCrds, validateCircuitBreakerPolicy, validateClusterPeer } from './index.ts'
+import {
+  clusterPeerCrd,
+  mcsCrds,
+  ownCrds,
+  standardCrds,
+  validateCircuitBreakerPolicy,
+  validateClusterPeer,
+} from './index.ts'
 import { structuralSchema } from './structural.ts'
 
 const peer: ClusterPeer = {
@@ -17,10 +26,13 @@ const schemaOf = (crd: CustomResourceDefinition): JsonSchema => {
   return schema
 }
 
+const isOpen = (schema: JsonSchema): boolean =>
+  schema['x-kubernetes-int-or-string'] === true || schema['x-kubernetes-preserve-unknown-fields'] === true
+
 /** The rules of apiextensions.k8s.io/v1 that an API server applies before it accepts a CRD. */
 function structuralFlaws(schema: JsonSchema, path = '$'): string[] {
   const flaws: string[] = []
-  if (schema.type === undefined) flaws.push(`${path}: no type`)
+  if (schema.type === undefined && !isOpen(schema)) flaws.push(`${path}: no type`)
   if (schema.properties !== undefined && schema.additionalProperties !== undefined)
     flaws.push(`${path}: both kinds of properties`)
   if (schema.pattern !== undefined && /\(\?[=!<]|\\[1-9]/.test(schema.pattern)) flaws.push(`${path}: not RE2`)
@@ -35,7 +47,7 @@ function structuralFlaws(schema: JsonSchema, path = '$'): string[] {
 }
 
 describe('every CRD', () => {
-  it.each([...ownCrds(), ...mcsCrds()].map((crd) => [crd.metadata.name, crd] as const))(
+  it.each([...ownCrds(), ...mcsCrds(), ...standardCrds()].map((crd) => [crd.metadata.name, crd] as const))(
     '%s is acceptable',
     (_name, crd) => {
       expect(crd.metadata.name).toBe(`${crd.spec.names.plural}.${crd.spec.group}`)
@@ -50,6 +62,42 @@ describe('every CRD', () => {
       expect(JSON.parse(JSON.stringify(crd))).toEqual(crd)
     },
   )
+})
+
+describe('crdOf', () => {
+  const kind = istioKind({
+    resource: { group: 'security.istio.io', version: 'v1', plural: 'locks', kind: 'Lock', namespaced: true },
+    description: 'A kind of several versions.',
+    spec: z
+      .object({ port: z.union([z.string(), z.int()]).meta({ 'x-kubernetes-int-or-string': true }) })
+      .meta(celRules({ rule: 'self.port != 0', message: 'port must not be 0' })),
+    versions: ['v1', 'v1beta1'],
+    storedVersion: 'v1beta1',
+    shortNames: ['lk'],
+    rules: [{ rule: "self.metadata.name != 'x'" }],
+  })
+
+  it('serves every version with one schema and stores one', () => {
+    const { spec } = crdOf(kind)
+    expect(spec.versions.map(({ name, served, storage }) => [name, served, storage])).toEqual([
+      ['v1', true, false],
+      ['v1beta1', true, true],
+    ])
+    expect(spec.versions[0]?.schema).toEqual(spec.versions[1]?.schema)
+    expect(spec.names).toMatchObject({ shortNames: ['lk'], categories: ['istio-io', 'security-istio-io'] })
+  })
+
+  it('carries CEL rules of the object and of its fields, and fields of two types', () => {
+    const schema = schemaOf(crdOf(kind))
+    expect(schema.required).toBeUndefined()
+    expect(schema['x-kubernetes-validations']).toEqual([{ rule: "self.metadata.name != 'x'" }])
+    expect(schema.properties?.['spec']).toEqual({
+      type: 'object',
+      required: ['port'],
+      properties: { port: { 'x-kubernetes-int-or-string': true } },
+      'x-kubernetes-validations': [{ rule: 'self.port != 0', message: 'port must not be 0' }],
+    })
+  })
 })
 
 describe('mcsCrds', () => {

@@ -23,7 +23,15 @@ const KEPT = new Set([
   'maxItems',
   'minProperties',
   'maxProperties',
+  'exclusiveMinimum',
+  'exclusiveMaximum',
+  'multipleOf',
 ])
+
+/** `z.union([z.string(), z.number()]).meta({ 'x-kubernetes-int-or-string': true })` */
+const INT_OR_STRING = 'x-kubernetes-int-or-string'
+/** `z.unknown().meta({ 'x-kubernetes-preserve-unknown-fields': true })`: anything, kept as it is. */
+const PRESERVE = 'x-kubernetes-preserve-unknown-fields'
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -35,18 +43,26 @@ export function structuralSchema(schema: z.ZodType): JsonSchema {
 function convert(json: Json, path: string): JsonSchema {
   const converted: Record<string, unknown> = {}
   for (const [keyword, value] of Object.entries(json)) {
+    if (isSaidOtherwise(keyword, json)) continue
     if (KEPT.has(keyword) || keyword.startsWith('x-kubernetes-')) converted[keyword] = value
     else if (keyword === 'properties') converted[keyword] = convertProperties(value as Record<string, Json>, path)
     else if (keyword === 'items') converted[keyword] = convert(value as Json, `${path}[]`)
-    else if (keyword === 'additionalProperties') {
-      // `false` (strict objects) is what pruning does; structural schemas forbid it beside properties.
-      if (value !== false) converted[keyword] = convert(value as Json, `${path}.*`)
-    } else if (keyword !== '$schema') {
+    else if (keyword === 'additionalProperties') converted[keyword] = convert(value as Json, `${path}.*`)
+    else
       throw new RangeError(`${path === '' ? 'the schema' : path} uses ${keyword}, which a structural schema cannot say`)
-    }
   }
-  if (typeof converted['type'] !== 'string') throw new RangeError(`${path} has no single type`)
+  const isOpen = converted[INT_OR_STRING] === true || converted[PRESERVE] === true
+  if (typeof converted['type'] !== 'string' && !isOpen) throw new RangeError(`${path} has no single type`)
   return withIntegerRange(converted)
+}
+
+/** Keywords that Kubernetes has another way to say. */
+function isSaidOtherwise(keyword: string, json: Json): boolean {
+  // A field that takes both forms is a union in zod and a word of its own in Kubernetes.
+  if (keyword === 'anyOf') return json[INT_OR_STRING] === true
+  // `false` (strict objects) is what pruning does; beside "keep anything" any value would say the same again.
+  if (keyword === 'additionalProperties') return json[keyword] === false || json[PRESERVE] === true
+  return keyword === '$schema'
 }
 
 function convertProperties(properties: Readonly<Record<string, Json>>, path: string): Record<string, JsonSchema> {

@@ -10,7 +10,7 @@ import type { HeaderList } from '../message.ts'
 import { Output } from './output.ts'
 import type { CloseReason, Detached, ResetReason, ServerConnection, ServerConnectionHandler } from '../stream.ts'
 import { BodyReader, type BodySink } from './body-reader.ts'
-import { frameRequest } from './framing.ts'
+import { frameRequest, HEAD_LATE } from './framing.ts'
 import { HeadReader } from './head-reader.ts'
 import { responseText } from './head-writer.ts'
 import { kept, type Reads, takeReads } from './reading.ts'
@@ -390,7 +390,8 @@ export class H1ServerConnection implements ServerConnection, H1StreamOwner, Body
     const stream = this.#stream
     if (this.#state === 'linger') this.#socket.destroy()
     else if (this.#state === 'head' && !this.#partialHead()) this.#closeAfterFlush('idle')
-    else if (stream === undefined || !stream.responseStarted) this.#refuse(408, 'the message did not arrive in time')
+    else if (stream === undefined || !stream.responseStarted)
+      this.#refuse(408, this.#state === 'head' ? HEAD_LATE : 'the message did not arrive in time')
     else this.#fail('timeout', 'the exchange stood still', 'timeout')
   }
 

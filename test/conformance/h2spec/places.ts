@@ -3,7 +3,7 @@
  * client certificates, so a relay of ours makes the handshake for it and passes on its bytes.
  */
 import { once } from 'node:events'
-import { createServer as createHttp } from 'node:http'
+import { createServer as createHttp, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { listening, MESH, mtlsEndpoint, World } from '../../../gateways/testing/world.ts'
@@ -14,12 +14,14 @@ import { startH2specServer } from './server.ts'
 
 const TEXT = 'Every request gets this answer.\n'
 
+/** After the whole request: an early answer ends the stream before the fault that a case is about is sent. */
+const answerAtEnd: RequestListener = (request, response) => {
+  request.resume()
+  request.once('end', () => response.end(TEXT))
+}
+
 async function plaintext(way: PlainWay): Promise<Listening> {
-  // After the whole request: an early answer ends the stream before the fault that a case is about is sent.
-  const origin = createHttp((request, response) => {
-    request.resume()
-    request.once('end', () => response.end(TEXT))
-  }).listen(0, '127.0.0.1')
+  const origin = createHttp(answerAtEnd).listen(0, '127.0.0.1')
   await once(origin, 'listening')
   const proxy = await startPlainProxy({ way, originPort: (origin.address() as AddressInfo).port })
   return {
@@ -37,10 +39,7 @@ async function mesh(to: 'sidecar' | 'gateway'): Promise<Listening> {
   const world = new World()
   const pod = world.pod('east', 'checkout')
   const gateway = world.pod('east', 'isthmus-east-west', { gateway: true })
-  await world.app(pod.ip, (request, response) => {
-    request.resume()
-    response.end(TEXT)
-  })
+  await world.app(pod.ip, answerAtEnd)
   pod.proxy.apply(world.sidecarConfig(pod, { inbound: [{ name: 'checkout' }] }))
   gateway.proxy.apply(world.gatewayConfig(gateway, [{ name: 'checkout', pods: [pod], peers: ['east'] }]))
   await listening(pod)

@@ -1,0 +1,72 @@
+/**
+ * The one judgement of an object, for the webhook, `isthmus validate`, `isthmus lint` and the observer alike. Pure; an
+ * object of a kind that is none of ours has no findings.
+ */
+import type { KubeObject } from '../object.ts'
+import { servedVersions } from '../schemas/definition.ts'
+import { error, type Finding, findingOf, type Flaw, refuses, type Rule } from './finding.ts'
+import { sizeFlaw } from './limits.ts'
+import { groupOf, ObjectSet, versionOf } from './objects.ts'
+import { isJudgedGroup, knownKind, SET_RULES } from './registry.ts'
+import { schemaFlaws, unsupportedFlaws } from './schema.ts'
+
+/** `more` is run where the schema has accepted the object: CEL rules, for those who ask no API server. */
+export function adviseObject(object: KubeObject, more?: Rule<KubeObject>): readonly Finding[] {
+  return Array.from(flawsOf(object, more), (flaw) => findingOf(object, flaw))
+}
+
+function* flawsOf(object: KubeObject, more: Rule<KubeObject> | undefined): Iterable<Flaw> {
+  const group = groupOf(object.apiVersion)
+  const known = knownKind(group, object.kind)
+  if (known === undefined) {
+    if (isJudgedGroup(group)) yield unknownKind(object)
+    return
+  }
+  const { definition, advice } = known
+  const served = servedVersions(definition)
+  if (!served.includes(versionOf(object.apiVersion))) {
+    const message = `${object.kind} is served as ${served.join(', ')}, not as ${versionOf(object.apiVersion)}`
+    yield error({ code: 'KIND_UNKNOWN', field: 'apiVersion', message })
+    return
+  }
+  const tooLarge = sizeFlaw(object)
+  if (tooLarge !== undefined) {
+    yield tooLarge
+    return
+  }
+  const flaws = schemaFlaws(definition, object)
+  yield* flaws
+  // Rules trust the types that the schema promises.
+  if (flaws.some(({ code }) => code !== 'FIELD_UNKNOWN')) return
+  if (definition.support === 'stored') yield storedOnly(object)
+  if (more !== undefined) yield* more(object)
+  for (const { rules, unsupported } of advice) {
+    for (const rule of rules) yield* rule(object)
+    yield* unsupportedFlaws(object, unsupported)
+  }
+}
+
+function unknownKind({ apiVersion, kind }: KubeObject): Flaw {
+  return error({ code: 'KIND_UNKNOWN', field: 'kind', message: `${apiVersion} has no kind ${kind}` })
+}
+
+function storedOnly({ kind }: KubeObject): Flaw {
+  return error({
+    code: 'KIND_UNSUPPORTED',
+    field: '',
+    message: `${kind} objects are stored and have no effect in this mesh`,
+  })
+}
+
+/** Every object by itself, then all of them together; objects that are refused take no part in the second. */
+export function adviseSet(
+  objects: readonly KubeObject[],
+  options: { readonly isWhole: boolean; readonly more?: Rule<KubeObject> },
+): readonly Finding[] {
+  const judged = objects.map((object) => ({ object, findings: adviseObject(object, options.more) }))
+  const sound = judged.filter(({ findings }) => !findings.some(refuses)).map(({ object }) => object)
+  const set = new ObjectSet(sound, options)
+  const findings = judged.flatMap(({ findings }) => findings)
+  for (const rule of SET_RULES) for (const flaw of rule(set)) findings.push(findingOf(flaw.object, flaw))
+  return findings
+}

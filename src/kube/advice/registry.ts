@@ -1,0 +1,34 @@
+/** Who knows what about which kind: the definitions of kube/schemas and the rules of every area, by kind. */
+import type { KubeObject, Resource } from '../object.ts'
+import { KINDS, type AnyDefinition } from '../schemas/index.ts'
+import type { Area, KindAdvice, SetRule } from './area.ts'
+import { ISTHMUS_ADVICE } from './isthmus/advice.ts'
+import { kindKey } from './objects.ts'
+
+/** One line per area. */
+const AREAS: readonly Area[] = [ISTHMUS_ADVICE]
+
+export interface KnownKind {
+  readonly definition: AnyDefinition
+  readonly advice: readonly KindAdvice[]
+}
+
+const known: ReadonlyMap<string, KnownKind> = new Map(
+  KINDS.map((definition) => {
+    const key = keyOf(definition.resource)
+    const advice = AREAS.flatMap(({ kinds }) => kinds.filter(({ resource }) => keyOf(resource) === key))
+    return [key, { definition, advice }]
+  }),
+)
+
+export const SET_RULES: readonly SetRule[] = AREAS.flatMap(({ setRules }) => setRules)
+
+export const knownKind = (group: string, kind: string): KnownKind | undefined => known.get(kindKey(group, kind))
+
+/** Groups that are wholly ours to judge: a kind of theirs that is not known is a mistake. */
+export const isJudgedGroup = (group: string): boolean =>
+  group === 'isthmus.dev' || group === 'gateway.networking.k8s.io' || group.endsWith('.istio.io')
+
+function keyOf({ group, kind }: Resource<KubeObject>): string {
+  return kindKey(group, kind)
+}

@@ -1,0 +1,76 @@
+/**
+ * What the definition of a kind alone says of an object: fields that are missing, of the wrong form or unknown. The API
+ * server says the first two as well, and drops the third silently unless asked to be strict; Istio's webhook refuses it.
+ */
+import type { z } from 'zod'
+import type { JsonSchema } from '../kinds.ts'
+import { type AnyDefinition, fieldOf, objectSchema, zodOf } from '../schemas/definition.ts'
+import { fieldsAt, isRecord, join } from './fields.ts'
+import { error, type Flaw } from './finding.ts'
+
+const schemas = new WeakMap<AnyDefinition, { readonly zod: z.ZodType; readonly structural: JsonSchema }>()
+
+export function schemaFlaws(definition: AnyDefinition, object: unknown): readonly Flaw[] {
+  let both = schemas.get(definition)
+  if (both === undefined) {
+    both = { zod: zodOf(definition), structural: objectSchema(definition) }
+    schemas.set(definition, both)
+  }
+  const unknown = unknownFields(both.structural, object, '')
+  const result = both.zod.safeParse(object)
+  if (result.success) return unknown
+  return [...unknown, ...result.error.issues.flatMap((issue) => flawsOf(issue, object))]
+}
+
+function flawsOf(issue: z.core.$ZodIssue, object: unknown): readonly Flaw[] {
+  const field = fieldOf(issue.path)
+  // Strict objects and the structural schema find the same fields; they are reported once, by the latter.
+  if (issue.code === 'unrecognized_keys') return []
+  if (issue.code === 'invalid_type' && isAbsent(object, issue.path)) {
+    return [error({ code: 'FIELD_REQUIRED', field, message: 'is required' })]
+  }
+  return [error({ code: 'FIELD_INVALID', field, message: issue.message })]
+}
+
+function isAbsent(object: unknown, path: readonly PropertyKey[]): boolean {
+  let value = object
+  for (const step of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return true
+    value = (value as Record<PropertyKey, unknown>)[step]
+  }
+  return value === undefined
+}
+
+/** metadata is Kubernetes' own and status is written by controllers of any version. */
+const NOT_JUDGED: ReadonlySet<string> = new Set(['metadata', 'status'])
+
+function unknownFields(schema: JsonSchema, value: unknown, path: string): readonly Flaw[] {
+  if (Array.isArray(value)) {
+    const { items } = schema
+    return items === undefined ? [] : value.flatMap((inner, index) => unknownFields(items, inner, join(path, index)))
+  }
+  if (!isRecord(value) || schema['x-kubernetes-preserve-unknown-fields'] === true) return []
+  const { properties = {}, additionalProperties } = schema
+  return Object.entries(value).flatMap(([name, inner]) => {
+    if (path === '' && NOT_JUDGED.has(name)) return []
+    const field = join(path, name)
+    if (Object.hasOwn(properties, name)) return unknownFields(properties[name] ?? {}, inner, field)
+    if (typeof additionalProperties === 'object') return unknownFields(additionalProperties, inner, field)
+    if (additionalProperties === true) return []
+    return [error({ code: 'FIELD_UNKNOWN', field, message: `${name} is not a field here` })]
+  })
+}
+
+/** Where the definition's status or an area's list says that a field is stored and does nothing. */
+export function unsupportedFlaws(object: unknown, fields: readonly { path: string; hint?: string }[]): readonly Flaw[] {
+  return fields.flatMap(({ path, hint }) =>
+    fieldsAt(object, path).map((found) =>
+      error({
+        code: 'FIELD_UNSUPPORTED',
+        field: found.path,
+        message: 'is stored and has no effect in this mesh',
+        ...(hint === undefined ? {} : { hint }),
+      }),
+    ),
+  )
+}
