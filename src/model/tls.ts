@@ -65,7 +65,6 @@ export interface TlsCommon {
 export interface ServerTls extends TlsCommon {
   /** Otherwise one is asked for only where `validation` is there, and may be absent. */
   readonly requireClient: boolean
-  readonly requireSni?: true
   /** Sessions are never resumed. */
   readonly noTickets?: true
 }

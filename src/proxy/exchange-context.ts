@@ -24,10 +24,14 @@ export interface ClientConnectionFacts {
   readonly serverName: string
   /** Judged by the chain's TLS context. */
   readonly certificate: X509Certificate | undefined
+  /** What that certificate calls it: URIs, DNS names, the subject; without one the empty subject, as in Envoy. */
+  readonly names: () => readonly string[]
   /** The other end of the socket: a relay that named its client in the PROXY protocol, or the client. */
   readonly directAddress: string
   /** The addresses are what a relay said. */
   readonly isBrought: boolean
+  /** How many of the last addresses of `x-forwarded-for`, ours included, are hops; undefined: none is believed. */
+  readonly forwardedSkip: () => number | undefined
 }
 
 /** The connection a request came over, in the words of its listener. */

@@ -50,6 +50,8 @@ export interface IsthmusOptions {
   readonly pods?: number
   /** Where the caller finds the gateway that listens on this address: a relay between clusters. */
   readonly gatewayAt?: (gateway: string) => string
+  /** Where caller and gateway listen, and dial from: a line's near end. Addresses of their own if absent. */
+  readonly endsOn?: string
 }
 
 /** How a proxy is told what it runs: the lists of ProxyFile, with defaults. */
@@ -58,7 +60,7 @@ export type Config = Partial<ProxyFile['config']>
 export async function startIsthmus(path: Path, options: IsthmusOptions): Promise<System> {
   const starter = new Starter(options)
   const { places } = options
-  const caller = places.address()
+  const caller = options.endsOn ?? places.address()
   if (path === 'one hop') {
     const port = options.originH2 === true ? ORIGIN_H2_PORT : ORIGIN_PORT
     const config = outbound(caller, LOCAL, [endpointOf(places.near, options.origin, port, 'plain')], {
@@ -82,7 +84,7 @@ export async function startIsthmus(path: Path, options: IsthmusOptions): Promise
   }
   let endpoints = pods.map((pod) => endpointOf(target, pod, MESH_PORT, 'mtls'))
   if (path === 'nested') {
-    const gateway = places.address()
+    const gateway = options.endsOn ?? places.address()
     await starter.start(
       'gateway',
       places.gateway,
@@ -113,8 +115,8 @@ export class Starter {
   async start(name: string, place: Place, podIp: string, config: Config): Promise<void> {
     const { directory, dist, places } = this.#options
     const { cluster, namespace, workload, trustDomain, certificate } = place
-    const file = join(directory, `isthmus-${podIp}.json`)
-    const log = join(directory, `isthmus-${podIp}.log`)
+    const file = join(directory, `isthmus-${name}-${podIp}.json`)
+    const log = join(directory, `isthmus-${name}-${podIp}.log`)
     const roots = Object.fromEntries(places.trustDomains.map((domain) => [domain, [places.rootPem]]))
     const content: ProxyFile = {
       podIp,

@@ -6,8 +6,10 @@ import type { ServiceBreaker, ValidationContext } from '../../model/config.ts'
 import type { Locality } from '../../model/locality.ts'
 import type { ImportedFacts } from '../../model/service.ts'
 import type { NetworkingFacts } from './facts-networking.ts'
+import type { SecurityFacts } from './facts-security.ts'
 
 export * from './facts-networking.ts'
+export * from './facts-security.ts'
 
 export interface MeshFacts {
   readonly mesh: string
@@ -139,6 +141,7 @@ export interface Snapshot {
   readonly breakers: ReadonlyMap<string, BreakerPolicyFacts>
   /** Its tables keep their identity, it does not. */
   readonly networking: NetworkingFacts
+  readonly security: SecurityFacts
   /** Absent until federation has brought this cluster into the mesh. */
   readonly trust: ValidationContext | undefined
   /** Pod name of the federation leader; empty while there is none. */

@@ -4,6 +4,7 @@
  */
 import type { KubeClient, ListOptions } from '../../kube/client.ts'
 import {
+  AUTHORIZATION_POLICIES,
   CIRCUIT_BREAKER_POLICIES,
   CLUSTER_PEERS,
   CONFIG_MAPS,
@@ -13,10 +14,13 @@ import {
   LEASES,
   NAMESPACES,
   NODES,
+  PEER_AUTHENTICATIONS,
   PODS,
+  REQUEST_AUTHENTICATIONS,
   SERVICE_EXPORTS,
   SERVICE_IMPORTS,
   SERVICES,
+  TELEMETRIES,
 } from '../../kube/kinds.ts'
 import {
   DESTINATION_RULES,
@@ -34,7 +38,7 @@ import type { Cancel, Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { Random } from '../../runtime/random.ts'
-import type { MeshFacts, Snapshot } from './facts.ts'
+import { type MeshFacts, NO_SETTINGS, type SecurityFacts, type Snapshot } from './facts.ts'
 import { FactTable } from './fact-table.ts'
 import { readExport, readImport, readNamespace, readNode, readPeer, readPod, readService, readSlice } from './read.ts'
 import { readBreakerPolicy } from './read-breaker.ts'
@@ -46,6 +50,12 @@ import {
   readVirtualService,
   readWorkloadEntry,
 } from './read-networking.ts'
+import {
+  readAuthorizationPolicy,
+  readPeerAuthentication,
+  readRequestAuthentication,
+  readTelemetry,
+} from './read-security.ts'
 import { type ClusterTrust, readTrust } from './trust.ts'
 
 export interface ObserverOptions {
@@ -75,6 +85,10 @@ export class Observer {
   readonly #peers
   readonly #breakers
   readonly #networking
+  readonly #peerAuthentications
+  readonly #requestAuthentications
+  readonly #authorizationPolicies
+  readonly #telemetries
   #trust: ClusterTrust | undefined
   #leader = ''
   #version = 0
@@ -101,6 +115,10 @@ export class Observer {
       sidecars: this.#optional(SIDECARS, readSidecar),
       istioGateways: this.#optional(ISTIO_GATEWAYS, readIstioGateway),
     }
+    this.#peerAuthentications = this.#optional(PEER_AUTHENTICATIONS, readPeerAuthentication)
+    this.#requestAuthentications = this.#optional(REQUEST_AUTHENTICATIONS, readRequestAuthentication)
+    this.#authorizationPolicies = this.#optional(AUTHORIZATION_POLICIES, readAuthorizationPolicy)
+    this.#telemetries = this.#optional(TELEMETRIES, readTelemetry)
     const named = (name: string): ListOptions => ({
       namespace: SYSTEM_NAMESPACE,
       fieldSelector: `metadata.name=${name}`,
@@ -186,6 +204,16 @@ export class Observer {
     this.#scheduled ??= this.#options.clock.after(this.#options.coalesceMs ?? COALESCE_MS, () => this.#build())
   }
 
+  #security(): SecurityFacts {
+    return {
+      peerAuthentications: this.#peerAuthentications.current,
+      requestAuthentications: this.#requestAuthentications.current,
+      authorizationPolicies: this.#authorizationPolicies.current,
+      telemetries: this.#telemetries.current,
+      settings: NO_SETTINGS,
+    }
+  }
+
   #build(): void {
     this.#scheduled = undefined
     this.#version += 1
@@ -209,6 +237,7 @@ export class Observer {
         sidecars: this.#networking.sidecars.current,
         istioGateways: this.#networking.istioGateways.current,
       },
+      security: this.#security(),
       trust: this.#trust?.validation,
       federationLeader: this.#leader,
     }

@@ -6,7 +6,7 @@ import type { Lease } from '../../kube/kinds.ts'
 import type { KubeObject } from '../../kube/object.ts'
 import { keyOfObject } from '../../kube/store.ts'
 import { TRUST_BUNDLE } from '../../model/config.ts'
-import type { MeshFacts, Snapshot } from '../observe/facts.ts'
+import { type MeshFacts, NO_SETTINGS, type Snapshot } from '../observe/facts.ts'
 import {
   readExport,
   readImport,
@@ -25,6 +25,12 @@ import {
   readVirtualService,
   readWorkloadEntry,
 } from '../observe/read-networking.ts'
+import {
+  readAuthorizationPolicy,
+  readPeerAuthentication,
+  readRequestAuthentication,
+  readTelemetry,
+} from '../observe/read-security.ts'
 
 export interface SnapshotInput {
   readonly mesh: MeshFacts
@@ -43,6 +49,10 @@ const KINDS: ReadonlySet<string> = new Set([
   'ServiceImport',
   'ClusterPeer',
   'CircuitBreakerPolicy',
+  'PeerAuthentication',
+  'RequestAuthentication',
+  'AuthorizationPolicy',
+  'Telemetry',
   'Lease',
   'VirtualService',
   'DestinationRule',
@@ -82,6 +92,13 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
       workloadEntries: table('WorkloadEntry', strictly(readWorkloadEntry)),
       sidecars: table('Sidecar', strictly(readSidecar)),
       istioGateways: new Map(),
+    },
+    security: {
+      peerAuthentications: table('PeerAuthentication', readPeerAuthentication),
+      requestAuthentications: table('RequestAuthentication', readRequestAuthentication),
+      authorizationPolicies: table('AuthorizationPolicy', readAuthorizationPolicy),
+      telemetries: table('Telemetry', readTelemetry),
+      settings: NO_SETTINGS,
     },
     trust: roots === undefined ? undefined : { name: TRUST_BUNDLE, roots, revokedTrustDomains: [], revokedIssuers: [] },
     federationLeader: lease?.spec?.holderIdentity ?? '',

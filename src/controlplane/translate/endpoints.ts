@@ -22,13 +22,18 @@ import type {
 import type { Host } from './hosts.ts'
 import type { EndpointTerms } from './istio/endpoint-terms.ts'
 import { hasLabels } from './istio/names.ts'
+import type { PeerModes } from './security/peer-modes.ts'
 
 /** Endpoints in one zone of one cluster, not yet weighed for anyone. */
 export interface Group extends WeighedGroup {
   readonly endpoints: readonly Endpoint[]
 }
 
-export type EndpointTables = Pick<Snapshot, 'mesh' | 'pods' | 'nodes' | 'peers'>
+export type PlaceTables = Pick<Snapshot, 'mesh' | 'pods' | 'nodes' | 'peers'>
+
+export interface EndpointTables extends PlaceTables {
+  readonly modes: Pick<PeerModes, 'tlsModeOf'>
+}
 
 export interface GroupsInput {
   readonly host: Host
@@ -82,7 +87,7 @@ function localGroups({ port, slice, tables, terms }: SliceInput): readonly Group
     const pod = found.pod === undefined ? undefined : tables.pods.get(`${slice.namespace}/${found.pod}`)
     const place = { ...placeOf(found, tables.nodes), cluster }
     if (terms !== undefined && !hasLabels({ ...pod?.labels, ...placeLabels(place) }, terms.labels)) return []
-    const endpoint = localEndpoint({ found, pod, slice, targetPort, cluster, isDirect: terms?.isDirect === true })
+    const endpoint = localEndpoint({ found, pod, slice, targetPort, tables, isDirect: terms?.isDirect === true })
     const ready = found.state === 'ready' ? 1 : 0
     return [{ ...place, ready, total: 1, healthy: true, endpoints: [endpoint], ...orderOf(terms, pod, found.node) }]
   })
@@ -108,18 +113,19 @@ interface LocalInput {
   readonly pod: PodFacts | undefined
   readonly slice: SliceFacts
   readonly targetPort: number
-  readonly cluster: string
+  readonly tables: EndpointTables
   readonly isDirect: boolean
 }
 
-function localEndpoint({ found, pod, slice, targetPort, cluster, isDirect }: LocalInput): Endpoint {
-  const hasSidecar = pod?.hasSidecar === true && !isDirect
+function localEndpoint({ found, pod, slice, targetPort, tables, isDirect }: LocalInput): Endpoint {
+  const { cluster } = tables.mesh
+  const transport = isDirect ? 'plain' : tables.modes.tlsModeOf(pod, targetPort)
   return {
     address: found.address,
-    port: hasSidecar ? PORTS.inboundMesh : targetPort,
+    port: transport === 'mtls' ? PORTS.inboundMesh : targetPort,
     health: found.state === 'ready' ? 'healthy' : 'draining',
     weight: 1,
-    transport: hasSidecar ? 'mtls' : 'plain',
+    transport,
     workload: { cluster, namespace: slice.namespace, workload: pod?.workload ?? slice.service },
   }
 }

@@ -24,7 +24,7 @@ export class OutboundClusters {
     const index = this.#tables.slicesByService(snapshot)
     const breakers = this.#breakersOf(snapshot)
     const inputs = [scope, index, snapshot.pods, snapshot.mesh, breakers]
-    return this.#tables.list(`outbound-clusters|${scope.key}`, inputs, () =>
+    const built = this.#tables.list(`outbound-clusters|${scope.key}`, inputs, () =>
       scope.hosts.flatMap((host) => {
         const slices = host.includesLocal ? (index.get(`${host.namespace}/${host.name}`) ?? []) : []
         const found = identitiesOf(slices, snapshot.pods, snapshot.mesh.trustDomain)
@@ -35,6 +35,8 @@ export class OutboundClusters {
         )
       }),
     )
+    // The same list while it holds the same clusters: what is shared by that is not compared for every proxy.
+    return this.#tables.list(`outbound-clusters, kept|${scope.key}`, built, () => built)
   }
 
   #clusterOf({ host, port, subset, rule, identities, breakers }: ClusterInput): Cluster {

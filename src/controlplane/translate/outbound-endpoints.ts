@@ -31,7 +31,8 @@ export class OutboundEndpoints {
     const { pods, nodes, peers } = snapshot
     const index = this.#tables.slicesByService(snapshot)
     const key = `endpoints|${where}|${scope.key}`
-    const assignments = this.#tables.list(key, [scope, index, pods, nodes, peers], () =>
+    const modes = this.#tables.peerModes(snapshot)
+    const assignments = this.#tables.list(key, [scope, index, pods, nodes, peers, modes], () =>
       scope.hosts.flatMap((host) => {
         const slices = index.get(`${host.namespace}/${host.name}`) ?? []
         const rule = scope.ruleFor(host)
@@ -57,13 +58,14 @@ export class OutboundEndpoints {
 
   /** Rebuilt only when a slice, one of its pods, a peer behind it or the rule for it changed. */
   #groupsOf({ snapshot, host, port, slices, rule, subset, terms }: GroupsInput): readonly Group[] {
-    const inputs: unknown[] = [host, port, snapshot.nodes, terms, ...slices]
+    const modes = this.#tables.peerModes(snapshot)
+    const inputs: unknown[] = [host, port, snapshot.nodes, modes, terms, ...slices]
     for (const slice of slices) {
       if (slice.imported !== undefined) inputs.push(snapshot.peers.get(slice.imported.cluster))
       else for (const { pod } of slice.endpoints) inputs.push(snapshot.pods.get(`${slice.namespace}/${pod ?? ''}`))
     }
     return this.#groups.get(`${host.host}|${port.port}|${subset}|${rule?.key ?? ''}`, inputs, () =>
-      groupsOf({ host, port, slices, tables: snapshot, ...(terms !== undefined && { terms }) }),
+      groupsOf({ host, port, slices, tables: { ...snapshot, modes }, ...(terms !== undefined && { terms }) }),
     )
   }
 }

@@ -8,6 +8,10 @@ import { ISTIO_GATEWAY } from './networking/gateway.ts'
 import { SERVICE_ENTRY, WORKLOAD_ENTRY } from './networking/service-entry.ts'
 import { SIDECAR } from './networking/sidecar.ts'
 import { VIRTUAL_SERVICE } from './networking/virtual-service.ts'
+import { AUTHORIZATION_POLICY } from './security/authorization-policy.ts'
+import { PEER_AUTHENTICATION } from './security/peer-authentication.ts'
+import { REQUEST_AUTHENTICATION } from './security/request-authentication.ts'
+import { TELEMETRY } from './security/telemetry.ts'
 import { STORED_KINDS } from './stored/stored.ts'
 
 export { mcsCrds } from './mcs.ts'
@@ -37,6 +41,10 @@ export const STANDARD_KINDS: readonly AnyDefinition[] = [
   SIDECAR,
   ISTIO_GATEWAY,
   // security.istio.io, telemetry.istio.io
+  PEER_AUTHENTICATION,
+  REQUEST_AUTHENTICATION,
+  AUTHORIZATION_POLICY,
+  TELEMETRY,
   // gateway.networking.k8s.io
   // Stored only.
   ...STORED_KINDS,

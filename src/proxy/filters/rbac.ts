@@ -27,9 +27,13 @@ const NOTHING_SAID = new RequestMetadata()
 export interface Subject {
   readonly head: RequestHead
   readonly peer: Peer | undefined
+  /** Of a client outside the mesh whose connection is TLS: every name its certificate has, as Envoy counts them. */
+  readonly names?: (() => readonly string[]) | undefined
   readonly remoteAddress: string
   /** The other end of the socket, where a relay has named its own client. */
   readonly directAddress?: string
+  /** Whom the last proxy before us named. Absent: nobody was named. */
+  readonly forwardedAddress?: () => string
   /** Absent where no filters run, and so none said anything. */
   readonly call?: Pick<Call, 'metadata'>
   /** Asked only by policies that look at it; absent where the codec admits none that do. */
@@ -103,8 +107,11 @@ function compileTree(tree: Permission | Principal): SubjectTest {
       return ({ call }) => test(call?.metadata ?? NOTHING_SAID)
     }
     case 'peer': {
-      const test = tree.name === undefined ? () => true : compileString(tree.name)
-      return ({ peer }) => peer !== undefined && test(peer.uri)
+      const test = tree.name === undefined ? undefined : compileString(tree.name)
+      return ({ peer, names }) => {
+        if (names !== undefined) return test === undefined || names().some(test)
+        return peer !== undefined && (test === undefined || test(peer.uri))
+      }
     }
     default:
       return compileConnection(tree)
@@ -117,6 +124,9 @@ function compileConnection(tree: ConnectionLeaf): SubjectTest {
   switch (tree.kind) {
     case 'source-ip': {
       const inRange = compileRange(tree.address, tree.prefixLength)
+      if (tree.forwarded === true) {
+        return ({ remoteAddress, forwardedAddress }) => inRange(forwardedAddress?.() ?? remoteAddress)
+      }
       if (tree.direct !== true) return ({ remoteAddress }) => inRange(remoteAddress)
       return ({ remoteAddress, directAddress = remoteAddress }) => inRange(directAddress)
     }

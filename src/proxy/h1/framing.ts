@@ -7,6 +7,7 @@ import { isMadeOf, parseAuthority, TOKEN } from './chars.ts'
 import type { HeadReader } from './head-reader.ts'
 
 export const HOST_MISSING = 'Host is missing'
+export const HEAD_LATE = 'the head did not arrive in time'
 /** Tokens in Connection; more is an attempt to make us walk the fields often. */
 const CONNECTION_TOKENS_MAX = 32
 

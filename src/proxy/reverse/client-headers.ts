@@ -8,7 +8,7 @@ import { networkInterfaces } from 'node:os'
 import type { ForwardedCertificate, HttpSettings } from '../../model/config.ts'
 import type { ClientConnectionFacts } from '../exchange-context.ts'
 import { headerListOf, headerOf, type HeaderList, removeHeader, setHeader } from '../message.ts'
-import { readPeer } from './tls-peer.ts'
+import { readPeer, subjectOf } from './tls-peer.ts'
 
 const XFCC = 'x-forwarded-client-cert'
 
@@ -34,6 +34,16 @@ export function setForwarded(
   if (settings.forwardedPort === true && (!trusted || headerOf(headers, 'x-forwarded-port') === undefined)) {
     setHeader(headers, 'x-forwarded-port', `${client.localPort}`)
   }
+}
+
+/**
+ * Which address of `x-forwarded-for` is the client's once `setForwarded` has been there, counted from the last;
+ * undefined: the connection's own is.
+ */
+export function forwardedSkip({ useRemoteAddress, skipXffAppend, trustedHops = 0 }: HttpSettings): number | undefined {
+  if (useRemoteAddress !== true) return trustedHops
+  if (trustedHops === 0) return undefined
+  return skipXffAppend === true ? trustedHops - 1 : trustedHops
 }
 
 /** Of the addresses that hops have added the one that so many trusted hops vouch for. */
@@ -80,12 +90,11 @@ function elementOf(certificate: X509Certificate, { subject, cert, dns, uri }: Fo
   const peer = readPeer(certificate)
   const parts = [`Hash=${certificate.fingerprint256.replaceAll(':', '').toLowerCase()}`]
   if (cert === true) parts.push(`Cert="${encodeURIComponent(certificate.toString())}"`)
-  if (subject === true) parts.push(`Subject="${subjectOf(certificate)}"`)
+  if (subject === true) parts.push(`Subject="${quotedSubject(certificate)}"`)
   if (uri === true) parts.push(...(peer.uris.length === 0 ? ['URI='] : peer.uris.map((name) => `URI=${name}`)))
   if (dns === true) parts.push(...peer.dns.map((name) => `DNS=${name}`))
   return parts.join(';')
 }
 
-/** RFC 2253: last name first, a comma between them. Quotes would end the value early. */
-const subjectOf = ({ subject }: X509Certificate): string =>
-  (subject ?? '').split('\n').reverse().join(',').replaceAll('"', '\\"')
+/** Quotes would end the value early. */
+const quotedSubject = (certificate: X509Certificate): string => subjectOf(certificate).replaceAll('"', '\\"')

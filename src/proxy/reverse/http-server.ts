@@ -1,7 +1,9 @@
 /** Serves HTTP to a client of a generic listener: the codec that it speaks, with the limits its chain asks for. */
+import { forwardedSkip } from './client-headers.ts'
 import type { Socket } from 'node:net'
 import type { HttpSettings } from '../../model/config.ts'
 import type { ExchangeServices } from '../exchange-context.ts'
+import { HEAD_LATE } from '../h1/framing.ts'
 import { H1ServerConnection } from '../h1/server.ts'
 import { H1_LIMITS } from '../h1/types.ts'
 import { H2ServerConnection } from '../h2/server.ts'
@@ -14,6 +16,7 @@ import { untold } from '../telemetry.ts'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
 import type { HttpTarget } from './acceptor.ts'
 import { hasUnderscore } from './reverse-http.ts'
+import { namesOf } from './tls-peer.ts'
 import { behaviourOf } from './h1-behaviour.ts'
 
 export interface ReverseServices {
@@ -33,6 +36,7 @@ export function serveReverse(socket: Socket, target: HttpTarget, tools: ReverseS
   const http = filter.kind === 'http' ? filter : undefined
   const { localAddress, localPort, serverName, isBrought } = facts
   let forget = (): void => {}
+  let names: readonly string[] | undefined
   const handler = new ReverseConnection({
     mode: 'reverse',
     peer: undefined,
@@ -51,8 +55,13 @@ export function serveReverse(socket: Socket, target: HttpTarget, tools: ReverseS
       localPort,
       serverName,
       certificate,
+      names: () => (names ??= namesOf(certificate)),
       isBrought,
       directAddress: socket.remoteAddress ?? '',
+      forwardedSkip: () => {
+        const { filter } = chain()
+        return filter.kind === 'http' ? forwardedSkip(filter.reverse?.settings ?? {}) : undefined
+      },
     },
     own,
     services,
@@ -110,7 +119,10 @@ class ReverseConnection extends HttpConnection {
     this.#refuses = underscores === 'reject'
     if (requestsMax !== undefined) this.#left = requestsMax
     if (connectionMaxMs === 0) return () => {}
-    const timer = new WheelTimer(() => connection.drain())
+    const timer = new WheelTimer(() => {
+      this.telemetry.stats.counters.downstream_cx_max_duration_reached++
+      connection.drain()
+    })
     timers.schedule(timer, connectionMaxMs)
     return () => timers.cancel(timer)
   }
@@ -125,6 +137,11 @@ class ReverseConnection extends HttpConnection {
     stream.respond(head, false)
     stream.write(body)
     stream.end()
+  }
+
+  override onRefused(status: number, detail: string): void {
+    if (detail === HEAD_LATE) this.telemetry.stats.counters.downstream_rq_header_timeout++
+    super.onRefused(status, detail)
   }
 
   override onRequest(stream: ServerStream): void {

@@ -70,6 +70,16 @@ function sameAddress(one: string, other: string): boolean {
   return list.check(one, isIP(one) === 6 ? 'ipv6' : 'ipv4')
 }
 
+/** RFC 2253: last name first, a comma between them. */
+export const subjectOf = ({ subject }: X509Certificate): string => (subject ?? '').split('\n').reverse().join(',')
+
+/** All that a rule may know a client by. */
+export function namesOf(certificate: X509Certificate | undefined): readonly string[] {
+  if (certificate === undefined) return ['']
+  const { uris, dns } = readPeer(certificate)
+  return [...uris, ...dns, subjectOf(certificate)]
+}
+
 /** Node quotes a name that could be read as two; such a name matches nothing here. */
 export function readPeer(certificate: X509Certificate): PeerCertificate {
   const text = certificate.subjectAltName ?? ''

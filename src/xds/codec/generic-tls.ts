@@ -74,7 +74,6 @@ const COMMON_SHAPE: Shape = {
 export const GENERIC_DOWNSTREAM_TLS_SHAPE: Shape = {
   common_tls_context: COMMON_SHAPE,
   require_client_certificate: true,
-  require_sni: true,
   disable_stateless_session_resumption: true,
   disable_stateful_session_resumption: true,
 }
@@ -95,7 +94,6 @@ export function encodeServerTls(tls: ServerTls): TransportSocket {
   const context = create(DownstreamTlsContextSchema, {
     commonTlsContext: encodeCommon(tls),
     ...(tls.requireClient && { requireClientCertificate: true }),
-    ...(tls.requireSni === true && { requireSni: true }),
     ...(tls.noTickets === true && {
       sessionTicketKeysType: { case: 'disableStatelessSessionResumption' as const, value: true },
     }),
@@ -117,7 +115,6 @@ export function decodeServerTls(path: string, socket: TransportSocket): ServerTl
   return {
     ...common,
     requireClient: context.requireClientCertificate === true,
-    ...(context.requireSni === true && { requireSni: true }),
     ...(hasNoTickets(within(at, 'session_ticket_keys'), context) && { noTickets: true }),
   }
 }

@@ -26,7 +26,12 @@ export interface Origin {
   readonly reads?: (body: string) => string
   readonly without?: readonly string[]
   /** Absent: plaintext. PEM texts. */
-  readonly tls?: { readonly cert: string; readonly key: string; readonly ca?: string }
+  readonly tls?: {
+    readonly cert: string
+    readonly key: string
+    readonly ca?: string
+    readonly alpn?: readonly string[]
+  }
 }
 
 export interface ClientTls {
@@ -41,8 +46,11 @@ interface Sending {
   /** The listener's port; absent: LISTENER_PORT. */
   readonly port?: number
   readonly tls?: ClientTls
-  /** The client's own address on loopback. */
+  /** The client's own address on loopback, and its port. */
   readonly from?: string
+  readonly fromPort?: number
+  /** How long it waits for the proxy; what has not ended then is `open`. For what is about time and nothing else. */
+  readonly patienceMs?: number
 }
 
 /** HTTP/1.1 by its bytes, over a connection of its own. */
@@ -84,7 +92,17 @@ export interface UntilStep {
   readonly until: { readonly counter: string; readonly atLeast: number }
 }
 
-export type Step = RawStep | StreamStep | TcpStep | RepeatStep | UntilStep
+/** Several at once, over a connection each; outcomes stand in their order. */
+export interface TogetherStep {
+  readonly together: readonly (RawStep | StreamStep)[]
+}
+
+/** Two handshakes with one session: whether the second resumes the first. */
+export interface ResumeStep {
+  readonly resume: ClientTls & { readonly maxVersion?: 'TLSv1.2'; readonly tickets?: false }
+}
+
+export type Step = RawStep | StreamStep | TcpStep | RepeatStep | UntilStep | TogetherStep | ResumeStep
 
 export interface Reply {
   readonly status: number
@@ -110,6 +128,9 @@ export interface Case {
   /** Order of arrival at the origins is chance as well. */
   readonly unordered?: true
 }
+
+/** In the environment of every program: ann, whose password is `secret`. */
+export const ENVIRONMENT = { CONTEST_TEXT: 'ann:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=' } as const
 
 export const LISTENER_PORT = 10_000
 export const ADMIN_PORT = 9_901

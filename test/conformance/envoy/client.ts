@@ -2,13 +2,16 @@
 import type { OutgoingHttpHeaders } from 'node:http'
 import { connect as connectH2 } from 'node:http2'
 import { connect, type Socket } from 'node:net'
+import { constants } from 'node:crypto'
 import { connect as connectTls } from 'node:tls'
-import { LISTENER_PORT, type RawStep, type Reply, type StreamStep, type TcpStep } from './case.ts'
+import { LISTENER_PORT, type RawStep, type Reply, type ResumeStep, type StreamStep, type TcpStep } from './case.ts'
 import { type Message, MessageReader } from './message-reader.ts'
 import { pairs } from './origin.ts'
 
 /** Longer than any timeout a case configures. */
 const PATIENCE_MS = 10_000
+/** Tickets come right after the handshake. */
+const SESSION_MS = 150
 
 export interface Outcome {
   readonly replies: readonly Reply[]
@@ -17,10 +20,14 @@ export interface Outcome {
   readonly end: 'open' | 'closed' | 'reset' | 'refused'
 }
 
-type Sent = Pick<RawStep, 'port' | 'tls' | 'from'>
+type Sent = Pick<RawStep, 'port' | 'tls' | 'from' | 'fromPort'>
 
-function dial(host: string, { port = LISTENER_PORT, tls, from }: Sent): Socket {
-  const to = { host, port, allowHalfOpen: true, ...(from === undefined ? {} : { localAddress: from }) }
+function dial(host: string, { port = LISTENER_PORT, tls, from, fromPort }: Sent): Socket {
+  const own = {
+    ...(from !== undefined && { localAddress: from }),
+    ...(fromPort !== undefined && { localPort: fromPort }),
+  }
+  const to = { host, port, allowHalfOpen: true, ...own }
   if (tls === undefined) return connect(to)
   return connectTls({
     ...to,
@@ -41,6 +48,7 @@ interface Conversation {
   /** Enough was read. */
   readonly done: () => boolean
   readonly hold?: boolean
+  readonly patienceMs?: number | undefined
 }
 
 const held = new Set<Socket>()
@@ -52,7 +60,10 @@ export function releaseHeld(): void {
 }
 
 /** Writes, reads until `done` or the end, and says how it ended. */
-function converse(socket: Socket, { bytes, end, onData, onEnd, done, hold }: Conversation): Promise<Outcome['end']> {
+function converse(
+  socket: Socket,
+  { bytes, end, onData, onEnd, done, hold, patienceMs = PATIENCE_MS }: Conversation,
+): Promise<Outcome['end']> {
   return new Promise((resolve) => {
     const finish = (how: Outcome['end']): void => {
       clearTimeout(patience)
@@ -60,7 +71,7 @@ function converse(socket: Socket, { bytes, end, onData, onEnd, done, hold }: Con
       if (hold === true && how === 'open') held.add(socket)
       else socket.destroy()
     }
-    const patience = setTimeout(() => finish('open'), PATIENCE_MS)
+    const patience = setTimeout(() => finish('open'), patienceMs)
     let connected = false
     socket.on('connect', () => (connected = true))
     socket.on('error', () => finish(connected ? 'reset' : 'refused'))
@@ -87,6 +98,7 @@ export async function sendRaw(host: string, step: RawStep): Promise<Outcome> {
   const end = await converse(dial(host, step), {
     bytes: typeof step.raw === 'string' ? Buffer.from(step.raw, 'latin1') : step.raw,
     end: false,
+    patienceMs: step.patienceMs,
     onData: (chunk) => reader.push(chunk),
     onEnd: () => reader.end(),
     done: () => wanted !== 'close' && finals() >= wanted,
@@ -100,6 +112,7 @@ export async function sendTcp(host: string, step: TcpStep): Promise<Outcome> {
     bytes: step.tcp,
     end: step.end === true,
     hold: step.hold === true,
+    patienceMs: step.patienceMs,
     onData: (chunk) => (bytes += chunk.toString('latin1')),
     onEnd: () => {},
     done: () => step.expect !== undefined && bytes.length >= step.expect,
@@ -109,6 +122,36 @@ export async function sendTcp(host: string, step: TcpStep): Promise<Outcome> {
 
 function replyOf({ line, headers, body, trailers }: Message): Reply {
   return { status: Number(line.split(' ')[1]), headers, body, trailers }
+}
+
+/** The first connection lives until its session can be used again, or a moment if that never comes. */
+export async function resume(host: string, { resume: how }: ResumeStep): Promise<Outcome> {
+  const { serverName, ca, cert, key, maxVersion, tickets } = how
+  const options = {
+    host,
+    port: LISTENER_PORT,
+    rejectUnauthorized: false,
+    ...(serverName !== undefined && { servername: serverName }),
+    ...(ca !== undefined && { ca }),
+    ...(cert !== undefined && { cert, key }),
+    ...(maxVersion !== undefined && { maxVersion }),
+    ...(tickets === false && { secureOptions: constants.SSL_OP_NO_TICKET }),
+  }
+  const handshake = (session?: Buffer): Promise<{ session: Buffer | undefined; reused: boolean }> =>
+    new Promise((resolve, reject) => {
+      const socket = connectTls({ ...options, ...(session !== undefined && { session }) })
+      let given: Buffer | undefined
+      const finish = (): void => {
+        resolve({ session: given ?? socket.getSession(), reused: socket.isSessionReused() })
+        socket.destroy()
+      }
+      socket.once('error', reject)
+      socket.on('session', (fresh) => (given = fresh))
+      socket.once('secureConnect', () => setTimeout(finish, SESSION_MS))
+    })
+  const first = await handshake()
+  const second = await handshake(first.session)
+  return { replies: [], bytes: second.reused ? 'resumed' : 'in full', end: 'open' }
 }
 
 /** CONNECT that asks for no protocol has none (RFC 9113 8.5). */

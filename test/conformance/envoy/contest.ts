@@ -13,14 +13,16 @@ import {
   address,
   ADMIN_PORT,
   type Case,
+  ENVIRONMENT,
   ORIGIN_PORT,
   type Places,
   type RawStep,
   type Reply,
   type Step,
   type StreamStep,
+  type TogetherStep,
 } from './case.ts'
-import { type Outcome, releaseHeld, sendRaw, sendStream, sendTcp } from './client.ts'
+import { type Outcome, releaseHeld, resume, sendRaw, sendStream, sendTcp } from './client.ts'
 import { linesOf, normalArrival, normalOutcome, type Names } from './normal.ts'
 import { type Arrival, Origins } from './origin.ts'
 
@@ -102,6 +104,11 @@ async function playSteps(contest: Case, { running, places, origins }: Stage): Pr
   const names: Names = { ...places, directory: places.file(''), chance: contest.chance ?? [] }
   const steps: Result['steps'][number][] = []
   for (const step of contest.steps) {
+    if ('together' in step) {
+      const all = await Promise.all(step.together.map((one) => send(one, places.proxy)))
+      steps.push(...all.map((one) => normalOutcome(one, names)))
+      continue
+    }
     const result = await playStep(step, places.proxy, running)
     if (result !== undefined) steps.push('shares' in result ? result : normalOutcome(result, names))
   }
@@ -116,12 +123,17 @@ async function playSteps(contest: Case, { running, places, origins }: Stage): Pr
   return { steps, arrivals, counters, ...(contest.logs !== undefined && { logs }) }
 }
 
-async function playStep(step: Step, proxy: string, running: Running): Promise<Outcome | Shares | undefined> {
+async function playStep(
+  step: Exclude<Step, TogetherStep>,
+  proxy: string,
+  running: Running,
+): Promise<Outcome | Shares | undefined> {
   if ('until' in step) {
     await running.until(step.until.counter, step.until.atLeast)
     return undefined
   }
   if ('tcp' in step) return sendTcp(proxy, step)
+  if ('resume' in step) return resume(proxy, step)
   if (!('times' in step)) return send(step, proxy)
   const counted: Record<string, number> = {}
   const replies: Reply[] = []
@@ -150,7 +162,7 @@ class Running {
   constructor(program: Program, file: string, proxy: string) {
     const [command, ...args] = program.command(file)
     this.#proxy = proxy
-    this.#child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    this.#child = spawn(command, args, { env: { ...process.env, ...ENVIRONMENT }, stdio: ['ignore', 'pipe', 'pipe'] })
     const keep = (chunk: Buffer): void => {
       this.#output = (this.#output + chunk.toString()).slice(-20_000)
     }

@@ -2,7 +2,12 @@
  * What stands behind the proxies under comparison: servers that record what arrives and answer as the case says, by
  * bytes where it wants to misbehave.
  */
-import { createServer as createH2Server, type Http2Session, type ServerHttp2Stream } from 'node:http2'
+import {
+  createSecureServer,
+  createServer as createH2Server,
+  type Http2Session,
+  type ServerHttp2Stream,
+} from 'node:http2'
 import { createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createServer as createTlsServer } from 'node:tls'
@@ -18,6 +23,8 @@ export interface PlainAnswer {
   readonly status?: number
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string
+  /** It takes so long. */
+  readonly afterMs?: number
   /** HTTP/2 only. */
   readonly trailers?: Readonly<Record<string, string>>
 }
@@ -81,6 +88,7 @@ export class Origins {
     let answered = false
     this.#tcp++
     const arrival = (): Arrival => ({ origin: name, line: 'tcp', headers: [], body, trailers: [] })
+    const { reads = (text: string) => text } = origin
     socket.on('data', (chunk: Buffer) => {
       body += chunk.toString('latin1')
       if (!answered) answered = this.#answer(socket, origin, arrival())
@@ -89,7 +97,7 @@ export class Origins {
     // One that nothing came over is no one's business: when a proxy connects is its own affair.
     socket.on('close', () => {
       this.#tcp--
-      if (body !== '') this.arrivals.push(arrival())
+      if (body !== '') this.arrivals.push({ ...arrival(), body: reads(body) })
     })
   }
 
@@ -103,8 +111,11 @@ export class Origins {
   /** False: not yet. */
   #answer(socket: Socket, origin: Origin, arrival: Arrival): boolean {
     const answer = this.#answerOf(origin, arrival)
-    if (answer !== 'never') this.#give(socket, { origin, arrival, answer })
-    return answer !== 'never'
+    if (answer === 'never') return false
+    const give = (): void => this.#give(socket, { origin, arrival, answer })
+    if (typeof answer === 'object' && 'afterMs' in answer) setTimeout(give, answer.afterMs)
+    else give()
+    return true
   }
 
   #give(
@@ -130,7 +141,9 @@ export class Origins {
   }
 
   #serveH2(name: string, origin: Origin): Server {
-    const server = createH2Server({ settings: { enableConnectProtocol: true } })
+    const settings = { enableConnectProtocol: true }
+    const { tls } = origin
+    const server = tls === undefined ? createH2Server({ settings }) : createSecureServer({ settings, ...secured(tls) })
     server.on('session', (session: Http2Session) => this.#keep(session))
     server.on('stream', (stream: ServerHttp2Stream, headers) => {
       const chunks: Buffer[] = []
@@ -155,6 +168,12 @@ export class Origins {
     const answer = this.#answerOf(origin, arrival)
     if (answer === 'never') return
     if (answer === 'reset' || 'bytes' in answer) return stream.close(2)
+    const { afterMs } = answer
+    if (afterMs === undefined) this.#respond(stream, arrival, answer)
+    else setTimeout(() => stream.destroyed || this.#respond(stream, arrival, answer), afterMs)
+  }
+
+  #respond(stream: ServerHttp2Stream, arrival: Arrival, answer: PlainAnswer): void {
     const { status = 200, headers = {}, body = arrival.origin, trailers } = answer
     stream.respond({ ':status': status, ...headers }, { waitForTrailers: trailers !== undefined })
     stream.on('wantTrailers', () => stream.sendTrailers(trailers ?? {}))
@@ -167,9 +186,10 @@ export class Origins {
   }
 }
 
-const secured = ({ cert, key, ca }: NonNullable<Origin['tls']>): Parameters<typeof createTlsServer>[0] => ({
+const secured = ({ cert, key, ca, alpn }: NonNullable<Origin['tls']>): Parameters<typeof createTlsServer>[0] => ({
   cert,
   key,
+  ...(alpn !== undefined && { ALPNProtocols: [...alpn] }),
   ...(ca === undefined ? {} : { ca, requestCert: true, rejectUnauthorized: true }),
 })
 

@@ -65,7 +65,7 @@ export function supportedFields(cases: readonly Listed[]): readonly Field[] {
   }))
 }
 
-const caseName = ({ area, contest }: Listed): string => `${area}: ${contest.name}`
+export const caseName = ({ area, contest }: Listed): string => `${area}: ${contest.name}`
 
 /** The shapes that messages were held to, and the fields that were set in them, by the case that was decoded. */
 class Seen {
