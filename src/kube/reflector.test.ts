@@ -231,7 +231,7 @@ describe('Reflector', () => {
     expect(errors).toEqual([])
     client.hook = undefined
     await put('a')
-    await clock.advance(30_000)
+    clock.advance(30_000)
     await expect.poll(() => reflector.store.size).toBe(1)
   })
 

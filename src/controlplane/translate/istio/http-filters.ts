@@ -1,6 +1,5 @@
 /** Faults, CORS and copies of an HTTPRoute, for the filters that every chain of the mesh has. */
 import type { HttpRouteSpec } from '../../../kube/kinds/networking.ts'
-import { istioDurationMs } from '../../../kube/durations.ts'
 import {
   type CorsPolicy,
   type FaultPolicy,
@@ -10,6 +9,7 @@ import {
   type RoutedFilters,
 } from '../../../model/config.ts'
 import { textOf } from './http-match.ts'
+import { milliseconds } from './retries.ts'
 
 const PER_MILLION = 1_000_000
 
@@ -31,17 +31,21 @@ export function filtersOf({ fault, corsPolicy }: HttpRouteSpec): { readonly filt
 
 type FaultSpec = NonNullable<HttpRouteSpec['fault']>
 
-/** Without a percentage Istio does nothing. */
 function faultOf({ delay, abort }: FaultSpec): FaultPolicy | undefined {
-  const ms = delay?.fixedDelay === undefined ? undefined : istioDurationMs(delay.fixedDelay)
-  const delayed = delay?.percentage?.value ?? (delay?.percentage === undefined ? delay?.percent : undefined) ?? 0
-  const aborted = abort?.percentage?.value ?? 0
-  const policy: FaultPolicy = {
-    ...(ms !== undefined && ms > 0 && delayed > 0 && { delay: { ms: Math.round(ms), share: fractionOf(delayed) } }),
-    ...(abort?.httpStatus !== undefined &&
-      aborted > 0 && { abort: { status: abort.httpStatus, share: fractionOf(aborted) } }),
-  }
+  const policy: FaultPolicy = { ...(delay !== undefined && delayOf(delay)), ...(abort !== undefined && abortOf(abort)) }
   return Object.keys(policy).length === 0 ? undefined : policy
+}
+
+/** Without a percentage Istio does nothing, here and below; the older field counts where the newer is absent. */
+function delayOf({ fixedDelay, percentage, percent }: NonNullable<FaultSpec['delay']>): Pick<FaultPolicy, 'delay'> {
+  const ms = milliseconds(fixedDelay) ?? 0
+  const share = (percentage === undefined ? percent : percentage.value) ?? 0
+  return ms > 0 && share > 0 ? { delay: { ms, share: fractionOf(share) } } : {}
+}
+
+function abortOf({ httpStatus: status, percentage }: NonNullable<FaultSpec['abort']>): Pick<FaultPolicy, 'abort'> {
+  const share = percentage?.value ?? 0
+  return status !== undefined && share > 0 ? { abort: { status, share: fractionOf(share) } } : {}
 }
 
 type CorsSpec = NonNullable<HttpRouteSpec['corsPolicy']>
@@ -51,7 +55,7 @@ function corsOf(spec: CorsSpec): CorsPolicy {
   const list = (values: readonly string[] | undefined): string | undefined =>
     values === undefined || values.length === 0 ? undefined : values.join(',')
   const [methods, headers, expose] = [spec.allowMethods, spec.allowHeaders, spec.exposeHeaders].map(list)
-  const maxAgeMs = spec.maxAge === undefined ? undefined : istioDurationMs(spec.maxAge)
+  const maxAgeMs = milliseconds(spec.maxAge)
   return {
     origins: [...(spec.allowOrigins ?? []).flatMap((origin) => textOf(origin) ?? []), ...exact],
     ...(methods !== undefined && { methods }),

@@ -61,11 +61,9 @@ function withoutMatch(spec: HttpRouteSpec, requests: Requests, find: FindTarget)
 }
 
 function forwardOf(spec: HttpRouteSpec, find: FindTarget): ForwardAction {
-  const targets = (spec.route ?? []).map(({ destination, weight = 0, headers }) => ({
-    ...find(destination),
-    weight,
-    headers,
-  }))
+  const targets = (spec.route ?? []).map(({ destination, weight = 0, headers }) =>
+    Object.assign({ weight, headers }, find(destination)),
+  )
   const hash = distinct(targets.flatMap((target) => target.hash ?? []))
   const mirrors = mirrorsOf(spec, find)
   const retry = retryOf(spec.retries)

@@ -116,19 +116,21 @@ function budgetOf({ percent, minRetryConcurrency }: NonNullable<PortPolicy['retr
   }
 }
 
-function connectionsOf(pool: ConnectionPool, { tls, protocol }: Cluster): Cluster['connections'] {
-  const hasStreams = tls?.alpn.includes('h2') === true || (protocol !== undefined && protocol !== 'http1')
-  const { tcp, http } = pool ?? {}
-  const idleMs = milliseconds(http?.idleTimeout ?? tcp?.idleTimeout)
-  const durationMaxMs = milliseconds(tcp?.maxConnectionDuration)
+function connectionsOf(pool: ConnectionPool, cluster: Cluster): Cluster['connections'] {
+  const { tcp = {}, http = {} } = pool ?? {}
+  const idleMs = milliseconds(http.idleTimeout ?? tcp.idleTimeout)
+  const durationMaxMs = milliseconds(tcp.maxConnectionDuration)
   const settings = {
     ...(idleMs !== undefined && { idleMs }),
     ...(said(durationMaxMs) && { durationMaxMs }),
-    ...(said(http?.maxRequestsPerConnection) && { requestsMax: http.maxRequestsPerConnection }),
-    ...(hasStreams && said(http?.maxConcurrentStreams) && { streamsMax: http.maxConcurrentStreams }),
+    ...(said(http.maxRequestsPerConnection) && { requestsMax: http.maxRequestsPerConnection }),
+    ...(hasStreams(cluster) && said(http.maxConcurrentStreams) && { streamsMax: http.maxConcurrentStreams }),
   }
   return Object.keys(settings).length === 0 ? undefined : settings
 }
+
+const hasStreams = ({ tls, protocol = 'http1' }: Cluster): boolean =>
+  tls?.alpn.includes('h2') === true || protocol !== 'http1'
 
 type OutlierSpec = NonNullable<PortPolicy['outlierDetection']>
 
