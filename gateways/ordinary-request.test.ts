@@ -20,7 +20,7 @@ async function gateway() {
   const outcomes: string[] = []
   const nothing = (): void => {}
   const options = { limits: H2_LIMITS, budgets: H2_BUDGETS, timers }
-  new H2ServerConnection(
+  const server = new H2ServerConnection(
     far.socket,
     {
       onRequest: (stream: ServerStream) =>
@@ -43,12 +43,12 @@ async function gateway() {
     }
   }
   await exchange()
-  return { clock, client, exchange, outcomes }
+  return { clock, server, client, exchange, outcomes }
 }
 
 describe('OrdinaryRequest', () => {
   it('answers in words, HEAD without them', async () => {
-    const { client, exchange, outcomes } = await gateway()
+    const { server, client, exchange, outcomes } = await gateway()
     const [get, head] = [new RecordedResponse(), new RecordedResponse()]
     client.request(requestHead('GET', '/'), true, get)
     client.request(requestHead('HEAD', '/'), true, head)
@@ -57,6 +57,7 @@ describe('OrdinaryRequest', () => {
     expect(get.head?.headers).toEqual(expect.arrayContaining(['isthmus-error', 'TUNNEL_MALFORMED']))
     expect([get.text, head.text]).toEqual([TEXT, ''])
     expect(outcomes).toEqual(['400 TUNNEL_MALFORMED', '400 TUNNEL_MALFORMED'])
+    expect(server.activeStreams).toBe(0)
   })
 
   it('waits for the end of a body, for so long and so many bytes', async () => {
