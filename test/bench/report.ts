@@ -57,12 +57,16 @@ const HEAD = ['path', 'peer', 'rps', 'ours µs', 'theirs µs', 'CPU ratio', '± 
 export function formatReport(report: Report): string {
   const lines = report.rows.map(rowCells)
   const table = [HEAD, HEAD.map(() => '---'), ...lines].map((cells) => `| ${cells.join(' | ')} |`)
-  const footprint = report.footprint.map(({ name, unit, ours, theirs }) => {
-    const ratio = theirs === 0 ? '-' : (ours / theirs).toFixed(2)
-    return `| ${name} | ${ours.toFixed(1)} ${unit} | ${theirs.toFixed(1)} ${unit} | ${ratio} |`
+  const footprint = report.footprint.map(({ name, unit, ours, theirs, target }) => {
+    const ratio = theirs === undefined || theirs === 0 ? '-' : (ours / theirs).toFixed(2)
+    const beside = theirs === undefined ? '-' : `${theirs.toFixed(1)} ${unit}`
+    const verdict = target === undefined ? '' : `≤ ${target.toFixed(0)}${ours <= target ? '' : ' missed'}`
+    return `| ${name} | ${ours.toFixed(1)} ${unit} | ${beside} | ${ratio} | ${verdict} |`
   })
   const rest =
-    footprint.length === 0 ? [] : ['', '| at rest | ours | Envoy | ratio |', '| --- | --- | --- | --- |', ...footprint]
+    footprint.length === 0
+      ? []
+      : ['', '| at rest | ours | Envoy | ratio | target |', '| --- | --- | --- | --- | --- |', ...footprint]
   return [`${report.at}, ${report.machine}`, '', ...table, ...rest, ''].join('\n')
 }
 

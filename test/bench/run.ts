@@ -20,6 +20,7 @@ import { findPrograms, type Programs } from './programs.ts'
 import { formatReport, measured, notMeasured, type Report, type ReportRow } from './report.ts'
 import { compare, type Load, NOT_BUILT, type Sample, type Setup, SETUPS } from './rows.ts'
 import type { System } from './system.ts'
+import { measureTunnels } from './tunnels.ts'
 import { cpuOfAllUs } from './usage.ts'
 
 const WARM_UP_SECONDS = 4
@@ -181,11 +182,14 @@ async function runAll(bench: Bench, quick: boolean, only: string): Promise<Repor
   const footprint =
     quick || programs.envoy === undefined || only !== ''
       ? []
-      : await measureFootprint({
-          places,
-          ours: (path) => startIsthmus(path, { places, directory, origin, dist }),
-          theirs: (path) => startEnvoy(path, envoy),
-        })
+      : [
+          ...(await measureFootprint({
+            places,
+            ours: (path) => startIsthmus(path, { places, directory, origin, dist }),
+            theirs: (path) => startEnvoy(path, envoy),
+          })),
+          ...(await measureTunnels({ places, directory, origin, dist })),
+        ]
   return { at: new Date().toISOString(), machine: machine(), rows, footprint }
 }
 
