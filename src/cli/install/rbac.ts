@@ -25,6 +25,11 @@ const WATCHED_BY_BOTH: readonly Rule[] = [
 export const CONTROL_PLANE_CLUSTER_RULES: readonly Rule[] = [
   ...WATCHED_BY_BOTH,
   { apiGroups: [OWN], resources: ['circuitbreakerpolicies'], verbs: READ },
+  {
+    apiGroups: ['security.istio.io', 'telemetry.istio.io'],
+    resources: ['peerauthentications', 'requestauthentications', 'authorizationpolicies', 'telemetries'],
+    verbs: READ,
+  },
   // Says of each policy whether it is in force.
   { apiGroups: [OWN], resources: ['circuitbreakerpolicies/status'], verbs: ['get', 'update', 'patch'] },
   // The serving root goes into every namespace, where sidecars mount it.

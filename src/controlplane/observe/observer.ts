@@ -4,6 +4,7 @@
  */
 import type { KubeClient, ListOptions } from '../../kube/client.ts'
 import {
+  AUTHORIZATION_POLICIES,
   CIRCUIT_BREAKER_POLICIES,
   CLUSTER_PEERS,
   CONFIG_MAPS,
@@ -13,10 +14,13 @@ import {
   LEASES,
   NAMESPACES,
   NODES,
+  PEER_AUTHENTICATIONS,
   PODS,
+  REQUEST_AUTHENTICATIONS,
   SERVICE_EXPORTS,
   SERVICE_IMPORTS,
   SERVICES,
+  TELEMETRIES,
 } from '../../kube/kinds.ts'
 import type { KubeObject, Resource } from '../../kube/object.ts'
 import { Reflector } from '../../kube/reflector.ts'
@@ -26,10 +30,16 @@ import type { Cancel, Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { Random } from '../../runtime/random.ts'
-import type { MeshFacts, Snapshot } from './facts.ts'
+import { type MeshFacts, NO_SETTINGS, type SecurityFacts, type Snapshot } from './facts.ts'
 import { FactTable } from './fact-table.ts'
 import { readExport, readImport, readNamespace, readNode, readPeer, readPod, readService, readSlice } from './read.ts'
 import { readBreakerPolicy } from './read-breaker.ts'
+import {
+  readAuthorizationPolicy,
+  readPeerAuthentication,
+  readRequestAuthentication,
+  readTelemetry,
+} from './read-security.ts'
 import { type ClusterTrust, readTrust } from './trust.ts'
 
 export interface ObserverOptions {
@@ -58,6 +68,10 @@ export class Observer {
   readonly #imports
   readonly #peers
   readonly #breakers
+  readonly #peerAuthentications
+  readonly #requestAuthentications
+  readonly #authorizationPolicies
+  readonly #telemetries
   #trust: ClusterTrust | undefined
   #leader = ''
   #version = 0
@@ -76,6 +90,10 @@ export class Observer {
     this.#imports = this.#table(SERVICE_IMPORTS, readImport)
     this.#peers = this.#table(CLUSTER_PEERS, readPeer)
     this.#breakers = this.#table(CIRCUIT_BREAKER_POLICIES, readBreakerPolicy)
+    this.#peerAuthentications = this.#table(PEER_AUTHENTICATIONS, readPeerAuthentication)
+    this.#requestAuthentications = this.#table(REQUEST_AUTHENTICATIONS, readRequestAuthentication)
+    this.#authorizationPolicies = this.#table(AUTHORIZATION_POLICIES, readAuthorizationPolicy)
+    this.#telemetries = this.#table(TELEMETRIES, readTelemetry)
     const named = (name: string): ListOptions => ({
       namespace: SYSTEM_NAMESPACE,
       fieldSelector: `metadata.name=${name}`,
@@ -150,6 +168,16 @@ export class Observer {
     this.#scheduled ??= this.#options.clock.after(this.#options.coalesceMs ?? COALESCE_MS, () => this.#build())
   }
 
+  #security(): SecurityFacts {
+    return {
+      peerAuthentications: this.#peerAuthentications.current,
+      requestAuthentications: this.#requestAuthentications.current,
+      authorizationPolicies: this.#authorizationPolicies.current,
+      telemetries: this.#telemetries.current,
+      settings: NO_SETTINGS,
+    }
+  }
+
   #build(): void {
     this.#scheduled = undefined
     this.#version += 1
@@ -165,6 +193,7 @@ export class Observer {
       imports: this.#imports.current,
       peers: this.#peers.current,
       breakers: this.#breakers.current,
+      security: this.#security(),
       trust: this.#trust?.validation,
       federationLeader: this.#leader,
     }

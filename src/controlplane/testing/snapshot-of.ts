@@ -6,7 +6,7 @@ import type { Lease } from '../../kube/kinds.ts'
 import type { KubeObject } from '../../kube/object.ts'
 import { keyOfObject } from '../../kube/store.ts'
 import { TRUST_BUNDLE } from '../../model/config.ts'
-import type { MeshFacts, Snapshot } from '../observe/facts.ts'
+import { type MeshFacts, NO_SETTINGS, type Snapshot } from '../observe/facts.ts'
 import {
   readExport,
   readImport,
@@ -18,6 +18,12 @@ import {
   readSlice,
 } from '../observe/read.ts'
 import { readBreakerPolicy } from '../observe/read-breaker.ts'
+import {
+  readAuthorizationPolicy,
+  readPeerAuthentication,
+  readRequestAuthentication,
+  readTelemetry,
+} from '../observe/read-security.ts'
 
 export interface SnapshotInput {
   readonly mesh: MeshFacts
@@ -36,6 +42,10 @@ const KINDS: ReadonlySet<string> = new Set([
   'ServiceImport',
   'ClusterPeer',
   'CircuitBreakerPolicy',
+  'PeerAuthentication',
+  'RequestAuthentication',
+  'AuthorizationPolicy',
+  'Telemetry',
   'Lease',
 ])
 
@@ -63,6 +73,13 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
     imports: table('ServiceImport', readImport),
     peers: table('ClusterPeer', readPeer),
     breakers: table('CircuitBreakerPolicy', readBreakerPolicy),
+    security: {
+      peerAuthentications: table('PeerAuthentication', readPeerAuthentication),
+      requestAuthentications: table('RequestAuthentication', readRequestAuthentication),
+      authorizationPolicies: table('AuthorizationPolicy', readAuthorizationPolicy),
+      telemetries: table('Telemetry', readTelemetry),
+      settings: NO_SETTINGS,
+    },
     trust: roots === undefined ? undefined : { name: TRUST_BUNDLE, roots, revokedTrustDomains: [], revokedIssuers: [] },
     federationLeader: lease?.spec?.holderIdentity ?? '',
   }

@@ -20,6 +20,7 @@ import type {
   Snapshot,
 } from '../observe/facts.ts'
 import type { Host } from './hosts.ts'
+import type { PeerModes } from './security/peer-modes.ts'
 
 /** Endpoints in one zone of one cluster, not yet weighed for anyone. */
 export interface Group extends ClusterLocality {
@@ -29,7 +30,11 @@ export interface Group extends ClusterLocality {
   readonly endpoints: readonly Endpoint[]
 }
 
-export type EndpointTables = Pick<Snapshot, 'mesh' | 'pods' | 'nodes' | 'peers'>
+export type PlaceTables = Pick<Snapshot, 'mesh' | 'pods' | 'nodes' | 'peers'>
+
+export interface EndpointTables extends PlaceTables {
+  readonly modes: Pick<PeerModes, 'tlsModeOf'>
+}
 
 export function groupsOf(
   host: Host,
@@ -61,7 +66,7 @@ function localGroups(port: PortFacts, slice: SliceFacts, tables: EndpointTables)
     if (found.state === 'not-ready') return []
     const pod = found.pod === undefined ? undefined : tables.pods.get(`${slice.namespace}/${found.pod}`)
     const place = placeOf(found, tables.nodes)
-    const endpoint = localEndpoint({ found, pod, slice, targetPort, cluster: tables.mesh.cluster })
+    const endpoint = localEndpoint({ found, pod, slice, targetPort, tables })
     const ready = found.state === 'ready' ? 1 : 0
     return [{ ...place, cluster: tables.mesh.cluster, ready, total: 1, healthy: true, endpoints: [endpoint] }]
   })
@@ -76,17 +81,18 @@ interface LocalInput {
   readonly pod: PodFacts | undefined
   readonly slice: SliceFacts
   readonly targetPort: number
-  readonly cluster: string
+  readonly tables: EndpointTables
 }
 
-function localEndpoint({ found, pod, slice, targetPort, cluster }: LocalInput): Endpoint {
-  const hasSidecar = pod?.hasSidecar === true
+function localEndpoint({ found, pod, slice, targetPort, tables }: LocalInput): Endpoint {
+  const { cluster } = tables.mesh
+  const transport = tables.modes.tlsModeOf(pod, targetPort)
   return {
     address: found.address,
-    port: hasSidecar ? PORTS.inboundMesh : targetPort,
+    port: transport === 'mtls' ? PORTS.inboundMesh : targetPort,
     health: found.state === 'ready' ? 'healthy' : 'draining',
     weight: 1,
-    transport: hasSidecar ? 'mtls' : 'plain',
+    transport,
     workload: { cluster, namespace: slice.namespace, workload: pod?.workload ?? slice.service },
   }
 }

@@ -65,7 +65,7 @@ export class OutboundSide {
     const { trustDomain } = snapshot.mesh
     const breakers = this.#breakersOf(snapshot)
     const inputs = [hosts, index, snapshot.pods, snapshot.mesh, breakers]
-    return this.#tables.list('outbound-clusters', inputs, () =>
+    const built = this.#tables.list('outbound-clusters', inputs, () =>
       hosts.flatMap((host) => {
         const slices = host.includesLocal ? (index.get(`${host.namespace}/${host.name}`) ?? []) : []
         const found = identitiesOf(slices, snapshot.pods, trustDomain)
@@ -79,6 +79,8 @@ export class OutboundSide {
         })
       }),
     )
+    // The same list while it holds the same clusters: what is shared by that is not compared for every proxy.
+    return this.#tables.list('outbound-clusters, kept', built, () => built)
   }
 
   #breakersOf({ breakers, services, imports, mesh }: Snapshot): Breakers {
@@ -93,8 +95,9 @@ export class OutboundSide {
     const self = { ...place, cluster: snapshot.mesh.cluster }
     const where = JSON.stringify(place)
     const { pods, nodes, peers } = snapshot
+    const modes = this.#tables.peerModes(snapshot)
     const index = this.#tables.slicesByService(snapshot)
-    const assignments = this.#tables.list(`endpoints|${where}`, [hosts, index, pods, nodes, peers], () =>
+    const assignments = this.#tables.list(`endpoints|${where}`, [hosts, index, pods, nodes, peers, modes], () =>
       hosts.flatMap((host) => {
         const slices = index.get(`${host.namespace}/${host.name}`) ?? []
         return host.ports.map((port) => {
@@ -114,11 +117,14 @@ export class OutboundSide {
     port: Host['ports'][number],
     slices: readonly SliceFacts[],
   ): readonly Group[] {
-    const inputs: unknown[] = [host, port, snapshot.nodes, ...slices]
+    const modes = this.#tables.peerModes(snapshot)
+    const inputs: unknown[] = [host, port, snapshot.nodes, modes, ...slices]
     for (const slice of slices) {
       if (slice.imported !== undefined) inputs.push(snapshot.peers.get(slice.imported.cluster))
       else for (const { pod } of slice.endpoints) inputs.push(snapshot.pods.get(`${slice.namespace}/${pod ?? ''}`))
     }
-    return this.#groups.get(`${host.host}|${port.port}`, inputs, () => groupsOf(host, port, slices, snapshot))
+    return this.#groups.get(`${host.host}|${port.port}`, inputs, () =>
+      groupsOf(host, port, slices, { ...snapshot, modes }),
+    )
   }
 }

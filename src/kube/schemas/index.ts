@@ -3,6 +3,10 @@ import type { CircuitBreakerPolicy, ClusterPeer, CustomResourceDefinition } from
 import { CIRCUIT_BREAKER_POLICY } from './circuit-breaker-policy.ts'
 import { CLUSTER_PEER } from './cluster-peer.ts'
 import { type AnyDefinition, crdOf, validateKind, type Validation } from './definition.ts'
+import { AUTHORIZATION_POLICY } from './security/authorization-policy.ts'
+import { PEER_AUTHENTICATION } from './security/peer-authentication.ts'
+import { REQUEST_AUTHENTICATION } from './security/request-authentication.ts'
+import { TELEMETRY } from './security/telemetry.ts'
 import { STORED_KINDS } from './stored/stored.ts'
 
 export { mcsCrds } from './mcs.ts'
@@ -26,6 +30,10 @@ export const OWN_KINDS: readonly AnyDefinition[] = [CLUSTER_PEER, CIRCUIT_BREAKE
 export const STANDARD_KINDS: readonly AnyDefinition[] = [
   // networking.istio.io
   // security.istio.io, telemetry.istio.io
+  PEER_AUTHENTICATION,
+  REQUEST_AUTHENTICATION,
+  AUTHORIZATION_POLICY,
+  TELEMETRY,
   // gateway.networking.k8s.io
   // Stored only.
   ...STORED_KINDS,

@@ -106,6 +106,7 @@ export interface CallConnection {
         readonly localPort: number
         readonly serverName: string
         readonly directAddress: string
+        readonly forwardedSkip: () => number | undefined
         readonly secure: boolean
         /** URIs, DNS names and the subject of its certificate. */
         readonly names: () => readonly string[]

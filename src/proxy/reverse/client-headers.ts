@@ -36,6 +36,16 @@ export function setForwarded(
   }
 }
 
+/**
+ * Which address of `x-forwarded-for` is the client's once `setForwarded` has been there, counted from the last;
+ * undefined: the connection's own is.
+ */
+export function forwardedSkip({ useRemoteAddress, skipXffAppend, trustedHops = 0 }: HttpSettings): number | undefined {
+  if (useRemoteAddress !== true) return trustedHops
+  if (trustedHops === 0) return undefined
+  return skipXffAppend === true ? trustedHops - 1 : trustedHops
+}
+
 /** Of the addresses that hops have added the one that so many trusted hops vouch for. */
 function lastAddress(list: string | undefined, skip: number): string | undefined {
   const addresses = (list ?? '').split(',').map((address) => address.trim())
