@@ -8,15 +8,15 @@ type Rules = Pick<NetworkingFacts, 'virtualServices' | 'destinationRules' | 'sid
 /** Sorted. */
 export function askedLabels({ virtualServices, destinationRules, sidecars }: Rules): readonly string[] {
   const asked = new Set<string>()
-  const rules = [
-    ...[...virtualServices.values()].flatMap(({ spec }) => sourceLabels(spec)),
-    ...[...destinationRules.values()].flatMap(({ spec }) => [
-      ...Object.keys(spec.workloadSelector?.matchLabels ?? {}),
-      ...orderLabels(spec),
-    ]),
-    ...[...sidecars.values()].flatMap(({ spec }) => Object.keys(spec.workloadSelector?.labels ?? {})),
-  ]
-  for (const label of rules) asked.add(label)
+  const add = (labels: readonly string[]): void => {
+    for (const label of labels) asked.add(label)
+  }
+  for (const { spec } of virtualServices.values()) add(sourceLabels(spec))
+  for (const { spec } of destinationRules.values()) {
+    add(Object.keys(spec.workloadSelector?.matchLabels ?? {}))
+    add(orderLabels(spec))
+  }
+  for (const { spec } of sidecars.values()) add(Object.keys(spec.workloadSelector?.labels ?? {}))
   return [...asked].sort()
 }
 
@@ -28,11 +28,8 @@ const sourceLabels = ({ http = [], tls = [], tcp = [] }: VirtualServiceSpec): re
 /** Callers of one place may differ in what is near to them. */
 function orderLabels({ trafficPolicy, subsets = [] }: DestinationRuleSpec): readonly string[] {
   const policies = [trafficPolicy, ...subsets.map((subset) => subset.trafficPolicy)]
-  const settings = policies.flatMap((policy) => [
-    policy?.loadBalancer,
-    ...(policy?.portLevelSettings ?? []).map(({ loadBalancer }) => loadBalancer),
-  ])
-  return settings.flatMap((found) =>
-    (found?.localityLbSetting?.failoverPriority ?? []).map((label) => label.split('=')[0] ?? ''),
+  const settings = policies.flatMap((policy) => [policy ?? {}].concat(policy?.portLevelSettings ?? []))
+  return settings.flatMap(({ loadBalancer }) =>
+    (loadBalancer?.localityLbSetting?.failoverPriority ?? []).map((label) => label.split('=')[0] ?? ''),
   )
 }
