@@ -73,4 +73,6 @@ export type PeerLeaf =
       readonly address: string
       readonly prefixLength: number
       readonly direct?: true
+      /** As `x-forwarded-for` names it where the listener believes that. */
+      readonly forwarded?: true
     }

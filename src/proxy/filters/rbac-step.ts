@@ -49,7 +49,8 @@ class RbacStep implements Step {
     const { peer, remoteAddress, client } = connection
     const directAddress = client?.directAddress ?? remoteAddress
     const names = client?.secure === true ? client.names : undefined
-    const subject = { head, peer, names, remoteAddress, directAddress, call, destination: () => destinationOf(call) }
+    const addresses = { remoteAddress, clientAddress: call.remoteAddress, directAddress }
+    const subject = { head, peer, names, ...addresses, call, destination: () => destinationOf(call) }
     this.#shadow?.judge(call, subject)
     const rbac = this.#rbac
     if (rbac === undefined) return undefined

@@ -48,6 +48,7 @@ const PRINCIPAL_SHAPE: OpenShape = {
   authenticated: { principal_name: STRING_SHAPE },
   source_ip: CIDR_SHAPE,
   direct_remote_ip: CIDR_SHAPE,
+  remote_ip: CIDR_SHAPE,
 }
 PRINCIPAL_SHAPE['and_ids'] = PRINCIPAL_SHAPE['or_ids'] = { ids: PRINCIPAL_SHAPE }
 PRINCIPAL_SHAPE['not_id'] = PRINCIPAL_SHAPE
@@ -208,13 +209,16 @@ function encodePrincipal(tree: Principal): PrincipalMessage {
     case 'source-ip': {
       const value = { addressPrefix: tree.address, prefixLen: tree.prefixLength }
       return create(PrincipalSchema, {
-        identifier: { case: tree.direct === true ? 'directRemoteIp' : 'sourceIp', value },
+        identifier: { case: addressCase(tree), value },
       })
     }
     default:
       return tree satisfies never
   }
 }
+
+const addressCase = ({ direct, forwarded }: Extract<Principal, { kind: 'source-ip' }>) =>
+  direct === true ? 'directRemoteIp' : forwarded === true ? 'remoteIp' : 'sourceIp'
 
 function decodePrincipal(path: string, { identifier }: PrincipalMessage): Principal {
   const all = (field: string, ids: readonly PrincipalMessage[]): Principal[] => {
@@ -246,6 +250,8 @@ function decodePrincipal(path: string, { identifier }: PrincipalMessage): Princi
       return { kind: 'source-ip', ...decodeRange(path, identifier.value) }
     case 'directRemoteIp':
       return { kind: 'source-ip', ...decodeRange(path, identifier.value), direct: true }
+    case 'remoteIp':
+      return { kind: 'source-ip', ...decodeRange(path, identifier.value), forwarded: true }
     default:
       return refuse(path, 'is not supported')
   }
