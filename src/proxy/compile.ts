@@ -63,6 +63,8 @@ export interface CompiledChain {
   /** TLS is terminated here. */
   readonly tls: { readonly alpn: readonly string[] } | undefined
   readonly allow: PrincipalRule | undefined
+  /** Of the mesh's own listeners: judged before a byte is carried. */
+  readonly network: NetworkFilters | undefined
   readonly filter: CompiledHttp | CompiledTcp
 }
 
@@ -265,7 +267,7 @@ function compileTelemetry(filter: HttpFilterChain, input: CompileInput): HttpTel
 }
 
 function compileChain(
-  chain: Pick<FilterChain, 'name' | 'tls' | 'allow' | 'filter'>,
+  chain: Pick<FilterChain, 'name' | 'tls' | 'allow' | 'network' | 'filter'>,
   input: CompileInput,
   compiledOf: (table: RouteTable) => CompiledRoutes,
 ): CompiledChain {
@@ -274,6 +276,7 @@ function compileChain(
     name: chain.name,
     tls: chain.tls === undefined ? undefined : { alpn: chain.tls.alpn },
     allow: chain.allow,
+    network: chain.network === undefined ? undefined : new NetworkFilters(chain.network, input.stats),
   }
   if (filter.kind === 'tcp') {
     return { ...common, filter: compileTcp(filter, input) }

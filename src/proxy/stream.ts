@@ -117,6 +117,8 @@ export interface ClientConnectionHandler {
   onIdle(connection: ClientConnection): void
   /** No new request will be taken (GOAWAY, `Connection: close`); streams in progress go on. */
   onDraining(connection: ClientConnection): void
+  /** It began to carry a body that small requests would wait behind, or no longer does. */
+  onBulk?(connection: ClientConnection, bulky: boolean): void
   onClose(connection: ClientConnection, reason: CloseReason, detail: string): void
 }
 
@@ -128,6 +130,10 @@ export interface ClientConnection {
   readonly localAddress?: string
   /** Bytes written and not yet taken by the kernel. */
   readonly bufferedBytes: number
+  /** Large bodies under way, those of connections that travel in this one included; absent where nothing is shared. */
+  readonly bulkStreams?: number
+  /** A connection that travels in this one begins to carry large bodies, or stops. */
+  addBulk?(change: 1 | -1): void
   /**
    * Sends a request; call only while `capacity` > 0. `end`: there is no body. CONNECT: `head.method` = CONNECT;
    * upgrades: `head.protocol` set. The sink is never called before this returns. `head` is not kept.

@@ -160,6 +160,16 @@ describe('ADS over a socket', () => {
     expect(config.clusters).toBe(first.config.clusters)
   })
 
+  it('sends our own proxies packed messages, however large, and counts what travels', async () => {
+    const many = Object.fromEntries(Array.from({ length: 1500 }, (_, index) => [`cluster-${index}`, ['10.0.0.1']]))
+    world.config = configOf(many)
+    await world.connect()
+    const { config } = await world.delivered(({ config: { clusters } }) => clusters.size === 1500)
+    expect(config).toEqual(world.config)
+    expect(world.ads.status()[0]?.bytesSent).toBeGreaterThan(10_000)
+    expect(world.ads.status()[0]?.bytesSent).toBeLessThan(300_000)
+  })
+
   it('coalesces a burst of changes and ends at the last one', async () => {
     const before = configOf({ a: ['10.0.0.1'] })
     world.config = before

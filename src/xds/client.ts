@@ -17,6 +17,7 @@ import { type Cancel, type Clock, delay } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
+import { OWN_DIALECT } from './dialect.ts'
 import { openSession, type Session, type SessionOptions } from './client-session.ts'
 import { ClientState, isNamed, NAMED_KINDS, type NamedKind, type References } from './client-state.ts'
 import { kindOfTypeUrl, SEND_ORDER, TYPE_URLS } from './resources.ts'
@@ -206,6 +207,9 @@ class DeltaAdsClient implements AdsClient {
   #introduce(session: Session): void {
     this.#nonces.clear()
     this.#unacknowledged.clear()
+    const { node, protocol } = this.#options
+    // State of the world is for servers of others; they need not hear of what ours understands.
+    const metadata = protocol === 'sotw' ? node.metadata : { ...node.metadata, ...OWN_DIALECT }
     let isFirst = true
     for (const kind of SEND_ORDER) {
       const names = isNamed(kind) ? [...this.#subscribed[kind]] : []
@@ -214,7 +218,7 @@ class DeltaAdsClient implements AdsClient {
         requestFor(kind, {
           resourceNamesSubscribe: names,
           initialResourceVersions: this.#state.versions(kind),
-          ...(isFirst && { node: create(NodeSchema, { ...this.#options.node, userAgentName: USER_AGENT }) }),
+          ...(isFirst && { node: create(NodeSchema, { ...node, metadata, userAgentName: USER_AGENT }) }),
         }),
       )
       isFirst = false

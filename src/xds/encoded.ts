@@ -4,6 +4,7 @@
  * objects; an equal copy costs a second encoding but has the same version and is not sent again.
  */
 import { createHash } from 'node:crypto'
+import { gzipSync } from 'node:zlib'
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import type { ProxyConfig, ResourceKind } from '../model/config.ts'
 import { encodeResource, type ModelResource, resourceToBytes } from './codec/codec.ts'
@@ -17,11 +18,22 @@ export interface Encoded {
 
 /** Field numbers of envoy.service.discovery.v3.DeltaDiscoveryResponse. */
 const RESPONSE = { systemVersionInfo: 1, resources: 2, typeUrl: 4, nonce: 5, removedResources: 6 } as const
-/** 16 hex digits: an accidental match among a million resources has a chance of 1 in 10^7. */
-const VERSION_HEX_LENGTH = 16
+/** 66 bits: an accidental match among a million resources has a chance of 1 in 10^8. */
+const VERSION_LENGTH = 11
+/** Below this there is little to gain. */
+const GZIP_BYTES_MIN = 256
+/** Most of the gain: what travels is names, said again and again. */
+const GZIP_LEVEL = 3
 
 export class EncodedResources {
   readonly #known = new WeakMap<object, Encoded>()
+  #nonces = 0
+
+  /** Of a message, not of a stream: streams that are equally far get the same bytes. */
+  nextNonce(): string {
+    this.#nonces += 1
+    return this.#nonces.toString(36)
+  }
 
   of(resource: ModelResource): Encoded {
     const known = this.#known.get(resource.value)
@@ -34,7 +46,7 @@ export class EncodedResources {
 
 function encode(resource: ModelResource): Encoded {
   const message = encodeResource(resource)
-  const version = createHash('sha256').update(resourceToBytes(message)).digest('hex').slice(0, VERSION_HEX_LENGTH)
+  const version = createHash('sha256').update(resourceToBytes(message)).digest('base64url').slice(0, VERSION_LENGTH)
   message.version = version
   const bytes = resourceToBytes(message)
   const frame = new BinaryWriter().tag(RESPONSE.resources, WireType.LengthDelimited).bytes(bytes).finish()
@@ -67,7 +79,35 @@ export interface ResponseParts {
   readonly removed: readonly string[]
 }
 
-export function encodeResponse(parts: ResponseParts): Buffer {
+/** An answer that many streams may send; made of bytes when the first one does. */
+export class Message {
+  readonly nonce: string
+  readonly #parts: ResponseParts
+  #bytes: Buffer | undefined
+  #packed: Buffer | undefined
+
+  constructor(parts: ResponseParts) {
+    this.#parts = parts
+    this.nonce = parts.nonce
+  }
+
+  get bytes(): Buffer {
+    return (this.#bytes ??= encodeResponse(this.#parts))
+  }
+
+  /** With gzip; undefined where that is not worth it. */
+  get packed(): Buffer | undefined {
+    if (this.#packed === undefined) {
+      const bytes = encodeResponse(this.#parts)
+      this.#packed = bytes.length < GZIP_BYTES_MIN ? EMPTY : gzipSync(bytes, { level: GZIP_LEVEL })
+    }
+    return this.#packed.length === 0 ? undefined : this.#packed
+  }
+}
+
+const EMPTY = Buffer.alloc(0)
+
+function encodeResponse(parts: ResponseParts): Buffer {
   const head = new BinaryWriter()
     .tag(RESPONSE.systemVersionInfo, WireType.LengthDelimited)
     .string(parts.systemVersion)

@@ -24,6 +24,9 @@ export const SEND_ORDER = [
 /** A first subscription without names means all of them (xDS protocol, "Wildcard subscriptions"). */
 export const WILDCARD_KINDS: ReadonlySet<ResourceKind> = new Set(['listener', 'cluster'])
 
+/** A name without a slash stands for all that begin with it and a slash (VHDS: `<route table>/<host>`). */
+export const PREFIX_KINDS: ReadonlySet<ResourceKind> = new Set()
+
 const KIND_OF = new Map(Object.entries(TYPE_URLS).map(([kind, url]) => [url, kind as ResourceKind]))
 
 export const kindOfTypeUrl = (typeUrl: string): ResourceKind | undefined => KIND_OF.get(typeUrl)

@@ -3,15 +3,18 @@
  * pulls: whoever changes the configuration calls `notify`, bursts coalesce, and each stream compares for itself. The
  * gRPC server, its port and its TLS belong to the composition root.
  */
-import { type Metadata, type Server, type ServerDuplexStream, status as grpcStatus } from '@grpc/grpc-js'
+import { Metadata, type Server, type ServerDuplexStream, status as grpcStatus } from '@grpc/grpc-js'
 import type { JsonObject } from '@bufbuild/protobuf'
 import type { DeltaDiscoveryRequest } from '#gen/envoy/service/discovery/v3/discovery_pb.js'
 import type { Cancel, Clock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import { EncodedResources } from './encoded.ts'
+import { COMPRESSION } from './dialect.ts'
+import type { Message } from './encoded.ts'
+import { Pace, type Sent } from './pace.ts'
+import { announcePacked, asPacked } from './packed.ts'
 import { DELTA_SERVER, STATE_OF_THE_WORLD } from './service.ts'
-import { AdsStream, type VersionedConfig } from './stream.ts'
+import { AdsStream, SharedStates, type VersionedConfig } from './stream.ts'
 
 /** Who a client says it is; believed only as far as `authenticate` allows. */
 export interface AdsNode {
@@ -63,7 +66,7 @@ export interface AdsServer<C> {
 const COALESCE_MS = 50
 const STREAMS_MAX = 5_000
 /** Streams are pushed in slices, so that 500 proxies do not hold up the event loop. */
-const SLICE_MS = 20
+const SLICE_MS = 10
 
 type Call = ServerDuplexStream<DeltaDiscoveryRequest, Buffer>
 
@@ -74,6 +77,9 @@ interface Session<C> {
   readonly node: string
   readonly connectedAt: number
   config: VersionedConfig | undefined
+  bytesSent: number
+  /** Not acknowledged yet; one for each kind at most. */
+  readonly outstanding: Map<Message, Sent>
 }
 
 const REFUSAL_CODES = {
@@ -98,7 +104,8 @@ export function createAdsServer<C>(options: AdsServerOptions<C>): AdsServer<C> {
 
 class Sessions<C> {
   readonly #options: AdsServerOptions<C>
-  readonly #encoded = new EncodedResources()
+  readonly #states = new SharedStates()
+  readonly #pace: Pace<Session<C>>
   readonly #sessions = new Set<Session<C>>()
   /** Streams open, authenticated or not. */
   #calls = 0
@@ -107,6 +114,7 @@ class Sessions<C> {
 
   constructor(options: AdsServerOptions<C>) {
     this.#options = options
+    this.#pace = new Pace(options, (session) => this.#guarded(session, () => this.#refresh(session)))
   }
 
   handle(call: Call): void {
@@ -118,7 +126,7 @@ class Sessions<C> {
     let session: Session<C> | undefined
     const leave = once(() => {
       this.#calls -= 1
-      if (session !== undefined) this.#sessions.delete(session)
+      if (session !== undefined) this.#leave(session)
     })
     call.once('data', (first: DeltaDiscoveryRequest) => {
       // Nothing more is read until the client is known: what it sends meanwhile stays in the socket.
@@ -154,8 +162,44 @@ class Sessions<C> {
     }
     // It may have gone while we asked.
     if (call.cancelled || call.destroyed) return undefined
-    const stream = new AdsStream(this.#encoded, (bytes) => call.write(bytes))
-    return { call, stream, client: answer.client, node: node.id, connectedAt: clock.now(), config: undefined }
+    const isPacked = claimed.metadata[COMPRESSION] === 'gzip'
+    if (isPacked) call.sendMetadata(announcePacked(new Metadata()))
+    const stream: AdsStream = new AdsStream(this.#states, {
+      hasRoom: () => this.#pace.hasRoom(session),
+      write: (message) => this.#write(session, message, isPacked),
+      answered: (message) => this.#release(session, message),
+    })
+    const session: Session<C> = {
+      call,
+      stream,
+      client: answer.client,
+      node: node.id,
+      connectedAt: clock.now(),
+      config: undefined,
+      bytesSent: 0,
+      outstanding: new Map(),
+    }
+    return session
+  }
+
+  #write(session: Session<C>, message: Message, isPacked: boolean): void {
+    const packed = isPacked ? message.packed : undefined
+    const { length } = packed ?? message.bytes
+    session.bytesSent += length
+    session.outstanding.set(message, this.#pace.add(length))
+    session.call.write(packed === undefined ? message.bytes : asPacked(packed))
+  }
+
+  #release(session: Session<C>, message: Message): void {
+    const sent = session.outstanding.get(message)
+    session.outstanding.delete(message)
+    if (sent !== undefined) this.#pace.release(sent)
+  }
+
+  #leave(session: Session<C>): void {
+    this.#sessions.delete(session)
+    this.#pace.leave(session)
+    for (const message of session.outstanding.keys()) this.#release(session, message)
   }
 
   #start(session: Session<C>, first: DeltaDiscoveryRequest): void {
@@ -224,15 +268,16 @@ class Sessions<C> {
   }
 
   status(): readonly ProxyStatus<C>[] {
-    return Array.from(this.#sessions, ({ node, client, connectedAt, stream, config }) => {
+    return Array.from(this.#sessions, ({ node, client, connectedAt, stream, config, bytesSent }) => {
       const synced = config !== undefined && stream.isSynced(config.config)
-      return { node, client, connectedAt, synced, ...stream.status() }
+      return { node, client, connectedAt, synced, bytesSent, ...stream.status() }
     })
   }
 
   close(): void {
     this.#scheduled?.()
     this.#scheduled = undefined
+    this.#pace.close()
     for (const { call } of this.#sessions) end(call, grpcStatus.UNAVAILABLE, 'the control plane is shutting down')
     this.#sessions.clear()
   }

@@ -8,9 +8,8 @@ import {
 } from '#gen/envoy/service/discovery/v3/discovery_pb.js'
 import { StatusSchema } from '#gen/google/rpc/status_pb.js'
 import type { ProxyConfig, ResourceKind } from '../model/config.ts'
-import { EncodedResources } from './encoded.ts'
 import { kindOfTypeUrl, TYPE_URLS } from './resources.ts'
-import { AdsStream } from './stream.ts'
+import { AdsStream, SharedStates } from './stream.ts'
 import { assignmentOf, configOf } from './testing/configs.ts'
 
 interface Ask {
@@ -23,8 +22,10 @@ interface Ask {
 
 function world(initial: ProxyConfig) {
   const answers: DeltaDiscoveryResponse[] = []
-  const stream = new AdsStream(new EncodedResources(), (bytes) => {
-    answers.push(fromBinary(DeltaDiscoveryResponseSchema, bytes))
+  const stream = new AdsStream(new SharedStates(), {
+    hasRoom: () => true,
+    write: ({ bytes }) => answers.push(fromBinary(DeltaDiscoveryResponseSchema, bytes)),
+    answered: () => undefined,
   })
   let config = initial
   const pump = (): void => stream.pump({ config, version: 'v' })

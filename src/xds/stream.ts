@@ -6,7 +6,8 @@
  */
 import type { DeltaDiscoveryRequest } from '#gen/envoy/service/discovery/v3/discovery_pb.js'
 import type { ProxyConfig, ResourceKind } from '../model/config.ts'
-import { encodeResponse, type EncodedResources, tableOf } from './encoded.ts'
+import { EncodedResources, type Message, tableOf } from './encoded.ts'
+import { HeldStates } from './held.ts'
 import { kindOfTypeUrl, SEND_ORDER } from './resources.ts'
 import { type Nack, Subscription, type SubscriptionStatus } from './subscription.ts'
 
@@ -22,17 +23,39 @@ export type Received =
   | { readonly kind: ResourceKind; readonly nack?: Nack }
   | { readonly refused: string; readonly typeUrl: string }
 
+/** What all streams of a server share: bytes of resources, and the states that clients are in. */
+export class SharedStates {
+  readonly #encoded = new EncodedResources()
+  readonly #kinds = new Map<ResourceKind, HeldStates>()
+
+  of(kind: ResourceKind): HeldStates {
+    let states = this.#kinds.get(kind)
+    if (states === undefined) {
+      states = new HeldStates(kind, this.#encoded)
+      this.#kinds.set(kind, states)
+    }
+    return states
+  }
+}
+
+/** Where answers go. */
+export interface Outlet {
+  /** False: not now; whoever says so pumps the stream again when there is room. */
+  hasRoom(): boolean
+  write(message: Message): void
+  /** The client read it, and said what it thinks of it. */
+  answered(message: Message): void
+}
+
 export class AdsStream {
   readonly #subscriptions = new Map<ResourceKind, Subscription>()
-  readonly #encoded: EncodedResources
-  readonly #write: (bytes: Buffer) => void
-  #nonces = 0
-  #bytesSent = 0
+  readonly #states: SharedStates
+  readonly #outlet: Outlet
   #version: string | undefined
 
-  constructor(encoded: EncodedResources, write: (bytes: Buffer) => void) {
-    this.#encoded = encoded
-    this.#write = write
+  constructor(states: SharedStates, outlet: Outlet) {
+    this.#states = states
+    this.#outlet = outlet
   }
 
   receive(request: DeltaDiscoveryRequest): Received {
@@ -40,10 +63,12 @@ export class AdsStream {
     if (kind === undefined) return { refused: 'this type is not served', typeUrl: request.typeUrl }
     let subscription = this.#subscriptions.get(kind)
     if (subscription === undefined) {
-      subscription = new Subscription(kind, this.#encoded)
+      subscription = new Subscription(kind, this.#states.of(kind))
       this.#subscriptions.set(kind, subscription)
     }
+    const { outstanding } = subscription
     const { nack, refused } = subscription.receive(request)
+    if (outstanding !== undefined && !subscription.awaiting) this.#outlet.answered(outstanding)
     if (refused !== undefined) return { refused, typeUrl: request.typeUrl }
     return nack === undefined ? { kind } : { kind, nack }
   }
@@ -61,14 +86,14 @@ export class AdsStream {
 
   #serve(kind: ResourceKind, { config, version }: VersionedConfig, options: { removals: boolean }): void {
     const subscription = this.#subscriptions.get(kind)
-    const batch = subscription?.next(tableOf(config, kind), options)
-    if (subscription === undefined || batch === undefined) return
-    this.#nonces += 1
-    const nonce = String(this.#nonces)
-    subscription.sent(nonce)
-    const bytes = encodeResponse({ kind, systemVersion: version, nonce, ...batch })
-    this.#bytesSent += bytes.length
-    this.#write(bytes)
+    if (subscription === undefined || subscription.awaiting) return
+    const table = tableOf(config, kind)
+    // What is sent is chosen when there is room for it: the newest state, whatever came between.
+    if (subscription.isClean(table) || !this.#outlet.hasRoom()) return
+    const message = subscription.next(table, { ...options, systemVersion: version })
+    if (message === undefined) return
+    subscription.sent(message)
+    this.#outlet.write(message)
   }
 
   /** Listeners are what they should be, and so are routes apart from removals that wait for this very moment. */
@@ -88,11 +113,10 @@ export class AdsStream {
 
   status(): {
     readonly version: string | undefined
-    readonly bytesSent: number
     readonly kinds: Readonly<Partial<Record<ResourceKind, SubscriptionStatus>>>
   } {
     const kinds: Partial<Record<ResourceKind, SubscriptionStatus>> = {}
     for (const [kind, subscription] of this.#subscriptions) kinds[kind] = subscription.status()
-    return { version: this.#version, bytesSent: this.#bytesSent, kinds }
+    return { version: this.#version, kinds }
   }
 }

@@ -1,25 +1,19 @@
 /**
  * One client's subscription to one kind of resource: what it asked for, what it has, what it still has to get. Level
- * triggered: it compares what is wanted with what was sent, so a lost or coalesced notification loses nothing. No IO.
+ * triggered: it compares what is wanted with what was sent, so a lost or coalesced notification loses nothing. What a
+ * client has is a state shared with its equals (held.ts); only nonces and refusals are its own. No IO.
  */
 import type { DeltaDiscoveryRequest } from '#gen/envoy/service/discovery/v3/discovery_pb.js'
 import type { ResourceKind } from '../model/config.ts'
-import type { ModelResource } from './codec/codec.ts'
-import type { Encoded, EncodedResources } from './encoded.ts'
-import { WILDCARD_KINDS } from './resources.ts'
+import { layersOf } from '../model/layers.ts'
+import type { Message } from './encoded.ts'
+import type { Held, HeldStates, Table } from './held.ts'
+import { PREFIX_KINDS, WILDCARD_KINDS } from './resources.ts'
+import type { Wish } from './wish.ts'
 
-/** Answers stay well under the 4 MiB that gRPC clients accept by default; the rest follows after the ACK. */
-const RESPONSE_BYTES_MAX = 1_048_576
 /** A client that subscribes to more names than this is broken or hostile. */
 const NAMES_MAX = 50_000
 const WILDCARD = '*'
-/** Stands for the version of a name that was answered with "does not exist". */
-const ABSENT = ''
-
-export interface Batch {
-  readonly frames: readonly Uint8Array[]
-  readonly removed: readonly string[]
-}
 
 export interface Nack {
   readonly message: string
@@ -34,60 +28,55 @@ export interface SubscriptionStatus {
   readonly nack: Nack | undefined
 }
 
-type Wanted = ReadonlyMap<string, ModelResource['value']>
-
 export class Subscription {
   readonly kind: ResourceKind
-  readonly #encoded: EncodedResources
-  readonly #names = new Set<string>()
-  /** Name to version: what the client has, or will have once it read what is under way. */
-  readonly #sent = new Map<string, string>()
-  /** Names to send again though the client has them: it asked a second time (xDS protocol, delta). */
-  readonly #again = new Set<string>()
-  #wildcard = false
+  readonly #states: HeldStates
+  #wish: Wish
+  /** By layer of the table; undefined while the first table has not been seen. */
+  #held: readonly Held[] = []
+  /** Said or left over, and not yet told apart by layer. */
+  #versions: ReadonlyMap<string, string> | undefined = new Map()
   #isFirst = true
   #owesAnswer = false
-  #clean: Wanted | undefined
-  #awaiting: string | undefined
+  #clean: Table | undefined
+  #awaiting: Message | undefined
   #latestNonce: string | undefined
   #acked: string | undefined
   #nack: Nack | undefined
 
-  constructor(kind: ResourceKind, encoded: EncodedResources) {
+  constructor(kind: ResourceKind, states: HeldStates) {
     this.kind = kind
-    this.#encoded = encoded
+    this.#states = states
+    this.#wish = states.wishes.nothing
   }
 
   get awaiting(): boolean {
     return this.#awaiting !== undefined
   }
 
+  /** Sent and not answered. */
+  get outstanding(): Message | undefined {
+    return this.#awaiting
+  }
+
   status(): SubscriptionStatus {
-    let resources = 0
-    for (const version of this.#sent.values()) if (version !== ABSENT) resources += 1
-    return { resources, awaiting: this.#awaiting, acked: this.#acked, nack: this.#nack }
+    const resources = this.#held.reduce((sum, held) => sum + held.resources, 0)
+    return { resources, awaiting: this.#awaiting?.nonce, acked: this.#acked, nack: this.#nack }
+  }
+
+  #allVersions(): readonly ReadonlyMap<string, string>[] {
+    return this.#versions === undefined ? this.#held.map(({ versions }) => versions) : [this.#versions]
   }
 
   /** Returns the NACK the request carried, or what is wrong with the request itself. */
   receive(request: DeltaDiscoveryRequest): { readonly nack?: Nack; readonly refused?: string } {
     const nack = this.#receiveAnswer(request)
     const { resourceNamesSubscribe: subscribe, resourceNamesUnsubscribe: unsubscribe } = request
-    if (this.#isFirst) this.#receiveFirst(request)
-    for (const name of subscribe) this.#subscribe(name)
-    for (const name of unsubscribe) this.#unsubscribe(name)
-    if (subscribe.length + unsubscribe.length > 0) this.#clean = undefined
+    const isFirst = this.#isFirst
     this.#isFirst = false
-    if (this.#names.size > NAMES_MAX) return { refused: `more than ${NAMES_MAX} names subscribed` }
+    if (isFirst || subscribe.length + unsubscribe.length > 0) this.#change(request, isFirst)
+    if (this.#wish.names.size > NAMES_MAX) return { refused: `more than ${NAMES_MAX} names subscribed` }
     return nack === undefined ? {} : { nack }
-  }
-
-  #receiveFirst(request: DeltaDiscoveryRequest): void {
-    this.#wildcard = WILDCARD_KINDS.has(this.kind) && request.resourceNamesSubscribe.length === 0
-    // An empty answer tells a waiting client that there is nothing.
-    this.#owesAnswer = this.#wildcard || request.resourceNamesSubscribe.includes(WILDCARD)
-    // What the client kept over a reconnect is not sent again.
-    for (const [name, version] of Object.entries(request.initialResourceVersions)) this.#sent.set(name, version)
-    this.#clean = undefined
   }
 
   #receiveAnswer(request: DeltaDiscoveryRequest): Nack | undefined {
@@ -104,90 +93,90 @@ export class Subscription {
     return this.#nack
   }
 
-  #subscribe(name: string): void {
-    if (name === WILDCARD) {
-      this.#wildcard = true
-      return
-    }
-    const isKnown = this.#names.has(name) || (this.#wildcard && this.#sent.has(name))
-    if (isKnown && !this.#isFirst) this.#again.add(name)
-    this.#names.add(name)
+  #change(request: DeltaDiscoveryRequest, isFirst: boolean): void {
+    const { resourceNamesSubscribe: subscribe, resourceNamesUnsubscribe: unsubscribe } = request
+    const { wishes } = this.#states
+    const versions = new Map<string, string>()
+    for (const held of this.#allVersions()) for (const [name, version] of held) versions.set(name, version)
+    // What the client kept over a reconnect is not sent again.
+    const claimed = isFirst ? Object.entries(request.initialResourceVersions) : []
+    for (const [name, version] of claimed) versions.set(name, version)
+    // It asked a second time, so it gets it a second time (xDS protocol, delta).
+    const again = isFirst ? [] : subscribe.filter((name) => wishes.covers(this.#wish, name))
+    for (const name of again) versions.delete(name)
+    this.#wish = this.#wishAfter(request, isFirst)
+    const dropped = unsubscribe.length === 0 ? [] : [...versions.keys()]
+    for (const name of dropped) if (!wishes.covers(this.#wish, name)) versions.delete(name)
+    // An empty answer tells a waiting client that there is nothing.
+    this.#owesAnswer ||= (isFirst && this.#wish.wildcard) || (PREFIX_KINDS.has(this.kind) && subscribe.length > 0)
+    this.#versions = versions
+    this.#clean = undefined
   }
 
-  #unsubscribe(name: string): void {
-    if (name === WILDCARD) {
-      this.#wildcard = false
-      for (const sent of this.#sent.keys()) if (!this.#names.has(sent)) this.#sent.delete(sent)
-      return
-    }
-    this.#names.delete(name)
-    this.#again.delete(name)
-    if (!this.#wildcard) this.#sent.delete(name)
+  #wishAfter({ resourceNamesSubscribe, resourceNamesUnsubscribe }: DeltaDiscoveryRequest, isFirst: boolean): Wish {
+    const isWhole = isFirst && WILDCARD_KINDS.has(this.kind) && resourceNamesSubscribe.length === 0
+    const names = new Set(this.#wish.names)
+    if (this.#wish.wildcard || isWhole) names.add(WILDCARD)
+    for (const name of resourceNamesSubscribe) names.add(name)
+    for (const name of resourceNamesUnsubscribe) names.delete(name)
+    return this.#states.wishes.of(names.delete(WILDCARD), names)
   }
 
   /** Whether the client has all of `wanted` (also when removals are still held back: then it is not). */
-  isClean(wanted: Wanted): boolean {
-    return this.#awaiting === undefined && this.#clean === wanted && this.#again.size === 0
+  isClean(wanted: Table): boolean {
+    return this.#awaiting === undefined && this.#clean === wanted
   }
 
   /**
    * The next answer, or undefined when there is nothing to say. `removals: false` holds back the removal of what the
    * client may still refer to.
    */
-  next(wanted: Wanted, options: { readonly removals: boolean }): Batch | undefined {
+  next(wanted: Table, options: { readonly removals: boolean; readonly systemVersion: string }): Message | undefined {
     if (this.#awaiting !== undefined || this.isClean(wanted)) return undefined
-    const frames: Uint8Array[] = []
-    let bytes = 0
-    let isFull = false
-    for (const [name, encoded] of this.#changed(wanted)) {
-      isFull = bytes > 0 && bytes + encoded.frame.length > RESPONSE_BYTES_MAX
-      if (isFull) break
-      bytes += encoded.frame.length
-      frames.push(encoded.frame)
-      this.#sent.set(name, encoded.version)
-      this.#again.delete(name)
+    const layers = this.#layersOf(wanted)
+    const held = [...this.#distribute(layers)]
+    let isWhole = true
+    let message: Message | undefined
+    for (const [index, layer] of layers.entries()) {
+      const from = held[index]
+      if (from === undefined) continue
+      const step = this.#states.step(from, layer, options)
+      isWhole &&= step.isWhole
+      held[index] = step.after
+      message = step.message
+      if (message === undefined) continue
+      // One answer at a time: the other layers' turn comes after its ACK.
+      isWhole &&= index === layers.length - 1
+      break
     }
-    const { removed, isHeld } = isFull ? { removed: [], isHeld: false } : this.#remove(wanted, options.removals)
-    if (!isFull && !isHeld) this.#clean = wanted
-    if (frames.length + removed.length === 0 && !this.#owesAnswer) return undefined
-    this.#owesAnswer = false
-    return { frames, removed }
+    this.#held = held
+    if (isWhole) this.#clean = wanted
+    if (message === undefined && this.#owesAnswer) message = this.#states.empty(options.systemVersion)
+    if (message !== undefined) this.#owesAnswer = false
+    return message
   }
 
-  /** The batch went out under this nonce. */
-  sent(nonce: string): void {
-    this.#awaiting = nonce
-    this.#latestNonce = nonce
+  /** Layers are told apart only for those who want all of each; who names names gets them from one table. */
+  #layersOf(wanted: Table): readonly Table[] {
+    return this.#wish.wildcard && this.#wish.names.size === 0 ? layersOf(wanted) : [wanted]
   }
 
-  *#changed(wanted: Wanted): Generator<readonly [string, Encoded]> {
-    const names = this.#wildcard ? wanted.keys() : this.#names
-    for (const name of names) {
-      const value = wanted.get(name)
-      if (value === undefined) continue
-      const encoded = this.#encoded.of({ kind: this.kind, value } as ModelResource)
-      if (this.#sent.get(name) !== encoded.version || this.#again.has(name)) yield [name, encoded]
-    }
-  }
-
-  #remove(wanted: Wanted, mayRemove: boolean): { removed: string[]; isHeld: boolean } {
-    const removed: string[] = []
-    let isHeld = false
-    for (const [name, version] of this.#sent) {
-      if (wanted.has(name) || version === ABSENT) continue
-      if (!mayRemove) isHeld = true
-      else {
-        removed.push(name)
-        this.#sent.delete(name)
+  #distribute(layers: readonly Table[]): readonly Held[] {
+    if (this.#versions === undefined && this.#held.length === layers.length) return this.#held
+    const parts = layers.map(() => new Map<string, string>())
+    for (const versions of this.#allVersions()) {
+      for (const [name, version] of versions) {
+        const index = layers.findIndex((layer) => layer.has(name))
+        parts[Math.max(index, 0)]?.set(name, version)
       }
     }
-    // A name asked for that does not exist is answered at once: its client waits.
-    for (const name of this.#names) {
-      if (wanted.has(name) || (this.#sent.has(name) && !this.#again.has(name))) continue
-      if (!removed.includes(name)) removed.push(name)
-      this.#sent.set(name, ABSENT)
-      this.#again.delete(name)
-    }
-    return { removed, isHeld }
+    this.#versions = undefined
+    return parts.map((versions) => this.#states.having(this.#wish, versions))
+  }
+
+  /** The message went out. */
+  sent(message: Message): void {
+    this.#awaiting = message
+    this.#latestNonce = message.nonce
   }
 }

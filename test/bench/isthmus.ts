@@ -30,10 +30,10 @@ import { type Running, startProgram, untilListening } from './programs.ts'
 import { CAPTURED, type ProxyFile } from './proxy-role.ts'
 import { type Path, type System, systemOf } from './system.ts'
 
-const FORWARD_PORT = 15003
+export const FORWARD_PORT = 15003
 const CAPTURED_PORT = 15001
-const MESH_PORT = 15008
-const GATEWAY_PORT = 15443
+export const MESH_PORT = 15008
+export const GATEWAY_PORT = 15443
 const INBOUND = 'inbound|8080||'
 
 export interface IsthmusOptions {
@@ -50,6 +50,8 @@ export interface IsthmusOptions {
   readonly pods?: number
   /** Where the caller finds the gateway that listens on this address: a relay between clusters. */
   readonly gatewayAt?: (gateway: string) => string
+  /** Where caller and gateway listen, and dial from: a line's near end. Addresses of their own if absent. */
+  readonly endsOn?: string
 }
 
 /** How a proxy is told what it runs: the lists of ProxyFile, with defaults. */
@@ -58,7 +60,7 @@ export type Config = Partial<ProxyFile['config']>
 export async function startIsthmus(path: Path, options: IsthmusOptions): Promise<System> {
   const starter = new Starter(options)
   const { places } = options
-  const caller = places.address()
+  const caller = options.endsOn ?? places.address()
   if (path === 'one hop') {
     const port = options.originH2 === true ? ORIGIN_H2_PORT : ORIGIN_PORT
     const config = outbound(caller, LOCAL, [endpointOf(places.near, options.origin, port, 'plain')], {
@@ -82,7 +84,7 @@ export async function startIsthmus(path: Path, options: IsthmusOptions): Promise
   }
   let endpoints = pods.map((pod) => endpointOf(target, pod, MESH_PORT, 'mtls'))
   if (path === 'nested') {
-    const gateway = places.address()
+    const gateway = options.endsOn ?? places.address()
     await starter.start(
       'gateway',
       places.gateway,
@@ -113,8 +115,8 @@ export class Starter {
   async start(name: string, place: Place, podIp: string, config: Config): Promise<void> {
     const { directory, dist, places } = this.#options
     const { cluster, namespace, workload, trustDomain, certificate } = place
-    const file = join(directory, `isthmus-${podIp}.json`)
-    const log = join(directory, `isthmus-${podIp}.log`)
+    const file = join(directory, `isthmus-${name}-${podIp}.json`)
+    const log = join(directory, `isthmus-${name}-${podIp}.log`)
     const roots = Object.fromEntries(places.trustDomains.map((domain) => [domain, [places.rootPem]]))
     const content: ProxyFile = {
       podIp,
@@ -178,7 +180,7 @@ interface OutboundMore {
   readonly filters?: RoutedFilters
 }
 
-function outbound(
+export function outbound(
   address: string,
   names: ServiceNames,
   endpoints: readonly Endpoint[],
@@ -235,7 +237,7 @@ function outbound(
 }
 
 /** One ALLOW policy: workloads of the mesh's two trust domains. */
-function inbound(address: string, options: IsthmusOptions, names: ServiceNames): Config {
+export function inbound(address: string, options: IsthmusOptions, names: ServiceNames): Config {
   const { places, origin } = options
   const allow = { trustDomains: places.trustDomains, ids: [] }
   const chain: FilterChain = {
@@ -267,7 +269,7 @@ function inbound(address: string, options: IsthmusOptions, names: ServiceNames):
   return { listeners: [{ name: 'inbound-mesh', address, port: MESH_PORT, chains: [chain] }], clusters: [cluster] }
 }
 
-function gatewayConfig(address: string, pods: readonly Endpoint[], places: Places): Config {
+export function gatewayConfig(address: string, pods: readonly Endpoint[], places: Places): Config {
   const cluster = `east-west|80||${SHARED.host}`
   const allow = { trustDomains: places.trustDomains, ids: [] }
   const chain: FilterChain = {
@@ -306,7 +308,7 @@ function gatewayConfig(address: string, pods: readonly Endpoint[], places: Place
   }
 }
 
-function tunnelTo(places: Places): NonNullable<Endpoint['tunnel']> {
+export function tunnelTo(places: Places): NonNullable<Endpoint['tunnel']> {
   return {
     authority: TUNNEL_AUTHORITY,
     cluster: places.far.cluster,

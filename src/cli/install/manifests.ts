@@ -2,7 +2,7 @@
  * Everything `isthmus install` writes, as plain objects in the order of creation. The same list goes to any
  * Kubernetes; local clusters get no other.
  */
-import { OBJECTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
+import { ISTIO_NAMESPACE, OBJECTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
 import { isLabel, isSubdomain } from '../../model/identity.ts'
 import { mcsCrds, ownCrds, standardCrds } from '../../kube/schemas/index.ts'
 import { MeshError } from '../../runtime/errors.ts'
@@ -18,6 +18,8 @@ export function installManifests(options: InstallOptions): readonly object[] {
       kind: 'Namespace',
       metadata: { name: SYSTEM_NAMESPACE, labels: { 'istio-injection': 'disabled' } },
     },
+    // Documents written for Istio put there what holds for the whole mesh. Nothing is changed where it is already.
+    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: ISTIO_NAMESPACE } },
     ...mcsCrds(),
     ...ownCrds(),
     ...standardCrds(),
@@ -30,8 +32,18 @@ export function installManifests(options: InstallOptions): readonly object[] {
     },
     ...rbacManifests(),
     ...workloadManifests(options),
+    // Last: the kind is served only a moment after its definition.
+    ...(options.strict === true ? [strictMesh()] : []),
   ]
 }
+
+/** Callers without certificate are refused everywhere in the mesh, but for what a namespace or workload says. */
+const strictMesh = (): object => ({
+  apiVersion: 'security.istio.io/v1',
+  kind: 'PeerAuthentication',
+  metadata: { name: 'default', namespace: SYSTEM_NAMESPACE },
+  spec: { mtls: { mode: 'STRICT' } },
+})
 
 function checkNames(options: InstallOptions): void {
   const { cluster, mesh, gatewayAddress } = options

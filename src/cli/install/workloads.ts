@@ -21,6 +21,8 @@ export interface InstallOptions {
   readonly logLevel: string
   /** `host:port,…` where peers reach the gateway, when that is not its load balancer's address. */
   readonly gatewayAddress?: string
+  /** Callers need mutual TLS from the start. */
+  readonly strict?: boolean
 }
 
 export const CONTROL_PLANE_ADDRESS = `${SYSTEM_ACCOUNTS.controlPlane}.${SYSTEM_NAMESPACE}.svc.cluster.local:${PORTS.xds}`

@@ -5,6 +5,11 @@
 import type { ServiceBreaker, ValidationContext } from '../../model/config.ts'
 import type { Locality } from '../../model/locality.ts'
 import type { ImportedFacts } from '../../model/service.ts'
+import type { NetworkingFacts } from './facts-networking.ts'
+import type { SecurityFacts } from './facts-security.ts'
+
+export * from './facts-networking.ts'
+export * from './facts-security.ts'
 
 export interface MeshFacts {
   readonly mesh: string
@@ -134,6 +139,9 @@ export interface Snapshot {
   readonly imports: ReadonlyMap<string, ImportFacts>
   readonly peers: ReadonlyMap<string, PeerFacts>
   readonly breakers: ReadonlyMap<string, BreakerPolicyFacts>
+  /** Its tables keep their identity, it does not. */
+  readonly networking: NetworkingFacts
+  readonly security: SecurityFacts
   /** Absent until federation has brought this cluster into the mesh. */
   readonly trust: ValidationContext | undefined
   /** Pod name of the federation leader; empty while there is none. */

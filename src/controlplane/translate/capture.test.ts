@@ -3,6 +3,7 @@ import type { FilterChain } from '../../model/config.ts'
 import type { PodFacts, ServiceFacts } from '../observe/facts.ts'
 import { readPod, readService } from '../observe/read.ts'
 import { captureInbound, captureOutbound } from './capture.ts'
+import { podPolicies } from './security/pod-policies.ts'
 import { type Host, listHosts } from './hosts.ts'
 
 const pod: PodFacts = {
@@ -37,6 +38,8 @@ const hostsOf = (...services: ServiceFacts[]): readonly Host[] =>
 const summaryOf = ({ name, destinations, protocol, filter }: FilterChain): string =>
   [name, JSON.stringify(destinations?.addresses ?? []), destinations?.port ?? '', protocol ?? '', filter.kind].join(' ')
 
+const policies = podPolicies({ mode: 'PERMISSIVE', ports: new Map() })
+
 describe('captureOutbound', () => {
   it('groups destinations by port and declared protocol, and detects only what nobody declared', () => {
     const listener = captureOutbound(
@@ -70,7 +73,11 @@ describe('captureInbound', () => {
       ]),
       service('other', '10.12.64.2', [{ name: '', port: 80, targetPort: 8080 }]),
     ]
-    const listener = captureInbound(pod, { services, domain: 'cluster.local' })
+    const listener = captureInbound(pod, {
+      policies: podPolicies({ mode: 'PERMISSIVE', ports: new Map() }),
+      services,
+      domain: 'cluster.local',
+    })
     expect(listener).toMatchObject({ address: pod.ip, port: 15006, capture: { direction: 'inbound' } })
     expect(listener.chains.map(summaryOf)).toEqual([
       'front.shop.svc.cluster.local ["10.12.1.2"] 8080  http',
@@ -90,7 +97,7 @@ describe('a pod with an address of each family', () => {
     expect(outbound).toMatchObject({ name: 'capture-outbound-ipv6', address: '::1', port: 15001 })
     expect(outbound.chains.map(summaryOf)).toContain('tcp:5432 db.shop.svc.cluster.local ["fd00:96::3"] 5432  tcp')
     const services = [service('front', '10.12.64.1', [{ name: 'tcp', port: 9000, protocol: 'tcp' }])]
-    const inbound = captureInbound(dual, { services, domain: 'cluster.local' }, dual.ipv6)
+    const inbound = captureInbound(dual, { policies, services, domain: 'cluster.local' }, dual.ipv6)
     expect(inbound).toMatchObject({ name: 'capture-inbound-ipv6', address: 'fd00:10::2', port: 15006 })
     expect(inbound.chains.map(summaryOf)[0]).toBe('front.shop.svc.cluster.local ["fd00:10::2"] 9000  tcp')
   })

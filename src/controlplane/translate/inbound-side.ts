@@ -4,12 +4,14 @@ import { type PodFacts, type Snapshot } from '../observe/facts.ts'
 import { addressesOf, captureInbound } from './capture.ts'
 import { type Inbound, inboundOf } from './inbound.ts'
 import { Memo } from './memo.ts'
+import { type PodPolicies, podPolicies } from './security/pod-policies.ts'
 import type { Tables } from './tables.ts'
 
 export class InboundSide {
   readonly #tables: Tables
   readonly #inbound = new Memo<Inbound>()
   readonly #listeners = new Memo<Listener>()
+  readonly #policies = new Memo<PodPolicies>()
 
   constructor(tables: Tables) {
     this.#tables = tables
@@ -30,19 +32,30 @@ export class InboundSide {
     const exports = this.#tables.exports(snapshot)
     const { trustDomain, domain, cluster } = snapshot.mesh
     // Readiness is no input: a pod that becomes ready must not restart its listener.
-    const inputs = [services, exports, pod.ip, pod.workload, JSON.stringify(pod.ports), snapshot.mesh]
-    return this.#inbound.get(key, inputs, () => inboundOf({ pod, services, exports, trustDomain, domain, cluster }))
+    const policies = this.#policiesOf(snapshot, pod)
+    const inputs = [services, exports, pod.ip, pod.workload, JSON.stringify(pod.ports), snapshot.mesh, policies]
+    return this.#inbound.get(key, inputs, () =>
+      inboundOf({ pod, services, exports, trustDomain, domain, cluster, policies }),
+    )
   }
 
   #captured(snapshot: Snapshot, pod: PodFacts): readonly Listener[] {
     if (!pod.captured) return []
     const { services, mesh } = snapshot
     const selecting = this.#tables.servicesSelecting(pod, services)
+    const policies = this.#policiesOf(snapshot, pod)
     return addressesOf(pod).map((address, index) => {
-      const inputs = [selecting, pod.ip, address, JSON.stringify(pod.ports), mesh]
+      const inputs = [selecting, pod.ip, address, JSON.stringify(pod.ports), mesh, policies]
       return this.#listeners.get(`${pod.namespace}/${pod.name}|${index}`, inputs, () =>
-        captureInbound(pod, { services: selecting, domain: mesh.domain }, address),
+        captureInbound(pod, { services: selecting, domain: mesh.domain, policies }, address),
       )
     })
+  }
+
+  /** The same object while nothing that speaks to the pod changed. */
+  #policiesOf(snapshot: Snapshot, pod: PodFacts): PodPolicies {
+    const key = `${pod.namespace}/${pod.name}`
+    const modes = this.#tables.peerModes(snapshot).of(pod)
+    return this.#policies.get(key, [modes.mode, JSON.stringify([...modes.ports])], () => podPolicies(modes))
   }
 }

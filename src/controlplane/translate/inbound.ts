@@ -20,6 +20,7 @@ import { innerSni } from '../../model/sni.ts'
 import { keyOf, type PodFacts, type PortFacts, type ServiceFacts, type Snapshot } from '../observe/facts.ts'
 import { ALPN_H2, CONNECT_TIMEOUT_MS } from './clusters.ts'
 import type { ExportedService } from './hosts.ts'
+import type { PodPolicies } from './security/pod-policies.ts'
 
 export const INBOUND_LISTENER = 'inbound-mesh'
 
@@ -46,6 +47,7 @@ export interface InboundInput {
   readonly trustDomain: string
   readonly domain: string
   readonly cluster: string
+  readonly policies: PodPolicies
 }
 
 export function inboundOf(input: InboundInput): Inbound {
@@ -54,22 +56,38 @@ export function inboundOf(input: InboundInput): Inbound {
   const clusters = new Map<string, Cluster>()
   for (const service of services) {
     const exported = input.exports.find(({ key }) => key === keyOf(service))
-    const trustDomains = [input.trustDomain, ...(exported?.trustDomains ?? [])]
     for (const port of service.ports) {
       const targetPort = targetPortOf(port, pod)
       if (targetPort === undefined) continue
       const cluster = inboundCluster(pod, targetPort, input.cluster)
       clusters.set(cluster.name, cluster)
-      const domains = exported === undefined ? [input.domain] : [input.domain, CLUSTERSET_DOMAIN]
+      const { domains, trustDomains } = reachOf(input, exported, targetPort)
       for (const domain of domains) {
         const sni = innerSni({ service: service.name, namespace: service.namespace, domain, port: port.port })
-        chains.push(...inboundChains(sni, { port, cluster: cluster.name, allow: { trustDomains, ids: [] } }))
+        const place = { port: targetPort, address: pod.ip, serverName: sni }
+        const bare = inboundChains(sni, { port, cluster: cluster.name, allow: { trustDomains, ids: [] } })
+        chains.push(...bare.map((chain) => input.policies.guard(chain, place)))
       }
     }
   }
   const listener = { name: INBOUND_LISTENER, address: pod.ip, port: PORTS.inboundMesh, chains }
   // A listener without chains would accept connections only to close them.
   return { listener: chains.length === 0 ? undefined : listener, clusters: [...clusters.values()] }
+}
+
+/**
+ * By which names, and from where, a port is reached over mTLS. Where the own cluster's callers must not use it (DISABLE),
+ * peers still do: between clusters there is no other way.
+ */
+function reachOf(
+  { domain, trustDomain, policies }: InboundInput,
+  exported: ExportedService | undefined,
+  port: number,
+): { readonly domains: readonly string[]; readonly trustDomains: readonly string[] } {
+  const peers = exported?.trustDomains ?? []
+  const shared = exported === undefined ? [] : [CLUSTERSET_DOMAIN]
+  if (policies.modeAt(port) === 'DISABLE') return { domains: shared, trustDomains: peers }
+  return { domains: [domain, ...shared], trustDomains: [trustDomain, ...peers] }
 }
 
 export function targetPortOf(port: PortFacts, pod: PodFacts): number | undefined {

@@ -2,17 +2,24 @@
  * What both directions and gateways look up in a snapshot: hosts, exports, slices by service, services by pod. A memory:
  * the same lists while their inputs are the same, so that what is built of them stays too. Pure but for that.
  */
+import { Layers } from '../../model/layers.ts'
 import type { Locality } from '../../model/locality.ts'
 import { type PodFacts, type ServiceFacts, type SliceFacts, type Snapshot } from '../observe/facts.ts'
 import { type ExportedService, type Host, listExports, listHosts } from './hosts.ts'
 import { servicesSelecting } from './inbound.ts'
 import { keepMap, Memo } from './memo.ts'
+import { PeerModes } from './security/peer-modes.ts'
+import { rootNamespacesOf } from './security/scope.ts'
 
 export const NOWHERE: Locality = { cloud: '', region: '', zone: '' }
 
 export class Tables {
   readonly #lists = new Memo<readonly unknown[]>()
   readonly #sliceIndex = new Memo<ReadonlyMap<string, readonly SliceFacts[]>>()
+  readonly #roots = new Memo<ReadonlySet<string>>()
+  readonly #peerModes = new Memo<PeerModes>()
+  readonly #shared = new WeakMap<readonly unknown[], ReadonlyMap<string, unknown>>()
+  readonly #layers = new Memo<Layers<unknown>>()
   /** By what they are for; the last map, so that an equal one keeps its identity. */
   readonly #maps = new Memo<{ last: ReadonlyMap<string, unknown> | undefined }>()
 
@@ -46,9 +53,38 @@ export class Tables {
     })
   }
 
+  /** Where policies for the whole mesh stand. The same set while services come and go. */
+  rootNamespaces({ services }: Snapshot): ReadonlySet<string> {
+    const found = this.#roots.get('by services', [services], () => rootNamespacesOf(services))
+    return this.#roots.get('by content', [[...found].join()], () => found)
+  }
+
+  /** Which ports of which pods take or want mTLS; `tlsModeOf` is the callers' question. */
+  peerModes(snapshot: Snapshot): PeerModes {
+    const { peerAuthentications } = snapshot.security
+    const roots = this.rootNamespaces(snapshot)
+    return this.#peerModes.get('all', [peerAuthentications, roots], () => new PeerModes(peerAuthentications, roots))
+  }
+
   servicesSelecting(pod: PodFacts, services: Snapshot['services']): readonly ServiceFacts[] {
-    const selecting = servicesSelecting(pod, services)
-    return this.list(`selecting|${pod.namespace}/${pod.name}`, selecting, () => selecting)
+    const key = `${pod.namespace}/${pod.name}`
+    const selecting = this.list(`selecting?|${key}`, [pod, services], () => servicesSelecting(pod, services))
+    return this.list(`selecting|${key}`, selecting, () => selecting)
+  }
+
+  /** A list that many proxies share, as one table for all of them. */
+  shared<V extends { readonly name: string }>(list: readonly V[]): ReadonlyMap<string, V> {
+    let table = this.#shared.get(list)
+    if (table === undefined) {
+      table = named(list)
+      this.#shared.set(list, table)
+    }
+    return table as ReadonlyMap<string, V>
+  }
+
+  /** What is shared and what is a proxy's own, without a copy of the former for each. */
+  layers<V>(key: string, layers: readonly ReadonlyMap<string, V>[]): ReadonlyMap<string, V> {
+    return this.#layers.get(key, layers, () => new Layers<unknown>(layers)) as Layers<V>
   }
 
   /** The list built last time for `key`, if every input is the very same object. One key, one type of list. */

@@ -54,7 +54,10 @@ export class Translator {
     return {
       listeners: tables.keep(`listeners|${key}`, named([...outbound.listeners, ...inbound.listeners])),
       routes: outbound.routes,
-      clusters: tables.keep(`clusters|${key}`, named([...outbound.clusters, ...inbound.clusters])),
+      clusters: tables.layers(`clusters|${key}`, [
+        tables.shared(outbound.clusters),
+        tables.keep(`clusters|${key}`, named(inbound.clusters)),
+      ]),
       endpoints: outbound.endpoints,
       secrets,
     }

@@ -30,10 +30,10 @@ export interface Subject {
   /** Of a client outside the mesh whose connection is TLS: every name its certificate has, as Envoy counts them. */
   readonly names?: (() => readonly string[]) | undefined
   readonly remoteAddress: string
-  /** The client's, as hops that are trusted name it; absent: the connection's. */
-  readonly clientAddress?: string
   /** The other end of the socket, where a relay has named its own client. */
   readonly directAddress?: string
+  /** Whom the last proxy before us named. Absent: nobody was named. */
+  readonly forwardedAddress?: () => string
   /** Absent where no filters run, and so none said anything. */
   readonly call?: Pick<Call, 'metadata'>
   /** Asked only by policies that look at it; absent where the codec admits none that do. */
@@ -124,7 +124,9 @@ function compileConnection(tree: ConnectionLeaf): SubjectTest {
   switch (tree.kind) {
     case 'source-ip': {
       const inRange = compileRange(tree.address, tree.prefixLength)
-      if (tree.forwarded === true) return ({ remoteAddress, clientAddress = remoteAddress }) => inRange(clientAddress)
+      if (tree.forwarded === true) {
+        return ({ remoteAddress, forwardedAddress }) => inRange(forwardedAddress?.() ?? remoteAddress)
+      }
       if (tree.direct !== true) return ({ remoteAddress }) => inRange(remoteAddress)
       return ({ remoteAddress, directAddress = remoteAddress }) => inRange(directAddress)
     }

@@ -118,6 +118,12 @@ export class H2ClientConnection extends H2Session implements H2Client, Flushable
     for (const stream of streams) stream.deliverReset('http1-required')
   }
 
+  override addBulk(change: 1 | -1): void {
+    const before = this.bulkStreams
+    super.addBulk(change)
+    if (before === 0 || this.bulkStreams === 0) this.#handler.onBulk?.(this, before === 0)
+  }
+
   ping(done: (rttMs: number) => void): boolean {
     if (this.#pingDone !== undefined || this.ending || this.closed) return false
     this.#pingDone = done
@@ -203,6 +209,7 @@ export class H2ClientConnection extends H2Session implements H2Client, Flushable
     stream.tunnel =
       !end && (stream.protocol === '' ? stream.method === 'CONNECT' && head.status < 300 : head.status === 101)
     if (end) stream.remoteDone = true
+    else if (!stream.tunnel) this.expectBody(stream)
     stream.sink.onResponse(head, end)
     if (!end || stream.over) return
     if (stream.localDone) this.finish(stream)

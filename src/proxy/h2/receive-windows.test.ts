@@ -25,6 +25,8 @@ class Stream extends H2Stream {
 function windows(streams: number): {
   read: (id: number, bytes: number) => void
   announced: Map<number, number>
+  bulky: ReadonlySet<number>
+  expect: (id: number, bytes: number) => void
   close: (id: number) => void
 } {
   const table = new StreamTable()
@@ -32,7 +34,15 @@ function windows(streams: number): {
   const sender = {
     windowUpdate: (id: number, bytes: number) => void announced.set(id, (announced.get(id) ?? 0) + bytes),
   } as unknown as Sender
-  const subject = new ReceiveWindows(LIMITS, sender, table)
+  const bulky = new Set<number>()
+  const subject = new ReceiveWindows(LIMITS, {
+    sender,
+    streams: table,
+    bulk: (stream) => {
+      stream.bulk = true
+      bulky.add(stream.id)
+    },
+  })
   const link = {} as ConstructorParameters<typeof Stream>[1]
   const all = new Map(
     Array.from({ length: streams }, (_, index) => {
@@ -44,6 +54,8 @@ function windows(streams: number): {
   const at = (id: number): Stream => all.get(id) ?? expect.unreachable()
   return {
     announced,
+    bulky,
+    expect: (id, bytes) => subject.expect(at(id), bytes),
     /** Received and read at once. */
     read: (id, bytes) => {
       expect(subject.receive(bytes)).toBe(true)
@@ -59,7 +71,43 @@ function windows(streams: number): {
 const given = (announced: Map<number, number>, id: number): number => announced.get(id) ?? 0
 
 describe('ReceiveWindows', () => {
-  it('gives a reader that keeps taking whole windows twice the window, up to the maximum', () => {
+  it('gives a reader that takes a whole window four times the window at once', () => {
+    const { read, announced } = windows(1)
+    read(1, 64 * KIB)
+    expect(given(announced, 1)).toBe(256 * KIB)
+    for (let turn = 0; turn < 4; turn++) read(1, 64 * KIB)
+    expect(given(announced, 1)).toBe(5 * 64 * KIB + 512 * KIB - 64 * KIB)
+  })
+
+  it('gives an announced body its window before any of it came, and no more than it can use', () => {
+    const { expect: announce, announced, bulky } = windows(2)
+    announce(3, 60 * KIB)
+    expect([...bulky]).toEqual([])
+    announce(1, 100_000 * KIB)
+    announce(3, 100 * KIB)
+    // Half of what the connection may hold, less the windows that the two began with.
+    expect(given(announced, 1)).toBe(512 * KIB - 2 * 64 * KIB)
+    expect(given(announced, 3)).toBe(0)
+    expect([...bulky]).toEqual([1, 3])
+  })
+
+  it('keeps half of what the connection may hold for those that announce nothing', () => {
+    const { expect: announce, announced, read } = windows(6)
+    // All six begin with 384 KiB together; half of the limit is 512.
+    for (let id = 1; id < 10; id += 2) announce(id, 512 * KIB)
+    expect([...announced.keys()]).toEqual([1])
+    read(11, 64 * KIB)
+    expect(given(announced, 11)).toBe(256 * KIB)
+  })
+
+  it('says which streams move much: those that took a whole window', () => {
+    const { read, bulky } = windows(2)
+    read(1, 32 * KIB)
+    read(3, 64 * KIB)
+    expect([...bulky]).toEqual([3])
+  })
+
+  it('lets the window of a reader that keeps taking whole ones grow up to the maximum', () => {
     const { read, announced } = windows(1)
     const total = 4096 * KIB
     for (let bytes = 0; bytes < total; bytes += 32 * KIB) read(1, 32 * KIB)

@@ -23,11 +23,17 @@ export class ReceiveWindows {
   #grown = 0
   /** Nothing more is given back: the connection ends. */
   closed = false
+  /** Called when a stream took a whole window: whoever shares the connection with it waits behind it. */
+  readonly #bulk: (stream: H2Stream) => void
 
-  constructor(limits: H2Limits, sender: Sender, streams: StreamTable) {
+  constructor(
+    limits: H2Limits,
+    of: { readonly sender: Sender; readonly streams: StreamTable; readonly bulk: (stream: H2Stream) => void },
+  ) {
     this.#limits = limits
-    this.#sender = sender
-    this.#streams = streams
+    this.#sender = of.sender
+    this.#streams = of.streams
+    this.#bulk = of.bulk
     this.#window = Math.max(limits.connectionWindowBytes, WINDOW_DEFAULT)
   }
 
@@ -63,6 +69,19 @@ export class ReceiveWindows {
     stream.returned = 0
   }
 
+  /**
+   * A body of this length was announced: without its window now it would wait several round trips for it. From half of
+   * what the connection may hold only, so that windows of streams that say nothing can grow too.
+   */
+  expect(stream: H2Stream, bytes: number): void {
+    if (bytes <= stream.window || stream.over) return
+    this.#bulk(stream)
+    const more = this.#granted(stream, bytes, this.#limits.connectionHeldBytesMax / 2)
+    if (more === 0) return
+    stream.recvWindow += more
+    this.#sender.windowUpdate(stream.id, more)
+  }
+
   returnToConnection(bytes: number): void {
     this.#returned += bytes
     if (this.#returned < returnedAt(this.#limits.connectionWindowBytes) || this.closed) return
@@ -78,15 +97,24 @@ export class ReceiveWindows {
   }
 
   /**
-   * A reader that took a whole window may be kept waiting by distance alone, and gets twice the window. Only as long as
-   * all windows together fit into what the connection may hold unread: whoever stops reading then stops nobody else.
+   * A reader that took a whole window may be kept waiting by distance alone, and gets four times the window: a sender
+   * that is let go on doubles what it sends per round trip, and is not to wait for us.
    */
   #growth(stream: H2Stream): number {
-    const { streamWindowMaxBytes, streamWindowBytes, connectionHeldBytesMax } = this.#limits
-    if (stream.taken < stream.window || stream.window >= streamWindowMaxBytes) return 0
-    const more = Math.min(2 * stream.window, streamWindowMaxBytes) - stream.window
-    const granted = this.#streams.size * streamWindowBytes + this.#grown
-    if (granted + more > connectionHeldBytesMax) return 0
+    if (stream.taken < stream.window) return 0
+    if (!stream.bulk) this.#bulk(stream)
+    return this.#granted(stream, 4 * stream.window, this.#limits.connectionHeldBytesMax)
+  }
+
+  /**
+   * What the window grows by towards `bytes`: only as long as all windows together fit into `heldBytesMax`, so that
+   * whoever stops reading stops nobody else.
+   */
+  #granted(stream: H2Stream, bytes: number, heldBytesMax: number): number {
+    const { streamWindowMaxBytes, streamWindowBytes } = this.#limits
+    const left = heldBytesMax - this.#streams.size * streamWindowBytes - this.#grown
+    const more = Math.min(Math.min(bytes, streamWindowMaxBytes) - stream.window, left)
+    if (more <= 0) return 0
     stream.window += more
     stream.taken = 0
     this.#grown += more

@@ -27,6 +27,8 @@ import type { H2Limits } from './types.ts'
 const DATA = typed(FRAME.data, 0)
 const DATA_END = typed(FRAME.data, FLAG.endStream)
 const EMPTY = Buffer.alloc(0)
+/** The first window of a stream (`streamWindowBytes`): a body beyond it is no small one. */
+const BULK_BYTES_MIN = 256 * 1024
 
 export class Sender {
   readonly output: Output
@@ -45,6 +47,8 @@ export class Sender {
   readonly #streamLowBytes: number
   /** Called when a stream's last frame is out. */
   readonly #ended: (stream: H2Stream) => void
+  /** Called when a stream has to wait that sent more than a window. */
+  readonly #bulk: (stream: H2Stream) => void
   #turns: H2Stream[] = []
   #turn = 0
   /** The newest DATA frame, while it can still get END_STREAM: not flushed, and the last of its stream. */
@@ -56,7 +60,12 @@ export class Sender {
   constructor(
     output: Output,
     encoder: HpackEncoder,
-    options: { limits: H2Limits; budget: Budget; ended: (stream: H2Stream) => void },
+    options: {
+      limits: H2Limits
+      budget: Budget
+      ended: (stream: H2Stream) => void
+      bulk: (stream: H2Stream) => void
+    },
   ) {
     this.output = output
     this.encoder = encoder
@@ -65,6 +74,7 @@ export class Sender {
     this.#frameBytesMax = options.limits.frameBytesMax
     this.#budget = options.budget
     this.#ended = options.ended
+    this.#bulk = options.bulk
   }
 
   // Bodies
@@ -76,6 +86,7 @@ export class Sender {
       at = this.#sendSome(stream, chunk, { from: 0, most: this.#highBytes - this.output.pendingBytes })
     if (at === chunk.length) return this.#passed(stream, chunk)
     this.#backedUp()
+    if (!stream.bulk && stream.bytesSent > BULK_BYTES_MIN) this.#bulk(stream)
     if (stream.queuedBytes === 0) stream.queueAt = at
     stream.queue.push(chunk)
     stream.queuedBytes += chunk.length - at

@@ -101,6 +101,7 @@ export class H2ServerConnection extends H2Session implements ServerConnection, H
     stream.bytesReceived = this.decoder.listBytes
     this.open(stream)
     this.#handler.onRequest(stream)
+    this.expectBody(stream)
     stream.sendContinue()
   }
 

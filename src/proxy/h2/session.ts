@@ -42,6 +42,8 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
   readonly sender: Sender
   readonly budget: Budget
   draining = false
+  /** Streams that move much, those of connections that travel in this one included. */
+  bulkStreams = 0
   lastReadAt: number
   protected readonly socket: Socket
   protected readonly limits: H2Limits
@@ -77,6 +79,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
       limits,
       budget: this.budget,
       ended: (stream) => this.localDone(stream),
+      bulk: (stream) => this.#markBulk(stream),
     })
     this.decoder = new HpackDecoder(limits)
     this.reader = new FrameReader(this, limits.frameBytesMax)
@@ -85,7 +88,11 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
       bytesMax: limits.headerListBytesMax,
     })
     this.#control = new ControlFrames(this)
-    this.#windows = new ReceiveWindows(limits, this.sender, this.streams)
+    this.#windows = new ReceiveWindows(limits, {
+      sender: this.sender,
+      streams: this.streams,
+      bulk: (stream) => this.#markBulk(stream),
+    })
     this.lastReadAt = timers.coarseNow
     this.deadline = new Deadline(timers, [limits.handshakeTimeoutMs, limits.idleTimeoutMs], () => this.#expire())
     this.deadline.setExact(limits.handshakeTimeoutMs)
@@ -119,9 +126,9 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     this.reader.read(chunk)
   }
 
-  readonly #onData = (chunk: Buffer): void => {
+  readonly #onData = (buffer: Buffer, end: number): void => {
     this.lastReadAt = this.timers.coarseNow
-    if (!this.reader.stopped) this.receive(chunk)
+    if (!this.reader.stopped) this.receive(end === buffer.length ? buffer : buffer.subarray(0, end))
   }
 
   // Frames
@@ -225,6 +232,22 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     this.#windows.consumed(stream, bytes)
   }
 
+  /** The head of a message said how long its body is. */
+  protected expectBody(stream: H2Stream): void {
+    if (stream.bodyExpected > stream.window) this.#windows.expect(stream, stream.bodyExpected)
+  }
+
+  /** Tunnels carry whatever they carry: what is bulk inside them is for whoever opened them to say (`addBulk`). */
+  #markBulk(stream: H2Stream): void {
+    if (stream.bulk || stream.tunnel || stream.over) return
+    stream.bulk = true
+    this.addBulk(1)
+  }
+
+  addBulk(change: 1 | -1): void {
+    this.bulkStreams += change
+  }
+
   onReset(streamId: number, code: number): void {
     const stream = this.streams.get(streamId)
     if (stream === undefined) {
@@ -297,11 +320,17 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     this.streams.delete(stream.id)
     this.#release(stream)
     this.#windows.gone(stream)
+    if (stream.bulk) this.#unmarkBulk(stream)
     // Once the end has begun, its deadline stands.
     if (this.streams.size > 0 || this.ending) return
     this.deadline.set(this.limits.idleTimeoutMs)
     if (this.draining) this.finishDrain()
     else this.onStreamsGone()
+  }
+
+  #unmarkBulk(stream: H2Stream): void {
+    stream.bulk = false
+    this.addBulk(-1)
   }
 
   protected abstract onStreamsGone(): void

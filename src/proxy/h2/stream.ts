@@ -50,6 +50,8 @@ export abstract class H2Stream {
   /** Closed or reset: nothing more reaches the sink or the peer. */
   over = false
   paused = false
+  /** Moves more than a window: requests beside it are better off on another connection. */
+  bulk = false
   /** Accepted as a tunnel: its halves end apart, and how long it may stand still is the core's to say. */
   tunnel = false
   bytesReceived = 0

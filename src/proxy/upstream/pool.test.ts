@@ -14,6 +14,7 @@ class FakeConnection implements H2Client {
   activeStreams = 0
   capacity = 100
   bufferedBytes = 0
+  bulkStreams = 0
   ready = true
   extendedConnect = false
   lastReadAt: number
@@ -56,6 +57,12 @@ class FakeConnection implements H2Client {
     this.#handler.onDraining(this)
   }
 
+  addBulk(change: 1 | -1): void {
+    const before = this.bulkStreams
+    this.bulkStreams += change
+    if (before === 0 || this.bulkStreams === 0) this.#handler.onBulk?.(this, before === 0)
+  }
+
   idle(): void {
     this.activeStreams = 0
     this.#handler.onIdle(this)
@@ -86,13 +93,13 @@ const FAILED: DialOutcome = { kind: 'failed', failure: { kind: 'connect', detail
 function world(over: Partial<PoolOptions> = {}): {
   clock: ManualClock
   pool: Pool
-  dials: ((outcome?: DialOutcome, endpointId?: string) => FakeConnection)[]
+  dials: ((outcome?: DialOutcome, endpointId?: string, carrier?: FakeConnection) => FakeConnection)[]
   usable: boolean[]
   ask: () => Caller
 } {
   const clock = new ManualClock()
   const timers = new TimerWheel(clock)
-  const dials: ((outcome?: DialOutcome, endpointId?: string) => FakeConnection)[] = []
+  const dials: ((outcome?: DialOutcome, endpointId?: string, carrier?: FakeConnection) => FakeConnection)[] = []
   const usable: boolean[] = []
   const pool: Pool = new Pool({
     name: 'test',
@@ -106,9 +113,9 @@ function world(over: Partial<PoolOptions> = {}): {
     idleMs: 60_000,
     judgesConnections: false,
     dial: (handler, done) => {
-      dials.push((outcome, endpointId = '') => {
+      dials.push((outcome, endpointId = '', carrier?: FakeConnection) => {
         const connection = new FakeConnection(handler, clock)
-        const rest = { peer: undefined, lifetimeMs: Number.POSITIVE_INFINITY, endpointId, carrier: undefined }
+        const rest = { peer: undefined, lifetimeMs: Number.POSITIVE_INFINITY, endpointId, carrier }
         done(outcome ?? { kind: 'connected', dialed: { connection, ...rest } })
         return connection
       })
@@ -164,6 +171,65 @@ describe('Pool.acquire', () => {
     for (let index = 0; index < 30; index++) ask()
     // 31 requests with the first.
     expect(connections.map(({ activeStreams }) => activeStreams).sort((a, b) => a - b)).toEqual([10, 10, 11])
+  })
+})
+
+describe('Pool with large bodies', () => {
+  it('keeps a spare, uses it for nothing until a large body begins, and then for everything', () => {
+    const { dials, ask } = world({ quietWanted: 2 })
+    ask()
+    expect(dials).toHaveLength(1)
+    const first = dials[0]?.()
+    expect(dials).toHaveLength(2)
+    const spare = dials[1]?.()
+    expect([ask(), ask(), ask()].map(({ connection }) => connection)).toEqual([first, first, first])
+    first?.addBulk(1)
+    // One more, so that the next large body finds the others somewhere to go as well.
+    expect(dials).toHaveLength(3)
+    expect([ask(), ask()].map(({ connection }) => connection)).toEqual([spare, spare])
+    first?.addBulk(-1)
+    expect(ask().connection).toBe(first)
+  })
+
+  it('keeps away from connections in whose carrier a large body travels, whosever it is', () => {
+    const outer = world()
+    outer.ask()
+    const carrier = outer.dials[0]?.()
+    const { dials, ask } = world({ quietWanted: 2 })
+    ask()
+    const first = dials[0]?.(undefined, '', carrier)
+    const spare = dials[1]?.()
+    const another = world()
+    another.ask()
+    const bulky = another.dials[0]?.(undefined, '', carrier)
+    bulky?.addBulk(1)
+    expect(carrier?.bulkStreams).toBe(1)
+    expect(ask().connection).toBe(spare)
+    bulky?.addBulk(-1)
+    expect(carrier?.bulkStreams).toBe(0)
+    expect(ask().connection).toBe(first)
+  })
+
+  it('takes what a waiter would avoid only where there is nothing else', () => {
+    const { pool, dials, ask } = world({ wanted: () => 2 })
+    ask()
+    const [first, second] = dials.map((dial) => dial())
+    const careful = new Caller()
+    pool.acquire(Object.assign(careful, { avoids: (connection: unknown) => connection === first }))
+    expect(careful.connection).toBe(second)
+    second?.destroy('lost')
+    const frugal = new Caller()
+    pool.acquire(Object.assign(frugal, { avoids: (connection: unknown) => connection === first }))
+    expect(frugal.connection).toBe(first)
+  })
+
+  it('opens no spare beyond the most there may be', () => {
+    const { dials, ask } = world({ quietWanted: 2, connectionsMax: 2 })
+    ask()
+    const connections = [dials[0]?.(), dials[1]?.()]
+    for (const connection of connections) connection?.addBulk(1)
+    ask()
+    expect(dials).toHaveLength(2)
   })
 })
 

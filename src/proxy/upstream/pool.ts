@@ -12,6 +12,7 @@ import type { H2Client } from '../h2/types.ts'
 import type { Peer } from '../identity.ts'
 import type { ClientConnection, ClientConnectionHandler, CloseReason } from '../stream.ts'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
+import { isQuiet, leastBusy } from './choice.ts'
 import { KeepAlive, keepAliveTimes } from './keep-alive.ts'
 import { type CounterName, PoolAccount } from './pool-account.ts'
 import type { ConnectFailure, Dial, Dialed, DialOutcome, Transport, Waiter } from './transport.ts'
@@ -34,6 +35,8 @@ export interface PoolOptions {
   readonly connectionsMax: number
   /** Connections wanted as soon as there is any demand; may change with the configuration. */
   readonly wanted: () => number
+  /** Of those without a large body, how many there shall be: beyond `wanted` only for when it is needed. Absent: any. */
+  readonly quietWanted?: number
   /** Requests a connection under way is expected to take. */
   readonly streamsExpected: number
   /** Waiters beyond this overflow. */
@@ -69,6 +72,7 @@ interface Member {
   /** Monotonic. */
   readonly since: number
   suspect: boolean
+  readonly spare: boolean
   /** Takes nothing new; its replacement is on the way. */
   retiring: boolean
   errors: number
@@ -123,7 +127,7 @@ export class Pool implements Transport, ClientConnectionHandler {
   acquire(waiter: Waiter): void {
     if (this.#closed) return waiter.onConnectFailed({ kind: 'closed', detail: `${this.#options.name} was removed` })
     if (this.#idleTimer.scheduled) this.#options.timers.cancel(this.#idleTimer)
-    const member = this.#pick()
+    const member = this.#pick(waiter)
     if (member !== undefined) {
       this.#use(member, waiter)
       return this.#fill()
@@ -222,6 +226,16 @@ export class Pool implements Transport, ClientConnectionHandler {
     this.#options.onUsable()
   }
 
+  onBulk(connection: ClientConnection, bulky: boolean): void {
+    this.#memberOf(connection)?.dialed.carrier?.addBulk?.(bulky ? 1 : -1)
+    if (bulky) this.#fill()
+  }
+
+  /** Whether one of these travels in `carrier`. */
+  travelsIn(carrier: ClientConnection): boolean {
+    return this.#members.some((member) => member.dialed.carrier === carrier)
+  }
+
   onClose(connection: ClientConnection, reason: CloseReason): void {
     const index = this.#members.findIndex((member) => member.connection === connection)
     const [member] = index < 0 ? [] : this.#members.splice(index, 1)
@@ -246,22 +260,10 @@ export class Pool implements Transport, ClientConnectionHandler {
     return this.#members.find((member) => member.connection === connection)
   }
 
-  /** The least busy one; the walk starts at another place each time, so that equals take turns. */
-  #pick(): Member | undefined {
+  #pick(waiter: Waiter): Member | undefined {
     const count = this.#members.length
-    let best: Member | undefined
-    let bestLoad = Number.POSITIVE_INFINITY
     this.#turn = count === 0 ? 0 : (this.#turn + 1) % count
-    for (let step = 0; step < count; step++) {
-      const member = this.#members[(this.#turn + step) % count]
-      if (member === undefined || member.connection.capacity <= 0) continue
-      const load = member.connection.activeStreams + (member.suspect ? 1e6 : 0) + (member.retiring ? 1e3 : 0)
-      if (load >= bestLoad) continue
-      best = member
-      bestLoad = load
-      if (load === 0) break
-    }
-    return best
+    return leastBusy(this.#members, this.#turn, waiter.avoids)
   }
 
   #shunnedIds(): readonly string[] {
@@ -308,7 +310,7 @@ export class Pool implements Transport, ClientConnectionHandler {
     const open = serving + this.#dials.size
     const forWaiters = Math.ceil(this.#waiters.length / this.#options.streamsExpected) - this.#dials.size
     const held = this.#options.timers.now() < this.#fillAfter
-    const forWanted = held ? 0 : this.#wanted() - open
+    const forWanted = held ? 0 : Math.max(this.#wanted() - open, this.#quietMissing())
     const { connectionsMax, limits } = this.#options
     const most = Math.min(connectionsMax, limits?.hostConnectionsMax ?? connectionsMax)
     const missing = Math.min(Math.max(forWaiters, forWanted), most - open)
@@ -316,6 +318,13 @@ export class Pool implements Transport, ClientConnectionHandler {
       if (open + count > 0 && limits?.mayConnect() === false) return
       this.#dial()
     }
+  }
+
+  /** None before the first: two tunnels begun at once would share the one outer connection that is up first. */
+  #quietMissing(): number {
+    const wanted = this.#options.quietWanted ?? 0
+    if (wanted === 0 || this.#members.length === 0) return 0
+    return wanted - this.#members.filter(isQuiet).length - this.#dials.size
   }
 
   #dial(): void {
@@ -355,6 +364,7 @@ export class Pool implements Transport, ClientConnectionHandler {
     this.#drainRetired()
     if (wasDown) this.#options.onUsable()
     if (dialed.connection.activeStreams === 0) this.onIdle(dialed.connection)
+    if (this.#quietMissing() > 0) this.#fill()
   }
 
   #createMember(dialed: Dialed): Member {
@@ -375,6 +385,7 @@ export class Pool implements Transport, ClientConnectionHandler {
       requests: 0,
       since: timers.now(),
       suspect: false,
+      spare: this.#members.filter((other) => isQuiet(other) && !other.spare).length >= this.#wanted(),
       retiring: false,
       errors: 0,
     }
@@ -438,10 +449,10 @@ export class Pool implements Transport, ClientConnectionHandler {
 
   #serve(): void {
     while (this.#waiters.length > 0) {
-      const member = this.#pick()
-      if (member === undefined) break
-      const waiter = this.#waiters.shift()
-      if (waiter === undefined) break
+      const waiter = this.#waiters[0]
+      const member = waiter === undefined ? undefined : this.#pick(waiter)
+      if (waiter === undefined || member === undefined) break
+      this.#waiters.shift()
       this.#waitsNoMore(waiter)
       this.#use(member, waiter)
     }

@@ -24,6 +24,8 @@ export interface Waiter {
   readonly priority?: Priority | undefined
   /** What its client spoke; for clusters that go by that. */
   readonly speaksHttp2?: boolean
+  /** Connections to take only where there is no other. */
+  readonly avoids?: (connection: ClientConnection) => boolean
   /** `connection.capacity` is above 0 for the length of this call only. */
   onConnected(connection: ClientConnection): void
   onConnectFailed(failure: ConnectFailure): void

@@ -33,6 +33,8 @@ export interface OpeningOptions {
   readonly tunnel: () => Tunnel
   /** Ids of endpoints that the gateway should not choose. */
   readonly avoided: () => readonly string[]
+  /** Carriers to take only where there is no other. */
+  readonly avoids?: (carrier: ClientConnection) => boolean
 }
 
 /** Two steps, each with its own deadline, cancellable in both. */
@@ -42,9 +44,11 @@ export class TunnelOpening implements Waiter {
   #done: (outcome: OpeningOutcome) => void = () => {}
   #over = false
   #cancelStep: () => void
+  readonly avoids: (carrier: ClientConnection) => boolean
 
   constructor(options: OpeningOptions) {
     this.#options = options
+    this.avoids = options.avoids ?? (() => false)
     this.#cancelStep = () => options.link.pool.abandon(this)
     this.#timer = new WheelTimer(() =>
       this.#fail({ kind: 'timeout', detail: `the gateway opened no tunnel within ${options.target.timeoutMs} ms` }),

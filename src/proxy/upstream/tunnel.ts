@@ -23,6 +23,8 @@ const OUTER_IDLE_MS = 90_000
 const TUNNELS_MAX = 16 // per remote service
 const TUNNEL_STREAMS_EXPECTED = 100
 const TUNNEL_IDLE_MS = 60_000
+/** One more than it takes, in another connection: when a large body begins, what is small has somewhere to go at once. */
+const QUIET_WANTED = 2
 
 /** Connections to the gateways of peers, shared by every service behind them. */
 export class GatewayLinks {
@@ -92,6 +94,7 @@ export class GatewayLink {
       random,
       connectionsMax: OUTER_CONNECTIONS_MAX,
       wanted: () => OUTER_CONNECTIONS_WANTED,
+      quietWanted: QUIET_WANTED,
       streamsExpected: OUTER_STREAMS_EXPECTED,
       waitersMax: 1_024,
       keepAlive: true,
@@ -140,6 +143,7 @@ export class TunnelTransport implements Transport, LinkWatcher {
       random: options.random,
       connectionsMax: TUNNELS_MAX,
       wanted: () => Math.max(1, Math.min(options.tunnel().endpoints, TUNNELS_MAX)),
+      quietWanted: QUIET_WANTED,
       streamsExpected: TUNNEL_STREAMS_EXPECTED,
       waitersMax: 1_024,
       keepAlive: true,
@@ -215,7 +219,7 @@ export class TunnelTransport implements Transport, LinkWatcher {
 
   #dial(): Dial {
     return (handler, done) => {
-      const attempt = new TunnelAttempt(this.#options, this.#link, () => this.#pool.avoided(), done)
+      const attempt = new TunnelAttempt(this.#options, this.#link, this.#pool, done)
       attempt.start(handler)
       return () => attempt.cancel()
     }
@@ -229,15 +233,15 @@ class TunnelAttempt {
   readonly #done: (outcome: DialOutcome) => void
   #cancelStep: Cancel
 
-  constructor(
-    options: TunnelOptions,
-    link: GatewayLink,
-    avoided: () => readonly string[],
-    done: (outcome: DialOutcome) => void,
-  ) {
+  constructor(options: TunnelOptions, link: GatewayLink, pool: Pool, done: (outcome: DialOutcome) => void) {
     this.#options = options
     this.#done = done
-    this.#opening = new TunnelOpening({ ...options, link, avoided })
+    this.#opening = new TunnelOpening({
+      ...options,
+      link,
+      avoided: () => pool.avoided(),
+      avoids: (carrier) => pool.travelsIn(carrier),
+    })
     this.#cancelStep = () => this.#opening.cancel()
   }
 

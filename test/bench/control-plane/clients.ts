@@ -1,80 +1,57 @@
 /**
- * Many delta xDS clients in one process, as light as clients can be: they read names, versions and sizes out of the
- * answers, acknowledge, and tell the bench when they have everything and when a change arrived. Talks to its parent in
- * JSON lines: in `{mark}` or `{reconnect}`, out `Told`.
+ * Many delta xDS clients in one process, as light as clients can be: they acknowledge, and tell the bench when they have
+ * everything and when a change arrived. Talks to its parent in JSON lines: in `Order`, out `Told`.
  */
 import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
-import { BinaryReader } from '@bufbuild/protobuf/wire'
 import { create, toBinary } from '@bufbuild/protobuf'
-import { Client, type ClientDuplexStream, credentials, Metadata } from '@grpc/grpc-js'
 import { DeltaDiscoveryRequestSchema } from '#gen/envoy/service/discovery/v3/discovery_pb.js'
-import { DELTA_SERVER } from '../../../src/xds/service.ts'
 import { TYPE_URLS } from '../../../src/xds/resources.ts'
+import { AdsConnection, type Answer, type Endpoint } from './ads-connection.ts'
 import { NAMESPACE, podIp, podName } from './world.ts'
 
-export interface ClientsConfig {
-  readonly address: string
-  readonly serverName: string
-  readonly rootPem: string
+export interface ClientsConfig extends Endpoint {
   readonly tokens: readonly string[]
+  /** What the clients say of themselves, beside their namespace. */
+  readonly metadata: Readonly<Record<string, string>>
+}
+
+/** `forget`: connections that break come back empty; `keep`: with what they had. `reconnect`: all, now. */
+export type Order = 'mark' | 'forget' | 'keep' | 'reconnect'
+
+interface Sum {
+  /** On the wire, heads of gRPC included, per client. */
+  readonly bytes: number
+  /** The same unpacked. */
+  readonly plainBytes: number
 }
 
 /** `full`: every client has all it asked for. `changed`: every client heard of the change since `mark`. */
 export type Told =
-  | { readonly kind: 'full'; readonly atMs: number; readonly bytes: number; readonly resources: number }
-  | { readonly kind: 'changed'; readonly atMs: readonly number[]; readonly bytes: number }
+  | ({ readonly kind: 'full'; readonly atMs: number; readonly resources: number } & Sum)
+  | ({ readonly kind: 'changed'; readonly atMs: readonly number[] } & Sum)
 
 const config = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as ClientsConfig
 const RETRY_MS = 200
+/** What trails a change (a second table's part of it) counts too. */
+const SETTLE_MS = 150
+type Kind = keyof typeof TYPE_URLS
 
 /** Comparable between processes. */
 const nowMs = (): number => performance.timeOrigin + performance.now()
 const tell = (told: Told): void => void process.stdout.write(`${JSON.stringify(told)}\n`)
-
-interface Answer {
-  readonly typeUrl: string
-  readonly nonce: string
-  readonly names: readonly string[]
-  readonly bytes: number
-}
-
-/** Fields of DeltaDiscoveryResponse and Resource that matter here, and nothing else is parsed. */
-function skim(bytes: Buffer): Answer {
-  const reader = new BinaryReader(bytes)
-  const names: string[] = []
-  let [typeUrl, nonce] = ['', '']
-  while (reader.pos < reader.len) {
-    const [field, wire] = reader.tag()
-    if (field === 2) names.push(nameIn(reader.bytes()))
-    else if (field === 4) typeUrl = reader.string()
-    else if (field === 5) nonce = reader.string()
-    else reader.skip(wire)
-  }
-  return { typeUrl, nonce, names, bytes: bytes.length }
-}
-
-function nameIn(resource: Uint8Array): string {
-  const reader = new BinaryReader(resource)
-  while (reader.pos < reader.len) {
-    const [field, wire] = reader.tag()
-    if (field === 3) return reader.string()
-    reader.skip(wire)
-  }
-  return ''
-}
+const has = (table: ReadonlyMap<string, string> | undefined, count: number): boolean => (table?.size ?? -1) >= count
 
 class Proxy {
   readonly #index: number
-  #stream: ClientDuplexStream<Buffer, Buffer> | undefined
-  #client: Client | undefined
-  readonly #has = new Map<string, Set<string>>()
-  readonly #wants = new Set<string>()
+  #connection: AdsConnection | undefined
+  #has = new Map<string, Map<string, string>>()
+  #answered = new Set<string>()
+  #asked = new Map<Kind, Set<string>>()
   bytes = 0
+  plainBytes = 0
   isFull = false
-  /** Of the first answer since the mark. */
   changedAt = 0
-  changedBytes = 0
 
   constructor(index: number) {
     this.#index = index
@@ -85,94 +62,124 @@ class Proxy {
   }
 
   connect(): void {
-    const metadata = new Metadata()
-    metadata.set('authorization', `Bearer ${config.tokens[this.#index] ?? ''}`)
-    this.#client = new Client(config.address, credentials.createSsl(Buffer.from(config.rootPem)), {
-      'grpc.ssl_target_name_override': config.serverName,
-      'grpc.default_authority': config.serverName,
-      'grpc.use_local_subchannel_pool': 1,
-      'grpc.max_receive_message_length': 64 * 1_048_576,
+    const connection = new AdsConnection(config, config.tokens[this.#index] ?? '', {
+      onAnswer: (answer, wireBytes) => this.#receive(answer, wireBytes),
+      onEnd: () => this.#again(connection),
     })
-    const same = (bytes: Buffer): Buffer => bytes
-    const stream = this.#client.makeBidiStreamRequest(DELTA_SERVER.path, same, same, metadata)
-    this.#stream = stream
-    stream.on('data', (bytes: Buffer) => this.#receive(skim(bytes)))
-    stream.on('error', () => this.#again(stream))
-    stream.on('end', () => this.#again(stream))
+    this.#connection = connection
     const node = {
       id: `sidecar~${podIp(this.#index)}~${podName(this.#index)}.${NAMESPACE}~${NAMESPACE}.svc.cluster.local`,
-      metadata: { NAMESPACE },
+      metadata: { NAMESPACE, ...config.metadata },
     }
-    for (const kind of ['cluster', 'listener'] as const) this.#send({ typeUrl: TYPE_URLS[kind], node })
+    this.#send({ typeUrl: TYPE_URLS.cluster, node, initialResourceVersions: this.#versions('cluster') })
+    this.#send({ typeUrl: TYPE_URLS.listener, initialResourceVersions: this.#versions('listener') })
     this.#want('secret', ['ROOTCA'])
+    this.#want('endpoints', [...(this.#has.get(TYPE_URLS.endpoints)?.keys() ?? [])])
+    if (this.#has.has(TYPE_URLS.route)) this.#wantRoutes()
   }
 
-  #again(stream: ClientDuplexStream<Buffer, Buffer>): void {
-    if (this.#stream !== stream) return
-    this.#stream = undefined
-    this.#client?.close()
-    this.#has.clear()
-    this.#wants.clear()
+  reconnect(): void {
+    this.#connection?.close()
+  }
+
+  #versions(kind: Kind): Record<string, string> {
+    return Object.fromEntries(this.#has.get(TYPE_URLS[kind]) ?? [])
+  }
+
+  #again(connection: AdsConnection): void {
+    if (this.#connection !== connection) return
+    if (!keeps) this.#has = new Map()
+    this.#answered = new Set()
+    this.#asked = new Map()
     this.bytes = 0
+    this.plainBytes = 0
     this.isFull = false
     setTimeout(() => this.connect(), RETRY_MS + Math.random() * RETRY_MS)
   }
 
-  #receive({ typeUrl, nonce, names, bytes }: Answer): void {
-    this.bytes += bytes
-    this.changedBytes += bytes
+  #receive({ typeUrl, nonce, resources, bytes }: Answer, wireBytes: number): void {
+    this.bytes += wireBytes
+    this.plainBytes += bytes
     if (this.changedAt === 0) this.changedAt = nowMs()
-    const had = this.#has.get(typeUrl) ?? new Set<string>()
-    for (const name of names) had.add(name)
+    const had = this.#has.get(typeUrl) ?? new Map<string, string>()
+    for (const [name, version] of resources) had.set(name, version)
     this.#has.set(typeUrl, had)
+    this.#answered.add(typeUrl)
     this.#send({ typeUrl, responseNonce: nonce })
     if (typeUrl === TYPE_URLS.cluster) {
       this.#want(
         'endpoints',
-        names.filter((name) => name.startsWith('outbound|')),
+        [...resources.keys()].filter((name) => name.startsWith('outbound|')),
       )
     }
-    if (typeUrl === TYPE_URLS.listener) this.#want('route', ['outbound'])
-    const endpoints = this.#has.get(TYPE_URLS.endpoints)?.size ?? 0
-    if (this.#wants.size === 0 || endpoints < this.#wants.size || !this.#has.has(TYPE_URLS.route)) return
-    this.isFull = true
-    report()
+    if (typeUrl === TYPE_URLS.listener) this.#wantRoutes()
+    report(this.#see())
   }
 
-  #want(kind: keyof typeof TYPE_URLS, names: readonly string[]): void {
-    if (names.length === 0) return
-    if (kind === 'endpoints') for (const name of names) this.#wants.add(name)
-    this.#send({ typeUrl: TYPE_URLS[kind], resourceNamesSubscribe: [...names] })
+  #wantRoutes(): void {
+    this.#want('route', ['outbound'])
+  }
+
+  /** Turned full just now. */
+  #see(): boolean {
+    const clusters = this.#has.get(TYPE_URLS.cluster)?.size ?? 0
+    const isFull =
+      clusters > 0 &&
+      this.#answered.has(TYPE_URLS.cluster) &&
+      this.#answered.has(TYPE_URLS.listener) &&
+      has(this.#has.get(TYPE_URLS.endpoints), clusters) &&
+      has(this.#has.get(TYPE_URLS.route), 1)
+    const isNew = isFull && !this.isFull
+    this.isFull ||= isFull
+    return isNew
+  }
+
+  #want(kind: Kind, names: readonly string[]): void {
+    const asked = this.#asked.get(kind)
+    const fresh = names.filter((name) => asked?.has(name) !== true)
+    if (fresh.length === 0) return
+    this.#asked.set(kind, new Set([...(asked ?? []), ...fresh]))
+    const initialResourceVersions = asked === undefined ? this.#versions(kind) : {}
+    this.#send({ typeUrl: TYPE_URLS[kind], resourceNamesSubscribe: [...fresh], initialResourceVersions })
   }
 
   #send(request: Parameters<typeof create<typeof DeltaDiscoveryRequestSchema>>[1]): void {
-    this.#stream?.write(
-      Buffer.from(toBinary(DeltaDiscoveryRequestSchema, create(DeltaDiscoveryRequestSchema, request))),
-    )
+    this.#connection?.send(toBinary(DeltaDiscoveryRequestSchema, create(DeltaDiscoveryRequestSchema, request)))
   }
 }
 
 const proxies = config.tokens.map((_, index) => new Proxy(index))
 let toldFull = false
 let marked = false
+let keeps = false
 
-function report(): void {
-  if (!toldFull && proxies.every(({ isFull }) => isFull)) {
+const mean = (of: (proxy: Proxy) => number): number =>
+  proxies.reduce((sum, proxy) => sum + of(proxy), 0) / proxies.length
+const sum = (): Sum => ({ bytes: mean(({ bytes }) => bytes), plainBytes: mean(({ plainBytes }) => plainBytes) })
+
+function report(isNewlyFull: boolean): void {
+  if (isNewlyFull && !toldFull && proxies.every(({ isFull }) => isFull)) {
     toldFull = true
-    const bytes = proxies.reduce((sum, proxy) => sum + proxy.bytes, 0) / proxies.length
-    tell({ kind: 'full', atMs: nowMs(), bytes, resources: proxies[0]?.resources ?? 0 })
+    tell({ kind: 'full', atMs: nowMs(), resources: proxies[0]?.resources ?? 0, ...sum() })
   }
   if (!marked || !proxies.every(({ changedAt }) => changedAt > 0)) return
   marked = false
-  const bytes = proxies.reduce((sum, proxy) => sum + proxy.changedBytes, 0) / proxies.length
-  tell({ kind: 'changed', atMs: proxies.map(({ changedAt }) => changedAt), bytes })
+  const atMs = proxies.map(({ changedAt }) => changedAt)
+  setTimeout(() => tell({ kind: 'changed', atMs, ...sum() }), SETTLE_MS)
 }
 
-createInterface({ input: process.stdin }).on('line', (line) => {
-  if (line === 'restart') toldFull = false
-  if (line !== 'mark') return
-  marked = true
-  for (const proxy of proxies) [proxy.changedAt, proxy.changedBytes] = [0, 0]
-})
+const ORDERS: Readonly<Record<Order, () => void>> = {
+  mark: () => {
+    marked = true
+    for (const proxy of proxies) [proxy.changedAt, proxy.bytes, proxy.plainBytes] = [0, 0, 0]
+  },
+  forget: () => ([toldFull, keeps] = [false, false]),
+  keep: () => ([toldFull, keeps] = [false, true]),
+  reconnect: () => {
+    for (const proxy of proxies) proxy.reconnect()
+  },
+}
+
+createInterface({ input: process.stdin }).on('line', (line) => ORDERS[line as Order]())
 process.stdin.once('end', () => process.exit(0))
 for (const proxy of proxies) proxy.connect()

@@ -2,37 +2,25 @@
  * `npm run bench:control-plane`: 2,000 services × 10 endpoints, 500 delta clients, the built control plane, a Kubernetes
  * API in a process of its own. Times run from the write to the API to the last client. Figures: docs/performance.md.
  *
- *     node test/bench/control-plane/run.ts [--services n] [--endpoints n] [--proxies n] [--changes n] [--dist dist]
+ *     node test/bench/control-plane/run.ts [--services n] [--endpoints n] [--proxies n] [--changes n] [--plain] [--dist dist]
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { loadavg, tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import type { KubeClient } from '../../../src/kube/client.ts'
 import { createKubeClient } from '../../../src/kube/http-client.ts'
-import { ENDPOINT_SLICES, SECRETS } from '../../../src/kube/kinds.ts'
+import { ENDPOINT_SLICES, SECRETS, SERVICES } from '../../../src/kube/kinds.ts'
 import { kubeconfigConnection } from '../../../src/kube/kubeconfig.ts'
-import { OBJECTS, SYSTEM_ACCOUNTS, SYSTEM_NAMESPACE } from '../../../src/model/names.ts'
+import { OBJECTS, SYSTEM_NAMESPACE } from '../../../src/model/names.ts'
 import { PORTS } from '../../../src/model/ports.ts'
-import { untilListening } from '../programs.ts'
-import { cpuUs, residentMiB } from '../usage.ts'
-import type { Told } from './clients.ts'
-import {
-  CLUSTER,
-  each,
-  fill,
-  makeServiceAccount,
-  MESH,
-  NAMESPACE,
-  requestToken,
-  signTrust,
-  type Size,
-  sliceOf,
-  tokenOf,
-} from './world.ts'
+import { OWN_DIALECT } from '../../../src/xds/dialect.ts'
+import type { ClientsConfig, Order, Told } from './clients.ts'
+import { CONTROL_PLANE_IP, type ControlPlane, grantControlPlane, startControlPlane } from './control-plane.ts'
+import { each, fill, NAMESPACE, serviceName, signTrust, type Size, sliceOf, tokenOf } from './world.ts'
 
 const { values } = parseArgs({
   options: {
@@ -41,6 +29,8 @@ const { values } = parseArgs({
     proxies: { type: 'string', default: '500' },
     changes: { type: 'string', default: '20' },
     dist: { type: 'string', default: 'dist' },
+    /** As Envoy asks: no compression, the standard form. */
+    plain: { type: 'boolean', default: false },
   },
 })
 const size: Size = {
@@ -48,9 +38,6 @@ const size: Size = {
   endpoints: Number(values.endpoints),
   proxies: Number(values.proxies),
 }
-const CONTROL_PLANE_IP = '127.91.0.1'
-/** Kubernetes gives a container's mounts; here a directory stands for them. */
-const SERVICE_ACCOUNT_PATH = 'var/run/secrets/kubernetes.io/serviceaccount'
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 const nowMs = (): number => performance.timeOrigin + performance.now()
@@ -81,50 +68,9 @@ class Talker {
     return JSON.parse(this.#lines.shift() ?? '') as T
   }
 
-  say(line: string): void {
+  say(line: Order): void {
     this.child.stdin?.write(`${line}\n`)
   }
-}
-
-async function startControlPlane(client: KubeClient, apiUrl: string, caPem: string): Promise<ChildProcess> {
-  const mounts = join(directory, 'mounts')
-  const account = join(mounts, SERVICE_ACCOUNT_PATH)
-  mkdirSync(account, { recursive: true })
-  writeFileSync(join(account, 'ca.crt'), caPem)
-  const token = await requestToken(client, SYSTEM_NAMESPACE, SYSTEM_ACCOUNTS.controlPlane, {})
-  writeFileSync(join(account, 'token'), token, { mode: 0o600 })
-  const { hostname, port } = new URL(apiUrl)
-  const child = spawn(process.execPath, [resolve(values.dist, 'src/main.js'), 'control-plane'], {
-    stdio: ['ignore', process.env['BENCH_LOG'] === undefined ? 'ignore' : 'inherit', 'inherit'],
-    env: {
-      ...process.env,
-      POD_IP: CONTROL_PLANE_IP,
-      ISTHMUS_CLUSTER: CLUSTER,
-      ISTHMUS_MESH: MESH,
-      ISTHMUS_LOG_LEVEL: process.env['BENCH_LOG'] ?? 'error',
-      ISTHMUS_MOUNT_ROOT: mounts,
-      KUBERNETES_SERVICE_HOST: hostname,
-      KUBERNETES_SERVICE_PORT: port,
-    },
-  })
-  children.push(child)
-  await untilListening(CONTROL_PLANE_IP, PORTS.xds)
-  return child
-}
-
-async function grantControlPlane(client: KubeClient): Promise<void> {
-  const metadata = await makeServiceAccount(client, SYSTEM_ACCOUNTS.controlPlane, SYSTEM_NAMESPACE)
-  await client.raw({
-    method: 'POST',
-    path: '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings',
-    body: {
-      apiVersion: 'rbac.authorization.k8s.io/v1',
-      kind: 'ClusterRoleBinding',
-      metadata: { name: 'bench' },
-      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
-      subjects: [{ kind: 'ServiceAccount', ...metadata }],
-    },
-  })
 }
 
 async function secretText(client: KubeClient, name: string, key: string): Promise<string> {
@@ -132,20 +78,33 @@ async function secretText(client: KubeClient, name: string, key: string): Promis
   return Buffer.from(secret?.data?.[key] ?? '', 'base64').toString()
 }
 
-interface ColdStart {
-  readonly ms: number
+interface Cost {
   readonly cpuSeconds: number
-  readonly bytes: number
-  readonly resources: number
-  readonly residentMiB: number
+  readonly loopMaxMs: number
 }
 
-async function coldStart(clients: Talker, pid: number, from: { ms: number; cpuUs: number }): Promise<ColdStart> {
+/** What the control plane spends while `run` runs. */
+async function costOf<T>(controlPlane: ControlPlane, run: () => Promise<T>): Promise<T & Cost> {
+  await controlPlane.loopDelay()
+  const before = await controlPlane.cpuUs()
+  const result = await run()
+  const cpuSeconds = ((await controlPlane.cpuUs()) - before) / 1e6
+  const { maxMs } = await controlPlane.loopDelay()
+  return { ...result, cpuSeconds, loopMaxMs: maxMs }
+}
+
+interface Start {
+  readonly ms: number
+  readonly bytes: number
+  readonly plainBytes: number
+  readonly resources: number
+}
+
+async function untilFull(clients: Talker, fromMs: number): Promise<Start> {
   const told = await clients.next<Told>()
   if (told.kind !== 'full') throw new Error(`unexpected: ${told.kind}`)
-  const cpuSeconds = ((await cpuUs(pid)) - from.cpuUs) / 1e6
-  const { atMs, bytes, resources } = told
-  return { ms: atMs - from.ms, cpuSeconds, bytes, resources, residentMiB: await residentMiB(pid) }
+  const { atMs, bytes, plainBytes, resources } = told
+  return { ms: atMs - fromMs, bytes, plainBytes, resources }
 }
 
 interface Change {
@@ -153,36 +112,75 @@ interface Change {
   readonly p99: number
   readonly last: number
   readonly bytes: number
-  readonly cpuSeconds: number
+  readonly plainBytes: number
 }
 
-/** Drops the first endpoint of a service, or brings it back. */
-async function changeEndpoint(client: KubeClient, clients: Talker, pid: number, turn: number): Promise<Change> {
-  const slice = sliceOf(turn, size)
+/** From the write to the API to each client. */
+async function timed(clients: Talker, write: () => Promise<unknown>): Promise<Change> {
   clients.say('mark')
-  const cpu = await cpuUs(pid)
   const from = nowMs()
-  const target = { name: slice.metadata.name ?? '', namespace: NAMESPACE }
-  await client.patch(ENDPOINT_SLICES, target, { endpoints: slice.endpoints?.slice(1) ?? [] }, { type: 'merge' })
+  await write()
   const told = await clients.next<Told>()
   if (told.kind !== 'changed') throw new Error(`unexpected: ${told.kind}`)
   const times = told.atMs.map((at) => at - from).toSorted((one, other) => one - other)
   const at = (share: number): number => times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0
-  const cpuSeconds = ((await cpuUs(pid)) - cpu) / 1e6
-  return { p50: at(0.5), p99: at(0.99), last: times.at(-1) ?? 0, bytes: told.bytes, cpuSeconds }
+  return { p50: at(0.5), p99: at(0.99), last: times.at(-1) ?? 0, bytes: told.bytes, plainBytes: told.plainBytes }
+}
+
+/** Drops the first endpoint of a service. */
+function dropEndpoint(client: KubeClient, turn: number): Promise<unknown> {
+  const slice = sliceOf(turn, size)
+  const target = { name: slice.metadata.name ?? '', namespace: NAMESPACE }
+  return client.patch(ENDPOINT_SLICES, target, { endpoints: slice.endpoints?.slice(1) ?? [] }, { type: 'merge' })
+}
+
+/** What was declared as HTTP is declared as TCP: its route goes, and its cluster speaks otherwise. */
+function declarePort(client: KubeClient, turn: number): Promise<unknown> {
+  const target = { name: serviceName(turn), namespace: NAMESPACE }
+  const ports = [{ name: 'http', port: 80, targetPort: 8080, appProtocol: 'tcp' }]
+  return client.patch(SERVICES, target, { spec: { ports } }, { type: 'merge' })
 }
 
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0
 
-function pidOf(child: ChildProcess): number {
-  if (child.pid === undefined) throw new Error('the control plane did not start')
-  return child.pid
+async function changes(
+  title: string,
+  { clients, controlPlane }: Pick<World, 'clients' | 'controlPlane'>,
+  write: (turn: number) => Promise<unknown>,
+): Promise<void> {
+  const done: (Change & Cost)[] = []
+  for (let turn = 0; turn < Number(values.changes); turn++) {
+    done.push(await costOf(controlPlane, () => timed(clients, () => write(turn))))
+  }
+  const of = (key: keyof (Change & Cost), digits = 0): string =>
+    median(done.map((change) => change[key])).toFixed(digits)
+  const loop = Math.max(...done.map(({ loopMaxMs }) => loopMaxMs)).toFixed(0)
+  say(
+    `${title} (median of ${done.length}): p50 ${of('p50')} ms, p99 ${of('p99')} ms, last ${of('last')} ms, ` +
+      `${of('bytes')} bytes per proxy (${of('plainBytes')} unpacked), ${of('cpuSeconds', 3)} CPU s, loop at most ${loop} ms late`,
+  )
 }
 
-async function main(): Promise<void> {
+function showStart(title: string, start: Start & Cost, residentMiB: number): void {
+  const { ms, cpuSeconds, bytes, plainBytes, resources, loopMaxMs } = start
+  say(
+    `${title}: all full after ${(ms / 1e3).toFixed(1)} s, ${cpuSeconds.toFixed(1)} CPU s, ` +
+      `${(bytes / 1e6).toFixed(3)} MB per proxy (${(plainBytes / 1e6).toFixed(2)} unpacked), ${resources} resources, ` +
+      `RSS ${residentMiB.toFixed(0)} MiB, loop at most ${loopMaxMs.toFixed(0)} ms late`,
+  )
+}
+
+interface World {
+  readonly client: KubeClient
+  readonly clients: Talker
+  readonly controlPlane: ControlPlane
+  readonly start: () => Promise<ControlPlane>
+}
+
+async function connect(): Promise<World> {
   say(`${size.services} services × ${size.endpoints} endpoints, ${size.proxies} delta clients; load ${loadavg()[0]}`)
   const api = new Talker(join(import.meta.dirname, 'api-server.ts'), directory)
-  const { url, kubeconfig } = await api.next<{ url: string; kubeconfig: string }>()
+  const { url: apiUrl, kubeconfig } = await api.next<{ url: string; kubeconfig: string }>()
   const connection = await kubeconfigConnection({ path: kubeconfig })
   const client = createKubeClient(connection)
   const caPem = String((await connection.credentials(false)).ca)
@@ -190,42 +188,61 @@ async function main(): Promise<void> {
   await fill(client, size)
   await grantControlPlane(client)
   say(`the API is filled after ${((nowMs() - filledFrom) / 1e3).toFixed(1)} s`)
-  const first = await startControlPlane(client, url, caPem)
+  const start = async (): Promise<ControlPlane> => {
+    const started = await startControlPlane({ client, apiUrl, caPem, directory, dist: values.dist })
+    children.push(started.child)
+    return started
+  }
+  const controlPlane = await start()
   while ((await signTrust(client)) === undefined) await sleep(50)
   const tokens: string[] = []
   await each(size.proxies, async (index) => void (tokens[index] = await tokenOf(client, index)))
-  const config = join(directory, 'clients.json')
-  const rootPem = await secretText(client, OBJECTS.servingCa, 'tls.crt')
-  const serverName = `isthmus-control-plane.${SYSTEM_NAMESPACE}.svc.cluster.local`
-  const address = `ipv4:${CONTROL_PLANE_IP}:${PORTS.xds}`
-  writeFileSync(config, JSON.stringify({ address, serverName, rootPem, tokens }), { mode: 0o600 })
-  const from = { ms: nowMs(), cpuUs: await cpuUs(pidOf(first)) }
-  const clients = new Talker(join(import.meta.dirname, 'clients.ts'), config)
-  showColdStart('500 clients connect to a running control plane', await coldStart(clients, pidOf(first), from))
-
-  const changes: Change[] = []
-  for (let turn = 0; turn < Number(values.changes); turn++) {
-    changes.push(await changeEndpoint(client, clients, pidOf(first), turn))
+  const config: ClientsConfig = {
+    host: CONTROL_PLANE_IP,
+    port: PORTS.xds,
+    serverName: `isthmus-control-plane.${SYSTEM_NAMESPACE}.svc.cluster.local`,
+    rootPem: await secretText(client, OBJECTS.servingCa, 'tls.crt'),
+    tokens,
+    metadata: values.plain ? {} : OWN_DIALECT,
   }
-  const of = (key: keyof Change): string =>
-    median(changes.map((change) => change[key])).toFixed(key === 'cpuSeconds' ? 3 : 0)
-  say(
-    `one endpoint changes (median of ${changes.length}): p50 ${of('p50')} ms, p99 ${of('p99')} ms, last ${of('last')} ms, ` +
-      `${of('bytes')} bytes per proxy, ${of('cpuSeconds')} CPU s`,
-  )
-
-  clients.say('restart')
-  first.kill('SIGKILL')
-  await new Promise((gone) => first.once('exit', gone))
-  const restartedAt = nowMs()
-  const second = await startControlPlane(client, url, caPem)
-  showColdStart('the control plane restarts', await coldStart(clients, pidOf(second), { ms: restartedAt, cpuUs: 0 }))
+  const file = join(directory, 'clients.json')
+  writeFileSync(file, JSON.stringify(config), { mode: 0o600 })
+  let clients: Talker | undefined
+  const first = await costOf(controlPlane, () => {
+    const from = nowMs()
+    clients = new Talker(join(import.meta.dirname, 'clients.ts'), file)
+    return untilFull(clients, from)
+  })
+  if (clients === undefined) throw new Error('unreachable')
+  showStart(`${size.proxies} clients connect to a running control plane`, first, await controlPlane.residentMiB())
+  return { client, clients, controlPlane, start }
 }
 
-function showColdStart(title: string, { ms, cpuSeconds, bytes, resources, residentMiB: resident }: ColdStart): void {
-  say(
-    `${title}: all full after ${(ms / 1e3).toFixed(1)} s, ${cpuSeconds.toFixed(1)} CPU s, ` +
-      `${(bytes / 1e6).toFixed(2)} MB and ${resources} resources per proxy, RSS ${resident.toFixed(0)} MiB`,
+async function main(): Promise<void> {
+  const world = await connect()
+  const { client, clients, controlPlane, start } = world
+  await changes('one endpoint changes', world, (turn) => dropEndpoint(client, turn))
+  await changes('one service changes', world, (turn) => declarePort(client, turn))
+
+  clients.say('keep')
+  const back = await costOf(controlPlane, () => {
+    const from = nowMs()
+    clients.say('reconnect')
+    return untilFull(clients, from)
+  })
+  showStart('all reconnect with what they have', back, await controlPlane.residentMiB())
+
+  clients.say('forget')
+  await controlPlane.kill()
+  const restartedAt = nowMs()
+  const second = await start()
+  const cold = await untilFull(clients, restartedAt)
+  const cpuSeconds = (await second.cpuUs()) / 1e6
+  const { maxMs } = await second.loopDelay()
+  showStart(
+    'the control plane restarts, nobody kept anything',
+    { ...cold, cpuSeconds, loopMaxMs: maxMs },
+    await second.residentMiB(),
   )
 }
 
