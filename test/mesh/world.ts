@@ -29,6 +29,9 @@ import { SEND_ORDER } from '../../src/xds/resources.ts'
 const NAMESPACE = 'shop'
 const CLUSTER = 'east'
 
+/** Kinds without a namespace. */
+const CLUSTER_KINDS = new Set(['Node', 'Namespace'])
+
 export interface PodSpec {
   readonly labels?: Readonly<Record<string, string>>
   /** Its application; absent: it answers with its own name. */
@@ -134,8 +137,9 @@ export class MeshWorld {
 
   #put(object: KubeObject): void {
     const { namespace = NAMESPACE, name = '' } = object.metadata
-    const placed = { ...object, metadata: { creationTimestamp: '2026-01-01T00:00:00Z', ...object.metadata, namespace } }
-    this.#objects.set(`${object.kind}/${namespace}/${name}`, placed)
+    const metadata = { creationTimestamp: '2026-01-01T00:00:00Z', ...object.metadata }
+    const placed = CLUSTER_KINDS.has(object.kind) ? metadata : { ...metadata, namespace }
+    this.#objects.set(`${object.kind}/${namespace}/${name}`, { ...object, metadata: placed })
   }
 
   async #push(): Promise<void> {

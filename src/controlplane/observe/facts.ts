@@ -26,6 +26,8 @@ export interface PortFacts {
   readonly targetPort?: number | string
   /** Declared by `appProtocol` or the port's name. Absent: nobody said. */
   readonly protocol?: 'http' | 'tcp'
+  /** Declared as HTTP/2, gRPC too: endpoints outside the mesh are spoken to so. */
+  readonly isHttp2?: true
 }
 
 export interface ServiceFacts {

@@ -11,6 +11,7 @@ import { formatSpiffeId } from '../../model/identity.ts'
 import { innerSni } from '../../model/sni.ts'
 import type { PodFacts, PortFacts, SliceFacts } from '../observe/facts.ts'
 import type { Host } from './hosts.ts'
+import { withTls } from './istio/client-tls.ts'
 import type { PortPolicy } from './istio/destination-rules.ts'
 import { withPolicy } from './istio/policy-cluster.ts'
 
@@ -47,7 +48,9 @@ export function outboundCluster({ name, host, port, identities, breaker, policy 
     outlier: OUTLIER,
     ...(breaker !== undefined && { breaker }),
   }
-  return policy === undefined ? cluster : withPolicy(cluster, policy)
+  return policy === undefined
+    ? cluster
+    : withTls(withPolicy(cluster, policy), policy, { host: host.host, port, names: [] })
 }
 
 /**
