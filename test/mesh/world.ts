@@ -118,14 +118,17 @@ export class MeshWorld {
 
   /** Everything so far, and these documents, is what the mesh runs when it returns. */
   async apply(yaml = ''): Promise<void> {
-    for (const document of parseAllDocuments(yaml)) {
-      const object = document.toJS() as KubeObject | null
-      if (object === null) continue
+    for (const object of objectsOf(yaml)) {
       const refused = adviseObject(object).filter(refuses)
       if (refused.length > 0) throw new Error(refused.map(lineOf).join('\n'))
       this.#put(object)
     }
     await this.#push()
+  }
+
+  /** As `apply` would, if nobody had judged the documents; takes effect with the next one. */
+  put(yaml: string): void {
+    for (const object of objectsOf(yaml)) this.#put(object)
   }
 
   /** `VirtualService/reviews` */
@@ -181,6 +184,9 @@ export class MeshWorld {
     return found
   }
 }
+
+const objectsOf = (yaml: string): KubeObject[] =>
+  parseAllDocuments(yaml).flatMap((document) => (document.toJS() as KubeObject | null) ?? [])
 
 /** What the EndpointSlice controller would write. */
 function slicesOf(objects: readonly KubeObject[]): KubeObject[] {

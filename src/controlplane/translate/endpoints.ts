@@ -22,6 +22,7 @@ import type {
 import type { Host } from './hosts.ts'
 import type { DialMode } from './istio/client-tls.ts'
 import type { EndpointTerms } from './istio/endpoint-terms.ts'
+import { entryGroups, type EntryTables } from './istio/entry-endpoints.ts'
 import { hasLabels } from './istio/names.ts'
 import type { PeerModes } from './security/peer-modes.ts'
 
@@ -40,12 +41,14 @@ export interface GroupsInput {
   readonly host: Host
   readonly port: PortFacts
   readonly slices: readonly SliceFacts[]
-  readonly tables: EndpointTables
+  readonly tables: EntryTables
   /** What the rules for it say. */
   readonly terms?: EndpointTerms
 }
 
 export function groupsOf({ host, port, slices, tables, terms }: GroupsInput): readonly Group[] {
+  const { entry } = host
+  if (entry !== undefined) return mergeByPlace(entryGroups({ host, entry, port, tables, terms }))
   const groups = slices.flatMap((slice): readonly Group[] => {
     const { imported } = slice
     if (imported === undefined) return host.includesLocal ? localGroups({ port, slice, tables, terms }) : []
