@@ -95,7 +95,7 @@ describe('limits', () => {
     const refused = await Promise.race(asked)
     expect(refused.status).toBe(503)
     release()
-    const statuses = (await Promise.all(asked)).map(({ status }) => status).sort()
+    const statuses = (await Promise.all(asked)).map(({ status }) => status).toSorted((a, b) => a - b)
     expect(statuses).toEqual([200, 200, 503, 503, 503])
   })
 
