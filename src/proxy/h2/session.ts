@@ -126,9 +126,9 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     this.reader.read(chunk)
   }
 
-  readonly #onData = (chunk: Buffer): void => {
+  readonly #onData = (buffer: Buffer, end: number): void => {
     this.lastReadAt = this.timers.coarseNow
-    if (!this.reader.stopped) this.receive(chunk)
+    if (!this.reader.stopped) this.receive(end === buffer.length ? buffer : buffer.subarray(0, end))
   }
 
   // Frames

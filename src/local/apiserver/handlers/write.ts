@@ -5,6 +5,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
+import type { FieldError } from '../crd/structural.ts'
 import { generateName, validateMetadata } from '../kinds/names.ts'
 import { present, toStored } from '../kinds/kind.ts'
 import {
@@ -109,7 +110,14 @@ function checkValid(scope: Scope, object: ApiObject, old: ApiObject | undefined)
     ...(version.schema?.validate(object) ?? []),
     ...(kind.rules.validate?.(object, old, ruleContext(scope)) ?? []),
   ]
+  // Rules trust the types that the schema promises.
+  if (errors.length === 0) errors.push(...rulesOf(scope, object, old))
   if (errors.length > 0) throw invalid(subjectOf(scope), nameOf(object), errors)
+}
+
+/** CEL rules compare with what was there before as the request's version shows it. */
+function rulesOf({ kind, version }: Scope, object: ApiObject, old: ApiObject | undefined): readonly FieldError[] {
+  return version.schema?.rules?.(object, old === undefined ? undefined : present(kind, version, old)) ?? []
 }
 
 /** Before validation, as admission comes first on a real server: what is wrong is the place, not the object. */
@@ -157,6 +165,7 @@ function checkStatus(scope: Scope, object: ApiObject, stored: ApiObject): void {
     ...(scope.version.schema?.validate(object) ?? []),
     ...(scope.kind.rules.validateStatus?.(object, stored) ?? []),
   ]
+  if (errors.length === 0) errors.push(...rulesOf(scope, object, stored))
   if (errors.length > 0) throw invalid(subjectOf(scope), nameOf(object), errors)
 }
 
