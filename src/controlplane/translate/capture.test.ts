@@ -83,7 +83,7 @@ describe('captureInbound', () => {
       service('other', '10.12.64.2', [{ name: '', port: 80, targetPort: 8080 }]),
     ]
     const listener = captureInbound(pod, {
-      policies: podPolicies({ mode: 'PERMISSIVE', ports: new Map() }),
+      policies,
       services,
       domain: 'cluster.local',
     })

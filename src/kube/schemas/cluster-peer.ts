@@ -17,7 +17,12 @@ export const clusterPeerSpec = z.object({
     .default('gateway')
     .describe('gateway: through nested tunnels. flat: the pods of the peer are dialled directly.'),
   sameNamespaces: z
-    .array(z.string().max(63).regex(/^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$/))
+    .array(
+      z
+        .string()
+        .max(63)
+        .regex(/^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$/),
+    )
     .max(64)
     .exactOptional()
     .describe('Namespaces of the peer whose callers count as ours where policies name no trust domain; *: all.'),

@@ -66,7 +66,10 @@ export class PolicyTables {
 
   /** The same object while only the peers' health changes. */
   #localNames({ mesh, peers }: Snapshot): LocalNames {
-    const same = Array.from(peers.values(), ({ trustDomain, sameNamespaces: namespaces = [] }) => ({ trustDomain, namespaces }))
+    const same = Array.from(peers.values(), ({ trustDomain, sameNamespaces: namespaces = [] }) => ({
+      trustDomain,
+      namespaces,
+    }))
       .filter(({ namespaces }) => namespaces.length > 0)
       .sort((one, other) => (one.trustDomain < other.trustDomain ? -1 : 1))
     return this.#local.get('all', [mesh, JSON.stringify(same)], () => ({ trustDomain: mesh.trustDomain, same }))

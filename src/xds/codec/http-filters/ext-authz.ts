@@ -146,14 +146,23 @@ function decodePolicy(path: string, message: ExtAuthz): ExtAuthzPolicy {
     ...(message.clearRouteCache && { clearRouteCache: true as const }),
     ...(status !== undefined && { statusOnError: status }),
     ...(namespaces.length > 0 && { metadataNamespaces: namespaces }),
-    ...(filterEnabled !== undefined && { enabled: decodeFraction(within(path, 'filter_enabled'), filterEnabled) }),
-    ...(filterEnabledMetadata !== undefined && {
-      enabledMetadata: decodeMetadataMatch(within(path, 'filter_enabled_metadata'), filterEnabledMetadata),
-    }),
-    ...(message.denyAtDisable?.defaultValue === true && { denyAtDisable: true as const }),
+    ...decodeEnabled(path, message),
     ...(statPrefix !== '' && { statPrefix: decodeScope(within(path, 'stat_prefix'), statPrefix) }),
     ...decodeSeen(path, message),
     ...(message.includeTlsSession && { tlsSession: true as const }),
+  }
+}
+
+function decodeEnabled(
+  path: string,
+  { filterEnabled: share, filterEnabledMetadata: metadata, denyAtDisable }: ExtAuthz,
+): Pick<ExtAuthzPolicy, 'enabled' | 'enabledMetadata' | 'denyAtDisable'> {
+  return {
+    ...(share !== undefined && { enabled: decodeFraction(within(path, 'filter_enabled'), share) }),
+    ...(metadata !== undefined && {
+      enabledMetadata: decodeMetadataMatch(within(path, 'filter_enabled_metadata'), metadata),
+    }),
+    ...(denyAtDisable?.defaultValue === true && { denyAtDisable: true as const }),
   }
 }
 
