@@ -131,13 +131,7 @@ function decodePolicy(path: string, message: ExtAuthz): ExtAuthzPolicy {
   const status: number | undefined = message.statusOnError?.code
   require(within(path, 'status_on_error.code'), status === undefined ||
     (status >= 400 && status < 600), 'must be from 400 to 599')
-  const {
-    filterEnabled,
-    filterEnabledMetadata,
-    withRequestBody: body,
-    metadataContextNamespaces: namespaces,
-    statPrefix,
-  } = message
+  const { withRequestBody: body, metadataContextNamespaces: namespaces, statPrefix } = message
   return {
     service: decodeService(path, message.services),
     ...(message.failureModeAllow && { failureModeAllow: true as const }),
