@@ -5,7 +5,7 @@ import { serverCertificate } from '../../harness/certificate.ts'
 import { freshNamespace, startWorld, type Json, type World } from './world.ts'
 
 /** A webhook that answers as the script says, and remembers what it was asked. */
-type Answer = (request: Json, path: string) => Json | undefined
+type Answer = (request: Json, path: string) => object | undefined
 
 let world: World
 let server: Server
@@ -64,17 +64,27 @@ type Kind = 'validating' | 'mutating'
 async function install(kind: Kind, ...hooks: object[]): Promise<void> {
   const path = `${CONFIGURATIONS}/${kind}webhookconfigurations`
   const name = `w${installed.length}`
-  const webhooks = hooks.map((hook, index) => ({
-    name: `h${index}.${kind}.test.dev`,
-    clientConfig: { url: `${url}/${kind}${index}`, caBundle: ca },
-    sideEffects: 'None',
-    admissionReviewVersions: ['v1'],
-    rules: [
-      { operations: ['CREATE', 'UPDATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['configmaps'], scope: '*' },
-    ],
-    namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'hooked' } },
-    ...hook,
-  }))
+  const webhooks = hooks.map((hook, index) =>
+    Object.assign(
+      {
+        name: `h${index}.${kind}.test.dev`,
+        clientConfig: { url: `${url}/${kind}${index}`, caBundle: ca },
+        sideEffects: 'None',
+        admissionReviewVersions: ['v1'],
+        rules: [
+          {
+            operations: ['CREATE', 'UPDATE'],
+            apiGroups: [''],
+            apiVersions: ['v1'],
+            resources: ['configmaps'],
+            scope: '*',
+          },
+        ],
+        namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'hooked' } },
+      },
+      hook,
+    ),
+  )
   const made = await world.ask('POST', path, { body: { metadata: { name }, webhooks } })
   expect(made.code, made.text).toBe(201)
   installed.push(`${path}/${name}`)
