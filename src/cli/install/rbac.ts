@@ -2,6 +2,7 @@
  * What each part of the mesh may do at its own cluster's API server: least privilege, one list per ServiceAccount.
  * A request that meets 403 is a bug here or there; the end-to-end test counts them.
  */
+import { WEBHOOK_CONFIGURATION } from '../../kube/webhooks.ts'
 import { OBJECTS, SYSTEM_ACCOUNTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
 
 export interface Rule {
@@ -13,6 +14,7 @@ export interface Rule {
 
 const READ = ['get', 'list', 'watch'] as const
 const OWN = 'isthmus.dev'
+const ISTIO_NETWORKING = 'networking.istio.io'
 const MCS = 'multicluster.x-k8s.io'
 
 const WATCHED_BY_BOTH: readonly Rule[] = [
@@ -32,6 +34,11 @@ export const CONTROL_PLANE_CLUSTER_RULES: readonly Rule[] = [
   },
   // Says of each policy whether it is in force.
   { apiGroups: [OWN], resources: ['circuitbreakerpolicies/status'], verbs: ['get', 'update', 'patch'] },
+  {
+    apiGroups: [ISTIO_NETWORKING],
+    resources: ['virtualservices', 'destinationrules', 'serviceentries', 'workloadentries', 'sidecars', 'gateways'],
+    verbs: READ,
+  },
   // The serving root goes into every namespace, where sidecars mount it.
   { apiGroups: [''], resources: ['configmaps'], verbs: ['create'] },
   {
@@ -41,6 +48,13 @@ export const CONTROL_PLANE_CLUSTER_RULES: readonly Rule[] = [
     resourceNames: [OBJECTS.servingRoot],
   },
   { apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] },
+  // Its serving CA goes into them, and whether they fail closed.
+  {
+    apiGroups: ['admissionregistration.k8s.io'],
+    resources: ['validatingwebhookconfigurations', 'mutatingwebhookconfigurations'],
+    verbs: [...READ, 'update'],
+    resourceNames: [WEBHOOK_CONFIGURATION],
+  },
 ]
 
 export const CONTROL_PLANE_RULES: readonly Rule[] = [

@@ -5,8 +5,10 @@
 import type { ServiceBreaker, ValidationContext } from '../../model/config.ts'
 import type { Locality } from '../../model/locality.ts'
 import type { ImportedFacts } from '../../model/service.ts'
+import type { NetworkingFacts } from './facts-networking.ts'
 import type { SecurityFacts } from './facts-security.ts'
 
+export * from './facts-networking.ts'
 export * from './facts-security.ts'
 
 export interface MeshFacts {
@@ -100,6 +102,8 @@ export interface ImportFacts {
 export interface PeerFacts {
   readonly cluster: string
   readonly trustDomain: string
+  /** Namespaces of the peer that count as ours where policies name no trust domain; `*`: all of them. Absent: none. */
+  readonly sameNamespaces?: readonly string[]
   readonly gateways: readonly { readonly host: string; readonly port: number }[]
   /** Probes and proxies agree that no data gets through. */
   readonly dataLost: boolean
@@ -137,6 +141,8 @@ export interface Snapshot {
   readonly imports: ReadonlyMap<string, ImportFacts>
   readonly peers: ReadonlyMap<string, PeerFacts>
   readonly breakers: ReadonlyMap<string, BreakerPolicyFacts>
+  /** Its tables keep their identity, it does not. */
+  readonly networking: NetworkingFacts
   readonly security: SecurityFacts
   /** Absent until federation has brought this cluster into the mesh. */
   readonly trust: ValidationContext | undefined
