@@ -55,6 +55,6 @@ export class InboundSide {
   }
 
   #policiesOf(snapshot: Snapshot, pod: PodFacts): PodPolicies {
-    return this.#policies.of(snapshot, pod, this.#tables.servicesSelecting(pod, snapshot.services))
+    return this.#policies.of(snapshot, pod, this.#tables.servicesSelecting(pod, snapshot))
   }
 }
