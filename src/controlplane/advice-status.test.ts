@@ -14,13 +14,12 @@ import { Observer } from './observe/observer.ts'
 const log = createLog('test', 'fatal')
 const mesh = { mesh: 'test.mesh', cluster: 'east', trustDomain: 'east.test.mesh', domain: 'cluster.local' }
 
-const rule = (host: string, more: object = {}): DestinationRule =>
-  ({
-    apiVersion: 'networking.istio.io/v1',
-    kind: 'DestinationRule',
-    metadata: { name: 'r', namespace: 'shop' },
-    spec: { host, ...more },
-  }) as DestinationRule
+const rule = (host: string, more: object = {}): DestinationRule => ({
+  apiVersion: 'networking.istio.io/v1',
+  kind: 'DestinationRule',
+  metadata: { name: 'r', namespace: 'shop' },
+  spec: { host, ...more },
+})
 
 const parts: { stop(): Promise<void> }[] = []
 afterEach(async () => {
@@ -47,9 +46,7 @@ const conditions = async (
   resource = DESTINATION_RULES as typeof ENVOY_FILTERS,
   name = 'r',
 ): Promise<readonly Condition[]> => {
-  const found = (await client.get(resource, name, 'shop')) as
-    | (KubeObject & { status?: { conditions?: Condition[] } })
-    | undefined
+  const found = await client.get<KubeObject & { status?: { conditions?: Condition[] } }>(resource, name, 'shop')
   return found?.status?.conditions ?? []
 }
 

@@ -68,7 +68,7 @@ export class AdviceStatus {
     const { resource, verdict } = pending
     const { name = '', namespace, generation } = verdict.object.metadata
     const { client, clock } = this.#options
-    const found = (await client.get(resource, name, namespace)) as WithStatus | undefined
+    const found = await client.get<WithStatus>(resource, name, namespace)
     // A newer generation is judged when the watch brings it.
     if (found !== undefined && found.metadata.generation === generation) {
       const before = conditionsIn(found)
