@@ -5,7 +5,7 @@
  */
 import * as nodeModule from 'node:module'
 import { MeshError } from './runtime/errors.ts'
-import { keepYoungGenerationSmall } from './runtime/heap.ts'
+import { keepYoungGenerationSmall, optimizeLater } from './runtime/heap.ts'
 
 type Main = (argv: readonly string[]) => Promise<void>
 
@@ -28,6 +28,8 @@ async function run(argv: readonly string[]): Promise<void> {
   if (load === undefined) return (await import('./cli/main.ts')).main(argv)
   // Daemons idle in numbers on one machine; the CLI lives for a moment and may take what it wants.
   keepYoungGenerationSmall()
+  // The data plane looks at its load and optimizes once it has some; the others start with their work.
+  if (role === 'proxy' || role === 'gateway') optimizeLater()
   return (await load()).main(argv.slice(isClusterProcess ? 2 : 1))
 }
 

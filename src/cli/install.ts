@@ -11,6 +11,7 @@ interface InstallFlags extends ClusterFlags {
   readonly clustersetCidr: string
   readonly logLevel: string
   readonly print?: boolean
+  readonly strict?: boolean
   readonly gatewayAddress?: string
 }
 
@@ -29,6 +30,7 @@ export function registerInstall(program: Command): void {
       '--gateway-address <host:port,...>',
       'where peers reach the east-west gateway, when not at its load balancer',
     )
+    .option('--strict', 'refuse callers without mutual TLS in the whole mesh (a PeerAuthentication in isthmus-system)')
     .option('--print', 'write the manifests to stdout instead of applying them')
   withClusterFlags(command).addHelpText(
     'after',

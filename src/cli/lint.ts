@@ -30,9 +30,13 @@ Examples:
 `,
   )
   command.action(async (flags: LintFlags) => {
-    const [{ adviseSet }, objects] = await Promise.all([import('../kube/advice/advise.ts'), objectsOf(flags)])
+    const [{ adviseSet }, { celRuleFlaws }, objects] = await Promise.all([
+      import('../kube/advice/advise.ts'),
+      import('../kube/advice/cel.ts'),
+      objectsOf(flags),
+    ])
     const isWhole = flags.filename === undefined
-    const all = adviseSet(objects, { isWhole })
+    const all = adviseSet(objects, { isWhole, more: celRuleFlaws })
     const shown = flags.namespace === undefined ? all : all.filter(({ object }) => object.namespace === flags.namespace)
     const verdict = verdictOf(objects.length, shown)
     await printVerdict(flags.output, verdict)

@@ -27,12 +27,13 @@ Examples:
 `,
     )
     .action(async (flags: ValidateFlags) => {
-      const [{ readManifestFiles }, { adviseSet }] = await Promise.all([
+      const [{ readManifestFiles }, { adviseSet }, { celRuleFlaws }] = await Promise.all([
         import('../kube/manifests.ts'),
         import('../kube/advice/advise.ts'),
+        import('../kube/advice/cel.ts'),
       ])
       const objects = (await readManifestFiles(flags.filename, readStdin)).map(({ object }) => object)
-      const verdict = verdictOf(objects.length, adviseSet(objects, { isWhole: false }))
+      const verdict = verdictOf(objects.length, adviseSet(objects, { isWhole: false, more: celRuleFlaws }))
       await printVerdict(flags.output, verdict)
       if (verdict.errors > 0 || (flags.strict === true && verdict.warnings > 0)) process.exitCode = 1
     })

@@ -14,13 +14,14 @@ import { Backoff } from '../runtime/backoff.ts'
 import { delay, systemClock } from '../runtime/clock.ts'
 import { numberSetting, readSettings } from '../runtime/config.ts'
 import { MeshError, messageOf } from '../runtime/errors.ts'
-import { growYoungGenerationUnderLoad } from '../runtime/heap.ts'
+import { followLoad } from '../runtime/heap.ts'
 import { createLog, type Log } from '../runtime/log.ts'
 import { systemRandom } from '../runtime/random.ts'
 import { readinessPages, servePages } from '../runtime/pages.ts'
 import { Readiness } from '../runtime/readiness.ts'
 import { type AdsServer, createAdsServer } from '../xds/server.ts'
 import { CONTROL_PLANE_SETTINGS } from './config.ts'
+import { AdviceStatus } from './advice-status.ts'
 import { Authenticator } from './identity/authenticator.ts'
 import { registerCertificateService } from './identity/certificate-service.ts'
 import { type ClusterKeys, loadClusterKeys } from './identity/keys.ts'
@@ -33,6 +34,8 @@ import { Observer } from './observe/observer.ts'
 import { PolicyStatus } from './policy-status.ts'
 import { authenticateProxy, type ProxyClient, Push } from './push.ts'
 import { statusPages } from './status-pages.ts'
+import { WebhookConfigurations } from './webhooks/configurations.ts'
+import { serveWebhooks } from './webhooks/server.ts'
 import { Translator } from './translate/translator.ts'
 
 const KEYS_RETRY = { initialMs: 500, maxMs: 15_000, random: systemRandom } as const
@@ -52,7 +55,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   if (argv.length > 0) throw new MeshError('USAGE', `isthmus control-plane takes no argument, not ${argv.join(' ')}`)
   const settings = readSettings('control-plane', CONTROL_PLANE_SETTINGS, process.env)
   // A crowd of proxies that connects is strings by the million; a small young generation made that 40 % collection.
-  growYoungGenerationUnderLoad(systemClock)
+  followLoad(systemClock)
   const readiness = new Readiness()
   const snapshotReady = readiness.register('first snapshot of the cluster')
   const servingReady = readiness.register('keys from the API server')
@@ -72,6 +75,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   )
   const keys = await keysWhenReachable(client, mesh, log)
   const { grpc, serving, servingRoot } = await serve(parts, keys, settings.podIp)
+  const webhooks = await admission(parts, keys, { serving, settings })
   servingReady()
   log.info({ address: settings.podIp, port: PORTS.xds, trustDomain: mesh.trustDomain }, 'serving xDS and certificates')
 
@@ -83,7 +87,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     await Promise.race([closing, delay(systemClock, DRAIN_MS)])
     grpc.forceShutdown()
     for (const server of pages) closePages(server)
-    await Promise.all([observer.stop(), servingRoot.stop()])
+    await Promise.all([observer.stop(), servingRoot.stop(), webhooks.stop()])
     client.close()
     process.exit(0)
   }
@@ -123,7 +127,9 @@ function assemble(settings: Values): Parts {
     streamsMax: numberSetting('ISTHMUS_PROXIES_MAX', settings.proxiesMax, { min: 1, max: 100_000 }),
   })
   const policies = new PolicyStatus({ client, clock: systemClock, log })
+  const advice = new AdviceStatus({ client, clock: systemClock, random: systemRandom, log })
   const observer = new Observer({
+    onVerdict: advice.judged,
     client,
     mesh,
     clock: systemClock,
@@ -170,6 +176,24 @@ async function serve(
   const serving = new ServingCertificate({ authority: servingCa, names, clock: systemClock })
   await listen(grpc, `${podIp}:${PORTS.xds}`, serving)
   return { grpc, serving, servingRoot }
+}
+
+/** Opens 15017, and says in the cluster that it is open. */
+async function admission(
+  { mesh, client, log }: Parts,
+  { servingCa }: ClusterKeys,
+  { serving, settings }: { readonly serving: ServingCertificate; readonly settings: Values },
+): Promise<{ stop(): Promise<void> }> {
+  const inject = { mesh, image: settings.image }
+  const server = await serveWebhooks({ host: settings.podIp, port: PORTS.webhook, serving, inject, log })
+  const caPem = servingCa.certificatePem
+  const configurations = new WebhookConfigurations({ client, clock: systemClock, random: systemRandom, log, caPem })
+  configurations.start()
+  return {
+    stop: async () => {
+      await Promise.all([server.close(), configurations.stop()])
+    },
+  }
 }
 
 /** The API server may come later than we do. */

@@ -7,6 +7,7 @@ import {
   ANNOTATIONS,
   CA_AUDIENCE,
   DAEMON_ENVIRONMENT,
+  ISTIO_NAMESPACE,
   LABELS,
   OBJECTS,
   PROXY_STATE_PATH,
@@ -49,7 +50,7 @@ export const SIDECAR_CONTAINER = 'isthmus-proxy'
 export const CAPTURE_CONTAINER = 'isthmus-init'
 
 /** Istio's list: what keeps the cluster itself alive never depends on the mesh. */
-const NEVER_NAMESPACES = new Set([SYSTEM_NAMESPACE, 'kube-system', 'kube-public', 'kube-node-lease'])
+const NEVER_NAMESPACES = new Set([SYSTEM_NAMESPACE, ISTIO_NAMESPACE, 'kube-system', 'kube-public', 'kube-node-lease'])
 /** Istio's proxy user; capture rules tell the proxy's own traffic by it. */
 /** User and group that the proxy runs as, and by which capture rules know its own connections. */
 export const PROXY_USER = 1337

@@ -109,3 +109,17 @@ export {
   type ClusterPeerSpec,
   type ClusterPeerStatus,
 } from './kinds/isthmus.ts'
+export {
+  AUTHORIZATION_POLICIES,
+  PEER_AUTHENTICATIONS,
+  REQUEST_AUTHENTICATIONS,
+  TELEMETRIES,
+  type AuthorizationPolicy,
+  type AuthorizationPolicySpec,
+  type PeerAuthentication,
+  type PeerAuthenticationSpec,
+  type RequestAuthentication,
+  type RequestAuthenticationSpec,
+  type Telemetry,
+  type TelemetrySpec,
+} from './kinds/security.ts'

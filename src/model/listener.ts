@@ -6,8 +6,9 @@ import type { AccessLog } from './access-log.ts'
 import type { Tracing } from './tracing.ts'
 import type { ListedFilter } from './filters.ts'
 import type { HttpSettings } from './http-settings.ts'
+import type { LocalReplyPolicy } from './local-reply.ts'
 import type { PathPolicy, PrincipalRule, RouteTable } from './route.ts'
-import type { NetworkFilter, ProxyProtocol, TcpProxy } from './tcp.ts'
+import type { ConnectionRules, NetworkFilter, ProxyProtocol, TcpProxy } from './tcp.ts'
 import type { ServerTls } from './tls.ts'
 import type { Upgrade } from './upgrade.ts'
 
@@ -48,6 +49,8 @@ export interface FilterChain {
   readonly tls?: DownstreamTls
   /** Who may use the chain at all, judged by the client's certificate. Absent: anyone the TLS context admits. */
   readonly allow?: PrincipalRule
+  /** After that, whoever came: before a byte is carried. Rules of captured and mesh chains know the peer and the destination. */
+  readonly network?: readonly ConnectionRules[]
   readonly filter: HttpFilterChain | TcpProxy
 }
 
@@ -129,4 +132,6 @@ export interface HttpFilterChain {
   readonly upgrades?: readonly Upgrade[]
   /** With mode `reverse` only. */
   readonly http?: HttpSettings
+  /** With mode `reverse` only. */
+  readonly localReply?: LocalReplyPolicy
 }

@@ -3,6 +3,8 @@
  * other; these names and the Kubernetes API are all they share.
  */
 export const SYSTEM_NAMESPACE = 'isthmus-system'
+/** Where policies written for Istio stand that hold for the whole mesh; empty of parts of ours. */
+export const ISTIO_NAMESPACE = 'istio-system'
 
 /** ServiceAccounts (and Deployments) of the mesh's own parts. */
 export const SYSTEM_ACCOUNTS = {
@@ -14,6 +16,8 @@ export const SYSTEM_ACCOUNTS = {
 export const OBJECTS = {
   /** ConfigMap with keys `mesh`, `cluster`, `domain`; written by the installer, immutable. */
   meshConfig: 'isthmus-mesh',
+  /** ConfigMap with key `mesh`: settings of the whole mesh in the form of Istio's MeshConfig; read and never written. */
+  meshSettings: 'isthmus',
   /** Secret with `key.pem`: the intermediate's key, made by the control plane and read by no one else. */
   caKey: 'isthmus-ca-key',
   /** ConfigMap with `csr.pem`: the control plane asks for its intermediate. */

@@ -64,7 +64,8 @@ export type Principal = Tree<PeerLeaf>
 
 /**
  * `peer`: who proved an identity, by its URI. `source-ip`: the other end of the connection, whatever headers say; as a
- * relay before us named it in the PROXY protocol, unless `direct`.
+ * relay before us named it in the PROXY protocol, unless `direct`. `forwarded`: as proxies before us say in
+ * `x-forwarded-for`, as far as the chain believes them.
  */
 export type PeerLeaf =
   | { readonly kind: 'peer'; readonly name?: StringMatch }
@@ -73,4 +74,5 @@ export type PeerLeaf =
       readonly address: string
       readonly prefixLength: number
       readonly direct?: true
+      readonly forwarded?: true
     }

@@ -34,9 +34,17 @@ export interface WeightedTcpCluster {
   readonly subset?: Metadata
 }
 
+/** Who may connect. */
+export interface ConnectionRules {
+  readonly kind: 'rbac'
+  readonly statPrefix: string
+  readonly rules?: RbacRules
+  readonly shadow?: RbacRules
+}
+
 /** What stands before a generic chain's reader, in the order connections meet it. */
 export type NetworkFilter =
-  | { readonly kind: 'rbac'; readonly statPrefix: string; readonly rules?: RbacRules; readonly shadow?: RbacRules }
+  | ConnectionRules
   /** At the same time, over all connections of the chain. */
   | {
       readonly kind: 'connection-limit'

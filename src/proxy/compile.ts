@@ -33,6 +33,7 @@ import { TcpTargets } from './l4/targets.ts'
 import { type CompiledGeneric, compileGeneric, hiddenChain, type TlsContexts } from './reverse/compile-listener.ts'
 import type { Survivors } from './survivors.ts'
 import type { FilterEnvironment, LastingEnvironment } from './filters/kind.ts'
+import { LocalReplies } from './reverse/local-replies.ts'
 import { ReverseHttp } from './reverse/reverse-http.ts'
 import { TlsFault } from './reverse/tls-files.ts'
 import { type CompiledRoutes, compileRoutes } from './routes.ts'
@@ -62,6 +63,8 @@ export interface CompiledChain {
   /** TLS is terminated here. */
   readonly tls: { readonly alpn: readonly string[] } | undefined
   readonly allow: PrincipalRule | undefined
+  /** Of the mesh's own listeners: judged before a byte is carried. */
+  readonly network: NetworkFilters | undefined
   readonly filter: CompiledHttp | CompiledTcp
 }
 
@@ -264,7 +267,7 @@ function compileTelemetry(filter: HttpFilterChain, input: CompileInput): HttpTel
 }
 
 function compileChain(
-  chain: Pick<FilterChain, 'name' | 'tls' | 'allow' | 'filter'>,
+  chain: Pick<FilterChain, 'name' | 'tls' | 'allow' | 'network' | 'filter'>,
   input: CompileInput,
   compiledOf: (table: RouteTable) => CompiledRoutes,
 ): CompiledChain {
@@ -273,6 +276,7 @@ function compileChain(
     name: chain.name,
     tls: chain.tls === undefined ? undefined : { alpn: chain.tls.alpn },
     allow: chain.allow,
+    network: chain.network === undefined ? undefined : new NetworkFilters(chain.network, input.stats),
   }
   if (filter.kind === 'tcp') {
     return { ...common, filter: compileTcp(filter, input) }
@@ -296,9 +300,13 @@ function compileChain(
         }),
       ),
       telemetry: compileTelemetry(filter, input),
-      reverse: filter.mode === 'reverse' ? new ReverseHttp(filter.http ?? {}) : undefined,
+      reverse: filter.mode === 'reverse' ? compileReverse(filter, input) : undefined,
     },
   }
+}
+
+function compileReverse({ http = {}, localReply }: HttpFilterChain, { logs }: CompileInput): ReverseHttp {
+  return new ReverseHttp(http, localReply && new LocalReplies(localReply, (filter) => logs.testOf(filter)))
 }
 
 interface Place {

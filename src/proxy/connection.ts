@@ -13,6 +13,7 @@ import type { OriginalDestination } from './capture/destination.ts'
 import { beginTcpLog } from './connection-log.ts'
 import { ALERT_UNRECOGNIZED_NAME } from './client-hello.ts'
 import { chainFor, type CompiledChain, type CompiledListener } from './compile.ts'
+import type { Destination } from './filters/rbac.ts'
 import { type ExchangeServices, serviceOf as serviceOfCluster } from './exchange-context.ts'
 import { H1ServerConnection } from './h1/server.ts'
 import { H1_LIMITS } from './h1/types.ts'
@@ -22,6 +23,7 @@ import { peekClientHello, type Peeked } from './hello-peek.ts'
 import { HttpConnection } from './http-connection.ts'
 import { allows, type Peer } from './identity.ts'
 import type { PROXY_PROTO_NAMES } from './l4/proxy-header.ts'
+import type { Arrival } from './l4/network-filters.ts'
 import { resetSocket } from './l4/reset.ts'
 import { type CompiledTcp, type TcpClient, TcpSession, type TcpServices } from './l4/session.ts'
 import { TcpMetrics } from './l4/tcp-metrics.ts'
@@ -211,17 +213,19 @@ export class Acceptor {
     if (!allows(chain.allow, verdict.peer)) {
       return this.#refuse(socket, 'not-allowed', `${verdict.peer.uri} may not use ${serverName}`)
     }
-    if (chain.filter.kind === 'tcp')
-      return this.#serveMeshTcp(socket, { chain, present, serverName, peer: verdict.peer })
+    const arrival = arrivalOf(socket, this.#options.timers.now(), verdict.peer)
+    const admission = chain.network?.admit(arrival)
+    if (admission?.admitted === false) {
+      return this.#refuse(socket, admission.reason, `${verdict.peer.uri} may not use ${serverName}`)
+    }
+    const to = { chain, present, serverName, peer: verdict.peer, arrival }
+    if (chain.filter.kind === 'tcp') return this.#serveMeshTcp(socket, to)
     if (socket.alpnProtocol !== 'h2') return this.#refuse(socket, 'alpn', 'the client does not speak h2')
-    return this.#serveMesh(socket, { chain, present, serverName, peer: verdict.peer })
+    return this.#serveMesh(socket, to)
   }
 
-  #serveMesh(
-    socket: TLSSocket,
-    to: { chain: CompiledChain; present: () => CompiledChain | undefined; serverName: string; peer: Peer },
-  ): void {
-    const { chain, present, serverName, peer } = to
+  #serveMesh(socket: TLSSocket, to: Secured): void {
+    const { chain, present, serverName, peer, arrival } = to
     if (chain.filter.kind !== 'http') return this.#refuse(socket, 'mode', chain.name)
     let forget = (): void => {}
     const onClose = (reason: CloseReason, detail: string): void => {
@@ -248,7 +252,7 @@ export class Acceptor {
       extendedConnect: !tunnel,
     })
     if (handler instanceof HttpConnection) handler.connection = connection
-    forget = this.live.add({ peer, connection, chain: present }, this.#lifetimeMs(peer))
+    forget = this.live.add({ peer, connection, chain: present, arrival }, this.#lifetimeMs(peer))
   }
 
   /** Until the first of both certificates ends. */
@@ -257,11 +261,8 @@ export class Acceptor {
   }
 
   /** An application's bytes over mTLS, for the application here. */
-  #serveMeshTcp(
-    socket: TLSSocket,
-    to: { chain: CompiledChain; present: () => CompiledChain | undefined; serverName: string; peer: Peer },
-  ): void {
-    const { chain, present, serverName, peer } = to
+  #serveMeshTcp(socket: TLSSocket, to: Secured): void {
+    const { chain, present, serverName, peer, arrival } = to
     if (chain.filter.kind !== 'tcp') return this.#refuse(socket, 'mode', chain.name)
     if (socket.alpnProtocol !== ALPN_TCP) return this.#refuse(socket, 'alpn', `the client does not speak ${ALPN_TCP}`)
     this.#serveTcp(
@@ -274,7 +275,7 @@ export class Acceptor {
         service: serviceOf(serverName),
         mutualTls: true,
       },
-      (connection) => this.live.add({ peer, connection, chain: present }, this.#lifetimeMs(peer)),
+      (connection) => this.live.add({ peer, connection, chain: present, arrival }, this.#lifetimeMs(peer)),
     )
   }
 
@@ -396,6 +397,23 @@ export class Acceptor {
     this.refused.set(reason, (this.refused.get(reason) ?? 0) + 1)
     this.#options.log.debug({ reason, detail }, 'connection refused')
   }
+}
+
+/** A connection of the mesh that was let in. */
+interface Secured {
+  readonly chain: CompiledChain
+  readonly present: () => CompiledChain | undefined
+  readonly serverName: string
+  readonly peer: Peer
+  readonly arrival: Arrival
+}
+
+/** What rules about connections see of one of the mesh. */
+function arrivalOf(socket: TLSSocket, nowMs: number, peer: Peer): Arrival {
+  const { localAddress: address = '', localPort: port = 0, remoteAddress = '' } = socket
+  const serverName = typeof socket.servername === 'string' ? socket.servername : ''
+  const destination = (): Destination => ({ address, port, serverName })
+  return { remoteAddress, directAddress: remoteAddress, serverName, nowMs, peer, destination }
 }
 
 function serviceOf(serverName: string): string {

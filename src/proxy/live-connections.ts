@@ -4,6 +4,7 @@
  */
 import type { CompiledChain } from './compile.ts'
 import { allows, type Peer } from './identity.ts'
+import type { Arrival } from './l4/network-filters.ts'
 import type { ServerConnection } from './stream.ts'
 import { type TimerWheel, WheelTimer } from './timer-wheel.ts'
 
@@ -15,6 +16,8 @@ export interface Live {
   readonly connection: ServerConnection
   /** The chain that would admit it under the present configuration. */
   readonly chain: () => CompiledChain | undefined
+  /** What the chain's rules about connections see of it. */
+  readonly arrival: Arrival
   readonly endTimer: WheelTimer
 }
 
@@ -71,7 +74,8 @@ export class LiveConnections {
     for (const [connection, isPresent] of this.#open) if (!isPresent()) connection.drain()
     for (const live of this.#live) {
       const chain = live.chain()
-      if (chain !== undefined && allows(chain.allow, live.peer) && trusts(live.peer)) continue
+      const isAllowed = chain !== undefined && allows(chain.allow, live.peer) && trusts(live.peer)
+      if (isAllowed && chain.network?.wouldAdmit(live.arrival) !== false) continue
       closed++
       live.connection.destroy('local')
     }

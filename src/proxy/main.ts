@@ -19,7 +19,7 @@ import { delay, systemClock } from '../runtime/clock.ts'
 import { numberSetting, readSettings } from '../runtime/config.ts'
 import { MeshError, messageOf } from '../runtime/errors.ts'
 import { TextTarget } from '../runtime/log-target.ts'
-import { growYoungGenerationUnderLoad, releaseStartupMemory } from '../runtime/heap.ts'
+import { followLoad, releaseStartupMemory } from '../runtime/heap.ts'
 import { createLog, type Log } from '../runtime/log.ts'
 import { lookupVia, loopbackOf } from '../runtime/network.ts'
 import { type Pages, readinessPages, servePages } from '../runtime/pages.ts'
@@ -96,7 +96,7 @@ export async function runDataPlane(role: DataPlaneRole): Promise<void> {
     ...plane.awaited,
   ]
   const pages = plane.pages(awaited)
-  growYoungGenerationUnderLoad(systemClock)
+  followLoad(systemClock)
   const local = loopbackOf(values.podIp)
   await servePages(local, PORTS.admin, pages, { guarded: true })
   await servePages(values.podIp, PORTS.metrics, () => metricsOf(pages()))

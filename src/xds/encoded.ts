@@ -53,11 +53,10 @@ function encode(resource: ModelResource): Encoded {
   return { version, frame }
 }
 
-/** The table of one kind, as the union that encoder and subscription take; hosts are in their route tables. */
-export function tableOf(
-  config: ProxyConfig,
-  kind: Exclude<ResourceKind, 'host'>,
-): ReadonlyMap<string, ModelResource['value']> {
+export const NO_HOSTS: ReadonlyMap<string, ModelResource['value']> = new Map()
+
+/** The table of one kind, as the union that encoder and subscription take. Hosts stand in their route tables. */
+export function tableOf(config: ProxyConfig, kind: ResourceKind): ReadonlyMap<string, ModelResource['value']> {
   switch (kind) {
     case 'cluster':
       return config.clusters
@@ -69,6 +68,8 @@ export function tableOf(
       return config.routes
     case 'secret':
       return config.secrets
+    case 'host':
+      return NO_HOSTS
     default:
       return kind satisfies never
   }

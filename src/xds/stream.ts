@@ -6,7 +6,7 @@
  */
 import type { DeltaDiscoveryRequest } from '#gen/envoy/service/discovery/v3/discovery_pb.js'
 import type { ProxyConfig, ResourceKind } from '../model/config.ts'
-import { EncodedResources, type Message, tableOf } from './encoded.ts'
+import { EncodedResources, type Message, NO_HOSTS, tableOf } from './encoded.ts'
 import { HeldStates, type Table } from './held.ts'
 import { kindOfTypeUrl, SEND_ORDER } from './resources.ts'
 import { RouteSplitter } from './split-routes.ts'
@@ -21,7 +21,6 @@ export interface VersionedConfig {
 const REFERRING: ReadonlySet<ResourceKind> = new Set(['listener', 'route', 'host'])
 /** What nothing sent later refers to may go at once. */
 const REMOVED_FIRST: ReadonlySet<ResourceKind> = new Set(['listener', 'host'])
-const NO_HOSTS: Table = new Map()
 
 export type Received =
   | { readonly kind: ResourceKind; readonly nack?: Nack }

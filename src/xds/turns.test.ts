@@ -1,13 +1,21 @@
 import { describe, expect, it } from 'vitest'
-import { ManualClock } from '../runtime/clock.ts'
+import { type Clock, ManualClock } from '../runtime/clock.ts'
 import { Turns } from './turns.ts'
 import { Warmth } from './warmth.ts'
+
+/** Time passes only while something runs. */
+const busyClock = (clock: ManualClock, spentMs: () => number): Clock => ({
+  now: () => 0,
+  monotonic: spentMs,
+  after: (ms, run) => clock.after(ms, run),
+  every: (ms, run) => clock.every(ms, run),
+})
 
 describe('Turns', () => {
   it('runs everything in order, no longer at a time than a slice', () => {
     const clock = new ManualClock()
     let spent = 0
-    const turns = new Turns({ now: () => 0, monotonic: () => spent, after: (ms, run) => clock.after(ms, run) })
+    const turns = new Turns(busyClock(clock, () => spent))
     const done: number[] = []
     for (let index = 0; index < 5; index += 1) {
       turns.add(() => {
@@ -39,7 +47,7 @@ describe('Warmth', () => {
     const encoded: string[] = []
     let calls = 0
     const warmth = new Warmth({
-      clock: { now: () => 0, monotonic: () => spent, after: (ms, run) => clock.after(ms, run) },
+      clock: busyClock(clock, () => spent),
       encode: (kind, value: { readonly name: string }) => {
         spent += 3
         encoded.push(`${kind} ${value.name}`)

@@ -51,7 +51,7 @@ async function serve(path: string): Promise<void> {
   const { startProxy, eastWest, systemClock, systemRandom } = product
   // As src/main.ts and src/proxy/main.ts do; a build to compare with may be older than the second.
   product.keepYoungGenerationSmall()
-  product.growYoungGenerationUnderLoad?.(systemClock)
+  product.followLoad?.(systemClock)
   const { podIp, own, trustDomain, certificate, config } = file
   const proxy = startProxy({
     podIp,

@@ -41,8 +41,7 @@ function translate(name: string): ProxyConfig | undefined {
   return new Translator({ endpointIdKey: Buffer.from('golden') }).translate(snapshot, { role: proxy.role, pod })
 }
 
-const resourcesOf = (config: ProxyConfig, kind: ResourceKind): unknown[] =>
-  kind === 'host' ? [] : [...tableOf(config, kind).values()]
+const resourcesOf = (config: ProxyConfig, kind: ResourceKind): unknown[] => [...tableOf(config, kind).values()]
 
 /** Null where nothing is served yet. */
 function render(config: ProxyConfig | undefined): string {

@@ -2,9 +2,10 @@
  * Everything `isthmus install` writes, as plain objects in the order of creation. The same list goes to any
  * Kubernetes; local clusters get no other.
  */
-import { OBJECTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
+import { ISTIO_NAMESPACE, OBJECTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
 import { isLabel, isSubdomain } from '../../model/identity.ts'
 import { mcsCrds, ownCrds, standardCrds } from '../../kube/schemas/index.ts'
+import { webhookConfigurations } from '../../kube/webhooks.ts'
 import { MeshError } from '../../runtime/errors.ts'
 import { parseHostPort } from '../../runtime/network.ts'
 import { rbacManifests } from './rbac.ts'
@@ -12,12 +13,16 @@ import { workloadManifests, type InstallOptions } from './workloads.ts'
 
 export function installManifests(options: InstallOptions): readonly object[] {
   checkNames(options)
+  // Open and without a CA until the control plane answers.
+  const { validating, mutating } = webhookConfigurations()
   return [
     {
       apiVersion: 'v1',
       kind: 'Namespace',
       metadata: { name: SYSTEM_NAMESPACE, labels: { 'istio-injection': 'disabled' } },
     },
+    // Documents written for Istio put there what holds for the whole mesh. Nothing is changed where it is already.
+    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: ISTIO_NAMESPACE } },
     ...mcsCrds(),
     ...ownCrds(),
     ...standardCrds(),
@@ -30,8 +35,20 @@ export function installManifests(options: InstallOptions): readonly object[] {
     },
     ...rbacManifests(),
     ...workloadManifests(options),
+    validating,
+    mutating,
+    // Last: the kind is served only a moment after its definition.
+    ...(options.strict === true ? [strictMesh()] : []),
   ]
 }
+
+/** Callers without certificate are refused everywhere in the mesh, but for what a namespace or workload says. */
+const strictMesh = (): object => ({
+  apiVersion: 'security.istio.io/v1',
+  kind: 'PeerAuthentication',
+  metadata: { name: 'default', namespace: SYSTEM_NAMESPACE },
+  spec: { mtls: { mode: 'STRICT' } },
+})
 
 function checkNames(options: InstallOptions): void {
   const { cluster, mesh, gatewayAddress } = options

@@ -4,6 +4,7 @@
  */
 import type { KubeClient, ListOptions } from '../../kube/client.ts'
 import {
+  AUTHORIZATION_POLICIES,
   CIRCUIT_BREAKER_POLICIES,
   CLUSTER_PEERS,
   CONFIG_MAPS,
@@ -13,23 +14,50 @@ import {
   LEASES,
   NAMESPACES,
   NODES,
+  PEER_AUTHENTICATIONS,
   PODS,
+  REQUEST_AUTHENTICATIONS,
   SERVICE_EXPORTS,
   SERVICE_IMPORTS,
   SERVICES,
+  TELEMETRIES,
 } from '../../kube/kinds.ts'
+import {
+  DESTINATION_RULES,
+  ISTIO_GATEWAYS,
+  SERVICE_ENTRIES,
+  SIDECARS,
+  VIRTUAL_SERVICES,
+  WORKLOAD_ENTRIES,
+} from '../../kube/kinds/networking.ts'
 import type { KubeObject, Resource } from '../../kube/object.ts'
 import { Reflector } from '../../kube/reflector.ts'
+import { STORED_KINDS } from '../../kube/schemas/stored/stored.ts'
 import type { Store } from '../../kube/store.ts'
 import { OBJECTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
 import type { Cancel, Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { Random } from '../../runtime/random.ts'
-import type { MeshFacts, Snapshot } from './facts.ts'
+import { type MeshFacts, NO_SECURITY, NO_SETTINGS, type SecurityFacts, type Snapshot } from './facts.ts'
 import { FactTable } from './fact-table.ts'
+import { isJudged, judgeOf, type OnVerdict } from './judge.ts'
 import { readExport, readImport, readNamespace, readNode, readPeer, readPod, readService, readSlice } from './read.ts'
 import { readBreakerPolicy } from './read-breaker.ts'
+import {
+  readDestinationRule,
+  readIstioGateway,
+  readServiceEntry,
+  readSidecar,
+  readVirtualService,
+  readWorkloadEntry,
+} from './read-networking.ts'
+import {
+  readAuthorizationPolicy,
+  readPeerAuthentication,
+  readRequestAuthentication,
+  readTelemetry,
+} from './read-security.ts'
 import { type ClusterTrust, readTrust } from './trust.ts'
 
 export interface ObserverOptions {
@@ -41,6 +69,8 @@ export interface ObserverOptions {
   /** A new snapshot is there; bursts within `coalesceMs` count once. */
   readonly onSnapshot: (snapshot: Snapshot) => void
   readonly coalesceMs?: number
+  /** Istio's kinds are judged before they are read, and this is told of each. */
+  readonly onVerdict?: OnVerdict
 }
 
 /** Together with the push's own 50 ms this stays under the design's 100 ms. */
@@ -58,6 +88,11 @@ export class Observer {
   readonly #imports
   readonly #peers
   readonly #breakers
+  readonly #networking
+  readonly #peerAuthentications
+  readonly #requestAuthentications
+  readonly #authorizationPolicies
+  readonly #telemetries
   #trust: ClusterTrust | undefined
   #leader = ''
   #version = 0
@@ -76,6 +111,20 @@ export class Observer {
     this.#imports = this.#table(SERVICE_IMPORTS, readImport)
     this.#peers = this.#table(CLUSTER_PEERS, readPeer)
     this.#breakers = this.#table(CIRCUIT_BREAKER_POLICIES, readBreakerPolicy)
+    this.#networking = {
+      virtualServices: this.#optional(VIRTUAL_SERVICES, readVirtualService),
+      destinationRules: this.#optional(DESTINATION_RULES, readDestinationRule),
+      serviceEntries: this.#optional(SERVICE_ENTRIES, readServiceEntry),
+      workloadEntries: this.#optional(WORKLOAD_ENTRIES, readWorkloadEntry),
+      sidecars: this.#optional(SIDECARS, readSidecar),
+      istioGateways: this.#optional(ISTIO_GATEWAYS, readIstioGateway),
+    }
+    this.#peerAuthentications = this.#optional(PEER_AUTHENTICATIONS, readPeerAuthentication)
+    this.#requestAuthentications = this.#optional(REQUEST_AUTHENTICATIONS, readRequestAuthentication)
+    this.#authorizationPolicies = this.#optional(AUTHORIZATION_POLICIES, readAuthorizationPolicy)
+    this.#telemetries = this.#optional(TELEMETRIES, readTelemetry)
+    // Never read, so that they only get their condition.
+    for (const { resource } of STORED_KINDS) this.#optional(resource, () => undefined)
     const named = (name: string): ListOptions => ({
       namespace: SYSTEM_NAMESPACE,
       fieldSelector: `metadata.name=${name}`,
@@ -113,12 +162,25 @@ export class Observer {
     return table
   }
 
-  #watch<T extends KubeObject>(resource: Resource<T>, scope: ListOptions = {}): Store<T> {
+  /** Of kinds that a cluster may lack altogether. */
+  #optional<T extends KubeObject, F>(resource: Resource<T>, read: (object: T) => F | undefined): FactTable<T, F> {
+    const { onVerdict } = this.#options
+    const judge = onVerdict !== undefined && isJudged(resource) ? judgeOf(resource, onVerdict) : undefined
+    const table = new FactTable<T, F>(read, () => this.#changed(), judge)
+    this.#watch(resource, {}, { mayBeAbsent: true }).subscribe((change) => table.apply(change))
+    return table
+  }
+
+  #watch<T extends KubeObject>(
+    resource: Resource<T>,
+    scope: ListOptions = {},
+    extra: { readonly mayBeAbsent?: true } = {},
+  ): Store<T> {
     const { client, clock, random, log } = this.#options
     const onError = (error: unknown, retryMs: number): void => {
       log.warn({ kind: resource.kind, reason: messageOf(error), retryMs }, 'watching failed; what was known stays')
     }
-    const reflector = new Reflector({ client, resource, scope, clock, random, onError })
+    const reflector = new Reflector({ client, resource, scope, clock, random, onError, ...extra })
     this.#reflectors.push(reflector)
     return reflector.store
   }
@@ -150,6 +212,17 @@ export class Observer {
     this.#scheduled ??= this.#options.clock.after(this.#options.coalesceMs ?? COALESCE_MS, () => this.#build())
   }
 
+  #security(): SecurityFacts {
+    return {
+      peerAuthentications: this.#peerAuthentications.current,
+      requestAuthentications: this.#requestAuthentications.current,
+      authorizationPolicies: this.#authorizationPolicies.current,
+      telemetries: this.#telemetries.current,
+      settings: NO_SETTINGS,
+      keySets: NO_SECURITY.keySets,
+    }
+  }
+
   #build(): void {
     this.#scheduled = undefined
     this.#version += 1
@@ -165,6 +238,15 @@ export class Observer {
       imports: this.#imports.current,
       peers: this.#peers.current,
       breakers: this.#breakers.current,
+      networking: {
+        virtualServices: this.#networking.virtualServices.current,
+        destinationRules: this.#networking.destinationRules.current,
+        serviceEntries: this.#networking.serviceEntries.current,
+        workloadEntries: this.#networking.workloadEntries.current,
+        sidecars: this.#networking.sidecars.current,
+        istioGateways: this.#networking.istioGateways.current,
+      },
+      security: this.#security(),
       trust: this.#trust?.validation,
       federationLeader: this.#leader,
     }

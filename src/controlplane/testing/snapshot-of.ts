@@ -6,7 +6,7 @@ import type { Lease } from '../../kube/kinds.ts'
 import type { KubeObject } from '../../kube/object.ts'
 import { keyOfObject } from '../../kube/store.ts'
 import { TRUST_BUNDLE } from '../../model/config.ts'
-import type { MeshFacts, Snapshot } from '../observe/facts.ts'
+import { type MeshFacts, NO_SETTINGS, type Snapshot } from '../observe/facts.ts'
 import {
   readExport,
   readImport,
@@ -18,6 +18,19 @@ import {
   readSlice,
 } from '../observe/read.ts'
 import { readBreakerPolicy } from '../observe/read-breaker.ts'
+import {
+  readDestinationRule,
+  readServiceEntry,
+  readSidecar,
+  readVirtualService,
+  readWorkloadEntry,
+} from '../observe/read-networking.ts'
+import {
+  readAuthorizationPolicy,
+  readPeerAuthentication,
+  readRequestAuthentication,
+  readTelemetry,
+} from '../observe/read-security.ts'
 
 export interface SnapshotInput {
   readonly mesh: MeshFacts
@@ -36,7 +49,16 @@ const KINDS: ReadonlySet<string> = new Set([
   'ServiceImport',
   'ClusterPeer',
   'CircuitBreakerPolicy',
+  'PeerAuthentication',
+  'RequestAuthentication',
+  'AuthorizationPolicy',
+  'Telemetry',
   'Lease',
+  'VirtualService',
+  'DestinationRule',
+  'ServiceEntry',
+  'WorkloadEntry',
+  'Sidecar',
 ])
 
 /** Throws on a kind that the control plane does not watch: a typo in a case must not pass silently. */
@@ -63,7 +85,32 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
     imports: table('ServiceImport', readImport),
     peers: table('ClusterPeer', readPeer),
     breakers: table('CircuitBreakerPolicy', readBreakerPolicy),
+    networking: {
+      virtualServices: table('VirtualService', strictly(readVirtualService)),
+      destinationRules: table('DestinationRule', strictly(readDestinationRule)),
+      serviceEntries: table('ServiceEntry', strictly(readServiceEntry)),
+      workloadEntries: table('WorkloadEntry', strictly(readWorkloadEntry)),
+      sidecars: table('Sidecar', strictly(readSidecar)),
+      istioGateways: new Map(),
+    },
+    security: {
+      peerAuthentications: table('PeerAuthentication', readPeerAuthentication),
+      requestAuthentications: table('RequestAuthentication', readRequestAuthentication),
+      authorizationPolicies: table('AuthorizationPolicy', readAuthorizationPolicy),
+      telemetries: table('Telemetry', readTelemetry),
+      settings: NO_SETTINGS,
+      keySets: new Map(),
+    },
     trust: roots === undefined ? undefined : { name: TRUST_BUNDLE, roots, revokedTrustDomains: [], revokedIssuers: [] },
     federationLeader: lease?.spec?.holderIdentity ?? '',
+  }
+}
+
+/** What does not fit its schema is a mistake of the case. */
+function strictly<T extends KubeObject, F>(read: (object: T) => F | undefined): (object: T) => F {
+  return (object) => {
+    const fact = read(object)
+    if (fact === undefined) throw new Error(`${object.kind ?? ''} ${object.metadata.name ?? ''} is not valid`)
+    return fact
   }
 }

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import type { FilterChain } from '../../model/config.ts'
-import type { PodFacts, ServiceFacts } from '../observe/facts.ts'
+import { NO_NETWORKING, type PodFacts, type ServiceFacts } from '../observe/facts.ts'
 import { readPod, readService } from '../observe/read.ts'
 import { captureInbound, captureOutbound } from './capture.ts'
+import { NO_SECURITY } from '../observe/facts.ts'
+import { PodPolicies } from './security/pod-policies.ts'
 import { type Host, listHosts } from './hosts.ts'
 
 const pod: PodFacts = {
@@ -33,9 +35,20 @@ const hostsOf = (...services: ServiceFacts[]): readonly Host[] =>
     services: new Map(services.map((each) => [`shop/${each.name}`, each])),
     exports: new Map(),
     imports: new Map(),
+    networking: NO_NETWORKING,
   })
 const summaryOf = ({ name, destinations, protocol, filter }: FilterChain): string =>
   [name, JSON.stringify(destinations?.addresses ?? []), destinations?.port ?? '', protocol ?? '', filter.kind].join(' ')
+
+const policies = new PodPolicies({
+  modes: { mode: 'PERMISSIVE', ports: new Map() },
+  authorization: [],
+  authentication: [],
+  local: { trustDomain: 'east.demo', same: [] },
+  settings: NO_SECURITY.settings,
+  isHost: () => false,
+  fetched: () => undefined,
+})
 
 describe('captureOutbound', () => {
   it('groups destinations by port and declared protocol, and detects only what nobody declared', () => {
@@ -70,7 +83,11 @@ describe('captureInbound', () => {
       ]),
       service('other', '10.12.64.2', [{ name: '', port: 80, targetPort: 8080 }]),
     ]
-    const listener = captureInbound(pod, { services, domain: 'cluster.local' })
+    const listener = captureInbound(pod, {
+      policies,
+      services,
+      domain: 'cluster.local',
+    })
     expect(listener).toMatchObject({ address: pod.ip, port: 15006, capture: { direction: 'inbound' } })
     expect(listener.chains.map(summaryOf)).toEqual([
       'front.shop.svc.cluster.local ["10.12.1.2"] 8080  http',
@@ -90,7 +107,7 @@ describe('a pod with an address of each family', () => {
     expect(outbound).toMatchObject({ name: 'capture-outbound-ipv6', address: '::1', port: 15001 })
     expect(outbound.chains.map(summaryOf)).toContain('tcp:5432 db.shop.svc.cluster.local ["fd00:96::3"] 5432  tcp')
     const services = [service('front', '10.12.64.1', [{ name: 'tcp', port: 9000, protocol: 'tcp' }])]
-    const inbound = captureInbound(dual, { services, domain: 'cluster.local' }, dual.ipv6)
+    const inbound = captureInbound(dual, { policies, services, domain: 'cluster.local' }, dual.ipv6)
     expect(inbound).toMatchObject({ name: 'capture-inbound-ipv6', address: 'fd00:10::2', port: 15006 })
     expect(inbound.chains.map(summaryOf)[0]).toBe('front.shop.svc.cluster.local ["fd00:10::2"] 9000  tcp')
   })

@@ -10,11 +10,14 @@ import type { PodFacts, PortFacts, ServiceFacts } from '../observe/facts.ts'
 import type { Host } from './hosts.ts'
 import { inboundHttp, inboundTcp, targetPortOf } from './inbound.ts'
 import { OUTBOUND_ROUTES } from './routes.ts'
+import type { PodPolicies } from './security/pod-policies.ts'
 
 export const CAPTURE_OUTBOUND = 'capture-outbound'
 export const CAPTURE_INBOUND = 'capture-inbound'
 /** Of listeners beside the first, for the pod's other address family. */
 const IPV6_SUFFIX = '-ipv6'
+/** In the names of counters: connections without certificate where one is required. */
+const STRICT = 'strict'
 /** What a client that speaks first needs, even on a busy machine; a server that speaks first is late by as much. */
 const DETECT_MS = 100
 
@@ -75,7 +78,7 @@ function byteChains(hosts: readonly Host[]): readonly FilterChain[] {
 /** What comes from elsewhere is led to the pod's own address. Ports without a service pass untouched, unread. */
 export function captureInbound(
   pod: PodFacts,
-  { services, domain }: { readonly services: readonly ServiceFacts[]; readonly domain: string },
+  { services, domain, policies }: CaptureInboundInput,
   address = pod.ip,
 ): Listener {
   const chains = new Map<number, readonly FilterChain[]>()
@@ -86,19 +89,54 @@ export function captureInbound(
       if (target === undefined || chains.has(target)) continue
       const name = hostOf({ service: service.name, namespace: service.namespace, domain })
       const destinations = { addresses: [address], port: target }
-      chains.set(target, inboundChains(port.protocol, { name, destinations, target }))
+      const sharing = services.filter((one) => one.ports.some((each) => targetPortOf(each, pod) === target))
+      chains.set(target, inboundChains(port.protocol, { name, destinations, target, policies, services: sharing }))
     }
   }
   return {
     name: address === pod.ip ? CAPTURE_INBOUND : `${CAPTURE_INBOUND}${IPV6_SUFFIX}`,
     address,
     port: PORTS.inbound,
-    chains: [...[...chains.values()].flat(), PASSTHROUGH],
+    chains: [...[...chains.values()].flat(), ...unnamedChains({ address, policies, named: chains })],
     capture: { direction: 'inbound', detectMs: DETECT_MS },
   }
 }
 
+interface CaptureInboundInput {
+  readonly services: readonly ServiceFacts[]
+  readonly domain: string
+  readonly policies: PodPolicies
+}
+
+/** Ports that no service names: those of which a policy speaks, and all the rest. */
+function unnamedChains({
+  address,
+  policies,
+  named,
+}: {
+  readonly address: string
+  readonly policies: PodPolicies
+  readonly named: ReadonlyMap<number, unknown>
+}): readonly FilterChain[] {
+  const said = [...policies.modes.ports].filter(([port]) => !named.has(port)).sort(([a], [b]) => a - b)
+  const ofPorts = said.map(([port, mode]): FilterChain => {
+    const chain = { ...PASSTHROUGH, name: `passthrough:${port}`, destinations: { addresses: [address], port } }
+    return mode === 'STRICT' ? refusing(chain) : policies.guardUnnamed(chain, port, address)
+  })
+  const rest =
+    policies.modes.mode === 'STRICT' ? refusing(PASSTHROUGH) : policies.guardUnnamed(PASSTHROUGH, undefined, address)
+  return [...ofPorts, rest]
+}
+
+/** No one comes in without a certificate: closed before a byte is read. */
+function refusing({ protocol: _any, ...chain }: FilterChain): FilterChain {
+  const nobody = { kind: 'rbac', statPrefix: STRICT, rules: { action: 'allow', policies: {} } } as const
+  return { ...chain, network: [nobody], filter: PASSTHROUGH.filter }
+}
+
 interface Target {
+  readonly policies: PodPolicies
+  readonly services: readonly ServiceFacts[]
   readonly name: string
   readonly destinations: NonNullable<FilterChain['destinations']>
   readonly target: number
@@ -106,13 +144,17 @@ interface Target {
 
 function inboundChains(
   protocol: PortFacts['protocol'],
-  { name, destinations, target }: Target,
+  { name, destinations, target, policies, services }: Target,
 ): readonly FilterChain[] {
   const chain = { name, serverNames: [], destinations }
-  const tcp = { ...chain, filter: inboundTcp(target) }
-  if (protocol === 'tcp') return [tcp]
-  if (protocol === 'http') return [{ ...chain, filter: inboundHttp(target) }]
-  return [{ ...chain, protocol: 'http', filter: inboundHttp(target) }, tcp]
+  const tcp: FilterChain = { ...chain, filter: inboundTcp(target) }
+  if (policies.modeAt(target) === 'STRICT') return [refusing(tcp)]
+  const place = { port: target, address: destinations.addresses[0] ?? '', serverName: '', services }
+  const guarded = (one: FilterChain): FilterChain => policies.guard(one, place)
+  if (protocol === 'tcp') return [guarded(tcp)]
+  const http: FilterChain = { ...chain, filter: inboundHttp(target) }
+  if (protocol === 'http') return [guarded(http)]
+  return [guarded({ ...chain, protocol: 'http', filter: http.filter }), guarded(tcp)]
 }
 
 interface Destinations {

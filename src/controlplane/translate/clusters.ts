@@ -6,39 +6,64 @@ import {
   OWN_CERTIFICATE,
   type ServiceBreaker,
   TRUST_BUNDLE,
+  type UpstreamTls,
 } from '../../model/config.ts'
 import { formatSpiffeId } from '../../model/identity.ts'
-import { clusterName, innerSni } from '../../model/sni.ts'
+import { innerSni, innerSniOfHost } from '../../model/sni.ts'
 import type { PodFacts, PortFacts, SliceFacts } from '../observe/facts.ts'
 import type { Host } from './hosts.ts'
+import { withTls } from './istio/client-tls.ts'
+import type { PortPolicy } from './istio/destination-rules.ts'
+import { entryCluster } from './istio/entry-cluster.ts'
+import { withPolicy } from './istio/policy-cluster.ts'
 
 export const CONNECT_TIMEOUT_MS = 1_000
 export const ALPN_H2 = 'h2'
 /** Envoy's count and time. Its 10 % cap is not: with it, ten failing pods keep nine tenths of their traffic. */
 const OUTLIER: OutlierDetection = { consecutiveErrors: 5, baseEjectionMs: 30_000, ejectionPercentMax: 100 }
 
-export function outboundCluster(
-  host: Host,
-  port: PortFacts,
-  identities: readonly string[],
-  breaker?: ServiceBreaker,
-): Cluster {
-  const name = { service: host.name, namespace: host.namespace, domain: host.domain, port: port.port }
-  return {
-    name: clusterName('outbound', port.port, host.host),
-    endpoints: 'eds',
-    lb: 'least-request',
-    connectTimeoutMs: CONNECT_TIMEOUT_MS,
-    tls: {
-      certificate: OWN_CERTIFICATE,
-      validation: TRUST_BUNDLE,
-      sni: innerSni(name),
-      // What nobody declared is offered as requests; a connection that turns out to be none brings its own protocol.
-      alpn: [port.protocol === 'tcp' ? ALPN_TCP : ALPN_H2],
-      identities,
-    },
-    outlier: OUTLIER,
+export interface OutboundClusterInput {
+  readonly name: string
+  readonly host: Host
+  readonly port: PortFacts
+  readonly identities: readonly string[]
+  /** This one's name. */
+  readonly cluster: string
+  readonly breaker?: ServiceBreaker
+  /** What the rules for it say. */
+  readonly policy?: PortPolicy
+}
+
+export function outboundCluster(input: OutboundClusterInput): Cluster {
+  const { name, host, port, breaker, policy, cluster: own } = input
+  const { entry } = host
+  const meshTls = meshTlsOf(input)
+  const base =
+    entry === undefined
+      ? ({ name, endpoints: 'eds', lb: 'least-request', connectTimeoutMs: CONNECT_TIMEOUT_MS, tls: meshTls } as const)
+      : entryCluster({ name, host, entry, port, meshTls, cluster: own })
+  const cluster: Cluster = {
+    ...base,
+    ...(base.originalDst === undefined && { outlier: OUTLIER }),
     ...(breaker !== undefined && { breaker }),
+  }
+  return policy === undefined
+    ? cluster
+    : withTls(withPolicy(cluster, policy), policy, { host: host.host, port, names: entry?.names ?? [] })
+}
+
+function meshTlsOf({ host, port, identities }: OutboundClusterInput): UpstreamTls {
+  const { name: service, namespace, domain } = host
+  return {
+    certificate: OWN_CERTIFICATE,
+    validation: TRUST_BUNDLE,
+    sni:
+      host.isEntry === true
+        ? innerSniOfHost(host.host, port.port)
+        : innerSni({ service, namespace, domain, port: port.port }),
+    // What nobody declared is offered as requests; a connection that turns out to be none brings its own protocol.
+    alpn: [port.protocol === 'tcp' ? ALPN_TCP : ALPN_H2],
+    identities,
   }
 }
 

@@ -19,7 +19,7 @@ import { PORTS } from '../../model/ports.ts'
 import { clusterName, federationSni, gatewaySni, hostOf, joinSni, tunnelAuthority } from '../../model/sni.ts'
 import type { MeshFacts, PodFacts, SliceFacts, Snapshot } from '../observe/facts.ts'
 import { ALPN_H2, CONNECT_TIMEOUT_MS } from './clusters.ts'
-import { type EndpointTables, placeOf } from './endpoints.ts'
+import { type PlaceTables, placeOf } from './endpoints.ts'
 import type { ExportedService } from './hosts.ts'
 
 export const EAST_WEST_LISTENER = 'east-west'
@@ -98,7 +98,7 @@ export function gatewayCluster(name: string): Cluster {
 export function exportedEndpoints(
   cluster: string,
   slices: readonly SliceFacts[],
-  tables: EndpointTables,
+  tables: PlaceTables,
   endpointIdKey: Buffer,
 ): LoadAssignment {
   const endpoints = slices.flatMap((slice) => {

@@ -4,15 +4,19 @@ import { type PodFacts, type Snapshot } from '../observe/facts.ts'
 import { addressesOf, captureInbound } from './capture.ts'
 import { type Inbound, inboundOf } from './inbound.ts'
 import { Memo } from './memo.ts'
+import type { PodPolicies } from './security/pod-policies.ts'
+import { PolicyTables } from './security/policy-tables.ts'
 import type { Tables } from './tables.ts'
 
 export class InboundSide {
   readonly #tables: Tables
   readonly #inbound = new Memo<Inbound>()
   readonly #listeners = new Memo<Listener>()
+  readonly #policies: PolicyTables
 
   constructor(tables: Tables) {
     this.#tables = tables
+    this.#policies = new PolicyTables(tables)
   }
 
   build(
@@ -26,23 +30,31 @@ export class InboundSide {
 
   #meshInbound(snapshot: Snapshot, pod: PodFacts): Inbound {
     const key = `${pod.namespace}/${pod.name}`
-    const services = this.#tables.servicesSelecting(pod, snapshot.services)
+    const services = this.#tables.servicesSelecting(pod, snapshot)
     const exports = this.#tables.exports(snapshot)
     const { trustDomain, domain, cluster } = snapshot.mesh
     // Readiness is no input: a pod that becomes ready must not restart its listener.
-    const inputs = [services, exports, pod.ip, pod.workload, JSON.stringify(pod.ports), snapshot.mesh]
-    return this.#inbound.get(key, inputs, () => inboundOf({ pod, services, exports, trustDomain, domain, cluster }))
+    const policies = this.#policiesOf(snapshot, pod)
+    const inputs = [services, exports, pod.ip, pod.workload, JSON.stringify(pod.ports), snapshot.mesh, policies]
+    return this.#inbound.get(key, inputs, () =>
+      inboundOf({ pod, services, exports, trustDomain, domain, cluster, policies }),
+    )
   }
 
   #captured(snapshot: Snapshot, pod: PodFacts): readonly Listener[] {
     if (!pod.captured) return []
-    const { services, mesh } = snapshot
-    const selecting = this.#tables.servicesSelecting(pod, services)
+    const { mesh } = snapshot
+    const selecting = this.#tables.servicesSelecting(pod, snapshot)
+    const policies = this.#policiesOf(snapshot, pod)
     return addressesOf(pod).map((address, index) => {
-      const inputs = [selecting, pod.ip, address, JSON.stringify(pod.ports), mesh]
+      const inputs = [selecting, pod.ip, address, JSON.stringify(pod.ports), mesh, policies]
       return this.#listeners.get(`${pod.namespace}/${pod.name}|${index}`, inputs, () =>
-        captureInbound(pod, { services: selecting, domain: mesh.domain }, address),
+        captureInbound(pod, { services: selecting, domain: mesh.domain, policies }, address),
       )
     })
+  }
+
+  #policiesOf(snapshot: Snapshot, pod: PodFacts): PodPolicies {
+    return this.#policies.of(snapshot, pod, this.#tables.servicesSelecting(pod, snapshot))
   }
 }

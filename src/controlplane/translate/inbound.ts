@@ -16,10 +16,11 @@ import {
 } from '../../model/config.ts'
 import { CLUSTERSET_DOMAIN } from '../../model/names.ts'
 import { PORTS } from '../../model/ports.ts'
-import { innerSni } from '../../model/sni.ts'
+import { innerSni, innerSniOfHost } from '../../model/sni.ts'
 import { keyOf, type PodFacts, type PortFacts, type ServiceFacts, type Snapshot } from '../observe/facts.ts'
 import { ALPN_H2, CONNECT_TIMEOUT_MS } from './clusters.ts'
 import type { ExportedService } from './hosts.ts'
+import type { PodPolicies } from './security/pod-policies.ts'
 
 export const INBOUND_LISTENER = 'inbound-mesh'
 
@@ -32,11 +33,14 @@ export interface Inbound {
 export function servicesSelecting(pod: PodFacts, services: Snapshot['services']): readonly ServiceFacts[] {
   const found: ServiceFacts[] = []
   for (const service of services.values()) {
-    const { selector } = service
-    if (service.namespace !== pod.namespace || selector === undefined) continue
-    if (Object.entries(selector).every(([label, value]) => pod.labels[label] === value)) found.push(service)
+    if (isSelecting(service, pod)) found.push(service)
   }
   return found.sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+export function isSelecting({ namespace, selector }: ServiceFacts, pod: PodFacts): boolean {
+  if (namespace !== pod.namespace || selector === undefined) return false
+  return Object.entries(selector).every(([label, value]) => pod.labels[label] === value)
 }
 
 export interface InboundInput {
@@ -46,6 +50,7 @@ export interface InboundInput {
   readonly trustDomain: string
   readonly domain: string
   readonly cluster: string
+  readonly policies: PodPolicies
 }
 
 export function inboundOf(input: InboundInput): Inbound {
@@ -54,16 +59,17 @@ export function inboundOf(input: InboundInput): Inbound {
   const clusters = new Map<string, Cluster>()
   for (const service of services) {
     const exported = input.exports.find(({ key }) => key === keyOf(service))
-    const trustDomains = [input.trustDomain, ...(exported?.trustDomains ?? [])]
     for (const port of service.ports) {
       const targetPort = targetPortOf(port, pod)
       if (targetPort === undefined) continue
       const cluster = inboundCluster(pod, targetPort, input.cluster)
       clusters.set(cluster.name, cluster)
-      const domains = exported === undefined ? [input.domain] : [input.domain, CLUSTERSET_DOMAIN]
+      const { domains, trustDomains } = reachOf(input, exported, targetPort)
       for (const domain of domains) {
-        const sni = innerSni({ service: service.name, namespace: service.namespace, domain, port: port.port })
-        chains.push(...inboundChains(sni, { port, cluster: cluster.name, allow: { trustDomains, ids: [] } }))
+        const sni = sniOf(service, domain, port.port)
+        const place = { port: targetPort, address: pod.ip, serverName: sni, services: [service] }
+        const bare = inboundChains(sni, { port, cluster: cluster.name, allow: { trustDomains, ids: [] } })
+        chains.push(...bare.map((chain) => input.policies.guard(chain, place)))
       }
     }
   }
@@ -71,6 +77,24 @@ export function inboundOf(input: InboundInput): Inbound {
   // A listener without chains would accept connections only to close them.
   return { listener: chains.length === 0 ? undefined : listener, clusters: [...clusters.values()] }
 }
+
+/**
+ * By which names, and from where, a port is reached over mTLS. Where the own cluster's callers must not use it (DISABLE),
+ * peers still do: between clusters there is no other way.
+ */
+function reachOf(
+  { domain, trustDomain, policies }: InboundInput,
+  exported: ExportedService | undefined,
+  port: number,
+): { readonly domains: readonly string[]; readonly trustDomains: readonly string[] } {
+  const peers = exported?.trustDomains ?? []
+  const shared = exported === undefined ? [] : [CLUSTERSET_DOMAIN]
+  if (policies.modeAt(port) === 'DISABLE') return { domains: shared, trustDomains: peers }
+  return { domains: [domain, ...shared], trustDomains: [trustDomain, ...peers] }
+}
+
+const sniOf = ({ name: service, namespace, host }: ServiceFacts, domain: string, port: number): string =>
+  host === undefined ? innerSni({ service, namespace, domain, port }) : innerSniOfHost(host, port)
 
 export function targetPortOf(port: PortFacts, pod: PodFacts): number | undefined {
   const { targetPort = port.port } = port

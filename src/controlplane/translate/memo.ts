@@ -2,8 +2,6 @@
  * Keeps what was built while its inputs are the same objects. translate stays a pure function of the snapshot; this
  * only spares it work, and keeps unchanged resources the same objects, by which the server knows not to send them.
  */
-import { isDeepStrictEqual } from 'node:util'
-
 interface Entry<V> {
   readonly inputs: readonly unknown[]
   readonly value: V
@@ -55,17 +53,4 @@ export function keepMap<V>(
   if (previous === undefined || previous.size !== next.size) return next
   for (const [name, value] of next) if (previous.get(name) !== value) return next
   return previous
-}
-
-/** `next` with the objects of `previous` where they are equal, by name: one change must not make all of them new. */
-export function keepEqual<V extends object>(
-  previous: readonly V[],
-  next: readonly V[],
-  nameOf: (value: V) => string,
-): readonly V[] {
-  const known = new Map(previous.map((value) => [nameOf(value), value]))
-  return next.map((value) => {
-    const before = known.get(nameOf(value))
-    return before !== undefined && isDeepStrictEqual(before, value) ? before : value
-  })
 }

@@ -6,27 +6,34 @@ import { Layers } from '../../model/layers.ts'
 import type { Locality } from '../../model/locality.ts'
 import { type PodFacts, type ServiceFacts, type SliceFacts, type Snapshot } from '../observe/facts.ts'
 import { type ExportedService, type Host, listExports, listHosts } from './hosts.ts'
-import { servicesSelecting } from './inbound.ts'
-import { keepEqual, keepMap, Memo } from './memo.ts'
+import { isSelecting, servicesSelecting } from './inbound.ts'
+import { entryServices } from './istio/service-entries.ts'
+import { keepMap, Memo } from './memo.ts'
+import { PeerModes } from './security/peer-modes.ts'
+import { rootNamespacesOf } from './security/scope.ts'
+import { candidatesFor, indexSelectors, type SelectorIndex } from './selectors.ts'
 
 export const NOWHERE: Locality = { cloud: '', region: '', zone: '' }
 
 export class Tables {
-  #hosts: readonly Host[] = []
   readonly #lists = new Memo<readonly unknown[]>()
   readonly #sliceIndex = new Memo<ReadonlyMap<string, readonly SliceFacts[]>>()
-  readonly #selectors = new Memo<ReadonlyMap<string, ReadonlyMap<string, ServiceFacts>>>()
+  readonly #hosts = new Memo<Host>()
+  readonly #roots = new Memo<ReadonlySet<string>>()
+  readonly #peerModes = new Memo<PeerModes>()
+  readonly #selectors = new Memo<SelectorIndex>()
   readonly #shared = new WeakMap<readonly unknown[], ReadonlyMap<string, unknown>>()
   readonly #layers = new Memo<Layers<unknown>>()
   /** By what they are for; the last map, so that an equal one keeps its identity. */
   readonly #maps = new Memo<{ last: ReadonlyMap<string, unknown> | undefined }>()
 
   hosts(snapshot: Snapshot): readonly Host[] {
-    const { mesh, services, exports, imports } = snapshot
-    return this.list('hosts', [mesh, services, exports, imports], () => {
-      this.#hosts = keepEqual(this.#hosts, listHosts(snapshot), ({ host }) => host)
-      return this.#hosts
-    })
+    const { mesh, services, exports, imports, networking } = snapshot
+    const inputs = [mesh, services, exports, imports, networking.serviceEntries]
+    // One that is as it was stays the same object: what is built of it is not built again because of others.
+    return this.list('hosts', inputs, () =>
+      listHosts(snapshot).map((host) => this.#hosts.get(host.host, [JSON.stringify(host)], () => host)),
+    )
   }
 
   exports(snapshot: Snapshot): readonly ExportedService[] {
@@ -54,22 +61,30 @@ export class Tables {
     })
   }
 
-  servicesSelecting(pod: PodFacts, services: Snapshot['services']): readonly ServiceFacts[] {
-    const key = `${pod.namespace}/${pod.name}`
-    const selecting = this.list(`selecting?|${key}`, [pod, services], () =>
-      servicesSelecting(pod, this.#candidates(pod, services)),
-    )
-    return this.list(`selecting|${key}`, selecting, () => selecting)
+  /** Where policies for the whole mesh stand. The same set while services come and go. */
+  rootNamespaces({ services }: Snapshot): ReadonlySet<string> {
+    const found = this.#roots.get('by services', [services], () => rootNamespacesOf(services))
+    return this.#roots.get('by content', [[...found].join()], () => found)
   }
 
-  /** Services that may select the pod: asking each of thousands for each of hundreds of pods takes seconds. */
-  #candidates(pod: PodFacts, services: Snapshot['services']): Snapshot['services'] {
+  /** Which ports of which pods take or want mTLS; `tlsModeOf` is the callers' question. */
+  peerModes(snapshot: Snapshot): PeerModes {
+    const { peerAuthentications } = snapshot.security
+    const roots = this.rootNamespaces(snapshot)
+    return this.#peerModes.get('all', [peerAuthentications, roots], () => new PeerModes(peerAuthentications, roots))
+  }
+
+  /** ServiceEntries that select it too: they are called by names of their own. */
+  servicesSelecting(pod: PodFacts, { services, networking }: Snapshot): readonly ServiceFacts[] {
+    const { serviceEntries } = networking
+    const entries = this.list('entry-services', [serviceEntries], () => entryServices(serviceEntries))
     const index = this.#selectors.get('all', [services], () => indexSelectors(services))
-    const found = new Map<string, ServiceFacts>(index.get(`${pod.namespace}|`))
-    for (const [label, value] of Object.entries(pod.labels)) {
-      for (const [key, service] of index.get(`${pod.namespace}|${label}=${value}`) ?? []) found.set(key, service)
-    }
-    return found
+    const key = `${pod.namespace}/${pod.name}`
+    const selecting = this.list(`selecting?|${key}`, [pod, index, entries], () => [
+      ...servicesSelecting(pod, candidatesFor(pod, index)),
+      ...entries.filter((entry) => isSelecting(entry, pod)),
+    ])
+    return this.list(`selecting|${key}`, selecting, () => selecting)
   }
 
   /** A list that many proxies share, as one table for all of them. */
@@ -98,20 +113,6 @@ export class Tables {
     holder.last = kept
     return kept
   }
-}
-
-/** By namespace and the first label of the selector; without one, by namespace alone. */
-function indexSelectors(services: Snapshot['services']): ReadonlyMap<string, ReadonlyMap<string, ServiceFacts>> {
-  const index = new Map<string, Map<string, ServiceFacts>>()
-  for (const [key, service] of services) {
-    if (service.selector === undefined) continue
-    const [first] = Object.entries(service.selector)
-    const at = `${service.namespace}|${first === undefined ? '' : first.join('=')}`
-    const known = index.get(at)
-    if (known === undefined) index.set(at, new Map([[key, service]]))
-    else known.set(key, service)
-  }
-  return index
 }
 
 export function named<V extends { readonly name: string }>(values: readonly V[]): ReadonlyMap<string, V> {

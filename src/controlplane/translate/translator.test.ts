@@ -2,7 +2,14 @@
 import { describe, expect, it } from 'vitest'
 import type { ProxyConfig } from '../../model/config.ts'
 import type { ImportedFacts } from '../../model/service.ts'
-import type { PodFacts, ServiceFacts, SliceFacts, Snapshot } from '../observe/facts.ts'
+import {
+  NO_NETWORKING,
+  NO_SECURITY,
+  type PodFacts,
+  type ServiceFacts,
+  type SliceFacts,
+  type Snapshot,
+} from '../observe/facts.ts'
 import { endpointId } from './east-west.ts'
 import { Memo } from './memo.ts'
 import { Translator } from './translator.ts'
@@ -62,9 +69,11 @@ function world(): Snapshot {
         { namespace: 'shop', service: 'checkout', ports: { http: 80 }, endpoints: [], imported: facts },
       ],
     ]),
+    security: NO_SECURITY,
     nodes: new Map([['n1', { cloud: 'aws', region: 'us-east-1', zone: 'a' }]]),
     namespaces: new Map([['shop', {}]]),
     exports: new Map([['shop/checkout', { namespace: 'shop', name: 'checkout' }]]),
+    networking: NO_NETWORKING,
     imports: new Map([
       ['shop/checkout', { namespace: 'shop', name: 'checkout', ports: [{ name: 'http', port: 80 }], addresses: [] }],
     ]),

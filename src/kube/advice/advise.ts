@@ -4,17 +4,18 @@
  */
 import type { KubeObject } from '../object.ts'
 import { servedVersions } from '../schemas/definition.ts'
-import { error, type Finding, findingOf, type Flaw, refuses } from './finding.ts'
+import { error, type Finding, findingOf, type Flaw, refuses, type Rule } from './finding.ts'
 import { sizeFlaw } from './limits.ts'
 import { groupOf, ObjectSet, versionOf } from './objects.ts'
 import { isJudgedGroup, knownKind, SET_RULES } from './registry.ts'
 import { schemaFlaws, unsupportedFlaws } from './schema.ts'
 
-export function adviseObject(object: KubeObject): readonly Finding[] {
-  return Array.from(flawsOf(object), (flaw) => findingOf(object, flaw))
+/** `more` is run where the schema has accepted the object: CEL rules, for those who ask no API server. */
+export function adviseObject(object: KubeObject, more?: Rule<KubeObject>): readonly Finding[] {
+  return Array.from(flawsOf(object, more), (flaw) => findingOf(object, flaw))
 }
 
-function* flawsOf(object: KubeObject): Iterable<Flaw> {
+function* flawsOf(object: KubeObject, more: Rule<KubeObject> | undefined): Iterable<Flaw> {
   const group = groupOf(object.apiVersion)
   const known = knownKind(group, object.kind)
   if (known === undefined) {
@@ -38,6 +39,7 @@ function* flawsOf(object: KubeObject): Iterable<Flaw> {
   // Rules trust the types that the schema promises.
   if (flaws.some(({ code }) => code !== 'FIELD_UNKNOWN')) return
   if (definition.support === 'stored') yield storedOnly(object)
+  if (more !== undefined) yield* more(object)
   for (const { rules, unsupported } of advice) {
     for (const rule of rules) yield* rule(object)
     yield* unsupportedFlaws(object, unsupported)
@@ -57,8 +59,11 @@ function storedOnly({ kind }: KubeObject): Flaw {
 }
 
 /** Every object by itself, then all of them together; objects that are refused take no part in the second. */
-export function adviseSet(objects: readonly KubeObject[], options: { readonly isWhole: boolean }): readonly Finding[] {
-  const judged = objects.map((object) => ({ object, findings: adviseObject(object) }))
+export function adviseSet(
+  objects: readonly KubeObject[],
+  options: { readonly isWhole: boolean; readonly more?: Rule<KubeObject> },
+): readonly Finding[] {
+  const judged = objects.map((object) => ({ object, findings: adviseObject(object, options.more) }))
   const sound = judged.filter(({ findings }) => !findings.some(refuses)).map(({ object }) => object)
   const set = new ObjectSet(sound, options)
   const findings = judged.flatMap(({ findings }) => findings)

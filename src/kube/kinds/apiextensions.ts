@@ -88,7 +88,13 @@ export interface JsonSchema {
   'x-kubernetes-list-type'?: 'atomic' | 'set' | 'map'
   'x-kubernetes-list-map-keys'?: string[]
   'x-kubernetes-map-type'?: 'atomic' | 'granular'
-  'x-kubernetes-validations'?: { rule: string; message?: string; messageExpression?: string; reason?: string }[]
+  'x-kubernetes-validations'?: {
+    rule: string
+    message?: string
+    messageExpression?: string
+    reason?: string
+    fieldPath?: string
+  }[]
 }
 
 export const CUSTOM_RESOURCE_DEFINITIONS: Resource<CustomResourceDefinition> = {

@@ -7,7 +7,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { delay, systemClock } from '../../runtime/clock.ts'
 import { MeshError, messageOf } from '../../runtime/errors.ts'
 import { TextTarget } from '../../runtime/log-target.ts'
-import { growYoungGenerationUnderLoad, releaseStartupMemory } from '../../runtime/heap.ts'
+import { followLoad, releaseStartupMemory } from '../../runtime/heap.ts'
 import { createLog, type Log } from '../../runtime/log.ts'
 import { type Pages, servePages } from '../../runtime/pages.ts'
 import { systemRandom } from '../../runtime/random.ts'
@@ -68,7 +68,7 @@ export async function runFromFile(options: FileOptions): Promise<void> {
     await servePages(admin.address, admin.port, plane.pages(awaited), { guarded: true })
     log.info({ address: admin.address, port: admin.port }, 'admin')
   }
-  growYoungGenerationUnderLoad(systemClock)
+  followLoad(systemClock)
   releaseStartupMemory()
   while (awaited().length > 0 && !shutdown.draining) await delay(systemClock, DRAIN_POLL_MS)
   const { listeners, clusters } = bootstrap.config

@@ -7,7 +7,7 @@ import { type Capture, PASSTHROUGH_CLUSTER } from '../../model/config.ts'
 import { MeshError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { CompiledChain, CompiledHttp, CompiledListener } from '../compile.ts'
-import { isForbiddenTarget } from '../forbidden.ts'
+import { isForbiddenTarget } from '../../runtime/forbidden.ts'
 import { type CompiledTcp } from '../l4/session.ts'
 import { resetSocket } from '../l4/reset.ts'
 import { Splice } from '../l4/splice.ts'
@@ -123,6 +123,7 @@ export class CaptureAcceptor {
     if (http.filter.mode === 'forward' && !isRouted(http.filter, speech, choice.known)) {
       return this.#serveAny(socket, captured, 'tcp-detected')
     }
+    if (!this.#admits(socket, http, destination)) return
     this.#served(listener, 'http')
     const chain = (): CompiledChain | undefined => {
       const chains = this.#options.present(listener.name)?.capture?.chains
@@ -143,10 +144,26 @@ export class CaptureAcceptor {
     if (chain?.filter.kind !== 'tcp' || direction === undefined) {
       return this.#refuse(socket, 'capture-protocol', nameOf(destination))
     }
+    if (!this.#admits(socket, chain, destination)) return
     this.#served(listener, how)
     const { filter } = chain
     if (filter.clusterName === PASSTHROUGH_CLUSTER) return this.#passOn(socket, listener, destination)
     return this.#options.serveTcp(socket, { direction, chain, filter })
+  }
+
+  /** Rules about connections without a certificate, before a byte of them is carried. */
+  #admits(socket: Socket, { network }: CompiledChain, { address, port }: Destination): boolean {
+    if (network === undefined) return true
+    const { remoteAddress = '' } = socket
+    const admission = network.admit({
+      remoteAddress,
+      directAddress: remoteAddress,
+      serverName: '',
+      nowMs: this.#options.timers.now(),
+      destination: () => ({ address, port, serverName: '' }),
+    })
+    if (!admission.admitted) this.#refuse(socket, admission.reason, nameOf({ address, port }))
+    return admission.admitted
   }
 
   /** To where it wanted to go, as if we were not here; but for the line in the log. */

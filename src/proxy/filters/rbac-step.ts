@@ -1,7 +1,9 @@
 /** RBAC as a filter of the chain: full policies, and the simplest form that routes of this mesh have. */
+import { isIP } from 'node:net'
 import type { PrincipalRule, RbacPolicy } from '../../model/config.ts'
 import { allows } from '../identity.ts'
 import { REFUSALS } from '../local-reply.ts'
+import { headerListOf, type HeaderList } from '../message.ts'
 import { type FilterCounters, filterKind } from './kind.ts'
 import { type Destination, Rbac, type Subject } from './rbac.ts'
 import type { Call, Refused, Step } from './step.ts'
@@ -49,7 +51,16 @@ class RbacStep implements Step {
     const { peer, remoteAddress, client } = connection
     const directAddress = client?.directAddress ?? remoteAddress
     const names = client?.secure === true ? client.names : undefined
-    const subject = { head, peer, names, remoteAddress, directAddress, call, destination: () => destinationOf(call) }
+    const subject = {
+      head,
+      peer,
+      names,
+      remoteAddress,
+      directAddress,
+      call,
+      destination: () => destinationOf(call),
+      forwardedAddress: () => (client === undefined ? lastForwarded(head.headers) : undefined) ?? call.remoteAddress,
+    }
     this.#shadow?.judge(call, subject)
     const rbac = this.#rbac
     if (rbac === undefined) return undefined
@@ -61,6 +72,12 @@ class RbacStep implements Step {
     this.#counters[admitted ? 'allowed' : 'denied']++
     return admitted ? undefined : POLICY
   }
+}
+
+/** In the mesh the last one named, as Envoy takes it where no hops are trusted by number. */
+function lastForwarded(headers: HeaderList): string | undefined {
+  const found = headerListOf(headers, 'x-forwarded-for')?.split(',').at(-1)?.trim()
+  return found !== undefined && isIP(found) !== 0 ? found : undefined
 }
 
 function destinationOf(call: Call): Destination {

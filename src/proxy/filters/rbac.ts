@@ -32,6 +32,8 @@ export interface Subject {
   readonly remoteAddress: string
   /** The other end of the socket, where a relay has named its own client. */
   readonly directAddress?: string
+  /** Whom the last proxy before us named. Absent: nobody was named. */
+  readonly forwardedAddress?: () => string
   /** Absent where no filters run, and so none said anything. */
   readonly call?: Pick<Call, 'metadata'>
   /** Asked only by policies that look at it; absent where the codec admits none that do. */
@@ -122,6 +124,9 @@ function compileConnection(tree: ConnectionLeaf): SubjectTest {
   switch (tree.kind) {
     case 'source-ip': {
       const inRange = compileRange(tree.address, tree.prefixLength)
+      if (tree.forwarded === true) {
+        return ({ remoteAddress, forwardedAddress }) => inRange(forwardedAddress?.() ?? remoteAddress)
+      }
       if (tree.direct !== true) return ({ remoteAddress }) => inRange(remoteAddress)
       return ({ remoteAddress, directAddress = remoteAddress }) => inRange(directAddress)
     }

@@ -1,11 +1,12 @@
 /**
- * Reads one body and hands its bytes on as slices of the socket's buffer: by length, chunked, or until the connection
+ * Reads one body and hands its bytes on as chunks: by length, chunked, or until the connection
  * ends. Chunk lines are as strict as heads: digits, an optional extension that is skipped, CRLF.
  */
 import type { HeaderList } from '../message.ts'
 import { HEX, VALUE } from './chars.ts'
 import type { BodyKind } from './framing.ts'
 import type { HeadReader } from './head-reader.ts'
+import { kept } from './reading.ts'
 
 const CR = 13
 const LF = 10
@@ -75,12 +76,12 @@ export class BodyReader {
   read(buffer: Buffer, start: number, end: number): number {
     if (this.#kind === 'chunked') return this.#readChunked(buffer, start, end)
     if (this.#kind === 'close') {
-      this.#sink.onBody(part(buffer, start, end))
+      this.#sink.onBody(kept(buffer, start, end))
       return end
     }
     const stop = Math.min(end, start + this.#remaining)
     this.#remaining -= stop - start
-    this.#sink.onBody(part(buffer, start, stop))
+    this.#sink.onBody(kept(buffer, start, stop))
     if (this.#remaining === 0 && this.active) this.#end(NO_TRAILERS)
     return stop
   }
@@ -103,7 +104,7 @@ export class BodyReader {
         const stop = Math.min(end, at + this.#remaining)
         this.#remaining -= stop - at
         if (this.#remaining === 0) this.#state = DATA_CR
-        this.#sink.onBody(part(buffer, at, stop))
+        this.#sink.onBody(kept(buffer, at, stop))
         at = stop
       } else if (this.#state === TRAILERS) {
         return this.#readTrailers(buffer, at, end)
@@ -166,8 +167,4 @@ export class BodyReader {
     else this.#end(reader.headers)
     return at
   }
-}
-
-function part(buffer: Buffer, start: number, end: number): Buffer {
-  return start === 0 && end === buffer.length ? buffer : buffer.subarray(start, end)
 }

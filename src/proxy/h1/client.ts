@@ -14,7 +14,7 @@ import { BodyReader, type BodySink } from './body-reader.ts'
 import { H1ClientStream, type H1ClientOwner } from './client-stream.ts'
 import { frameResponse, type ResponseFraming } from './framing.ts'
 import { HeadReader } from './head-reader.ts'
-import { takeReads } from './reading.ts'
+import { kept, takeReads } from './reading.ts'
 import type { H1ClientOptions } from './types.ts'
 import { answersKey } from './websocket.ts'
 
@@ -98,35 +98,35 @@ export class H1ClientConnection implements ClientConnection, H1ClientOwner, Body
 
   // Reading
 
-  readonly #onData = (chunk: Buffer): void => {
+  readonly #onData = (buffer: Buffer, end: number): void => {
     if (this.#state === 'closed') return
     if (this.#state === 'idle') return this.#shut('protocol', 'bytes that no request asked for', 'protocol')
-    if (this.#state === 'pipe' && this.#carry.length === 0) return this.onBody(chunk)
+    if (this.#state === 'pipe' && this.#carry.length === 0) return this.onBody(kept(buffer, 0, end))
     this.#deadline.set(this.#options.limits.streamIdleTimeoutMs)
     const carry = this.#carry
     if (carry.length === 0) {
-      const used = this.#parse(chunk)
-      if (used < chunk.length && this.#stream !== undefined) carry.append(chunk.subarray(used))
+      const used = this.#parse(buffer, end)
+      if (used < end && this.#stream !== undefined) carry.append(buffer.subarray(used, end))
       return
     }
+    const chunk = buffer.subarray(0, end)
     carry.append(chunk)
     if (chunk.indexOf(LF) === -1 && carry.length <= this.#options.limits.headBytesMax) return
-    const used = this.#parse(carry.view())
+    const used = this.#parse(carry.view(), carry.length)
     if (this.#stream === undefined) carry.clear()
     else carry.drop(used)
   }
 
-  #parse(input: Buffer): number {
-    const end = input.length
+  #parse(input: Buffer, end: number): number {
     let at = 0
     let before = -1
     this.#parsing = true
     while (at < end && at !== before && this.#stream !== undefined) {
       before = at
-      if (this.#state === 'head') at = this.#parseHead(input, at)
+      if (this.#state === 'head') at = this.#parseHead(input, at, end)
       else if (this.#state === 'body') at = this.#body.read(input, at, end)
       else if (this.#state === 'pipe') {
-        this.onBody(input.subarray(at))
+        this.onBody(kept(input, at, end))
         at = end
       } else break
     }
@@ -136,9 +136,9 @@ export class H1ClientConnection implements ClientConnection, H1ClientOwner, Body
     return at
   }
 
-  #parseHead(input: Buffer, start: number): number {
+  #parseHead(input: Buffer, start: number, end: number): number {
     const reader = this.#reader
-    const at = reader.read(input, start, input.length)
+    const at = reader.read(input, start, end)
     const stream = this.#stream
     if (reader.state === 'more' || stream === undefined) return at
     if (reader.state === 'failed') return this.#refuse(reader.failureDetail, at)
@@ -215,7 +215,7 @@ export class H1ClientConnection implements ClientConnection, H1ClientOwner, Body
   }
 
   readonly #onFlushed = (): void => {
-    if (!this.#socket.writableNeedDrain) this.#onDrain()
+    if (!this.output.blocked) this.#onDrain()
   }
 
   readonly #onDrain = (): void => {

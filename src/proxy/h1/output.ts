@@ -4,6 +4,7 @@
  */
 import type { Socket } from 'node:net'
 import { isWhole, release } from './memory.ts'
+import { type DirectWriter, directWriterOf } from './node-handle.ts'
 import { flushAtTurnEnd, type Flushable } from './turn.ts'
 
 const SLAB_BYTES = 16 * 1024
@@ -22,6 +23,9 @@ export class Output implements Flushable {
   /** Called once after the next flush. */
   onFlushed: (() => void) | undefined = undefined
   readonly #socket: Socket
+  readonly #direct: DirectWriter | undefined
+  /** The first of what is being gathered, as long as nothing follows it: it then leaves without a copy of its own. */
+  #text = ''
   /** TLS finishes its writes later: its slabs come back by callback, those of a plain socket at once. */
   readonly #finishesLater: boolean
   readonly #written: (() => void) | undefined
@@ -34,30 +38,53 @@ export class Output implements Flushable {
   #partBytes = 0
   #registered = false
 
-  constructor(socket: Socket) {
+  /** `writerOf`: for tests of a Node that is not as we know it. */
+  constructor(socket: Socket, writerOf: typeof directWriterOf = directWriterOf) {
     this.#socket = socket
+    this.#direct = writerOf(socket)
     this.#finishesLater = 'encrypted' in socket
     this.#written = this.#finishesLater ? () => this.#takeBack() : undefined
   }
 
   /** Bytes not yet taken by the kernel, the unflushed included. */
   get pendingBytes(): number {
-    return this.#partBytes + this.length - this.#start + this.#socket.writableLength
+    const gathered = this.#text.length + this.#partBytes + this.length - this.#start
+    return gathered + (this.#direct?.inFlight ?? 0) + this.#socket.writableLength
+  }
+
+  /** The kernel did not take all that was flushed: `drain` will come. */
+  get blocked(): boolean {
+    return this.#socket.writableNeedDrain || (this.#direct !== undefined && this.#direct.inFlight > 0)
   }
 
   /** Makes room for `bytes` at `buffer[length]` and returns that position. */
   reserve(bytes: number): number {
+    if (this.#text !== '') this.#spill()
     if (this.buffer.length - this.length < bytes) this.#renew(bytes)
-    if (!this.#registered) {
-      this.#registered = true
-      flushAtTurnEnd(this)
-    }
+    this.#register()
     return this.length
   }
 
   latin1(text: string): void {
+    if (this.#direct !== undefined && this.length === this.#start && this.#parts.length === 0 && this.#text === '') {
+      this.#text = text
+      return this.#register()
+    }
     const at = this.reserve(text.length)
     this.length += this.buffer.write(text, at, 'latin1')
+  }
+
+  #spill(): void {
+    const text = this.#text
+    this.#text = ''
+    const at = this.reserve(text.length)
+    this.length += this.buffer.write(text, at, 'latin1')
+  }
+
+  #register(): void {
+    if (this.#registered) return
+    this.#registered = true
+    flushAtTurnEnd(this)
   }
 
   chunk(chunk: Buffer): void {
@@ -83,12 +110,26 @@ export class Output implements Flushable {
     this.flushes++
     const socket = this.#socket
     if (socket.destroyed || socket.writableEnded) return this.#discard()
-    this.#closePart()
-    if (this.#parts.length > 0) this.#send()
+    if (this.#text !== '') this.#sendText()
+    else {
+      this.#closePart()
+      if (this.#parts.length > 0) this.#send()
+    }
     const flushed = this.onFlushed
     if (flushed === undefined) return
     this.onFlushed = undefined
     flushed()
+  }
+
+  #sendText(): void {
+    if (this.#direct === undefined || this.#socket.writableLength > 0) {
+      this.#spill()
+      this.#closePart()
+      return this.#send()
+    }
+    const text = this.#text
+    this.#text = ''
+    this.#direct.latin1(text)
   }
 
   #send(): void {
@@ -106,6 +147,11 @@ export class Output implements Flushable {
 
   #write(parts: Buffer[], slab: Buffer | undefined): void {
     const socket = this.#socket
+    // What waits in the Writable goes first.
+    if (this.#direct !== undefined && socket.writableLength === 0) {
+      if (this.#writeDirect(this.#direct, parts) && slab !== undefined) keep(slab)
+      return
+    }
     const done = this.#doneWith(slab !== undefined)
     const only = parts[0]
     if (parts.length === 1 && only !== undefined) {
@@ -120,12 +166,27 @@ export class Output implements Flushable {
     if (slab !== undefined && !this.#finishesLater && socket.writableLength === 0) keep(slab)
   }
 
+  #writeDirect(direct: DirectWriter, parts: Buffer[]): boolean {
+    const given = this.#takeGiven()
+    const done = given === undefined ? undefined : () => given.forEach(release)
+    const only = parts[0]
+    const taken = parts.length === 1 && only !== undefined ? direct.buffer(only, done) : direct.buffers(parts, done)
+    if (taken) done?.()
+    return taken
+  }
+
+  #takeGiven(): Buffer[] | undefined {
+    if (this.#given.length === 0) return undefined
+    const given = this.#given
+    this.#given = []
+    return given
+  }
+
   /** A write that failed may still be under way somewhere below: its memory is left to the collector. */
   #doneWith(slab: boolean): ((error?: Error | null) => void) | undefined {
     const written = slab ? this.#written : undefined
-    if (this.#given.length === 0) return written
-    const given = this.#given
-    this.#given = []
+    const given = this.#takeGiven()
+    if (given === undefined) return written
     return (error) => {
       written?.()
       if (error === undefined || error === null) for (const chunk of given) release(chunk)
@@ -134,6 +195,7 @@ export class Output implements Flushable {
 
   /** What is written after this is lost; for sockets that went away. */
   #discard(): void {
+    this.#text = ''
     this.#parts = []
     this.#given = []
     this.#partBytes = 0

@@ -13,7 +13,7 @@ import { BodyReader, type BodySink } from './body-reader.ts'
 import { frameRequest, HEAD_LATE } from './framing.ts'
 import { HeadReader } from './head-reader.ts'
 import { responseText } from './head-writer.ts'
-import { leaveReads, takeReads } from './reading.ts'
+import { kept, type Reads, takeReads } from './reading.ts'
 import { H1ServerStream, type H1StreamOwner } from './server-stream.ts'
 import { H1_BEHAVIOUR, type H1Behaviour, type H1ServerOptions } from './types.ts'
 
@@ -38,10 +38,12 @@ export class H1ServerConnection implements ServerConnection, H1StreamOwner, Body
   readonly #body: BodyReader
   readonly #carry = new Carry()
   readonly #deadline: Deadline
+  readonly #reads: Reads
   #state: State = 'head'
   #stream: H1ServerStream | undefined = undefined
   /** What is being parsed and how far; bytes after `#at` belong to whoever comes next. */
   #input: Buffer | undefined = undefined
+  #inputEnd = 0
   #at = 0
   #headPending = true
   #drainWanted = false
@@ -62,7 +64,7 @@ export class H1ServerConnection implements ServerConnection, H1StreamOwner, Body
     this.#deadline = new Deadline(options.timers, timeouts, () => this.#expire())
     this.#deadline.setExact(limits.headTimeoutMs)
     this.#reader.reset('request')
-    takeReads(socket, this.#onData)
+    this.#reads = takeReads(socket, this.#onData)
     socket.on('end', this.#onEnd)
     socket.on('drain', this.#onDrain)
     socket.on('error', this.#onError)
@@ -85,19 +87,19 @@ export class H1ServerConnection implements ServerConnection, H1StreamOwner, Body
 
   // Reading
 
-  readonly #onData = (chunk: Buffer): void => {
+  readonly #onData = (buffer: Buffer, end: number): void => {
     switch (this.#state) {
       case 'pipe':
-        return this.#onPipeData(chunk)
+        return this.#onPipeData(kept(buffer, 0, end))
       case 'linger':
-        this.#lingered += chunk.length
+        this.#lingered += end
         if (this.#lingered > LINGER_BYTES_MAX) this.#socket.destroy()
         return
       case 'detached':
       case 'closed':
         return
       case 'waiting':
-        return this.#hold(chunk)
+        return this.#hold(buffer.subarray(0, end))
       case 'body':
         this.#deadline.set(this.#options.limits.streamIdleTimeoutMs)
         break
@@ -105,16 +107,17 @@ export class H1ServerConnection implements ServerConnection, H1StreamOwner, Body
         if (!this.#headPending) this.#startHeadTimeout()
         break
     }
-    this.#readChunk(chunk)
+    this.#read(buffer, end)
   }
 
-  #readChunk(chunk: Buffer): void {
+  #read(buffer: Buffer, end: number): void {
     const carry = this.#carry
     if (carry.length === 0) {
-      const used = this.#parse(chunk)
-      if (used < chunk.length && this.#keepsInput()) this.#hold(chunk.subarray(used))
+      const used = this.#parse(buffer, end)
+      if (used < end && this.#keepsInput()) this.#hold(buffer.subarray(used, end))
       return
     }
+    const chunk = buffer.subarray(0, end)
     carry.append(chunk)
     // Both a head and trailers advance by lines: without a new LF there is nothing to read yet.
     if (chunk.indexOf(LF) === -1 && carry.length <= this.#options.limits.headBytesMax) return
@@ -122,7 +125,7 @@ export class H1ServerConnection implements ServerConnection, H1StreamOwner, Body
   }
 
   #parseCarry(): void {
-    const used = this.#parse(this.#carry.view())
+    const used = this.#parse(this.#carry.view(), this.#carry.length)
     if (this.#keepsInput()) this.#carry.drop(used)
     else this.#carry.clear()
   }
@@ -137,9 +140,9 @@ export class H1ServerConnection implements ServerConnection, H1StreamOwner, Body
     if (this.#state === 'waiting' && this.#carry.length > this.#options.limits.headBytesMax) this.#socket.pause()
   }
 
-  #parse(input: Buffer): number {
-    const end = input.length
+  #parse(input: Buffer, end: number): number {
     this.#input = input
+    this.#inputEnd = end
     this.#at = 0
     let before = -1
     // Ends when nothing was consumed: an incomplete line, or a state that does not read.
@@ -230,7 +233,7 @@ export class H1ServerConnection implements ServerConnection, H1StreamOwner, Body
   }
 
   #pipeRest(input: Buffer, end: number): void {
-    const rest = input.subarray(this.#at, end)
+    const rest = kept(input, this.#at, end)
     this.#at = end
     this.onBody(rest)
   }
@@ -249,7 +252,7 @@ export class H1ServerConnection implements ServerConnection, H1StreamOwner, Body
 
   detach(stream: H1ServerStream): Detached | undefined {
     const input = this.#input
-    const head = input === undefined ? this.#carry.view() : Buffer.from(input.subarray(this.#at))
+    const head = input === undefined ? this.#carry.view() : Buffer.from(input.subarray(this.#at, this.#inputEnd))
     this.output.flush()
     stream.over = true
     this.#stream = undefined
@@ -283,7 +286,7 @@ export class H1ServerConnection implements ServerConnection, H1StreamOwner, Body
   }
 
   readonly #onFlushed = (): void => {
-    if (!this.#socket.writableNeedDrain) this.#onDrain()
+    if (!this.output.blocked) this.#onDrain()
   }
 
   readonly #onDrain = (): void => {
@@ -311,7 +314,7 @@ export class H1ServerConnection implements ServerConnection, H1StreamOwner, Body
     stream.over = true
     this.#stream = undefined
     const early =
-      stream.asksTunnel && (this.#carry.length > 0 || (this.#input !== undefined && this.#at < this.#input.length))
+      stream.asksTunnel && (this.#carry.length > 0 || (this.#input !== undefined && this.#at < this.#inputEnd))
     if (!stream.keepAlive || early || this.draining) return this.#closeAfterFlush(this.draining ? 'drained' : 'closed')
     this.#readNext()
   }
@@ -422,7 +425,7 @@ export class H1ServerConnection implements ServerConnection, H1StreamOwner, Body
 
   #unlisten(): void {
     const socket = this.#socket
-    leaveReads(socket, this.#onData)
+    this.#reads.leave()
     socket.off('end', this.#onEnd)
     socket.off('drain', this.#onDrain)
     socket.off('error', this.#onError)

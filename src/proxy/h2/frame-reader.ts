@@ -3,6 +3,7 @@
  * of its frame; every other frame is short and is shown whole. What frames mean is the session's business.
  */
 import { Carry } from '../h1/carry.ts'
+import { kept } from '../h1/reading.ts'
 import { ERROR, FLAG, FRAME, FRAME_HEADER_BYTES, readUint31 } from './frames.ts'
 
 export interface FrameSink {
@@ -67,7 +68,7 @@ export class FrameReader {
     const stop = Math.min(end, at + this.#dataLeft)
     if (stop > at) {
       this.#dataLeft -= stop - at
-      this.#sink.onDataPart(at === 0 && stop === end ? input : input.subarray(at, stop))
+      this.#sink.onDataPart(kept(input, at, stop))
       at = stop
     }
     if (this.#dataLeft > 0) return at

@@ -3,7 +3,7 @@
  * stops the other, half-closes travel through. What the bytes are is nobody's business here.
  */
 import type { Socket } from 'node:net'
-import { takeReads } from '../h1/reading.ts'
+import { kept, takeReads } from '../h1/reading.ts'
 import type { HeaderList } from '../message.ts'
 import type { RequestSink, ResetReason, ServerStream } from '../stream.ts'
 import type { SpliceResult } from './types.ts'
@@ -22,7 +22,7 @@ class Splice implements RequestSink {
     this.#stream = stream
     this.#socket = socket
     this.#done = done
-    takeReads(socket, (chunk) => this.#onSocketData(chunk))
+    takeReads(socket, (buffer, end) => this.#onSocketData(kept(buffer, 0, end)))
     socket.on('drain', () => stream.resume())
     socket.on('end', () => this.#onSocketEnd())
     socket.on('error', () => this.#finish('socket-error'))

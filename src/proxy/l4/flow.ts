@@ -3,7 +3,8 @@
  * much gets a buffer of its own, which the kernel (or TLS) fills again and again: a chunk of its own for every read costs
  * a third of the processor in allocation and garbage collection (docs/performance.md).
  */
-import { Socket } from 'node:net'
+import type { Socket } from 'node:net'
+import { type Reader, readInto } from '../h1/node-handle.ts'
 
 /** From here on a direction counts as bulk. */
 const BULK_AFTER_BYTES = 1024 * 1024
@@ -19,11 +20,6 @@ const ARENAS_MAX = 64
 const NOTHING = Buffer.alloc(0)
 
 let arenas = 0
-
-interface Reader {
-  readonly onread: (count: number) => boolean
-  readonly next: () => Buffer
-}
 
 export class Flow {
   readonly #from: Socket
@@ -83,7 +79,7 @@ export class Flow {
   #goBulk(): boolean {
     if (arenas >= ARENAS_MAX) return false
     const arena = Buffer.allocUnsafeSlow(ARENA_BYTES)
-    const reader = { onread: (count: number) => this.#read(count), next: () => this.#next() }
+    const reader: Reader = { onread: (count) => this.#read(count), next: () => this.#next() }
     if (!readInto(this.#from, arena, reader)) return false
     this.#arena = arena
     arenas++
@@ -148,22 +144,4 @@ export class Flow {
     this.#isStopped = false
     this.#from.resume()
   }
-}
-
-/**
- * Node reads into a given buffer (`onread`) only for sockets that it was told so when they were made, which accepted and
- * TLS sockets never are. Below that option lies one call of the handle and three fields of the socket; where they are
- * not found, chunks it is.
- */
-const FIELDS = ['kBuffer', 'kBufferCb', 'kBufferGen'] as const
-const SYMBOLS = Object.getOwnPropertySymbols(new Socket())
-const [BUFFER, CALLBACK, GENERATOR] = FIELDS.map((name) => SYMBOLS.find(({ description }) => description === name))
-
-function readInto(socket: Socket, buffer: Buffer, { onread, next }: Reader): boolean {
-  const { _handle: handle } = socket as unknown as { _handle?: { useUserBuffer?: (buffer: Buffer) => void } | null }
-  if (BUFFER === undefined || CALLBACK === undefined || GENERATOR === undefined) return false
-  if (typeof handle?.useUserBuffer !== 'function') return false
-  handle.useUserBuffer(buffer)
-  Object.assign(socket, { [BUFFER]: buffer, [CALLBACK]: onread, [GENERATOR]: next })
-  return true
 }

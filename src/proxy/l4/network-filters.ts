@@ -4,8 +4,9 @@
  * whereas Envoy asks at the client's first byte.
  */
 import type { NetworkFilter, RbacRules } from '../../model/config.ts'
-import { Rbac, type Subject } from '../filters/rbac.ts'
+import { type Destination, Rbac, type Subject } from '../filters/rbac.ts'
 import { Bucket } from '../filters/rate-limit.ts'
+import type { Peer } from '../identity.ts'
 import { LENGTH_UNKNOWN, type RequestHead } from '../message.ts'
 import type { Stats } from '../stats/store.ts'
 
@@ -14,6 +15,9 @@ export interface Arrival {
   readonly directAddress: string
   readonly serverName: string
   readonly nowMs: number
+  /** Connections of the mesh only: who came, and where to. */
+  readonly peer?: Peer
+  readonly destination?: () => Destination
 }
 
 export type Admission =
@@ -60,6 +64,11 @@ export class NetworkFilters {
     })
   }
 
+  /** Of a connection that is already there, under rules that may have changed. */
+  wouldAdmit(arrival: Arrival): boolean {
+    return this.#gates.every((gate) => wouldEnter(gate, arrival))
+  }
+
   admit(arrival: Arrival): Admission {
     const entered: Gate[] = []
     const leave = (): void => {
@@ -76,6 +85,11 @@ export class NetworkFilters {
     const named = this.#bySni && arrival.serverName !== '' ? { clusterName: arrival.serverName } : {}
     return { admitted: true, ...named, leave }
   }
+}
+
+/** Whether the rules would let it in now; nothing is counted or taken for it. */
+function wouldEnter(gate: Gate, arrival: Arrival): boolean {
+  return gate instanceof RbacGate ? gate.admits(arrival) : true
 }
 
 function createGate(filter: NetworkFilter, stats: Stats): Gate | undefined {
@@ -108,8 +122,12 @@ class RbacGate implements Gate {
     this.#counters = stats.counters(`${statPrefix}rbac.`, names)
   }
 
-  enter({ remoteAddress, directAddress }: Arrival): ReturnType<Gate['enter']> {
-    const subject: Subject = { head: NO_HEAD, peer: undefined, remoteAddress, directAddress }
+  admits(arrival: Arrival): boolean {
+    return this.#rules.action === undefined || this.#rules.judge(subjectOf(arrival)).admitted
+  }
+
+  enter(arrival: Arrival): ReturnType<Gate['enter']> {
+    const subject = subjectOf(arrival)
     if (this.#shadow !== undefined) {
       this.#counters[this.#shadow.judge(subject).admitted ? 'shadow_allowed' : 'shadow_denied']++
     }
@@ -121,6 +139,14 @@ class RbacGate implements Gate {
 
   leave(): void {}
 }
+
+const subjectOf = ({ remoteAddress, directAddress, peer, destination }: Arrival): Subject => ({
+  head: NO_HEAD,
+  peer,
+  remoteAddress,
+  directAddress,
+  ...(destination !== undefined && { destination }),
+})
 
 class LimitGate implements Gate {
   readonly #filter: Of<'connection-limit'>

@@ -1,6 +1,6 @@
 /** One worker: a data plane whose configuration, certificate and sockets come from its primary. */
 import type { ProxyConfig } from '../../model/config.ts'
-import { growYoungGenerationUnderLoad, releaseStartupMemory } from '../../runtime/heap.ts'
+import { followLoad, releaseStartupMemory } from '../../runtime/heap.ts'
 import type { Pages } from '../../runtime/pages.ts'
 import { type Proxy, type ProxyOptions, startProxy } from '../proxy.ts'
 import { applyDelta } from './config-delta.ts'
@@ -28,7 +28,7 @@ export function runWorker(link: WorkerLink, parts: WorkerParts): void {
   const { clock, log } = parts.options
   const proxy = startProxy({ ...parts.options, createPort: link.createPort })
   const pages = parts.pagesOf(proxy, () => [])
-  growYoungGenerationUnderLoad(clock)
+  followLoad(clock)
   let config = EMPTY
   let ready = false
   let ended = 0

@@ -12,8 +12,11 @@ import {
   FilterSchema,
 } from '#gen/envoy/config/listener/v3/listener_components_pb.js'
 import { type Listener as ListenerMessage, ListenerSchema } from '#gen/envoy/config/listener/v3/listener_pb.js'
-import { RBACSchema as NetworkRbacSchema } from '#gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.js'
-import type { FilterChain, Listener, PrincipalRule } from '../../model/config.ts'
+import {
+  type RBAC as NetworkRbac,
+  RBACSchema as NetworkRbacSchema,
+} from '#gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.js'
+import type { ConnectionRules, FilterChain, Listener, PrincipalRule } from '../../model/config.ts'
 import {
   CHAIN_MATCH_SHAPE,
   decodeChainMatch,
@@ -26,6 +29,7 @@ import {
 import { ADDRESS_SHAPE, decodeAddress, decodeMetadata, encodeAddress } from './common.ts'
 import { decodeGeneric, encodeGeneric, GENERIC_LISTENER_SHAPE } from './generic-listener.ts'
 import { decodeHttp, encodeHttp, HTTP_CONNECTION_MANAGER } from './http-connection-manager.ts'
+import { decodeMeshRules, encodeNetworkFilter, MESH_NETWORK_RBAC_SHAPE } from './network-filters.ts'
 import { decodeRules, encodeRules, RULES_SHAPE } from './principals.ts'
 import { present, refuse, require, type Shape, unpackShaped, within } from './shape.ts'
 import { decodeTcpProxy, encodeTcpProxy, TCP_PROXY } from './tcp-proxy.ts'
@@ -79,6 +83,7 @@ function encodeChain(chain: FilterChain): FilterChainMessage {
   const match = encodeChainMatch(chain)
   // Before anything that reads the application's bytes.
   if (chain.allow !== undefined) filters.push(encodeAllow(chain.allow))
+  for (const rules of chain.network ?? []) filters.push(encodeNetworkFilter(rules))
   filters.push(
     chain.filter.kind === 'tcp'
       ? encodeTcpProxy(chain.filter)
@@ -124,26 +129,37 @@ export function decodeListener(path: string, message: ListenerMessage): Listener
 function decodeChain(path: string, chain: FilterChainMessage): FilterChain {
   const filters = chain.filters.map((filter, index) => decodeFilter(`${path}.filters[${index}]`, filter))
   const last = filters.pop()
-  if (last === undefined || 'allow' in last) return refuse(within(path, 'filters'), 'must end in a terminal filter')
-  const [first, ...rest] = filters
-  const isOrdered = rest.length === 0 && (first === undefined || 'allow' in first)
-  require(within(path, 'filters'), isOrdered, 'must be at most one RBAC filter and one terminal filter')
+  if (last === undefined || 'allow' in last || last.kind === 'rbac')
+    return refuse(within(path, 'filters'), 'must end in a terminal filter')
+  const first = filters[0]
+  const allow = first !== undefined && 'allow' in first ? first.allow : undefined
+  const network = (allow === undefined ? filters : filters.slice(1)).filter(isConnectionRules)
+  const isOrdered = network.length + (allow === undefined ? 0 : 1) === filters.length
+  require(within(path, 'filters'), isOrdered, 'must be RBAC filters and one terminal filter')
   const socketPath = within(path, 'transport_socket')
   return {
     name: chain.name,
     ...decodeChainMatch(within(path, 'filter_chain_match'), chain.filterChainMatch),
     ...(chain.transportSocket !== undefined && { tls: decodeDownstreamTls(socketPath, chain.transportSocket) }),
-    ...(first !== undefined && 'allow' in first && { allow: first.allow }),
+    ...(allow !== undefined && { allow }),
+    ...(network.length > 0 && { network }),
     filter: last,
   }
 }
 
-function decodeFilter(path: string, filter: Filter): { allow: PrincipalRule } | FilterChain['filter'] {
+type ChainFilter = { readonly allow: PrincipalRule } | ConnectionRules | FilterChain['filter']
+
+const isConnectionRules = (filter: ChainFilter): filter is ConnectionRules => 'kind' in filter && filter.kind === 'rbac'
+
+function decodeFilter(path: string, filter: Filter): ChainFilter {
   const config = filter.configType.case === 'typedConfig' ? filter.configType.value : undefined
   const at = within(path, 'typed_config')
   switch (filter.name) {
     case NETWORK_RBAC: {
-      const rbac = unpackShaped(NetworkRbacSchema, config, NETWORK_RBAC_SHAPE, at)
+      const shapeOf = ({ statPrefix }: NetworkRbac): Shape =>
+        statPrefix === RBAC_STAT_PREFIX ? NETWORK_RBAC_SHAPE : MESH_NETWORK_RBAC_SHAPE
+      const rbac = unpackShaped(NetworkRbacSchema, config, shapeOf, at)
+      if (rbac.statPrefix !== RBAC_STAT_PREFIX) return decodeMeshRules(at, rbac)
       return { allow: decodeRules(within(at, 'rules'), present(within(at, 'rules'), rbac.rules)) }
     }
     case TCP_PROXY:

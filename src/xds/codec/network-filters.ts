@@ -4,18 +4,23 @@ import { type Any, anyPack } from '@bufbuild/protobuf/wkt'
 import { type Filter, FilterSchema } from '#gen/envoy/config/listener/v3/listener_components_pb.js'
 import { ConnectionLimitSchema } from '#gen/envoy/extensions/filters/network/connection_limit/v3/connection_limit_pb.js'
 import { LocalRateLimitSchema } from '#gen/envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit_pb.js'
-import { RBACSchema } from '#gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.js'
+import { type RBAC, RBACSchema } from '#gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.js'
 import { SniClusterSchema } from '#gen/envoy/extensions/filters/network/sni_cluster/v3/sni_cluster_pb.js'
-import type { NetworkFilter, Permission, Principal, RbacRules } from '../../model/config.ts'
+import type { ConnectionRules, NetworkFilter, Permission, Principal, RbacRules } from '../../model/config.ts'
 import { decodeDuration, encodeDuration } from './common.ts'
 import { BUCKET_SHAPE, decodeBucket, encodeBucket } from './http-filters/fractions.ts'
-import { CONNECTION_RBAC_SHAPE, decodeRbac, encodeRbac } from './rbac.ts'
+import { CONNECTION_RBAC_SHAPE, decodeRbac, encodeRbac, MESH_CONNECTION_RBAC_SHAPE } from './rbac.ts'
 import { present, refuse, require, type Shape, typeOf, unpackShaped, within } from './shape.ts'
 
 export const NETWORK_RBAC_SHAPE: Shape = {
   stat_prefix: true,
   rules: CONNECTION_RBAC_SHAPE,
   shadow_rules: CONNECTION_RBAC_SHAPE,
+}
+export const MESH_NETWORK_RBAC_SHAPE: Shape = {
+  stat_prefix: true,
+  rules: MESH_CONNECTION_RBAC_SHAPE,
+  shadow_rules: MESH_CONNECTION_RBAC_SHAPE,
 }
 export const CONNECTION_LIMIT_SHAPE: Shape = { stat_prefix: true, max_connections: true, delay: true }
 export const NETWORK_RATE_LIMIT_SHAPE: Shape = { stat_prefix: true, token_bucket: BUCKET_SHAPE }
@@ -90,6 +95,17 @@ export function decodeNetworkFilter(path: string, filter: Filter): NetworkFilter
       return { kind: 'sni-cluster' }
     default:
       return refuse(at, `filter ${config.typeUrl} is not supported`)
+  }
+}
+
+/** Of a chain of the mesh, whose connections prove who they are. */
+export function decodeMeshRules(path: string, { statPrefix, rules, shadowRules }: RBAC): ConnectionRules {
+  require(within(path, 'stat_prefix'), statPrefix !== '', 'is required')
+  return {
+    kind: 'rbac',
+    statPrefix,
+    ...(rules !== undefined && { rules: decodeRbac(within(path, 'rules'), rules) }),
+    ...(shadowRules !== undefined && { shadow: decodeRbac(within(path, 'shadow_rules'), shadowRules) }),
   }
 }
 

@@ -40,7 +40,22 @@ const PERMISSION_SHAPE: OpenShape = nesting({
   requested_server_name: STRING_SHAPE,
 })
 const CONNECTION_PERMISSION_SHAPE: OpenShape = nesting({ ...COMMON_PERMISSIONS })
-const PRINCIPAL_SHAPE: OpenShape = {
+/** Connections of the mesh: who came is known, and where to. */
+const MESH_CONNECTION_PERMISSION_SHAPE: OpenShape = nesting({
+  any: true,
+  destination_ip: CIDR_SHAPE,
+  destination_port: true,
+  destination_port_range: { start: true, end: true },
+  requested_server_name: STRING_SHAPE,
+})
+const MESH_CONNECTION_PRINCIPAL_SHAPE: OpenShape = nestingIds({
+  any: true,
+  authenticated: { principal_name: STRING_SHAPE },
+  source_ip: CIDR_SHAPE,
+  direct_remote_ip: CIDR_SHAPE,
+  remote_ip: CIDR_SHAPE,
+})
+const PRINCIPAL_SHAPE: OpenShape = nestingIds({
   any: true,
   header: HEADER_SHAPE,
   url_path: PATH_SHAPE,
@@ -48,9 +63,8 @@ const PRINCIPAL_SHAPE: OpenShape = {
   authenticated: { principal_name: STRING_SHAPE },
   source_ip: CIDR_SHAPE,
   direct_remote_ip: CIDR_SHAPE,
-}
-PRINCIPAL_SHAPE['and_ids'] = PRINCIPAL_SHAPE['or_ids'] = { ids: PRINCIPAL_SHAPE }
-PRINCIPAL_SHAPE['not_id'] = PRINCIPAL_SHAPE
+  remote_ip: CIDR_SHAPE,
+})
 export const RBAC_SHAPE: Shape = {
   action: true,
   policies: { permissions: PERMISSION_SHAPE, principals: PRINCIPAL_SHAPE },
@@ -58,6 +72,17 @@ export const RBAC_SHAPE: Shape = {
 export const CONNECTION_RBAC_SHAPE: Shape = {
   action: true,
   policies: { permissions: CONNECTION_PERMISSION_SHAPE, principals: PRINCIPAL_SHAPE },
+}
+
+export const MESH_CONNECTION_RBAC_SHAPE: Shape = {
+  action: true,
+  policies: { permissions: MESH_CONNECTION_PERMISSION_SHAPE, principals: MESH_CONNECTION_PRINCIPAL_SHAPE },
+}
+
+function nestingIds(shape: OpenShape): OpenShape {
+  shape['and_ids'] = shape['or_ids'] = { ids: shape }
+  shape['not_id'] = shape
+  return shape
 }
 
 function nesting(shape: OpenShape): OpenShape {
@@ -207,9 +232,8 @@ function encodePrincipal(tree: Principal): PrincipalMessage {
     }
     case 'source-ip': {
       const value = { addressPrefix: tree.address, prefixLen: tree.prefixLength }
-      return create(PrincipalSchema, {
-        identifier: { case: tree.direct === true ? 'directRemoteIp' : 'sourceIp', value },
-      })
+      const kind = tree.forwarded === true ? 'remoteIp' : tree.direct === true ? 'directRemoteIp' : 'sourceIp'
+      return create(PrincipalSchema, { identifier: { case: kind, value } })
     }
     default:
       return tree satisfies never
@@ -246,6 +270,8 @@ function decodePrincipal(path: string, { identifier }: PrincipalMessage): Princi
       return { kind: 'source-ip', ...decodeRange(path, identifier.value) }
     case 'directRemoteIp':
       return { kind: 'source-ip', ...decodeRange(path, identifier.value), direct: true }
+    case 'remoteIp':
+      return { kind: 'source-ip', ...decodeRange(path, identifier.value), forwarded: true }
     default:
       return refuse(path, 'is not supported')
   }

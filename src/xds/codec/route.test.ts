@@ -570,7 +570,6 @@ describe('the route codec', () => {
   it.each([
     ['permissions[0].destination_port', { permissions: [{ rule: { case: 'destinationPort', value: 65_536 } }] }],
     ['permissions[0].metadata.filter', { permissions: [{ rule: { case: 'metadata', value: {} } }] }],
-    ['principals[0].remote_ip', { principals: [{ identifier: { case: 'remoteIp', value: { addressPrefix: '::' } } }] }],
     ['principals[0].or_ids', { principals: [{ identifier: { case: 'orIds', value: {} } }] }],
     ['principals[0].any', { principals: [{ identifier: { case: 'any', value: false } }] }],
     ['principals', { principals: [] }],

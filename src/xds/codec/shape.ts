@@ -126,7 +126,7 @@ function parse<D extends DescMessage>(schema: D, bytes: Uint8Array, path: string
 export function unpackShaped<D extends DescMessage>(
   schema: D,
   any: Any | undefined,
-  shape: Shape,
+  shape: Shape | ((message: MessageShape<D>) => Shape),
   path: string,
 ): MessageShape<D> {
   const { value } = present(path, any)

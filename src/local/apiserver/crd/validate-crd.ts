@@ -1,7 +1,8 @@
 /**
  * Whether a CustomResourceDefinition may be stored: names, versions, and schemas that are structural. The rules and
- * their wording are the API server's, because people search for these messages. CEL rules are checked for form only.
+ * their wording are the API server's, because people search for these messages. CEL rules must compile.
  */
+import { ruleProblems } from '../../../kube/cel/validations.ts'
 import type { CrdNames, CrdSpec, CrdVersion, CustomResourceDefinition, PrinterColumn } from '../../../kube/kinds.ts'
 import { builtinSchema } from '../openapi/builtin.ts'
 import { type FieldError, invalid, notSupported, required } from './field-error.ts'
@@ -26,25 +27,6 @@ export function validateCrd(crd: CustomResourceDefinition): FieldError[] {
   const types = validate(schema, crd)
   if (types.length > 0) return types
   return [...validateMetadata(crd), ...validateSpec(crd.spec)]
-}
-
-/** Texts for the Warning header: what the CRD asks for and this server does not do. */
-export function celWarnings(crd: CustomResourceDefinition): string[] {
-  return crd.spec.versions.flatMap((version) => {
-    const rules = countRules(version.schema)
-    const where = `spec.versions[name=${version.name}]`
-    const what = `${rules} CEL ${rules === 1 ? 'rule' : 'rules'} (x-kubernetes-validations)`
-    return rules === 0 ? [] : [`${where}: ${what} stored but not evaluated by this server`]
-  })
-}
-
-function countRules(value: unknown): number {
-  if (typeof value !== 'object' || value === null) return 0
-  return Object.entries(value).reduce(
-    (sum, [key, inner]) =>
-      sum + (key === 'x-kubernetes-validations' && Array.isArray(inner) ? inner.length : countRules(inner)),
-    0,
-  )
 }
 
 function validateMetadata(crd: CustomResourceDefinition): FieldError[] {
@@ -147,7 +129,11 @@ function validateVersion(version: CrdVersion, path: string): FieldError[] {
   const schema = (version.schema as CrdVersion['schema'] | undefined)?.openAPIV3Schema
   const where = `${path}.schema.openAPIV3Schema`
   if (schema === undefined) errors.push(required(where, 'schemas are required'))
-  else errors.push(...validateStructure(schema, where))
+  else {
+    errors.push(...validateStructure(schema, where))
+    for (const { path, message } of ruleProblems(schema, where))
+      errors.push(invalid(path, '', `compilation failed: ${message}`))
+  }
   return errors
 }
 

@@ -1,6 +1,6 @@
 /**
  * Validates a value against a schema and says what is wrong in the API server's words. Not evaluated: CEL rules
- * (`celWarnings` in validate-crd.ts says so to the client) and formats that the server does not enforce.
+ * (structural.ts) and formats that the server does not enforce.
  */
 import { RE2JS } from 're2js'
 import type { JsonSchema } from '../openapi/json-schema.ts'

@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { CustomResourceDefinition } from '../../../kube/kinds.ts'
 import type { FieldError } from '../crd/structural.ts'
-import { celWarnings, validateCrd } from '../crd/validate-crd.ts'
+import { validateCrd } from '../crd/validate-crd.ts'
 import {
   child,
   children,
@@ -79,7 +79,6 @@ function admit(crd: ApiObject, old: ApiObject | undefined, context: RuleContext)
   else if (!isEstablished({ ...crd, status }))
     setCondition(status, now, ['Established', 'False', 'NotAccepted', 'not all names are accepted'])
   crd['status'] = status
-  for (const warning of celWarnings(crd as unknown as CustomResourceDefinition)) context.warn(warning)
 }
 
 /** Two kinds of one name in a group would make `kubectl get <kind>` ambiguous. */

@@ -1,6 +1,6 @@
 /** A served kind made from a CustomResourceDefinition that has been validated. Pure. */
 import { evaluate } from '../crd/json-path.ts'
-import { compileSchema } from '../crd/structural.ts'
+import { compileDefinition } from '../crd/structural.ts'
 import {
   child,
   children,
@@ -52,7 +52,7 @@ export function customKind(crd: ApiObject, rules: KindRules): Kind {
 function customVersion(version: JsonObject, owner: { kind: string; group: string }): KindVersion {
   const name = text(version, 'name')
   const openapiSchema = child(child(version, 'schema'), 'openAPIV3Schema')
-  const schema = compileSchema(openapiSchema)
+  const schema = compileDefinition(openapiSchema)
   const subresources = child(version, 'subresources')
   const scale = subresources['scale'] === undefined ? undefined : scalePaths(child(subresources, 'scale'))
   const warning = text(version, 'deprecationWarning') || `${owner.group}/${name} ${owner.kind} is deprecated`

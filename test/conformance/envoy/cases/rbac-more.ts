@@ -33,7 +33,31 @@ const permissions: Readonly<Record<string, Json>> = {
   either: { or_rules: { rules: [{ destination_port: 1 }, has('x-a')] } },
 }
 
+/** Denied: whom `x-forwarded-for` puts into 192.0.2.0/24. */
+const denyForwarded = (name: string, manager: Json = {}): Case => ({
+  name: `by the client that earlier proxies name, ${name}`,
+  covers: ['envoy.config.rbac.v3.Principal.remote_ip'],
+  // This machine's address.
+  chance: ['x-forwarded-for', 'x-envoy-external-address'],
+  config: reverseProxy({
+    manager,
+    filters: [filter({ rules: denying(ANY, [{ remote_ip: { address_prefix: '192.0.2.0', prefix_len: 24 } }]) })],
+  }),
+  steps: ['', '192.0.2.1', '192.0.2.1, 198.51.100.1', '198.51.100.1,192.0.2.9', 'nobody', '192.0.2.1, nobody'].map(
+    (list) => ({ raw: list === '' ? get('/') : get('/', `x-forwarded-for: ${list}`) }),
+  ),
+})
+
 export const CASES: readonly Case[] = [
+  denyForwarded('where nobody says who is to be believed'),
+  denyForwarded('one hop of them', { xff_num_trusted_hops: 1 }),
+  denyForwarded('none of them', { use_remote_address: true }),
+  denyForwarded('one hop of them beside the connection', { use_remote_address: true, xff_num_trusted_hops: 1 }),
+  denyForwarded('one hop, and nothing is appended', {
+    use_remote_address: true,
+    xff_num_trusted_hops: 1,
+    skip_xff_append: true,
+  }),
   {
     name: 'by the address, port and name that the connection came to',
     covers: [
