@@ -20,6 +20,7 @@ import { readinessPages, servePages } from '../runtime/pages.ts'
 import { Readiness } from '../runtime/readiness.ts'
 import { type AdsServer, createAdsServer } from '../xds/server.ts'
 import { CONTROL_PLANE_SETTINGS } from './config.ts'
+import { AdviceStatus } from './advice-status.ts'
 import { Authenticator } from './identity/authenticator.ts'
 import { registerCertificateService } from './identity/certificate-service.ts'
 import { type ClusterKeys, loadClusterKeys } from './identity/keys.ts'
@@ -32,6 +33,8 @@ import { Observer } from './observe/observer.ts'
 import { PolicyStatus } from './policy-status.ts'
 import { authenticateProxy, type ProxyClient, Push } from './push.ts'
 import { statusPages } from './status-pages.ts'
+import { WebhookConfigurations } from './webhooks/configurations.ts'
+import { serveWebhooks } from './webhooks/server.ts'
 import { Translator } from './translate/translator.ts'
 
 const KEYS_RETRY = { initialMs: 500, maxMs: 15_000, random: systemRandom } as const
@@ -69,6 +72,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   )
   const keys = await keysWhenReachable(client, mesh, log)
   const { grpc, serving, servingRoot } = await serve(parts, keys, settings.podIp)
+  const webhooks = await admission(parts, keys, { serving, settings })
   servingReady()
   log.info({ address: settings.podIp, port: PORTS.xds, trustDomain: mesh.trustDomain }, 'serving xDS and certificates')
 
@@ -80,7 +84,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     await Promise.race([closing, delay(systemClock, DRAIN_MS)])
     grpc.forceShutdown()
     for (const server of pages) closePages(server)
-    await Promise.all([observer.stop(), servingRoot.stop()])
+    await Promise.all([observer.stop(), servingRoot.stop(), webhooks.stop()])
     client.close()
     process.exit(0)
   }
@@ -120,7 +124,9 @@ function assemble(settings: Values): Parts {
     streamsMax: numberSetting('ISTHMUS_PROXIES_MAX', settings.proxiesMax, { min: 1, max: 100_000 }),
   })
   const policies = new PolicyStatus({ client, clock: systemClock, log })
+  const advice = new AdviceStatus({ client, clock: systemClock, random: systemRandom, log })
   const observer = new Observer({
+    onVerdict: advice.judged,
     client,
     mesh,
     clock: systemClock,
@@ -167,6 +173,24 @@ async function serve(
   const serving = new ServingCertificate({ authority: servingCa, names, clock: systemClock })
   await listen(grpc, `${podIp}:${PORTS.xds}`, serving)
   return { grpc, serving, servingRoot }
+}
+
+/** Opens 15017, and says in the cluster that it is open. */
+async function admission(
+  { mesh, client, log }: Parts,
+  { servingCa }: ClusterKeys,
+  { serving, settings }: { readonly serving: ServingCertificate; readonly settings: Values },
+): Promise<{ stop(): Promise<void> }> {
+  const inject = { mesh, image: settings.image }
+  const server = await serveWebhooks({ host: settings.podIp, port: PORTS.webhook, serving, inject, log })
+  const caPem = servingCa.certificatePem
+  const configurations = new WebhookConfigurations({ client, clock: systemClock, random: systemRandom, log, caPem })
+  configurations.start()
+  return {
+    stop: async () => {
+      await Promise.all([server.close(), configurations.stop()])
+    },
+  }
 }
 
 /** The API server may come later than we do. */
