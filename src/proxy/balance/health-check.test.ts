@@ -130,12 +130,12 @@ describe('HealthChecker', () => {
     const usual = asked(2_200)
     // One failure of two: the next question comes by the edge.
     expect([usual, here.healthy()]).toEqual([2, true])
-    expect([asked(2_700), asked(500), here.healthy()]).toEqual([2, 3, false])
+    expect([asked(2_500), asked(300), here.healthy()]).toEqual([2, 3, false])
     // Two: now it is ill.
-    expect([asked(500), asked(600)]).toEqual([3, 4])
+    expect([asked(600), asked(400)]).toEqual([3, 4])
     here.says = 200
-    expect([asked(1_200), here.healthy()]).toEqual([5, false])
-    expect([asked(1_500), asked(600), here.healthy()]).toEqual([5, 6, true])
+    expect([asked(1_000), here.healthy()]).toEqual([5, false])
+    expect([asked(1_700), asked(300), here.healthy()]).toEqual([5, 6, true])
   })
 
   it('spreads checks by the jitter', () => {

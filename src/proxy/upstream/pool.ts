@@ -8,12 +8,11 @@ import { Backoff } from '../../runtime/backoff.ts'
 import type { Cancel } from '../../runtime/clock.ts'
 import type { Random } from '../../runtime/random.ts'
 import type { ClusterLimits } from '../balance/limits.ts'
-import type { H2Client } from '../h2/types.ts'
 import type { Peer } from '../identity.ts'
 import type { ClientConnection, ClientConnectionHandler, CloseReason } from '../stream.ts'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
 import { isQuiet, leastBusy } from './choice.ts'
-import { KeepAlive, keepAliveTimes } from './keep-alive.ts'
+import { canPing, KeepAlive, keepAliveTimes } from './keep-alive.ts'
 import { type CounterName, PoolAccount } from './pool-account.ts'
 import type { ConnectFailure, Dial, Dialed, DialOutcome, Transport, Waiter } from './transport.ts'
 
@@ -497,5 +496,3 @@ const lastPart = (lifetimeMs: number): number => Math.min(REPLACE_BEFORE_END_MS,
 
 /** A connection after GOAWAY leads nowhere new; one whose certificate nears its end still does. */
 const isPromising = (member: Member): boolean => !member.suspect && (!member.retiring || member.connection.capacity > 0)
-
-const canPing = (connection: ClientConnection): connection is H2Client => 'ping' in connection
