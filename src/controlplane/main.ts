@@ -20,6 +20,7 @@ import { readinessPages, servePages } from '../runtime/pages.ts'
 import { Readiness } from '../runtime/readiness.ts'
 import { type AdsServer, createAdsServer } from '../xds/server.ts'
 import { CONTROL_PLANE_SETTINGS } from './config.ts'
+import { AdviceStatus } from './advice-status.ts'
 import { Authenticator } from './identity/authenticator.ts'
 import { registerCertificateService } from './identity/certificate-service.ts'
 import { type ClusterKeys, loadClusterKeys } from './identity/keys.ts'
@@ -123,7 +124,9 @@ function assemble(settings: Values): Parts {
     streamsMax: numberSetting('ISTHMUS_PROXIES_MAX', settings.proxiesMax, { min: 1, max: 100_000 }),
   })
   const policies = new PolicyStatus({ client, clock: systemClock, log })
+  const advice = new AdviceStatus({ client, clock: systemClock, random: systemRandom, log })
   const observer = new Observer({
+    onVerdict: advice.judged,
     client,
     mesh,
     clock: systemClock,

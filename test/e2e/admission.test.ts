@@ -73,6 +73,10 @@ describe.skipIf(!hasKubectl)(hasKubectl ? 'admission' : 'admission (skipped: the
     const { code, stderr } = await apply(FILTER)
     expect(code, stderr).toBe(0)
     expect(stderr).toContain('Warning: [KIND_UNSUPPORTED] EnvoyFilter objects are stored and have no effect')
+    const path = 'jsonpath={.status.conditions[?(@.type=="Unsupported")].reason}'
+    const reason = async (): Promise<string> =>
+      (await kubectl('-n', 'shop', 'get', 'envoyfilter', 'lua', '-o', path)).stdout
+    await expect.poll(reason, POLL).toBe('KIND_UNSUPPORTED')
   })
 
   it('lints the cluster', async () => {

@@ -2,6 +2,7 @@
  * What each part of the mesh may do at its own cluster's API server: least privilege, one list per ServiceAccount.
  * A request that meets 403 is a bug here or there; the end-to-end test counts them.
  */
+import { STANDARD_KINDS } from '../../kube/schemas/index.ts'
 import { WEBHOOK_CONFIGURATION } from '../../kube/webhooks.ts'
 import { OBJECTS, SYSTEM_ACCOUNTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
 
@@ -14,7 +15,6 @@ export interface Rule {
 
 const READ = ['get', 'list', 'watch'] as const
 const OWN = 'isthmus.dev'
-const ISTIO_NETWORKING = 'networking.istio.io'
 const MCS = 'multicluster.x-k8s.io'
 
 const WATCHED_BY_BOTH: readonly Rule[] = [
@@ -24,21 +24,26 @@ const WATCHED_BY_BOTH: readonly Rule[] = [
   { apiGroups: [OWN], resources: ['clusterpeers'], verbs: READ },
 ]
 
+/** Kinds that are judged once more after admission, with the condition that says what came of it. */
+function judgedKinds(): readonly Rule[] {
+  const byGroup = new Map<string, string[]>()
+  for (const { resource } of STANDARD_KINDS) {
+    if (resource.group.endsWith('.istio.io')) {
+      byGroup.set(resource.group, [...(byGroup.get(resource.group) ?? []), resource.plural])
+    }
+  }
+  return [...byGroup].flatMap(([group, plurals]) => [
+    { apiGroups: [group], resources: plurals, verbs: READ },
+    { apiGroups: [group], resources: plurals.map((plural) => `${plural}/status`), verbs: ['get', 'update', 'patch'] },
+  ])
+}
+
 export const CONTROL_PLANE_CLUSTER_RULES: readonly Rule[] = [
   ...WATCHED_BY_BOTH,
   { apiGroups: [OWN], resources: ['circuitbreakerpolicies'], verbs: READ },
-  {
-    apiGroups: ['security.istio.io', 'telemetry.istio.io'],
-    resources: ['peerauthentications', 'requestauthentications', 'authorizationpolicies', 'telemetries'],
-    verbs: READ,
-  },
   // Says of each policy whether it is in force.
   { apiGroups: [OWN], resources: ['circuitbreakerpolicies/status'], verbs: ['get', 'update', 'patch'] },
-  {
-    apiGroups: [ISTIO_NETWORKING],
-    resources: ['virtualservices', 'destinationrules', 'serviceentries', 'workloadentries', 'sidecars', 'gateways'],
-    verbs: READ,
-  },
+  ...judgedKinds(),
   // The serving root goes into every namespace, where sidecars mount it.
   { apiGroups: [''], resources: ['configmaps'], verbs: ['create'] },
   {

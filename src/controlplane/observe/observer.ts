@@ -33,6 +33,7 @@ import {
 } from '../../kube/kinds/networking.ts'
 import type { KubeObject, Resource } from '../../kube/object.ts'
 import { Reflector } from '../../kube/reflector.ts'
+import { STORED_KINDS } from '../../kube/schemas/stored/stored.ts'
 import type { Store } from '../../kube/store.ts'
 import { OBJECTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
 import type { Cancel, Clock } from '../../runtime/clock.ts'
@@ -48,6 +49,7 @@ import {
   type Snapshot,
 } from './facts.ts'
 import { FactTable } from './fact-table.ts'
+import { isJudged, judgeOf, type OnVerdict } from './judge.ts'
 import { readExport, readImport, readNamespace, readNode, readPeer, readPod, readService, readSlice } from './read.ts'
 import { readBreakerPolicy } from './read-breaker.ts'
 import {
@@ -76,6 +78,8 @@ export interface ObserverOptions {
   /** A new snapshot is there; bursts within `coalesceMs` count once. */
   readonly onSnapshot: (snapshot: Snapshot) => void
   readonly coalesceMs?: number
+  /** Istio's kinds are judged before they are read, and this is told of each. */
+  readonly onVerdict?: OnVerdict
 }
 
 /** Together with the push's own 50 ms this stays under the design's 100 ms. */
@@ -129,6 +133,8 @@ export class Observer {
     this.#requestAuthentications = this.#optional(REQUEST_AUTHENTICATIONS, readRequestAuthentication)
     this.#authorizationPolicies = this.#optional(AUTHORIZATION_POLICIES, readAuthorizationPolicy)
     this.#telemetries = this.#optional(TELEMETRIES, readTelemetry)
+    // Never read, so that they only get their condition.
+    for (const { resource } of STORED_KINDS) this.#optional(resource, () => undefined)
     const named = (name: string): ListOptions => ({
       namespace: SYSTEM_NAMESPACE,
       fieldSelector: `metadata.name=${name}`,
@@ -169,7 +175,9 @@ export class Observer {
 
   /** Of kinds that a cluster may lack altogether. */
   #optional<T extends KubeObject, F>(resource: Resource<T>, read: (object: T) => F | undefined): FactTable<T, F> {
-    const table = new FactTable<T, F>(read, () => this.#changed())
+    const { onVerdict } = this.#options
+    const judge = onVerdict !== undefined && isJudged(resource) ? judgeOf(resource, onVerdict) : undefined
+    const table = new FactTable<T, F>(read, () => this.#changed(), judge)
     this.#watch(resource, {}, { mayBeAbsent: true }).subscribe((change) => table.apply(change))
     return table
   }

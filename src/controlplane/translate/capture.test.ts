@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { FilterChain } from '../../model/config.ts'
-import type { PodFacts, ServiceFacts } from '../observe/facts.ts'
+import { NO_NETWORKING, type PodFacts, type ServiceFacts } from '../observe/facts.ts'
 import { readPod, readService } from '../observe/read.ts'
 import { captureInbound, captureOutbound } from './capture.ts'
 import { NO_SECURITY } from '../observe/facts.ts'
@@ -35,6 +35,7 @@ const hostsOf = (...services: ServiceFacts[]): readonly Host[] =>
     services: new Map(services.map((each) => [`shop/${each.name}`, each])),
     exports: new Map(),
     imports: new Map(),
+    networking: NO_NETWORKING,
   })
 const summaryOf = ({ name, destinations, protocol, filter }: FilterChain): string =>
   [name, JSON.stringify(destinations?.addresses ?? []), destinations?.port ?? '', protocol ?? '', filter.kind].join(' ')
