@@ -2,7 +2,7 @@
  * A snapshot from a list of Kubernetes objects, by the same readers as the observer's: for golden pairs and tests of
  * translate. Never used by the product, which gets its objects from reflectors.
  */
-import type { ConfigMap, Lease } from '../../kube/kinds.ts'
+import type { Lease } from '../../kube/kinds.ts'
 import type { KubeObject } from '../../kube/object.ts'
 import { keyOfObject } from '../../kube/store.ts'
 import { OBJECTS } from '../../model/names.ts'
@@ -121,7 +121,7 @@ function strictly<T extends KubeObject, F>(read: (object: T) => F | undefined): 
 /** ConfigMap `isthmus`; what of it has no effect is an error here, lest a case lie. */
 function settingsOf(objects: readonly KubeObject[]): MeshSettings {
   const found = objects.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === OBJECTS.meshSettings)
-  const read = readSettings(found as ConfigMap | undefined)
+  const read = readSettings(found)
   if ('problem' in read) throw new Error(read.problem)
   if (read.settings.unsupported.length > 0) throw new Error(read.settings.unsupported.join('; '))
   return read.settings
