@@ -230,8 +230,8 @@ class Sessions<C> {
 
   /** One of the two kinds of stream, told apart once; a request of the one never reaches the other. */
   #streamOf(variant: Variant, outlet: Outlet, { metadata }: AdsNode): ClientStream {
-    if (variant === 'whole') return new WholeStream(this.#states, outlet) as ClientStream
-    return new AdsStream(this.#states, outlet, { splitsRoutes: metadata[ROUTES] === 'split' }) as ClientStream
+    if (variant === 'whole') return new WholeStream(this.#states, outlet)
+    return new AdsStream(this.#states, outlet, { splitsRoutes: metadata[ROUTES] === 'split' })
   }
 
   #write(session: Session<C>, message: Sendable, isPacked: boolean): void {

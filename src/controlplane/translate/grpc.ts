@@ -49,8 +49,8 @@ function tableOf(host: VirtualHost): RouteTable {
 
 /** Filters are HTTP proxies' own. */
 function routeOf(route: Route): Route {
-  const { filters: _filters, ...rest } = route as Route & { readonly filters?: unknown }
-  return rest as Route
+  const { filters: _filters, ...rest } = route
+  return rest
 }
 
 /** No transport, since gRPC knows none of the mesh's; balancing that every gRPC client knows. */
