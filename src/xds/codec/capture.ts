@@ -136,12 +136,7 @@ export function decodeChainMatch(
 ): Pick<FilterChain, 'serverNames' | 'destinations' | 'protocol' | 'applicationProtocols'> {
   const serverNames = match?.serverNames ?? []
   const destinations = decodeDestinations(path, match)
-  for (const name of serverNames) {
-    // Only captured connections are for hosts of others, which one name may stand for.
-    const plain = destinations !== undefined && name.startsWith('*.') ? name.slice(2) : name
-    const isExact = plain !== '' && !plain.includes('*') && plain === plain.toLowerCase()
-    require(within(path, 'server_names'), isExact, `${name} is not an exact lower-case name`)
-  }
+  requireNames(within(path, 'server_names'), serverNames, destinations !== undefined)
   const protocols = match?.applicationProtocols ?? []
   const isHttp = protocols.length === HTTP_PROTOCOLS.length && HTTP_PROTOCOLS.every((name) => protocols.includes(name))
   // What a ClientHello offers is known only where it is read.
@@ -153,6 +148,15 @@ export function decodeChainMatch(
     serverNames,
     ...(destinations !== undefined && { destinations }),
     ...(isOffered ? { applicationProtocols: protocols } : isHttp && { protocol: 'http' }),
+  }
+}
+
+/** Only captured connections are for hosts of others, of which one name may stand for many. */
+function requireNames(path: string, names: readonly string[], isCaptured: boolean): void {
+  for (const name of names) {
+    const plain = isCaptured && name.startsWith('*.') ? name.slice(2) : name
+    const isExact = plain !== '' && !plain.includes('*') && plain === plain.toLowerCase()
+    require(path, isExact, `${name} is not an exact lower-case name`)
   }
 }
 
