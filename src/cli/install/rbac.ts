@@ -79,7 +79,12 @@ export const CONTROL_PLANE_RULES: readonly Rule[] = [
     verbs: [...READ, 'update', 'patch'],
     resourceNames: [OBJECTS.caRequest],
   },
-  { apiGroups: [''], resources: ['configmaps'], verbs: READ, resourceNames: [OBJECTS.trust, OBJECTS.meshConfig] },
+  {
+    apiGroups: [''],
+    resources: ['configmaps'],
+    verbs: READ,
+    resourceNames: [OBJECTS.trust, OBJECTS.meshConfig, OBJECTS.meshSettings],
+  },
   { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: READ, resourceNames: [OBJECTS.federationLease] },
 ]
 

@@ -2,6 +2,7 @@
  * Watches the own cluster and keeps one immutable snapshot of it. Never empties anything because the API server is
  * away: reflectors keep what they knew, and trust, once seen, is never lost to a missing or damaged object.
  */
+import { isDeepStrictEqual } from 'node:util'
 import type { KubeClient, ListOptions } from '../../kube/client.ts'
 import {
   AUTHORIZATION_POLICIES,
@@ -39,7 +40,14 @@ import type { Cancel, Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { Random } from '../../runtime/random.ts'
-import { type MeshFacts, NO_SECURITY, NO_SETTINGS, type SecurityFacts, type Snapshot } from './facts.ts'
+import {
+  type MeshFacts,
+  NO_SECURITY,
+  NO_SETTINGS,
+  type MeshSettings,
+  type SecurityFacts,
+  type Snapshot,
+} from './facts.ts'
 import { FactTable } from './fact-table.ts'
 import { isJudged, judgeOf, type OnVerdict } from './judge.ts'
 import { readExport, readImport, readNamespace, readNode, readPeer, readPod, readService, readSlice } from './read.ts'
@@ -58,6 +66,7 @@ import {
   readRequestAuthentication,
   readTelemetry,
 } from './read-security.ts'
+import { readSettings } from './read-settings.ts'
 import { type ClusterTrust, readTrust } from './trust.ts'
 
 export interface ObserverOptions {
@@ -111,6 +120,7 @@ export class Observer {
   readonly #requestAuthentications
   readonly #authorizationPolicies
   readonly #telemetries
+  #settings: MeshSettings = NO_SETTINGS
   #trust: ClusterTrust | undefined
   #leader = ''
   #version = 0
@@ -148,6 +158,7 @@ export class Observer {
       fieldSelector: `metadata.name=${name}`,
     })
     this.#watch(CONFIG_MAPS, named(OBJECTS.trust)).subscribe(({ new: found }) => this.#takeTrust(found))
+    this.#watch(CONFIG_MAPS, named(OBJECTS.meshSettings)).subscribe(({ new: found }) => this.#takeSettings(found))
     this.#watch(LEASES, named(OBJECTS.federationLease)).subscribe(({ new: lease }) => this.#takeLease(lease))
   }
 
@@ -230,6 +241,19 @@ export class Observer {
     }
   }
 
+  /** Deleting them is a wish; a text that cannot be read is none. */
+  #takeSettings(found: ConfigMap | undefined): void {
+    const { log } = this.#options
+    const read = readSettings(found)
+    if ('problem' in read) return log.error({ problem: read.problem }, `ConfigMap ${OBJECTS.meshSettings} is not used`)
+    if (isDeepStrictEqual(read.settings, this.#settings)) return
+    const { unsupported } = read.settings
+    if (unsupported.length > 0)
+      log.warn({ unsupported }, `ConfigMap ${OBJECTS.meshSettings} has settings without effect`)
+    this.#settings = read.settings
+    this.#changed()
+  }
+
   #takeLease(lease: Lease | undefined): void {
     // Renewals come every few seconds and change nothing that matters here.
     const leader = lease?.spec?.holderIdentity ?? ''
@@ -249,7 +273,7 @@ export class Observer {
       requestAuthentications: this.#requestAuthentications.current,
       authorizationPolicies: this.#authorizationPolicies.current,
       telemetries: this.#telemetries.current,
-      settings: NO_SETTINGS,
+      settings: this.#settings,
       keySets: NO_SECURITY.keySets,
     }
   }
