@@ -182,6 +182,7 @@ class RunningProxy implements Proxy {
       credentials,
       clientTls,
       http1Trailers,
+      forgives: !http1Trailers,
       localAddress,
       lookup: options.lookup,
     }

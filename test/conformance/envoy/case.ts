@@ -87,9 +87,9 @@ export interface RepeatStep {
   readonly shares?: { readonly by: (reply: Reply) => string; readonly within: number }
 }
 
-/** Waits until the counter has at least this value in each of the two; then the next step runs. */
+/** Waits until the counter has at least, or at most, this value in each of the two; then the next step runs. */
 export interface UntilStep {
-  readonly until: { readonly counter: string; readonly atLeast: number }
+  readonly until: { readonly counter: string } & ({ readonly atLeast: number } | { readonly atMost: number })
 }
 
 /** Several at once, over a connection each; outcomes stand in their order. */
@@ -125,6 +125,8 @@ export interface Case {
   readonly logs?: readonly string[]
   /** Headers whose values are chance; `x-request-id`, `date` and `x-envoy-upstream-service-time` always are. */
   readonly chance?: readonly string[]
+  /** What arrives at the origins is a matter of time, and not compared. */
+  readonly silent?: true
   /** Order of arrival at the origins is chance as well. */
   readonly unordered?: true
 }
