@@ -8,12 +8,11 @@ import { Backoff } from '../../runtime/backoff.ts'
 import type { Cancel } from '../../runtime/clock.ts'
 import type { Random } from '../../runtime/random.ts'
 import type { ClusterLimits } from '../balance/limits.ts'
-import type { H2Client } from '../h2/types.ts'
 import type { Peer } from '../identity.ts'
 import type { ClientConnection, ClientConnectionHandler, CloseReason } from '../stream.ts'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
 import { isQuiet, leastBusy } from './choice.ts'
-import { KeepAlive, keepAliveTimes } from './keep-alive.ts'
+import { canPing, KeepAlive, keepAliveTimes } from './keep-alive.ts'
 import { type CounterName, PoolAccount } from './pool-account.ts'
 import type { ConnectFailure, Dial, Dialed, DialOutcome, Transport, Waiter } from './transport.ts'
 
@@ -47,6 +46,8 @@ export interface PoolOptions {
   readonly keepAlive: boolean
   /** After this long without a request a connection closes; multiplexed ones all together. */
   readonly idleMs: number
+  /** A connection that failed keeps nobody from asking for the next: whom to leave alone is judged elsewhere. */
+  readonly forgives?: boolean
   /** Judges each connection's own errors instead of the endpoint's (tunnels lead to different pods). */
   readonly judgesConnections: boolean
   /** The cluster's limits, above those of the pool. */
@@ -425,9 +426,11 @@ export class Pool implements Transport, ClientConnectionHandler {
   #dialFailed(failure: ConnectFailure): void {
     if (this.#closed) return
     this.lastFailure = failure.detail
-    const delayMs = this.#backoff.next()
-    this.#fillAfter = this.#options.timers.now() + delayMs
-    if (this.#members.length === 0) this.#goDown(failure.detail, delayMs)
+    if (this.#options.forgives !== true) {
+      const delayMs = this.#backoff.next()
+      this.#fillAfter = this.#options.timers.now() + delayMs
+      if (this.#members.length === 0) this.#goDown(failure.detail, delayMs)
+    }
     // Another dial under way may still serve them.
     if (this.#dials.size === 0) this.#failWaiters(failure)
   }
@@ -493,5 +496,3 @@ const lastPart = (lifetimeMs: number): number => Math.min(REPLACE_BEFORE_END_MS,
 
 /** A connection after GOAWAY leads nowhere new; one whose certificate nears its end still does. */
 const isPromising = (member: Member): boolean => !member.suspect && (!member.retiring || member.connection.capacity > 0)
-
-const canPing = (connection: ClientConnection): connection is H2Client => 'ping' in connection
