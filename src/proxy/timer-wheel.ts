@@ -9,14 +9,19 @@ const SLOTS = 1_024 // one turn is 51 s; longer timers stay in their slot and co
 
 /** A reusable timer: make one per purpose, then schedule and cancel it as often as needed. */
 export class WheelTimer {
-  readonly run: () => void
+  readonly #run: () => void
   /** Tick at which it runs; only the wheel writes the fields below. */
   due = 0
   next: WheelTimer | undefined = undefined
   previous: WheelTimer | undefined = undefined
 
   constructor(run: () => void) {
-    this.run = run
+    this.#run = run
+  }
+
+  /** To be called by the wheel; a class of timers may bring its own. */
+  run(): void {
+    this.#run()
   }
 
   get scheduled(): boolean {
