@@ -114,7 +114,7 @@ function writeStats(path: string, proxy: Proxy): void {
 }
 
 /** As the product writes it: to standard output, which the bench points at a file. */
-async function accessLog(): Promise<(lines: string) => void> {
+async function accessLog(): Promise<(lines: string | Buffer) => void> {
   return (lines) => void process.stdout.write(lines)
 }
 
