@@ -15,6 +15,7 @@ import { type CompiledRoute, findConnectRoute, findHost } from '../src/proxy/rou
 import type { CloseReason, RequestSink, ServerConnectionHandler, ServerStream } from '../src/proxy/stream.ts'
 import { WheelTimer } from '../src/proxy/timer-wheel.ts'
 import { LiveTunnels } from './live-tunnels.ts'
+import { OrdinaryRequest } from './ordinary-request.ts'
 import {
   readTunnelRequest,
   TUNNEL_REFUSALS,
@@ -64,7 +65,14 @@ class Caller implements ServerConnectionHandler {
   }
 
   onRequest(stream: ServerStream): void {
-    new TunnelStream(stream, this.#options).start()
+    if (stream.head.method === 'CONNECT') return new TunnelStream(stream, this.#options).start()
+    const { parts, live, peer } = this.#options
+    const startedAt = parts.timers.now()
+    return new OrdinaryRequest(stream, parts.timers, (status, result) => {
+      live.count(clusterOf(peer), result)
+      const bytes = { received: stream.bytesReceived, sent: stream.bytesSent }
+      record({ parts, peer, startedAt, authority: stream.head.authority }, { status, result, bytes })
+    }).start()
   }
 
   onRefused(): void {
@@ -208,23 +216,11 @@ class TunnelStream implements RequestSink {
     this.#socket = undefined
   }
 
-  #record(status: number, result: string, bytes: { received: number; sent: number }): void {
+  #record(status: number, result: string, bytes: Bytes): void {
     const { parts, peer } = this.#options
-    const { timers, recorder } = parts
-    const endpoint = this.#tried.at(-1)?.endpoint
-    recorder.line({
-      time: new Date(parts.now()).toISOString(),
-      reporter: 'gateway',
-      authority: this.#authority,
-      status,
-      result,
-      caller: peer.uri,
-      endpoint: endpoint?.id ?? '',
-      upstream: endpoint === undefined ? '-' : `${endpoint.address}:${endpoint.port}`,
-      durationMs: Math.round(timers.now() - this.#startedAt),
-      bytesReceived: bytes.received,
-      bytesSent: bytes.sent,
-    })
+    const endpoint = this.#tried.at(-1)
+    const about = { parts, peer, startedAt: this.#startedAt, authority: this.#authority }
+    record(about, { status, result, bytes, ...(endpoint !== undefined && { endpoint }) })
   }
 
   // RequestSink, until the splice takes over
@@ -249,6 +245,44 @@ class TunnelStream implements RequestSink {
     this.#release()
     this.#record(0, 'caller-gone', { received: 0, sent: 0 })
   }
+}
+
+interface Bytes {
+  readonly received: number
+  readonly sent: number
+}
+
+interface About {
+  readonly parts: TunnelParts
+  readonly peer: Peer
+  readonly startedAt: number
+  readonly authority: string
+}
+
+interface Result {
+  readonly status: number
+  readonly result: string
+  readonly bytes: Bytes
+  readonly endpoint?: EndpointState
+}
+
+/** The access log's line. */
+function record({ parts, peer, startedAt, authority }: About, { status, result, bytes, ...of }: Result): void {
+  const { timers, recorder } = parts
+  const endpoint = of.endpoint?.endpoint
+  recorder.line({
+    time: new Date(parts.now()).toISOString(),
+    reporter: 'gateway',
+    authority,
+    status,
+    result,
+    caller: peer.uri,
+    endpoint: endpoint?.id ?? '',
+    upstream: endpoint === undefined ? '-' : `${endpoint.address}:${endpoint.port}`,
+    durationMs: Math.round(timers.now() - startedAt),
+    bytesReceived: bytes.received,
+    bytesSent: bytes.sent,
+  })
 }
 
 /** Fewest tunnels first; `avoid` counts as long as there is anything else. */

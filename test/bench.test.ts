@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { formatReport, measured, notMeasured } from './bench/report.ts'
+import { bulkReportRows, bulkRows, formatBulk, formatReport, measured, notMeasured } from './bench/report.ts'
 import { compare, medianOf, type Sample, SETUPS } from './bench/rows.ts'
 import { trendOf } from './bench/soak-trend.ts'
 
@@ -43,6 +43,37 @@ describe('the report', () => {
     expect(text).toContain('≤ 0.5 missed')
     expect(text).toContain('| ≤ 1 |')
     expect(text).toContain('not measured: wrk is missing')
+  })
+
+  it('compares bulk TCP round by round, and with no proxy by throughput alone', () => {
+    const samples = new Map([
+      [
+        'isthmus',
+        [
+          { cpuSecondsPerGiB: 1.5, mibPerSecond: 500 },
+          { cpuSecondsPerGiB: 3, mibPerSecond: 400 },
+        ],
+      ],
+      [
+        'Envoy',
+        [
+          { cpuSecondsPerGiB: 1, mibPerSecond: 1_000 },
+          { cpuSecondsPerGiB: 2, mibPerSecond: 400 },
+        ],
+      ],
+      [
+        'no proxy',
+        [
+          { cpuSecondsPerGiB: 0, mibPerSecond: 1_000 },
+          { cpuSecondsPerGiB: 0, mibPerSecond: 1_000 },
+        ],
+      ],
+    ])
+    const rows = bulkRows(samples)
+    expect(rows[1]).toMatchObject({ system: 'Envoy', cpuRatio: 1.5, throughputRatio: 0.75, spread: 0 })
+    expect(rows[2]).toMatchObject({ cpuRatio: null, throughputRatio: 0.45 })
+    expect(bulkReportRows(rows)).toMatchObject([{ peer: 'Envoy', cpuRatio: 1.5, rps: 450 }])
+    expect(formatBulk(rows).at(-1)).toBe('≤ 1.8 CPU s/GiB: missed; throughput ≥ 0.7 of Envoy: met')
   })
 
   it('gives every row a name of its own within its mode', () => {

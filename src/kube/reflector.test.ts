@@ -15,8 +15,9 @@ describe('Reflector', () => {
   let retries: number[] = []
   let reflector = newReflector()
 
-  function newReflector(): Reflector<ConfigMap> {
+  function newReflector(extra: { readonly mayBeAbsent?: boolean } = {}): Reflector<ConfigMap> {
     return new Reflector({
+      ...extra,
       client,
       resource: CONFIG_MAPS,
       clock,
@@ -216,6 +217,22 @@ describe('Reflector', () => {
       expect(asked).toBe(1)
       expect(reflector.store.size).toBe(2)
     })
+  })
+
+  it('takes a kind that the cluster lacks for one without objects, until it has it', async () => {
+    reflector = newReflector({ mayBeAbsent: true })
+    const absent = (): never => {
+      throw new KubeError(404, 'NotFound', 'the server could not find the requested resource')
+    }
+    client.hook = absent
+    reflector.start()
+    await reflector.synced
+    expect(reflector.store.size).toBe(0)
+    expect(errors).toEqual([])
+    client.hook = undefined
+    await put('a')
+    clock.advance(30_000)
+    await expect.poll(() => reflector.store.size).toBe(1)
   })
 
   it('keeps what it knows when stopped, and listeners cannot break it', async () => {

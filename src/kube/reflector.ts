@@ -17,6 +17,8 @@ export interface ReflectorOptions<T extends KubeObject> {
   readonly scope?: ListOptions
   readonly clock?: Clock
   readonly random?: Random
+  /** A cluster may lack the kind: until it has it, that counts as none of its objects. */
+  readonly mayBeAbsent?: boolean
   /** For the log and metrics; the reflector goes on by itself after `retryMs`. */
   readonly onError?: (error: unknown, retryMs: number) => void
 }
@@ -93,7 +95,7 @@ export class Reflector<T extends KubeObject> {
       if (failure === undefined) continue
       const retryMs = this.#backoff.next()
       if (isExpired(failure)) this.#version = ''
-      this.#options.onError?.(failure, retryMs)
+      if (!this.#takesAbsence(failure)) this.#options.onError?.(failure, retryMs)
       await delay(this.#clock, retryMs, signal)
     }
   }
@@ -108,9 +110,20 @@ export class Reflector<T extends KubeObject> {
     if (this.#stop.signal.aborted) return
     this.store.replaceAll(list.items)
     this.#version = list.metadata.resourceVersion
+    this.#synced()
+  }
+
+  #synced(): void {
     if (this.#hasSynced) return
     this.#hasSynced = true
     this.#announceSynced()
+  }
+
+  /** What is in the store stays: a definition that was removed by mistake must not empty the mesh. */
+  #takesAbsence(failure: unknown): boolean {
+    if (this.#options.mayBeAbsent !== true || !(failure instanceof KubeError) || failure.code !== 404) return false
+    this.#synced()
+    return true
   }
 
   #listOnce(): Promise<KubeList<T>> {

@@ -10,6 +10,7 @@ import type { GenericSecret } from './tls.ts'
 
 export * from './authn.ts'
 export * from './access-log.ts'
+export * from './local-reply.ts'
 export * from './tracing.ts'
 export * from './cluster.ts'
 export * from './ext-authz.ts'

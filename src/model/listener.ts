@@ -6,6 +6,7 @@ import type { AccessLog } from './access-log.ts'
 import type { Tracing } from './tracing.ts'
 import type { ListedFilter } from './filters.ts'
 import type { HttpSettings } from './http-settings.ts'
+import type { LocalReplyPolicy } from './local-reply.ts'
 import type { PathPolicy, PrincipalRule, RouteTable } from './route.ts'
 import type { ConnectionRules, NetworkFilter, ProxyProtocol, TcpProxy } from './tcp.ts'
 import type { ServerTls } from './tls.ts'
@@ -131,4 +132,6 @@ export interface HttpFilterChain {
   readonly upgrades?: readonly Upgrade[]
   /** With mode `reverse` only. */
   readonly http?: HttpSettings
+  /** With mode `reverse` only. */
+  readonly localReply?: LocalReplyPolicy
 }

@@ -16,6 +16,8 @@ const COMMANDS = {
   TRAILER: 'header',
   REQ_WITHOUT_QUERY: 'header',
   PROTOCOL: 'none',
+  /** Of a local reply, in its own format; empty elsewhere. */
+  LOCAL_REPLY_BODY: 'none',
   RESPONSE_CODE: 'none',
   RESPONSE_CODE_DETAILS: 'none',
   RESPONSE_FLAGS: 'none',

@@ -43,5 +43,9 @@ export function parseHost(host: string, port: number): ServicePortName | undefin
 }
 
 /** Istio's cluster name: `outbound|<port>|<subset>|<host>`. */
-export const clusterName = (direction: 'outbound' | 'inbound' | 'east-west', port: number, host: string): string =>
-  `${direction}|${port}||${host}`
+export const clusterName = (
+  direction: 'outbound' | 'inbound' | 'east-west',
+  port: number,
+  host: string,
+  subset = '',
+): string => `${direction}|${port}|${subset}|${host}`

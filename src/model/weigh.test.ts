@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { weigh, type WeighedGroup } from './weigh.ts'
+import { type LocalityPolicy, weigh, type WeighedGroup } from './weigh.ts'
 
 const self = { cluster: 'east', cloud: 'aws', region: 'us-east-1', zone: 'a' }
 
@@ -18,6 +18,7 @@ interface Row {
   readonly groups: readonly string[]
   /** `priority:weight` per group. */
   readonly expected: readonly string[]
+  readonly policy?: LocalityPolicy
 }
 
 const ROWS: readonly Row[] = [
@@ -67,11 +68,69 @@ const ROWS: readonly Row[] = [
     groups: ['east aws/us-east-1/a 0/1', 'west aws/us-west-2/a 0/1'],
     expected: ['0:0', '0:0'],
   },
+  {
+    name: 'shares as told over two places, with the rest behind them',
+    groups: ['west aws/us-west-2/a 3', 'east aws/us-east-1/a 1', 'europe gcp/europe-west1/b 5'],
+    policy: {
+      distribute: [
+        {
+          from: { region: 'us-east-1' },
+          to: [
+            { place: { region: 'us-east-1' }, percent: 80 },
+            { place: { region: 'us-west-2' }, percent: 20 },
+          ],
+        },
+      ],
+    },
+    expected: ['0:20000', '0:80000', '1:5'],
+  },
+  {
+    name: 'one share for several zones by what is ready there, none for a place without anything',
+    groups: ['east aws/us-east-1/a 1', 'east aws/us-east-1/b 3', 'west aws/us-west-2/a 0/3'],
+    policy: {
+      distribute: [
+        {
+          from: {},
+          to: [
+            { place: { region: 'us-east-1' }, percent: 50 },
+            { place: { region: 'us-west-2' }, percent: 50 },
+          ],
+        },
+      ],
+    },
+    expected: ['0:12500', '0:37500', '0:0'],
+  },
+  {
+    name: 'nearer is better for callers that no share is for',
+    groups: ['east aws/us-east-1/b 1', 'east aws/us-east-1/a 1'],
+    policy: { distribute: [{ from: { region: 'elsewhere' }, to: [{ place: {}, percent: 100 }] }] },
+    expected: ['1:1', '0:1'],
+  },
+  {
+    name: 'the region that fails over before all others, after the own',
+    groups: ['west aws/us-west-2/a 1', 'europe gcp/europe-west1/b 1', 'east aws/us-east-1/b 1'],
+    policy: { failover: [{ from: 'us-east-1', to: 'europe-west1' }] },
+    expected: ['2:1', '1:1', '0:1'],
+  },
+  {
+    name: 'alike places of the own cluster before peers',
+    groups: ['west aws/us-east-1/a 1', 'east aws/us-east-1/a 1', 'east gcp/europe-west1/b 1'],
+    policy: { flat: true },
+    expected: ['1:1', '0:1', '0:1'],
+  },
+  {
+    name: 'by labels shared from the first on',
+    groups: ['east aws/us-east-1/b 1', 'west aws/us-east-1/a 1', 'west aws/us-west-2/a 1'],
+    policy: {
+      priorities: [{ label: 'topology.kubernetes.io/region' }, { label: 'topology.istio.io/cluster', value: 'west' }],
+    },
+    expected: ['1:1', '0:1', '2:1'],
+  },
 ]
 
 describe('weigh', () => {
-  it.each(ROWS)('$name', ({ groups, expected }) => {
-    const weights = weigh({ self, groups: groups.map(group) })
+  it.each(ROWS)('$name', ({ groups, expected, policy }) => {
+    const weights = weigh({ self, groups: groups.map(group), ...(policy !== undefined && { policy }) })
     expect(weights.map(({ priority, weight }) => `${priority}:${weight}`)).toEqual(expected)
   })
 

@@ -33,6 +33,7 @@ import { TcpTargets } from './l4/targets.ts'
 import { type CompiledGeneric, compileGeneric, hiddenChain, type TlsContexts } from './reverse/compile-listener.ts'
 import type { Survivors } from './survivors.ts'
 import type { FilterEnvironment, LastingEnvironment } from './filters/kind.ts'
+import { LocalReplies } from './reverse/local-replies.ts'
 import { ReverseHttp } from './reverse/reverse-http.ts'
 import { TlsFault } from './reverse/tls-files.ts'
 import { type CompiledRoutes, compileRoutes } from './routes.ts'
@@ -299,9 +300,13 @@ function compileChain(
         }),
       ),
       telemetry: compileTelemetry(filter, input),
-      reverse: filter.mode === 'reverse' ? new ReverseHttp(filter.http ?? {}) : undefined,
+      reverse: filter.mode === 'reverse' ? compileReverse(filter, input) : undefined,
     },
   }
+}
+
+function compileReverse({ http = {}, localReply }: HttpFilterChain, { logs }: CompileInput): ReverseHttp {
+  return new ReverseHttp(http, localReply && new LocalReplies(localReply, (filter) => logs.testOf(filter)))
 }
 
 interface Place {

@@ -37,6 +37,11 @@ export class Deadlines {
   readonly #wheel: TimerWheel
   readonly #owner: DeadlineOwner
   #first: Deadline | undefined = undefined
+  /** For the whole answer; 0: no limit. */
+  timeoutMs = 0
+  idleMs = 0
+  /** When a byte last moved, by the coarse clock. */
+  #activeAt = 0
 
   constructor(wheel: TimerWheel, owner: DeadlineOwner) {
     this.#wheel = wheel
@@ -47,6 +52,34 @@ export class Deadlines {
   start(kind: DeadlineKind, delayMs: number): void {
     if (delayMs <= 0) return
     this.#wheel.schedule(this.#find(kind) ?? this.#make(kind), delayMs)
+  }
+
+  /** A byte moved. */
+  moved(): void {
+    this.#activeAt = this.#wheel.coarseNow
+  }
+
+  startIdle(): void {
+    this.moved()
+    this.start('idle', this.idleMs)
+  }
+
+  /** The whole answer is timed from the complete request: an upload may take as long as it moves. */
+  startForward(durationMs: number, complete: boolean): void {
+    const { timeoutMs, idleMs } = this
+    if (complete) this.start('timeout', timeoutMs)
+    this.start('duration', durationMs)
+    this.moved()
+    // A request that is timed anyway, and earlier, needs no second clock.
+    const covered = complete && timeoutMs > 0 && timeoutMs <= idleMs
+    if (!covered) this.start('idle', idleMs)
+  }
+
+  /** True: nothing has moved for as long as that may be. Otherwise it looks again when that could be so. */
+  stoodStill(): boolean {
+    const leftMs = this.idleMs - (this.#wheel.coarseNow - this.#activeAt)
+    if (leftMs >= 1) this.start('idle', leftMs)
+    return leftMs < 1
   }
 
   cancel(kind: DeadlineKind): void {

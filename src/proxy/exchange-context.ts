@@ -31,8 +31,6 @@ export interface ClientConnectionFacts {
   readonly directAddress: string
   /** The addresses are what a relay said. */
   readonly isBrought: boolean
-  /** How many of the last addresses of `x-forwarded-for`, ours included, are hops; undefined: none is believed. */
-  readonly forwardedSkip: () => number | undefined
 }
 
 /** The connection a request came over, in the words of its listener. */

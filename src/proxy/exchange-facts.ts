@@ -3,7 +3,7 @@ import type { Attempts } from './exchange-attempts.ts'
 import type { ExchangeServices } from './exchange-context.ts'
 import type { Ends, Outcome } from './exchange-record.ts'
 import type { ResponseFlag } from './record.ts'
-import type { StreamFacts, UpstreamFacts } from './stream-facts.ts'
+import { type ConnectionFacts, hostPort, type StreamFacts, type UpstreamFacts } from './stream-facts.ts'
 
 /** `durationMs` undefined: the exchange is still under way. */
 export function exchangeFacts(
@@ -15,7 +15,7 @@ export function exchangeFacts(
   const { startedAt } = outcome
   const passed = services.timers.now() - startedAt
   return {
-    connection: downstream.facts(),
+    connection: connectionOf(downstream, outcome),
     request: stream.head,
     response: outcome.response,
     trailers: outcome.trailers,
@@ -35,6 +35,12 @@ export function exchangeFacts(
     traceId: downstream.telemetry.tracer?.spanOf(stream.head)?.traceId ?? '',
     host: services.host,
   }
+}
+
+/** A client that trusted hops name has no port that anyone knows. */
+function connectionOf(downstream: Ends['downstream'], { client }: Outcome): ConnectionFacts {
+  const facts = downstream.facts()
+  return client === undefined ? facts : { ...facts, remoteAddress: hostPort(client, 0) }
 }
 
 function upstreamOf(attempts: Attempts, outcome: Outcome): UpstreamFacts | undefined {

@@ -15,6 +15,8 @@ import type { ServerStream } from './stream.ts'
 export interface Forwarded {
   readonly stream: ServerStream
   readonly downstream: DownstreamConnection
+  /** As hops that are trusted name it; undefined: the connection's. */
+  readonly client: string | undefined
   readonly reverse: ReverseHttp | undefined
   readonly source: FactsSource
 }
@@ -29,12 +31,12 @@ export function prepareForward(
   route: CompiledRoute,
   target: RouteTarget,
   attempts: Attempts,
-  { stream, downstream, reverse, source }: Forwarded,
+  { stream, downstream, client = downstream.remoteAddress, reverse, source }: Forwarded,
 ): Limits {
   const { head } = stream
   // First, for what is added may steer what follows.
   if (target.requestHeaders !== undefined) changeHeaders(head.headers, target.requestHeaders, source)
-  if (route.hash !== undefined) attempts.hash = hashOf(route.hash, head, downstream.remoteAddress)
+  if (route.hash !== undefined) attempts.hash = hashOf(route.hash, head, client)
   const { originalDst } = attempts.cluster?.config ?? {}
   if (originalDst !== undefined) attempts.original = originalOf(originalDst, head, downstream)
   const timeoutMs = askedFor(route, attempts, head, downstream)

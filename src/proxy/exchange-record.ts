@@ -22,6 +22,8 @@ export class Outcome {
   readonly authority: string
   path: string
   service: string
+  /** The client's address as hops that are trusted name it; undefined: the connection's. */
+  client: string | undefined = undefined
   status = 0
   flag: ResponseFlag = '-'
   detail = ''

@@ -44,9 +44,6 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   readonly #body: RequestBody
   readonly #attempts: Attempts
   readonly #outcome: Outcome
-  /** When a byte last moved, by the coarse clock. */
-  #activeAt = 0
-  #idleMs = IDLE_TIMEOUT_MS
   /** Of an upgrade or CONNECT. */
   readonly #tunnel: Tunnel | undefined
   /** Tables of the snapshot the request started with. */
@@ -58,8 +55,6 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   #mirrors: readonly Mirror[] | undefined = undefined
   /** Of a generic listener: Envoy's way with heads. */
   #reverse: ReverseHttp | undefined = undefined
-  /** For the whole answer; 0: no limit. */
-  #timeoutMs = 0
   /** As a Waiter: whose limits count. */
   priority: Priority | undefined = undefined
   #finished = false
@@ -86,6 +81,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (http === undefined) return this.#reply(unrouted(head, undefined, downstream.mode))
     this.#reverse = http.reverse
     if (this.#services.overload.sheds(downstream.telemetry)) return this.#reply(REFUSALS.overloaded)
+    if (this.#reverse !== undefined) this.#outcome.client = this.#reverse.trustedAddress(head.headers)
     const refusal = admit(head, http, downstream, this.#services)
     this.#outcome.path = head.path
     if (refusal !== undefined) return 'kind' in refusal ? this.#answer(refusal) : this.#reply(refusal)
@@ -107,7 +103,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#route = chooseRoute(this.#stream.head, http)
     this.#target =
       this.#route === undefined ? undefined : pickTarget(this.#route, this.#stream.head, this.#services.random)
-    this.#idleMs = this.#route?.idleTimeoutMs ?? http.reverse?.settings.streamIdleMs ?? IDLE_TIMEOUT_MS
+    this.#deadlines.idleMs = this.#route?.idleTimeoutMs ?? http.reverse?.settings.streamIdleMs ?? IDLE_TIMEOUT_MS
     if (service === '') this.#outcome.service = serviceOf(this.clusterName, this.#outcome.service)
     return this.#target?.filters?.stepsOf(http.filters) ?? http.filters.steps
   }
@@ -127,8 +123,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   onGather(): void {
-    this.#activeAt = this.#services.timers.coarseNow
-    this.#deadlines.start('idle', this.#idleMs)
+    this.#deadlines.startIdle()
     this.#stream.resume()
   }
 
@@ -157,25 +152,15 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   #forward(route: CompiledRoute, target: RouteTarget): void {
     const { head } = this.#stream
-    const request = { stream: this.#stream, downstream: this.#downstream, reverse: this.#reverse, source: this }
+    const { client } = this.#outcome
+    const request = { stream: this.#stream, downstream: this.#downstream, client, reverse: this.#reverse, source: this }
     const limits = prepareForward(route, target, this.#attempts, request)
-    this.#timeoutMs = limits.timeoutMs
-    this.#startDeadlines(limits.durationMaxMs)
+    this.#deadlines.timeoutMs = limits.timeoutMs
+    this.#deadlines.startForward(limits.durationMaxMs, this.#body.ended)
     if (route.connect) this.#attempts.raw = this.#services.raw
     const copied = { head, body: this.#body, reverse: this.#reverse }
     if (this.#tunnel === undefined) this.#mirrors = startMirrors(route.mirrors, copied, this.#services)
     this.#attempt()
-  }
-
-  /** The whole answer is timed from the complete request: an upload may take as long as it moves. */
-  #startDeadlines(durationMs: number): void {
-    const [timeoutMs, idleMs] = [this.#timeoutMs, this.#idleMs]
-    if (this.#body.ended) this.#deadlines.start('timeout', timeoutMs)
-    this.#deadlines.start('duration', durationMs)
-    this.#activeAt = this.#services.timers.coarseNow
-    // A request that is timed anyway, and earlier, needs no second clock.
-    const covered = this.#body.ended && timeoutMs > 0 && timeoutMs <= idleMs
-    if (!covered) this.#deadlines.start('idle', idleMs)
   }
 
   // Upstream: pick, connect, send
@@ -250,7 +235,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   onRequestData(chunk: Buffer): void {
     if (this.#finished) return
     this.#outcome.bytesReceived += chunk.length
-    this.#activeAt = this.#services.timers.coarseNow
+    this.#deadlines.moved()
     const run = this.#run
     if (run === undefined || (run.passed && !run.translates)) return this.#passOn(chunk)
     if (run.passed) return this.#passOn(run.requestData(chunk))
@@ -283,7 +268,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   #forwardEnd(trailers: HeaderList): void {
     if (this.#tunnel !== undefined)
       return this.#tunnel.endClientHalf(this.#attempts.stream) ? this.#complete() : undefined
-    this.#deadlines.start('timeout', this.#timeoutMs)
+    this.#deadlines.start('timeout', this.#deadlines.timeoutMs)
     if (this.#attempts.endpoint !== undefined) this.#deadlines.start('try', this.#attempts.rule?.perTryTimeoutMs ?? 0)
     if (this.#mirrors !== undefined) for (const mirror of this.#mirrors) mirror.end(trailers)
     this.#attempts.pass?.requestEnded()
@@ -312,7 +297,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (this.#finished || this.#attempts.endpoint === undefined) return
     const fromMesh = this.#attempts.destination.mutualTls
     const remoteError = fromMesh ? headerOf(head.headers, 'isthmus-error') : undefined
-    this.#activeAt = this.#services.timers.coarseNow
+    this.#deadlines.moved()
     if (this.#retryResponse(head, remoteError, end)) return
     this.#attempts.learn(head, end)
     if (this.#tunnel === undefined) this.#body.forget()
@@ -352,7 +337,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   onResponseData(chunk: Buffer): void {
     if (this.#finished) return
-    this.#activeAt = this.#services.timers.coarseNow
+    this.#deadlines.moved()
     this.#outcome.bytesSent += chunk.length
     const open = this.#run?.translates === true ? this.#send(this.#run.responseData(chunk)) : this.#stream.give(chunk)
     if (!open) this.#attempts.stream?.pause()
@@ -400,7 +385,9 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
       case 'wait':
         return this.#attempt()
       case 'idle':
-        return this.#lookForActivity()
+        return this.#deadlines.stoodStill()
+          ? this.#cutOff(this.#body.ended ? REFUSALS.idle : REFUSALS.idleUpload)
+          : undefined
       case 'duration':
         return this.#cutOff(this.#body.ended ? REFUSALS.duration : REFUSALS.durationUpload)
       default:
@@ -419,12 +406,6 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#tryAgain()
   }
 
-  #lookForActivity(): void {
-    const leftMs = this.#idleMs - (this.#services.timers.coarseNow - this.#activeAt)
-    if (leftMs >= 1) return this.#deadlines.start('idle', leftMs)
-    this.#cutOff(this.#body.ended ? REFUSALS.idle : REFUSALS.idleUpload)
-  }
-
   /** A limit of the stream, and nobody's fault in particular. */
   #cutOff(refusal: Refusal): void {
     this.#attempts.abandon(this)
@@ -434,7 +415,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
 
   #timedOut(): void {
     const { endpoint, connection, cluster, destination } = this.#attempts
-    this.#outcome.detail = `${destination.address}: no answer within ${this.#timeoutMs} ms`
+    this.#outcome.detail = `${destination.address}: no answer within ${this.#deadlines.timeoutMs} ms`
     this.#attempts.abandon(this)
     if (endpoint !== undefined) cluster?.report(endpoint, connection, false)
     if (this.#outcome.responded) this.#breakOff(REFUSALS.timeout.flag)
@@ -458,7 +439,9 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   #answer(given: LocalAnswer): void {
-    const answer = clientsAnswer(this.#stream, this.#run, given)
+    const replies = this.#reverse?.replies
+    const own = replies === undefined ? given : replies.rewrite(given, (status) => this.#factsOf(given, status))
+    const answer = clientsAnswer(this.#stream, this.#run, own)
     // What headers say about the answer is about this one.
     this.#outcome.status = answer.head.status
     this.#changeResponse(answer.head)
@@ -491,6 +474,14 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   #ends(): Ends {
     const common = { stream: this.#stream, downstream: this.#downstream, attempts: this.#attempts }
     return { ...common, route: this.#route, run: this.#run }
+  }
+
+  /** As they will be when this is answered. */
+  #factsOf({ head, flag }: LocalAnswer, status: number): StreamFacts {
+    this.#outcome.status = status
+    this.#outcome.flag = flag
+    this.#outcome.response = head.headers
+    return this.facts()
   }
 
   facts(): StreamFacts {

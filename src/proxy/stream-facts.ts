@@ -78,6 +78,8 @@ export interface StreamFacts {
   readonly bytesSent: number
   readonly upstream: UpstreamFacts | undefined
   readonly routeName: string
+  /** Of an answer of the proxy's own, while its final form is made. */
+  readonly localBody?: string
   readonly metadata: MetadataReader | undefined
   readonly traceId: string
   readonly host: FormatHost

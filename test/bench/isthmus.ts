@@ -30,10 +30,10 @@ import { type Running, startProgram, untilListening } from './programs.ts'
 import { CAPTURED, type ProxyFile } from './proxy-role.ts'
 import { type Path, type System, systemOf } from './system.ts'
 
-const FORWARD_PORT = 15003
+export const FORWARD_PORT = 15003
 const CAPTURED_PORT = 15001
-const MESH_PORT = 15008
-const GATEWAY_PORT = 15443
+export const MESH_PORT = 15008
+export const GATEWAY_PORT = 15443
 const INBOUND = 'inbound|8080||'
 
 export interface IsthmusOptions {
@@ -180,7 +180,7 @@ interface OutboundMore {
   readonly filters?: RoutedFilters
 }
 
-function outbound(
+export function outbound(
   address: string,
   names: ServiceNames,
   endpoints: readonly Endpoint[],
@@ -237,7 +237,7 @@ function outbound(
 }
 
 /** One ALLOW policy: workloads of the mesh's two trust domains. */
-function inbound(address: string, options: IsthmusOptions, names: ServiceNames): Config {
+export function inbound(address: string, options: IsthmusOptions, names: ServiceNames): Config {
   const { places, origin } = options
   const allow = { trustDomains: places.trustDomains, ids: [] }
   const chain: FilterChain = {
@@ -269,7 +269,7 @@ function inbound(address: string, options: IsthmusOptions, names: ServiceNames):
   return { listeners: [{ name: 'inbound-mesh', address, port: MESH_PORT, chains: [chain] }], clusters: [cluster] }
 }
 
-function gatewayConfig(address: string, pods: readonly Endpoint[], places: Places): Config {
+export function gatewayConfig(address: string, pods: readonly Endpoint[], places: Places): Config {
   const cluster = `east-west|80||${SHARED.host}`
   const allow = { trustDomains: places.trustDomains, ids: [] }
   const chain: FilterChain = {
@@ -308,7 +308,7 @@ function gatewayConfig(address: string, pods: readonly Endpoint[], places: Place
   }
 }
 
-function tunnelTo(places: Places): NonNullable<Endpoint['tunnel']> {
+export function tunnelTo(places: Places): NonNullable<Endpoint['tunnel']> {
   return {
     authority: TUNNEL_AUTHORITY,
     cluster: places.far.cluster,

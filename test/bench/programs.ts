@@ -14,6 +14,7 @@ export interface Programs {
   readonly nginx: string | undefined
   readonly wrk: string | undefined
   readonly h2load: string | undefined
+  readonly haproxy: string | undefined
   /** Sentences for the report. */
   readonly missing: readonly string[]
 }
@@ -23,6 +24,7 @@ const SOURCES = {
   nginx: 'apt-get install nginx',
   wrk: 'apt-get install wrk',
   h2load: 'apt-get install nghttp2-client',
+  haproxy: 'apt-get install haproxy',
 } as const
 
 export function findPrograms(): Programs {
@@ -31,6 +33,7 @@ export function findPrograms(): Programs {
     nginx: executable('nginx', ['-v']) ?? executable('/usr/sbin/nginx', ['-v']),
     wrk: executable('wrk', ['--version']),
     h2load: executable('h2load', ['--version']),
+    haproxy: executable('haproxy', ['-v']) ?? executable('/usr/sbin/haproxy', ['-v']),
   }
   const missing = Object.entries(SOURCES)
     .filter(([name]) => found[name as keyof typeof found] === undefined)

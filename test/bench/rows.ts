@@ -115,7 +115,6 @@ export const SETUPS: readonly Setup[] = [
 
 /** Rows of the table that nothing here can measure yet. */
 export const NOT_BUILT: readonly { readonly path: string; readonly reason: string }[] = [
-  { path: 'TCP, 1 GiB through two hops, mTLS', reason: 'measured by node test/bench/tcp.ts' },
   {
     path: '70 ms RTT, one 100 MiB body beside small requests',
     reason: 'measured by node test/bench/distance.ts',

@@ -17,12 +17,25 @@ import { startNginx } from './nginx.ts'
 import { pathOf, startOrigin } from './origin.ts'
 import { Places } from './places.ts'
 import { findPrograms, type Programs } from './programs.ts'
-import { formatReport, measured, notMeasured, type Report, type ReportRow } from './report.ts'
+import {
+  bulkReportRows,
+  bulkRows,
+  formatReport,
+  measured,
+  notMeasured,
+  type Report,
+  type ReportRow,
+  TCP_PATH,
+} from './report.ts'
 import { compare, type Load, NOT_BUILT, type Sample, type Setup, SETUPS } from './rows.ts'
 import type { System } from './system.ts'
+import { measureTcp } from './tcp.ts'
+import { measureTunnels } from './tunnels.ts'
 import { cpuOfAllUs } from './usage.ts'
 
 const WARM_UP_SECONDS = 4
+const TCP = { mib: 1_024, connections: 1, rounds: 3 }
+const QUICK_TCP = { mib: 512, connections: 1, rounds: 1 }
 
 interface Bench {
   readonly programs: Programs
@@ -175,18 +188,24 @@ async function runAll(bench: Bench, quick: boolean, only: string): Promise<Repor
     const loads = setup.loads.filter((load) => (!quick || load.quick) && pathName(setup, load).includes(only))
     if (loads.length > 0) rows.push(...(await measureSetup(bench, setup, loads)))
   }
+  const tcp = !TCP_PATH.includes(only) ? undefined : await measureTcp(bench.dist, quick ? QUICK_TCP : TCP)
+  const bulk = tcp === undefined ? undefined : bulkRows(tcp)
+  rows.push(...bulkReportRows(bulk ?? []))
   for (const { path, reason } of NOT_BUILT) if (path.includes(only)) rows.push(notMeasured(path, 'saturated', reason))
   const { places, directory, origin, dist, programs } = bench
   const envoy = { places, directory, origin, program: programs.envoy ?? '', protocol: 'h2', originH2: false } as const
   const footprint =
     quick || programs.envoy === undefined || only !== ''
       ? []
-      : await measureFootprint({
-          places,
-          ours: (path) => startIsthmus(path, { places, directory, origin, dist }),
-          theirs: (path) => startEnvoy(path, envoy),
-        })
-  return { at: new Date().toISOString(), machine: machine(), rows, footprint }
+      : [
+          ...(await measureFootprint({
+            places,
+            ours: (path) => startIsthmus(path, { places, directory, origin, dist }),
+            theirs: (path) => startEnvoy(path, envoy),
+          })),
+          ...(await measureTunnels({ places, directory, origin, dist })),
+        ]
+  return { at: new Date().toISOString(), machine: machine(), rows, footprint, ...(bulk === undefined ? {} : { bulk }) }
 }
 
 function machine(): string {

@@ -2,6 +2,7 @@
  * The systems of the TCP rows: caller → mTLS → the pod's proxy → application, bytes untouched; ours, Envoy, a plain relay
  * of node:tls in two processes, and no proxy at all. Both proxies log every connection, count it, and judge the peer.
  */
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ALPN_TCP } from '../../src/model/tcp.ts'
 import {
@@ -14,8 +15,10 @@ import {
   upstreamTls,
 } from './envoy.ts'
 import { assignment, endpointOf, type Config, Starter } from './isthmus.ts'
-import { CONNECT_TIMEOUT_MS, LOCAL, type Places } from './places.ts'
-import type { System } from './system.ts'
+import { CONNECT_TIMEOUT_MS, LOCAL, type Place, type Places } from './places.ts'
+import { type Running, startProgram, untilListening } from './programs.ts'
+import { type System, systemOf } from './system.ts'
+import type { RelayFile } from './tls-relay.ts'
 
 export const TCP_PORT = 15432
 const MESH_PORT = 15008
@@ -91,5 +94,77 @@ export async function startTcpEnvoy(options: TcpOptions & { readonly program: st
   })
   return starter.system({ address: caller, port: TCP_PORT, authority: LOCAL.host })
 }
+
+/** Both ends show certificates of the same mesh; who they are, nobody asks. */
+export async function startTlsRelay(options: TcpOptions): Promise<System> {
+  const { places, origin, directory } = options
+  const pod = { host: places.address(), port: MESH_PORT }
+  const caller = { host: places.address(), port: TCP_PORT }
+  const start = async (name: string, { certificate }: Place, rest: Omit<RelayFile, 'key' | 'cert' | 'ca'>) => {
+    const { keyPem: key, chainPem: cert } = certificate
+    const file = join(directory, `tls-relay-${name}.json`)
+    await writeFile(file, JSON.stringify({ ...rest, key, cert, ca: places.rootPem } satisfies RelayFile))
+    const args = [join(import.meta.dirname, 'tls-relay.ts'), file]
+    const running = startProgram({ name: `node:tls ${name}`, program: process.execPath, args })
+    await untilListening(rest.listen.host, rest.listen.port)
+    return running
+  }
+  const application = { host: origin.address, port: origin.port }
+  const running = [
+    await start('pod', places.near, { listen: pod, connect: application, tls: 'in' }),
+    await start('caller', places.caller, { listen: caller, connect: pod, tls: 'out' }),
+  ]
+  const target = { address: caller.host, port: caller.port, authority: LOCAL.host }
+  return systemOf({ target, running, logs: [] })
+}
+
+/** Judges that the peer's certificate is of the mesh, logs a line per connection, counts. */
+export async function startTcpHaproxy(options: TcpOptions & { readonly program: string }): Promise<System> {
+  const { places, origin, directory, program } = options
+  const ca = join(directory, 'haproxy-ca.pem')
+  await writeFile(ca, places.rootPem)
+  const running: Running[] = []
+  const logs: string[] = []
+  const start = async (
+    name: string,
+    { certificate }: Place,
+    [listen, to]: readonly [string, string],
+  ): Promise<void> => {
+    const pem = join(directory, `haproxy-${name}.pem`)
+    await writeFile(pem, certificate.chainPem + certificate.keyPem)
+    const shown = `ssl crt ${pem} ca-file ${ca} verify required`
+    const path = join(directory, `haproxy-${name}.cfg`)
+    await writeFile(path, haproxyConfig(name === 'pod' ? [`${listen} ${shown}`, to] : [listen, `${to} ${shown}`]))
+    const output = join(directory, `haproxy-${name}.log`)
+    logs.push(output)
+    running.push(startProgram({ name: `haproxy ${name}`, program, args: ['-db', '-f', path], output }))
+    const [host = '', port = ''] = listen.split(':')
+    await untilListening(host, Number(port))
+  }
+  const pod = `${places.address()}:${MESH_PORT}`
+  const caller = places.address()
+  await start('pod', places.near, [pod, `${origin.address}:${origin.port}`])
+  await start('caller', places.caller, [`${caller}:${TCP_PORT}`, pod])
+  return systemOf({ target: { address: caller, port: TCP_PORT, authority: LOCAL.host }, running, logs })
+}
+
+const haproxyConfig = ([bind, server]: readonly string[]): string => `
+global
+  nbthread 1
+  log stdout format raw local0
+  tune.bufsize 65536
+defaults
+  mode tcp
+  log global
+  option tcplog
+  timeout connect ${CONNECT_TIMEOUT_MS}ms
+  timeout client 1h
+  timeout server 1h
+frontend in
+  bind ${bind}
+  default_backend out
+backend out
+  server out ${server}
+`
 
 export const TCP_LOAD = join(import.meta.dirname, 'tcp-load.ts')

@@ -11,19 +11,14 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Places } from './places.ts'
 import { findPrograms, startProgram, untilListening } from './programs.ts'
-import { medianOf } from './rows.ts'
+import { bulkRows, formatBulk } from './report.ts'
+import type { TcpSample } from './report.ts'
 import type { System } from './system.ts'
-import { startTcpEnvoy, startTcpIsthmus, TCP_LOAD } from './tcp-systems.ts'
+import { startTcpEnvoy, startTcpHaproxy, startTcpIsthmus, startTlsRelay, TCP_LOAD } from './tcp-systems.ts'
 import { cpuOfAllUs } from './usage.ts'
 
 const MIB = 1024 * 1024
 const ORIGIN = { port: 9000 }
-
-export interface TcpSample {
-  /** User and system time of the path's proxies. */
-  readonly cpuSecondsPerGiB: number
-  readonly mibPerSecond: number
-}
 
 interface TcpBench {
   readonly systems: ReadonlyMap<string, System>
@@ -35,7 +30,7 @@ export async function startTcpBench(dist: string): Promise<TcpBench> {
   const directory = await mkdtemp(join(tmpdir(), 'isthmus-bench-tcp-'))
   const places = new Places()
   const origin = { address: places.address(), ...ORIGIN }
-  const { envoy } = findPrograms()
+  const { envoy, haproxy } = findPrograms()
   const args = [TCP_LOAD, 'source', origin.address, String(origin.port)]
   const source = startProgram({ name: 'source', program: process.execPath, args })
   await untilListening(origin.address, origin.port)
@@ -43,6 +38,8 @@ export async function startTcpBench(dist: string): Promise<TcpBench> {
   const options = { places, directory, origin }
   systems.set('isthmus', await startTcpIsthmus({ ...options, dist }))
   if (envoy !== undefined) systems.set('Envoy', await startTcpEnvoy({ ...options, program: envoy }))
+  if (haproxy !== undefined) systems.set('haproxy', await startTcpHaproxy({ ...options, program: haproxy }))
+  systems.set('node:tls relay', await startTlsRelay(options))
   return {
     systems,
     direct: origin,
@@ -69,6 +66,33 @@ export async function transfer(
   return { cpuSecondsPerGiB: used / 1e6 / (load.mib / 1024), mibPerSecond: load.mib / (Number(text) / 1_000) }
 }
 
+export interface TcpLoad {
+  readonly mib: number
+  readonly connections: number
+  readonly rounds: number
+}
+
+/** Round by round, all systems in turn; the last is no proxy at all. */
+export async function measureTcp(dist: string, load: TcpLoad): Promise<ReadonlyMap<string, readonly TcpSample[]>> {
+  const bench = await startTcpBench(dist)
+  const samples = new Map<string, TcpSample[]>()
+  const add = (name: string, sample: TcpSample): void => {
+    samples.set(name, [...(samples.get(name) ?? []), sample])
+    const { cpuSecondsPerGiB, mibPerSecond } = sample
+    process.stderr.write(`${name}: ${cpuSecondsPerGiB.toFixed(2)} CPU s/GiB, ${mibPerSecond.toFixed(0)} MiB/s\n`)
+  }
+  try {
+    for (const { target, pids } of bench.systems.values()) await transfer(target, pids, { mib: 128, connections: 1 })
+    for (let round = 0; round < load.rounds; round++) {
+      for (const [name, { target, pids }] of bench.systems) add(name, await transfer(target, pids, load))
+      add('no proxy', await transfer(bench.direct, [], load))
+    }
+  } finally {
+    await bench.stop()
+  }
+  return samples
+}
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -78,28 +102,9 @@ async function main(): Promise<void> {
       dist: { type: 'string', default: 'dist' },
     },
   })
-  const load = { mib: Number(values.mib), connections: Number(values.connections) }
-  const bench = await startTcpBench(values.dist)
-  const samples = new Map<string, TcpSample[]>()
-  const add = (name: string, sample: TcpSample): void => {
-    samples.set(name, [...(samples.get(name) ?? []), sample])
-    const { cpuSecondsPerGiB, mibPerSecond } = sample
-    process.stderr.write(`${name}: ${cpuSecondsPerGiB.toFixed(2)} CPU s/GiB, ${mibPerSecond.toFixed(0)} MiB/s\n`)
-  }
-  try {
-    for (const { target, pids } of bench.systems.values()) await transfer(target, pids, { mib: 128, connections: 1 })
-    for (let round = 0; round < Number(values.rounds); round++) {
-      for (const [name, { target, pids }] of bench.systems) add(name, await transfer(target, pids, load))
-      add('no proxy', await transfer(bench.direct, [], load))
-    }
-  } finally {
-    await bench.stop()
-  }
-  for (const [name, taken] of samples) {
-    const cpu = medianOf(taken.map(({ cpuSecondsPerGiB }) => cpuSecondsPerGiB))
-    const speed = medianOf(taken.map(({ mibPerSecond }) => mibPerSecond))
-    process.stdout.write(`${name.padEnd(10)} ${cpu.toFixed(2)} CPU s/GiB ${speed.toFixed(0).padStart(6)} MiB/s\n`)
-  }
+  const { rounds, mib, connections, dist } = values
+  const load = { mib: Number(mib), connections: Number(connections), rounds: Number(rounds) }
+  process.stdout.write(formatBulk(bulkRows(await measureTcp(dist, load))).join('\n') + '\n')
 }
 
 if (process.argv[1] === import.meta.filename) await main()

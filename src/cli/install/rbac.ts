@@ -13,6 +13,7 @@ export interface Rule {
 
 const READ = ['get', 'list', 'watch'] as const
 const OWN = 'isthmus.dev'
+const ISTIO_NETWORKING = 'networking.istio.io'
 const MCS = 'multicluster.x-k8s.io'
 
 const WATCHED_BY_BOTH: readonly Rule[] = [
@@ -32,6 +33,11 @@ export const CONTROL_PLANE_CLUSTER_RULES: readonly Rule[] = [
   },
   // Says of each policy whether it is in force.
   { apiGroups: [OWN], resources: ['circuitbreakerpolicies/status'], verbs: ['get', 'update', 'patch'] },
+  {
+    apiGroups: [ISTIO_NETWORKING],
+    resources: ['virtualservices', 'destinationrules', 'serviceentries', 'workloadentries', 'sidecars', 'gateways'],
+    verbs: READ,
+  },
   // The serving root goes into every namespace, where sidecars mount it.
   { apiGroups: [''], resources: ['configmaps'], verbs: ['create'] },
   {

@@ -5,8 +5,10 @@
 import type { ServiceBreaker, ValidationContext } from '../../model/config.ts'
 import type { Locality } from '../../model/locality.ts'
 import type { ImportedFacts } from '../../model/service.ts'
+import type { NetworkingFacts } from './facts-networking.ts'
 import type { SecurityFacts } from './facts-security.ts'
 
+export * from './facts-networking.ts'
 export * from './facts-security.ts'
 
 export interface MeshFacts {
@@ -137,6 +139,8 @@ export interface Snapshot {
   readonly imports: ReadonlyMap<string, ImportFacts>
   readonly peers: ReadonlyMap<string, PeerFacts>
   readonly breakers: ReadonlyMap<string, BreakerPolicyFacts>
+  /** Its tables keep their identity, it does not. */
+  readonly networking: NetworkingFacts
   readonly security: SecurityFacts
   /** Absent until federation has brought this cluster into the mesh. */
   readonly trust: ValidationContext | undefined

@@ -22,6 +22,14 @@ import {
   SERVICES,
   TELEMETRIES,
 } from '../../kube/kinds.ts'
+import {
+  DESTINATION_RULES,
+  ISTIO_GATEWAYS,
+  SERVICE_ENTRIES,
+  SIDECARS,
+  VIRTUAL_SERVICES,
+  WORKLOAD_ENTRIES,
+} from '../../kube/kinds/networking.ts'
 import type { KubeObject, Resource } from '../../kube/object.ts'
 import { Reflector } from '../../kube/reflector.ts'
 import type { Store } from '../../kube/store.ts'
@@ -34,6 +42,14 @@ import { type MeshFacts, NO_SETTINGS, type SecurityFacts, type Snapshot } from '
 import { FactTable } from './fact-table.ts'
 import { readExport, readImport, readNamespace, readNode, readPeer, readPod, readService, readSlice } from './read.ts'
 import { readBreakerPolicy } from './read-breaker.ts'
+import {
+  readDestinationRule,
+  readIstioGateway,
+  readServiceEntry,
+  readSidecar,
+  readVirtualService,
+  readWorkloadEntry,
+} from './read-networking.ts'
 import {
   readAuthorizationPolicy,
   readPeerAuthentication,
@@ -68,6 +84,7 @@ export class Observer {
   readonly #imports
   readonly #peers
   readonly #breakers
+  readonly #networking
   readonly #peerAuthentications
   readonly #requestAuthentications
   readonly #authorizationPolicies
@@ -90,10 +107,18 @@ export class Observer {
     this.#imports = this.#table(SERVICE_IMPORTS, readImport)
     this.#peers = this.#table(CLUSTER_PEERS, readPeer)
     this.#breakers = this.#table(CIRCUIT_BREAKER_POLICIES, readBreakerPolicy)
-    this.#peerAuthentications = this.#table(PEER_AUTHENTICATIONS, readPeerAuthentication)
-    this.#requestAuthentications = this.#table(REQUEST_AUTHENTICATIONS, readRequestAuthentication)
-    this.#authorizationPolicies = this.#table(AUTHORIZATION_POLICIES, readAuthorizationPolicy)
-    this.#telemetries = this.#table(TELEMETRIES, readTelemetry)
+    this.#networking = {
+      virtualServices: this.#optional(VIRTUAL_SERVICES, readVirtualService),
+      destinationRules: this.#optional(DESTINATION_RULES, readDestinationRule),
+      serviceEntries: this.#optional(SERVICE_ENTRIES, readServiceEntry),
+      workloadEntries: this.#optional(WORKLOAD_ENTRIES, readWorkloadEntry),
+      sidecars: this.#optional(SIDECARS, readSidecar),
+      istioGateways: this.#optional(ISTIO_GATEWAYS, readIstioGateway),
+    }
+    this.#peerAuthentications = this.#optional(PEER_AUTHENTICATIONS, readPeerAuthentication)
+    this.#requestAuthentications = this.#optional(REQUEST_AUTHENTICATIONS, readRequestAuthentication)
+    this.#authorizationPolicies = this.#optional(AUTHORIZATION_POLICIES, readAuthorizationPolicy)
+    this.#telemetries = this.#optional(TELEMETRIES, readTelemetry)
     const named = (name: string): ListOptions => ({
       namespace: SYSTEM_NAMESPACE,
       fieldSelector: `metadata.name=${name}`,
@@ -131,12 +156,23 @@ export class Observer {
     return table
   }
 
-  #watch<T extends KubeObject>(resource: Resource<T>, scope: ListOptions = {}): Store<T> {
+  /** Of kinds that a cluster may lack altogether. */
+  #optional<T extends KubeObject, F>(resource: Resource<T>, read: (object: T) => F | undefined): FactTable<T, F> {
+    const table = new FactTable<T, F>(read, () => this.#changed())
+    this.#watch(resource, {}, { mayBeAbsent: true }).subscribe((change) => table.apply(change))
+    return table
+  }
+
+  #watch<T extends KubeObject>(
+    resource: Resource<T>,
+    scope: ListOptions = {},
+    extra: { readonly mayBeAbsent?: true } = {},
+  ): Store<T> {
     const { client, clock, random, log } = this.#options
     const onError = (error: unknown, retryMs: number): void => {
       log.warn({ kind: resource.kind, reason: messageOf(error), retryMs }, 'watching failed; what was known stays')
     }
-    const reflector = new Reflector({ client, resource, scope, clock, random, onError })
+    const reflector = new Reflector({ client, resource, scope, clock, random, onError, ...extra })
     this.#reflectors.push(reflector)
     return reflector.store
   }
@@ -193,6 +229,14 @@ export class Observer {
       imports: this.#imports.current,
       peers: this.#peers.current,
       breakers: this.#breakers.current,
+      networking: {
+        virtualServices: this.#networking.virtualServices.current,
+        destinationRules: this.#networking.destinationRules.current,
+        serviceEntries: this.#networking.serviceEntries.current,
+        workloadEntries: this.#networking.workloadEntries.current,
+        sidecars: this.#networking.sidecars.current,
+        istioGateways: this.#networking.istioGateways.current,
+      },
       security: this.#security(),
       trust: this.#trust?.validation,
       federationLeader: this.#leader,

@@ -19,6 +19,13 @@ import {
 } from '../observe/read.ts'
 import { readBreakerPolicy } from '../observe/read-breaker.ts'
 import {
+  readDestinationRule,
+  readServiceEntry,
+  readSidecar,
+  readVirtualService,
+  readWorkloadEntry,
+} from '../observe/read-networking.ts'
+import {
   readAuthorizationPolicy,
   readPeerAuthentication,
   readRequestAuthentication,
@@ -47,6 +54,11 @@ const KINDS: ReadonlySet<string> = new Set([
   'AuthorizationPolicy',
   'Telemetry',
   'Lease',
+  'VirtualService',
+  'DestinationRule',
+  'ServiceEntry',
+  'WorkloadEntry',
+  'Sidecar',
 ])
 
 /** Throws on a kind that the control plane does not watch: a typo in a case must not pass silently. */
@@ -73,6 +85,14 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
     imports: table('ServiceImport', readImport),
     peers: table('ClusterPeer', readPeer),
     breakers: table('CircuitBreakerPolicy', readBreakerPolicy),
+    networking: {
+      virtualServices: table('VirtualService', strictly(readVirtualService)),
+      destinationRules: table('DestinationRule', strictly(readDestinationRule)),
+      serviceEntries: table('ServiceEntry', strictly(readServiceEntry)),
+      workloadEntries: table('WorkloadEntry', strictly(readWorkloadEntry)),
+      sidecars: table('Sidecar', strictly(readSidecar)),
+      istioGateways: new Map(),
+    },
     security: {
       peerAuthentications: table('PeerAuthentication', readPeerAuthentication),
       requestAuthentications: table('RequestAuthentication', readRequestAuthentication),
@@ -82,5 +102,14 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
     },
     trust: roots === undefined ? undefined : { name: TRUST_BUNDLE, roots, revokedTrustDomains: [], revokedIssuers: [] },
     federationLeader: lease?.spec?.holderIdentity ?? '',
+  }
+}
+
+/** What does not fit its schema is a mistake of the case. */
+function strictly<T extends KubeObject, F>(read: (object: T) => F | undefined): (object: T) => F {
+  return (object) => {
+    const fact = read(object)
+    if (fact === undefined) throw new Error(`${object.kind ?? ''} ${object.metadata.name ?? ''} is not valid`)
+    return fact
   }
 }

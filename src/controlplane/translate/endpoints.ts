@@ -5,10 +5,10 @@
 import type { Endpoint, LoadAssignment, LocalityEndpoints } from '../../model/config.ts'
 import { formatSpiffeId, parseSpiffeId } from '../../model/identity.ts'
 import type { ClusterLocality, Locality } from '../../model/locality.ts'
-import { CLUSTERSET_DOMAIN, SYSTEM_ACCOUNTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
+import { CLUSTERSET_DOMAIN, LABELS, SYSTEM_ACCOUNTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
 import { PORTS } from '../../model/ports.ts'
 import { gatewaySni, innerSni, tunnelAuthority } from '../../model/sni.ts'
-import { weigh } from '../../model/weigh.ts'
+import { type LocalityPolicy, weigh, type WeighedGroup, type WeighInput } from '../../model/weigh.ts'
 import type { ImportedFacts } from '../../model/service.ts'
 import type {
   MeshFacts,
@@ -20,13 +20,12 @@ import type {
   Snapshot,
 } from '../observe/facts.ts'
 import type { Host } from './hosts.ts'
+import type { EndpointTerms } from './istio/endpoint-terms.ts'
+import { hasLabels } from './istio/names.ts'
 import type { PeerModes } from './security/peer-modes.ts'
 
 /** Endpoints in one zone of one cluster, not yet weighed for anyone. */
-export interface Group extends ClusterLocality {
-  readonly ready: number
-  readonly total: number
-  readonly healthy: boolean
+export interface Group extends WeighedGroup {
   readonly endpoints: readonly Endpoint[]
 }
 
@@ -36,40 +35,73 @@ export interface EndpointTables extends PlaceTables {
   readonly modes: Pick<PeerModes, 'tlsModeOf'>
 }
 
-export function groupsOf(
-  host: Host,
-  port: PortFacts,
-  slices: readonly SliceFacts[],
-  tables: EndpointTables,
-): readonly Group[] {
+export interface GroupsInput {
+  readonly host: Host
+  readonly port: PortFacts
+  readonly slices: readonly SliceFacts[]
+  readonly tables: EndpointTables
+  /** What the rules for it say. */
+  readonly terms?: EndpointTerms
+}
+
+export function groupsOf({ host, port, slices, tables, terms }: GroupsInput): readonly Group[] {
   const groups = slices.flatMap((slice): readonly Group[] => {
     const { imported } = slice
-    if (imported === undefined) return host.includesLocal ? localGroups(port, slice, tables) : []
+    if (imported === undefined) return host.includesLocal ? localGroups({ port, slice, tables, terms }) : []
     const peer = tables.peers.get(imported.cluster)
     if (!host.includesRemote || peer === undefined || !isTrustworthy(imported, peer)) return []
     // A peer that does not export this port has no slice port of that number.
     if (!Object.values(slice.ports).includes(port.port)) return []
+    // Of a peer's pods only the place is known.
+    if (!hasLabels(placeLabels(imported), terms?.labels)) return []
     return [remoteGroup({ host, port, imported, peer, mesh: tables.mesh })]
   })
   return mergeByPlace(groups)
 }
+
+/** Istio's labels of an endpoint's place, which it has beside its pod's. */
+const placeLabels = ({ cluster, region, zone }: ClusterLocality): Readonly<Record<string, string>> => ({
+  'topology.istio.io/cluster': cluster,
+  [LABELS.region]: region,
+  [LABELS.zone]: zone,
+})
 
 /** An identity outside the peer's trust domain drops all that came with it: the peer speaks for itself only. */
 function isTrustworthy(imported: ImportedFacts, peer: PeerFacts): boolean {
   return imported.identities.every((id) => parseSpiffeId(id)?.trustDomain === peer.trustDomain)
 }
 
-function localGroups(port: PortFacts, slice: SliceFacts, tables: EndpointTables): readonly Group[] {
+interface SliceInput {
+  readonly port: PortFacts
+  readonly slice: SliceFacts
+  readonly tables: EndpointTables
+  readonly terms: EndpointTerms | undefined
+}
+
+function localGroups({ port, slice, tables, terms }: SliceInput): readonly Group[] {
   const targetPort = slice.ports[port.name]
   if (targetPort === undefined) return []
+  const { cluster } = tables.mesh
   return slice.endpoints.flatMap((found) => {
     if (found.state === 'not-ready') return []
     const pod = found.pod === undefined ? undefined : tables.pods.get(`${slice.namespace}/${found.pod}`)
-    const place = placeOf(found, tables.nodes)
-    const endpoint = localEndpoint({ found, pod, slice, targetPort, tables })
+    const place = { ...placeOf(found, tables.nodes), cluster }
+    if (terms !== undefined && !hasLabels({ ...pod?.labels, ...placeLabels(place) }, terms.labels)) return []
+    const endpoint = localEndpoint({ found, pod, slice, targetPort, tables, isDirect: terms?.isDirect === true })
     const ready = found.state === 'ready' ? 1 : 0
-    return [{ ...place, cluster: tables.mesh.cluster, ready, total: 1, healthy: true, endpoints: [endpoint] }]
+    return [{ ...place, ready, total: 1, healthy: true, endpoints: [endpoint], ...orderOf(terms, pod, found.node) }]
   })
+}
+
+/** Those of its labels that its order goes by. */
+function orderOf(terms: EndpointTerms | undefined, pod: PodFacts | undefined, node: string): Pick<Group, 'labels'> {
+  if (terms === undefined || terms.orderLabels.length === 0) return {}
+  const all: Readonly<Record<string, string>> = { ...pod?.labels, 'kubernetes.io/hostname': node }
+  return {
+    labels: Object.fromEntries(
+      terms.orderLabels.flatMap((label) => (all[label] === undefined ? [] : [[label, all[label]]])),
+    ),
+  }
 }
 
 export function placeOf(found: { node: string; zone: string }, nodes: ReadonlyMap<string, Locality>): Locality {
@@ -82,11 +114,12 @@ interface LocalInput {
   readonly slice: SliceFacts
   readonly targetPort: number
   readonly tables: EndpointTables
+  readonly isDirect: boolean
 }
 
-function localEndpoint({ found, pod, slice, targetPort, tables }: LocalInput): Endpoint {
+function localEndpoint({ found, pod, slice, targetPort, tables, isDirect }: LocalInput): Endpoint {
   const { cluster } = tables.mesh
-  const transport = tables.modes.tlsModeOf(pod, targetPort)
+  const transport = isDirect ? 'plain' : tables.modes.tlsModeOf(pod, targetPort)
   return {
     address: found.address,
     port: transport === 'mtls' ? PORTS.inboundMesh : targetPort,
@@ -136,7 +169,8 @@ function remoteGroup({ host, port, imported, peer, mesh }: RemoteInput): Group {
   return { cluster, cloud, region, zone, ready, total, healthy: !peer.dataLost, endpoints: ready > 0 ? endpoints : [] }
 }
 
-const placeKey = (group: ClusterLocality): string => [group.cluster, group.cloud, group.region, group.zone].join('|')
+const placeKey = ({ cluster, cloud, region, zone, labels }: Group): string =>
+  [cluster, cloud, region, zone, ...(labels === undefined ? [] : [JSON.stringify(labels)])].join('|')
 
 function mergeByPlace(groups: readonly Group[]): readonly Group[] {
   const merged = new Map<string, Group>()
@@ -159,8 +193,13 @@ function byAddress(a: Endpoint, b: Endpoint): number {
 }
 
 /** The groups as one caller sees them. Places at one priority become one locality, as xDS clients require. */
-export function assignmentFor(cluster: string, self: ClusterLocality, groups: readonly Group[]): LoadAssignment {
-  const weights = weigh({ self, groups })
+export function assignmentFor(
+  cluster: string,
+  self: WeighInput<Group>['self'],
+  groups: readonly Group[],
+  policy?: LocalityPolicy,
+): LoadAssignment {
+  const weights = weigh({ self, groups, ...(policy !== undefined && { policy }) })
   const localities = new Map<string, LocalityEndpoints>()
   for (const [index, group] of groups.entries()) {
     const { priority = 0, weight = 0 } = weights[index] ?? {}

@@ -25,6 +25,10 @@ export interface Host {
   readonly addresses: readonly string[]
   readonly includesLocal: boolean
   readonly includesRemote: boolean
+  /** Namespaces that see it: `.` its own, `*` all. Absent: all. */
+  readonly exportTo?: readonly string[]
+  /** Of a ServiceEntry: its name is all there is. */
+  readonly isEntry?: true
 }
 
 type HostTables = Pick<Snapshot, 'mesh' | 'services' | 'exports' | 'imports'>

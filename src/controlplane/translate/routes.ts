@@ -1,46 +1,104 @@
 /**
- * The outbound route table: which name goes to which cluster. Depends on hosts and on the caller's namespace (which may
- * use bare service names), never on endpoints.
+ * The virtual hosts of the outbound route table: which name goes to which cluster, as the VirtualService for it says.
+ * Depends on hosts and rules, and on whether the caller shares the host's namespace (it may then use the bare name),
+ * never on endpoints. Pure.
  */
-import type { RetryPolicy, RouteTable, VirtualHost } from '../../model/config.ts'
+import type { DestinationSpec } from '../../kube/kinds/networking.ts'
+import type { Route, RouteTable, VirtualHost } from '../../model/config.ts'
 import { CLUSTERSET_DOMAIN } from '../../model/names.ts'
-import { clusterName } from '../../model/sni.ts'
+import { clusterName, parseHost } from '../../model/sni.ts'
+import type { PortFacts } from '../observe/facts.ts'
 import type { Host } from './hosts.ts'
+import { policyFor } from './istio/destination-rules.ts'
+import { httpRoutes, type FindTarget, type Target } from './istio/http-routes.ts'
+import { resolveHost } from './istio/names.ts'
+import { hashOf } from './istio/policy-cluster.ts'
+import { DEFAULT_RETRY } from './istio/retries.ts'
+import type { Scope } from './istio/scope.ts'
+import type { Led } from './istio/virtual-services.ts'
 
 export const OUTBOUND_ROUTES = 'outbound'
 /** Istio has none and Envoy 15 s; a request that hangs in one hop must not hold its caller for ever. */
 export const OUTBOUND_TIMEOUT_MS = 15_000
 const HTTP_PORT = 80
 
-/** Only what cannot have reached the application is tried again. */
-const RETRY: RetryPolicy = { on: ['connect-failure', 'refused-stream', 'reset-before-request'], retriesMax: 2 }
+/** Memory keeps hosts; a table is only their list. */
+export const outboundTable = (hosts: readonly VirtualHost[]): RouteTable => ({ name: OUTBOUND_ROUTES, hosts })
 
-export function outboundRoutes(hosts: readonly Host[], namespace: string): RouteTable {
-  return { name: OUTBOUND_ROUTES, hosts: hosts.flatMap((host) => virtualHostsOf(host, namespace)) }
-}
+/** What is declared as TCP is no place for requests: the other side would not read them. */
+export const requestPorts = ({ ports }: Host): readonly PortFacts[] =>
+  ports.filter(({ protocol }) => protocol !== 'tcp')
 
-function virtualHostsOf(host: Host, namespace: string): readonly VirtualHost[] {
-  const names = namesOf(host, namespace)
-  // What is declared as TCP is no place for requests: the other side would not read them.
-  const ports = host.ports.filter(({ protocol }) => protocol !== 'tcp')
-  return ports.map(({ port }) => ({
+/** `led`: the VirtualService for it. One that says nothing of HTTP leaves requests as they were. */
+export function virtualHostOf(host: Host, { port }: PortFacts, scope: Scope, led: Led | undefined): VirtualHost {
+  const names = namesOf(host, scope.caller.namespace)
+  return {
     name: `${host.host}:${port}`,
     domains: names.flatMap((name) => (port === HTTP_PORT ? [name, `${name}:${port}`] : [`${name}:${port}`])),
-    routes: [
-      {
-        match: { kind: 'prefix', prefix: '/' },
-        cluster: clusterName('outbound', port, host.host),
-        timeoutMs: OUTBOUND_TIMEOUT_MS,
-        retry: RETRY,
-      },
-    ],
-  }))
+    routes: led === undefined || led.http.length === 0 ? [plainRoute(host, port, scope)] : ledRoutes(led, port, scope),
+  }
+}
+
+/** For names that are no host of the mesh: a VirtualService may lead them all the same. `*.suffix` is any such name. */
+export function virtualHostOfName(name: string, scope: Scope, led: Led): VirtualHost {
+  return {
+    name: `${name}:${HTTP_PORT}`,
+    domains: name.startsWith('*')
+      ? [name, `${name}:${HTTP_PORT}`]
+      : aliasesOf(name, scope.caller.namespace, scope.domain).flatMap((alias) => [alias, `${alias}:*`]),
+    routes: ledRoutes(led, HTTP_PORT, scope),
+  }
+}
+
+function plainRoute(host: Host, port: number, scope: Scope): Route {
+  const { cluster, hash } = targetOf(scope, { host: host.host, port })
+  return {
+    match: { kind: 'prefix', prefix: '/' },
+    cluster,
+    timeoutMs: OUTBOUND_TIMEOUT_MS,
+    retry: DEFAULT_RETRY,
+    ...(hash !== undefined && { hash: [hash] }),
+  }
+}
+
+function ledRoutes(led: Led, port: number, scope: Scope): readonly Route[] {
+  return httpRoutes({
+    routes: led.http,
+    requests: { caller: scope.caller, port },
+    find: finder(scope, led.namespace, port),
+  })
+}
+
+/** Destinations as a rule of `namespace` names them; without a port the only one there is, or the one that was called. */
+export function finder(scope: Scope, namespace: string, called: number): FindTarget {
+  return ({ host: named, subset = '', port }: DestinationSpec) => {
+    const host = resolveHost(named, namespace, scope.domain)
+    const ports = scope.byName.get(host)?.ports ?? []
+    const only = ports.length === 1 ? ports[0]?.port : undefined
+    return targetOf(scope, { host, subset, port: port?.number ?? only ?? called })
+  }
+}
+
+function targetOf(
+  scope: Scope,
+  { host, port, subset = '' }: { readonly host: string; readonly port: number; readonly subset?: string },
+): Target {
+  const found = scope.byName.get(host)
+  const rule = found && scope.ruleFor(found)
+  const hash = rule && hashOf(policyFor(rule, port, subset))
+  return { cluster: clusterName('outbound', port, host, subset), ...(hash !== undefined && { hash }) }
 }
 
 /** The search path of a pod's resolver, as names: a client with an explicit proxy resolves nothing itself. */
-function namesOf({ host, name, namespace, domain }: Host, callerNamespace: string): readonly string[] {
-  // Imported names have no short forms (KEP-1645, DNS).
-  if (domain === CLUSTERSET_DOMAIN) return [host]
-  const names = [host, `${name}.${namespace}.svc`, `${name}.${namespace}`]
-  return namespace === callerNamespace ? [...names, name] : names
+function namesOf({ host, domain, isEntry }: Host, caller: string): readonly string[] {
+  // Imported names have no short forms (KEP-1645, DNS); those of ServiceEntries are whole as they are.
+  return domain === CLUSTERSET_DOMAIN || isEntry === true ? [host] : aliasesOf(host, caller, domain)
+}
+
+function aliasesOf(host: string, caller: string, domain: string): readonly string[] {
+  const parsed = parseHost(host, HTTP_PORT)
+  if (parsed?.domain !== domain) return [host]
+  const { service, namespace } = parsed
+  const names = [host, `${service}.${namespace}.svc`, `${service}.${namespace}`]
+  return namespace === caller ? [...names, service] : names
 }

@@ -2,7 +2,14 @@
 import { describe, expect, it } from 'vitest'
 import type { ProxyConfig } from '../../model/config.ts'
 import type { ImportedFacts } from '../../model/service.ts'
-import { NO_SECURITY, type PodFacts, type ServiceFacts, type SliceFacts, type Snapshot } from '../observe/facts.ts'
+import {
+  NO_NETWORKING,
+  NO_SECURITY,
+  type PodFacts,
+  type ServiceFacts,
+  type SliceFacts,
+  type Snapshot,
+} from '../observe/facts.ts'
 import { endpointId } from './east-west.ts'
 import { Memo } from './memo.ts'
 import { Translator } from './translator.ts'
@@ -66,6 +73,7 @@ function world(): Snapshot {
     nodes: new Map([['n1', { cloud: 'aws', region: 'us-east-1', zone: 'a' }]]),
     namespaces: new Map([['shop', {}]]),
     exports: new Map([['shop/checkout', { namespace: 'shop', name: 'checkout' }]]),
+    networking: NO_NETWORKING,
     imports: new Map([
       ['shop/checkout', { namespace: 'shop', name: 'checkout', ports: [{ name: 'http', port: 80 }], addresses: [] }],
     ]),

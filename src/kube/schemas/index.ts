@@ -3,6 +3,11 @@ import type { CircuitBreakerPolicy, ClusterPeer, CustomResourceDefinition } from
 import { CIRCUIT_BREAKER_POLICY } from './circuit-breaker-policy.ts'
 import { CLUSTER_PEER } from './cluster-peer.ts'
 import { type AnyDefinition, crdOf, validateKind, type Validation } from './definition.ts'
+import { DESTINATION_RULE } from './networking/destination-rule.ts'
+import { ISTIO_GATEWAY } from './networking/gateway.ts'
+import { SERVICE_ENTRY, WORKLOAD_ENTRY } from './networking/service-entry.ts'
+import { SIDECAR } from './networking/sidecar.ts'
+import { VIRTUAL_SERVICE } from './networking/virtual-service.ts'
 import { AUTHORIZATION_POLICY } from './security/authorization-policy.ts'
 import { PEER_AUTHENTICATION } from './security/peer-authentication.ts'
 import { REQUEST_AUTHENTICATION } from './security/request-authentication.ts'
@@ -29,6 +34,12 @@ export const OWN_KINDS: readonly AnyDefinition[] = [CLUSTER_PEER, CIRCUIT_BREAKE
 /** Kinds of Istio's groups and of the Gateway API, area by area. */
 export const STANDARD_KINDS: readonly AnyDefinition[] = [
   // networking.istio.io
+  VIRTUAL_SERVICE,
+  DESTINATION_RULE,
+  SERVICE_ENTRY,
+  WORKLOAD_ENTRY,
+  SIDECAR,
+  ISTIO_GATEWAY,
   // security.istio.io, telemetry.istio.io
   PEER_AUTHENTICATION,
   REQUEST_AUTHENTICATION,

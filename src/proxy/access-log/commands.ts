@@ -120,6 +120,7 @@ const COMPILERS: Readonly<Record<CommandName, Compile>> = {
   TRAILER: header(({ trailers }) => trailers),
   REQ_WITHOUT_QUERY: header(({ request }) => request?.headers, withoutQuery),
   PROTOCOL: always(({ protocol }) => protocol),
+  LOCAL_REPLY_BODY: always(({ localBody = '' }) => localBody),
   RESPONSE_CODE: always(({ status }) => status),
   RESPONSE_CODE_DETAILS: always(({ details }) => orNothing(details)),
   RESPONSE_FLAGS: always(({ flags }) => flags),

@@ -14,6 +14,8 @@ export type Writer = (facts: StreamFacts) => string
 export interface FormatOptions {
   /** What is not known is left out, in JSON with its key. */
   readonly omitEmpty: boolean
+  /** A body, not a line. */
+  readonly manyLines?: true
 }
 
 // eslint-disable-next-line no-control-regex -- these are what it is about
@@ -26,9 +28,9 @@ function oneLine(text: string): string {
   return text.replace(CONTROL, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`)
 }
 
-function asText(value: FactValue, empty: string): string {
+function asText(value: FactValue, empty: string, manyLines: boolean): string {
   if (value === undefined) return empty
-  if (typeof value === 'string') return oneLine(value)
+  if (typeof value === 'string') return manyLines ? value : oneLine(value)
   return typeof value === 'number' ? String(value) : JSON.stringify(value)
 }
 
@@ -44,9 +46,10 @@ export function compileText(format: string, options: FormatOptions): string | Wr
   const parts = piecesOf(format).map((piece) => (typeof piece === 'string' ? piece : compileCommand(piece)))
   if (parts.every((part) => typeof part === 'string')) return parts.join('')
   const empty = options.omitEmpty ? '' : '-'
+  const manyLines = options.manyLines === true
   return (facts) => {
     let text = ''
-    for (const part of parts) text += typeof part === 'string' ? part : asText(part(facts), empty)
+    for (const part of parts) text += typeof part === 'string' ? part : asText(part(facts), empty, manyLines)
     return text
   }
 }

@@ -2,7 +2,7 @@
  * The access logs of a process: configured ones compiled into what a finished stream is shown to, and the sinks they
  * share, where lines are gathered and written many at a time. Opening a file is the process's (AccessLogOpener).
  */
-import type { AccessLog, LogSink } from '../../model/config.ts'
+import type { AccessLog, LogFilter, LogSink } from '../../model/config.ts'
 import type { Random } from '../../runtime/random.ts'
 import type { StreamFacts } from '../stream-facts.ts'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
@@ -75,11 +75,13 @@ class Sink {
 /** What a configuration is compiled with. */
 export interface LogCompiler {
   compile(logs: readonly AccessLog[] | undefined): StreamLogs | undefined
+  /** The same question for what is no log. */
+  testOf(filter: LogFilter): LogTest
   settle(): void
 }
 
 /** Where configurations are only judged. */
-export const NO_LOGS: LogCompiler = { compile: () => undefined, settle: () => {} }
+export const NO_LOGS: LogCompiler = { compile: () => undefined, testOf: () => () => false, settle: () => {} }
 
 export class AccessLogs implements LogCompiler {
   readonly #timers: TimerWheel
@@ -97,9 +99,13 @@ export class AccessLogs implements LogCompiler {
   compile(logs: readonly AccessLog[] | undefined): StreamLogs | undefined {
     if (logs === undefined || logs.length === 0) return undefined
     return logs.map(({ sink, format, filter }) => {
-      const test = filter === undefined ? undefined : compileLogFilter(filter, this.#random)
+      const test = filter === undefined ? undefined : this.testOf(filter)
       return new StreamLog(writerOf(format), test, this.#sinkOf(sink))
     })
+  }
+
+  testOf(filter: LogFilter): LogTest {
+    return compileLogFilter(filter, this.#random)
   }
 
   /** After a configuration was compiled: what it does not name is closed. */

@@ -17,6 +17,7 @@ function made(rule: DescriptorRule, remoteAddress = '::ffff:10.1.2.3', metadata 
   const call = {
     head: { headers: [], path: '/' },
     connection: { remoteAddress, peer },
+    remoteAddress,
     clusterName: 'app',
     metadata,
     route: { name: '', descriptors: { own: compileDescriptors([rule]), host: [], both: false } },

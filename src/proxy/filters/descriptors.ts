@@ -93,9 +93,9 @@ function compileAction(action: DescriptorAction): Maker {
       }
     }
     case 'remote-address':
-      return ({ connection }) => ['remote_address', plainAddress(connection.remoteAddress)]
+      return ({ remoteAddress }) => ['remote_address', plainAddress(remoteAddress)]
     case 'masked-address':
-      return ({ connection }) => maskedEntry(plainAddress(connection.remoteAddress), action.bits4, action.bits6)
+      return ({ remoteAddress }) => maskedEntry(plainAddress(remoteAddress), action.bits4, action.bits6)
     case 'destination-cluster':
       return ({ clusterName }) => ['destination_cluster', clusterName]
     case 'header-match': {

@@ -162,8 +162,8 @@ class ExtAuthzStep implements Step {
       id: headerOf(head.headers, 'x-request-id') ?? '',
       atMs: services.now(),
       source: {
-        address: plainAddress(connection.remoteAddress),
-        port: connection.remotePort,
+        address: plainAddress(call.remoteAddress),
+        port: call.remotePort,
         principal: connection.peer?.uri ?? '',
       },
       destination: { address: client?.localAddress ?? '', port: client?.localPort ?? 0, principal: '' },

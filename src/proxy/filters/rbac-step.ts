@@ -6,7 +6,7 @@ import { REFUSALS } from '../local-reply.ts'
 import { headerListOf, type HeaderList } from '../message.ts'
 import { type FilterCounters, filterKind } from './kind.ts'
 import { type Destination, Rbac, type Subject } from './rbac.ts'
-import type { Call, CallConnection, Refused, Step } from './step.ts'
+import type { Call, Refused, Step } from './step.ts'
 
 const POLICY: Refused = { kind: 'refuse', refusal: REFUSALS.policy }
 const DENIED: Refused = { kind: 'refuse', refusal: REFUSALS.denied }
@@ -59,7 +59,8 @@ class CallSubject implements Subject {
   }
 
   forwardedAddress(): string {
-    return forwardedAddress(this.head.headers, this.call.connection.client) ?? this.remoteAddress
+    const { connection, head, remoteAddress } = this.call
+    return (connection.client === undefined ? lastForwarded(head.headers) : undefined) ?? remoteAddress
   }
 }
 
@@ -90,13 +91,8 @@ class RbacStep implements Step {
 }
 
 /** In the mesh the last one named, as Envoy takes it where no hops are trusted by number. */
-function forwardedAddress(headers: HeaderList, client: CallConnection['client']): string | undefined {
-  const skip = client === undefined ? 0 : client.forwardedSkip()
-  if (skip === undefined) return undefined
-  const found = headerListOf(headers, 'x-forwarded-for')
-    ?.split(',')
-    .at(-1 - skip)
-    ?.trim()
+function lastForwarded(headers: HeaderList): string | undefined {
+  const found = headerListOf(headers, 'x-forwarded-for')?.split(',').at(-1)?.trim()
   return found !== undefined && isIP(found) !== 0 ? found : undefined
 }
 

@@ -50,7 +50,7 @@ export interface Around {
   readonly connection: CallConnection
   readonly services: CallServices
   /** For log and metrics. */
-  readonly outcome: { flag: ResponseFlag; detail: string }
+  readonly outcome: { flag: ResponseFlag; detail: string; readonly client?: string | undefined }
 }
 
 export class FilterRun implements Call {
@@ -90,6 +90,14 @@ export class FilterRun implements Call {
 
   get route(): CallRoute | undefined {
     return this.#owner.route
+  }
+
+  get remoteAddress(): string {
+    return this.#outcome.client ?? this.connection.remoteAddress
+  }
+
+  get remotePort(): number {
+    return this.#outcome.client === undefined ? this.connection.remotePort : 0
   }
 
   get clusterName(): string {

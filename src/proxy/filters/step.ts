@@ -73,6 +73,9 @@ export interface Call {
   readonly headOnly: boolean
   readonly version: 'HTTP/1.1' | 'HTTP/2'
   readonly connection: CallConnection
+  /** The client's: the connection's, or what trusted hops say; then its port is 0, as it is where nothing is known. */
+  readonly remoteAddress: string
+  readonly remotePort: number
   readonly services: CallServices
   /** Undefined: no route fits, and the request ends in 404 after the filters. */
   readonly route: CallRoute | undefined
@@ -96,6 +99,7 @@ export interface CallConnection {
   readonly mode: 'forward' | 'inbound' | 'reverse'
   readonly peer: Peer | undefined
   readonly service: string
+  /** The other end of the connection, as a relay in front of it named it. */
   readonly remoteAddress: string
   /** 0 where it is not known. */
   readonly remotePort: number
@@ -106,7 +110,6 @@ export interface CallConnection {
         readonly localPort: number
         readonly serverName: string
         readonly directAddress: string
-        readonly forwardedSkip: () => number | undefined
         readonly secure: boolean
         /** URIs, DNS names and the subject of its certificate. */
         readonly names: () => readonly string[]

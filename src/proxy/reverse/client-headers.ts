@@ -25,8 +25,7 @@ export function setForwarded(
     return
   }
   const trustedHops = settings.trustedHops ?? 0
-  const claimed = trustedHops > 0 ? lastAddress(headerListOf(headers, 'x-forwarded-for'), trustedHops - 1) : undefined
-  setHeader(headers, 'x-envoy-external-address', claimed ?? remoteAddress)
+  setHeader(headers, 'x-envoy-external-address', trustedAddress(headers, settings) ?? remoteAddress)
   if (settings.skipXffAppend !== true) appendTo(headers, 'x-forwarded-for', forwardedAddress(remoteAddress))
   // A prior hop that nobody vouches for may claim anything.
   const trusted = trustedHops > 0
@@ -37,18 +36,31 @@ export function setForwarded(
 }
 
 /**
- * Which address of `x-forwarded-for` is the client's once `setForwarded` has been there, counted from the last;
- * undefined: the connection's own is.
+ * The client's address as the hops before us have it. Who uses the connection's own address believes as many hops as
+ * are trusted; who does not takes the list as a hop in front has left it, and so its last address at least.
  */
-export function forwardedSkip({ useRemoteAddress, skipXffAppend, trustedHops = 0 }: HttpSettings): number | undefined {
-  if (useRemoteAddress !== true) return trustedHops
-  if (trustedHops === 0) return undefined
-  return skipXffAppend === true ? trustedHops - 1 : trustedHops
+export function trustedAddress(headers: HeaderList, settings: HttpSettings): string | undefined {
+  const { useRemoteAddress, trustedHops = 0 } = settings
+  const skip = useRemoteAddress === true ? trustedHops - 1 : trustedHops
+  const list = oneField(headers, 'x-forwarded-for')
+  return skip < 0 ? undefined : lastAddress(list, skip)
+}
+
+/** Several fields of one list become one, as in Envoy, so that whoever reads the first reads them all. */
+function oneField(headers: HeaderList, name: string): string | undefined {
+  let [list, count]: [string | undefined, number] = [undefined, 0]
+  for (let index = 0; index < headers.length; index += 2) {
+    if (headers[index] !== name) continue
+    list = count++ === 0 ? headers[index + 1] : `${list},${headers[index + 1]}`
+  }
+  if (count > 1 && list !== undefined) setHeader(headers, name, list)
+  return list
 }
 
 /** Of the addresses that hops have added the one that so many trusted hops vouch for. */
 function lastAddress(list: string | undefined, skip: number): string | undefined {
-  const addresses = (list ?? '').split(',').map((address) => address.trim())
+  if (list === undefined) return undefined
+  const addresses = list.split(',').map((address) => address.trim())
   const found = addresses[addresses.length - 1 - skip]
   return found !== undefined && isIP(found) !== 0 ? found : undefined
 }

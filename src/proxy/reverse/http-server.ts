@@ -1,5 +1,4 @@
 /** Serves HTTP to a client of a generic listener: the codec that it speaks, with the limits its chain asks for. */
-import { forwardedSkip } from './client-headers.ts'
 import type { Socket } from 'node:net'
 import type { HttpSettings } from '../../model/config.ts'
 import type { ExchangeServices } from '../exchange-context.ts'
@@ -58,10 +57,6 @@ export function serveReverse(socket: Socket, target: HttpTarget, tools: ReverseS
       names: () => (names ??= namesOf(certificate)),
       isBrought,
       directAddress: socket.remoteAddress ?? '',
-      forwardedSkip: () => {
-        const { filter } = chain()
-        return filter.kind === 'http' ? forwardedSkip(filter.reverse?.settings ?? {}) : undefined
-      },
     },
     own,
     services,

@@ -11,9 +11,10 @@ import type { H2Limits } from '../h2/types.ts'
 import { type LocalAnswer, type Refusal, REFUSALS } from '../local-reply.ts'
 import { withoutPort } from '../match/hosts.ts'
 import { type HeaderList, headerOf, removeHeaders, type RequestHead, type ResponseHead, setHeader } from '../message.ts'
-import { appendTo, forwardCertificate, forwardedAddress, setForwarded } from './client-headers.ts'
+import { appendTo, forwardCertificate, forwardedAddress, setForwarded, trustedAddress } from './client-headers.ts'
 import { HttpDate } from './http-date.ts'
 import { h1LimitsOf, h2LimitsOf } from './limits.ts'
+import type { LocalReplies } from './local-replies.ts'
 import { replyText } from './reply-text.ts'
 
 /**
@@ -43,14 +44,22 @@ export class ReverseHttp {
   readonly settings: HttpSettings
   readonly h1: H1Limits
   readonly h2: H2Limits
+  /** Undefined: answers of our own are as they are. */
+  readonly replies: LocalReplies | undefined
   readonly #changesHost: boolean
   readonly #date = new HttpDate()
 
-  constructor(settings: HttpSettings) {
+  constructor(settings: HttpSettings, replies?: LocalReplies) {
     this.settings = settings
+    this.replies = replies
     this.#changesHost = settings.stripPort !== undefined || settings.stripTrailingDot === true
     this.h1 = h1LimitsOf(settings)
     this.h2 = h2LimitsOf(settings)
+  }
+
+  /** Of the client, where `x-forwarded-for` is believed. Asked before anything is added to it. */
+  trustedAddress(headers: HeaderList): string | undefined {
+    return trustedAddress(headers, this.settings)
   }
 
   /** Before a route is chosen, so that routes may match on what is set here. */

@@ -42,7 +42,12 @@ import { decodeString, encodeString, STRING_SHAPE } from './matchers.ts'
 import { present, refuse, require, type Shape, unpackShaped, within } from './shape.ts'
 import { configOf, decodeSds as decodeAdsSecret, encodeSds, SDS_SHAPE, socketOf } from './tls.ts'
 
-const SOURCE_SHAPE: Shape = { filename: true, inline_bytes: true, inline_string: true, environment_variable: true }
+export const SOURCE_SHAPE: Shape = {
+  filename: true,
+  inline_bytes: true,
+  inline_string: true,
+  environment_variable: true,
+}
 export const CERTIFICATE_SHAPE: Shape = {
   certificate_chain: SOURCE_SHAPE,
   private_key: SOURCE_SHAPE,

@@ -21,6 +21,7 @@ import {
   encodeRoutes,
 } from './http-connection-manager.ts'
 import { decodeSettings, encodeSettings, SETTINGS_SHAPE } from './http-settings.ts'
+import { decodeLocalReply, encodeLocalReply, LOCAL_REPLY_SHAPE } from './local-reply.ts'
 import { ROUTE_SHAPE } from './route.ts'
 import { decodeTracing, encodeTracing, TRACING_SHAPE } from './tracing.ts'
 import { type Shape, unpackShaped, within } from './shape.ts'
@@ -37,6 +38,7 @@ export const REVERSE_HTTP_SHAPE: Shape = {
   path_with_escaped_slashes_action: true,
   access_log: ACCESS_LOG_SHAPE,
   tracing: TRACING_SHAPE,
+  local_reply_config: LOCAL_REPLY_SHAPE,
   upgrade_configs: LISTENER_UPGRADES_SHAPE,
 }
 
@@ -55,6 +57,7 @@ export function encodeReverse(chain: HttpFilterChain): Any {
     httpFilters: encodeFilters(chain.filters),
     accessLog: (chain.accessLogs ?? []).map(encodeAccessLog),
     ...(chain.tracing !== undefined && { tracing: encodeTracing(chain.tracing) }),
+    ...(chain.localReply !== undefined && { localReplyConfig: encodeLocalReply(chain.localReply) }),
     upgradeConfigs: encodeUpgrades(chain.upgrades ?? []).map((one) => create(UpgradeConfigSchema, one)),
   })
   return anyPack(HttpConnectionManagerSchema, manager)
@@ -72,6 +75,7 @@ export function decodeReverse(path: string, config: Any): HttpFilterChain {
     ...decodeFilters(within(path, 'http_filters'), manager.httpFilters),
     ...decodeAccessLogs(within(path, 'access_log'), manager.accessLog),
     ...decodeTracing(within(path, 'tracing'), manager.tracing),
+    ...decodeLocalReply(within(path, 'local_reply_config'), manager.localReplyConfig),
     ...(upgrades.length > 0 && { upgrades }),
     http: decodeSettings(path, manager),
   }

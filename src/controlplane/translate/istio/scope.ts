@@ -1,0 +1,80 @@
+/**
+ * What one caller sees of the mesh: hosts, and which VirtualServices and DestinationRules speak for them. Callers of one
+ * namespace share a scope, unless some rule asks for labels that tell them apart. A memory, so that a scope is the same
+ * object while nothing that it is made of changed; pure but for that.
+ */
+import type { PodFacts, Snapshot } from '../../observe/facts.ts'
+import type { Host } from '../hosts.ts'
+import { Memo } from '../memo.ts'
+import { askedLabels } from './asked-labels.ts'
+import { type DestinationRuleIndex, type HostRule, mergeRules, rulesFor, rulesOf } from './destination-rules.ts'
+import type { Caller } from './http-match.ts'
+import { isVisibleFrom } from './names.ts'
+import { indexOf, type Led, ledOf, type VirtualServiceIndex } from './virtual-services.ts'
+
+export interface Scope {
+  readonly key: string
+  readonly domain: string
+  readonly caller: Caller
+  /** Sorted by name. */
+  readonly hosts: readonly Host[]
+  readonly byName: ReadonlyMap<string, Host>
+  readonly virtualServices: VirtualServiceIndex
+  /** The same object while the same rules hold. */
+  readonly ruleFor: (host: Host) => HostRule | undefined
+}
+
+export class Scopes {
+  readonly #scopes = new Memo<Scope>()
+  readonly #labels = new Memo<readonly string[]>()
+  readonly #rules = new Memo<DestinationRuleIndex>()
+  readonly #merged = new Memo<HostRule>()
+  readonly #led = new Memo<Led>()
+
+  scopeOf(snapshot: Snapshot, pod: PodFacts, hosts: readonly Host[]): Scope {
+    const { virtualServices, destinationRules, sidecars } = snapshot.networking
+    const { domain } = snapshot.mesh
+    const asked = this.#labels.get('all', [virtualServices, destinationRules, sidecars], () =>
+      askedLabels(snapshot.networking),
+    )
+    const caller = { namespace: pod.namespace, labels: projected(pod.labels, asked) }
+    const key = asked.length === 0 ? caller.namespace : `${caller.namespace}|${JSON.stringify(caller.labels)}`
+    return this.#scopes.get(key, [hosts, virtualServices, destinationRules, sidecars, domain], () => {
+      const visible = hosts.filter(({ exportTo, namespace }) => isVisibleFrom(exportTo, namespace, caller.namespace))
+      const rules = this.#rules.get('all', [destinationRules, domain], () => rulesOf(destinationRules, domain))
+      return {
+        key,
+        domain,
+        caller,
+        hosts: visible.length === hosts.length ? hosts : visible,
+        byName: new Map(visible.map((host) => [host.host, host])),
+        virtualServices: indexOf(virtualServices, caller.namespace, {
+          domain,
+          lead: (root, parts) =>
+            this.#led.get(`${root.namespace}/${root.name}`, [root, ...parts, domain], () => ledOf(root, parts, domain)),
+        }),
+        ruleFor: this.#ruleFor(rules, caller),
+      }
+    })
+  }
+
+  #ruleFor(index: DestinationRuleIndex, caller: Caller): Scope['ruleFor'] {
+    if (index.byNamespace.size === 0) return () => undefined
+    const known = new Map<string, HostRule | undefined>()
+    return (host) => {
+      if (known.has(host.host)) return known.get(host.host)
+      const rules = rulesFor(index, host, caller)
+      const key = rules?.map(({ namespace, name }) => `${namespace}/${name}`).join(',') ?? ''
+      const merged = rules && this.#merged.get(key, rules, () => mergeRules(rules))
+      known.set(host.host, merged)
+      return merged
+    }
+  }
+}
+
+function projected(
+  labels: Readonly<Record<string, string>>,
+  asked: readonly string[],
+): Readonly<Record<string, string>> {
+  return Object.fromEntries(asked.flatMap((label) => (labels[label] === undefined ? [] : [[label, labels[label]]])))
+}

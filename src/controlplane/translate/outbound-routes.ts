@@ -1,0 +1,80 @@
+/**
+ * The outbound route table of a scope, with memory: a virtual host is built again only when its host, its VirtualService,
+ * or a host and rule that one leads to changed; callers that get the same one share it.
+ */
+import type { RouteTable, VirtualHost } from '../../model/config.ts'
+import type { Host } from './hosts.ts'
+import type { Scope } from './istio/scope.ts'
+import { type Led, ledFor } from './istio/virtual-services.ts'
+import { Memo } from './memo.ts'
+import { outboundTable, requestPorts, virtualHostOf, virtualHostOfName } from './routes.ts'
+import type { Tables } from './tables.ts'
+
+export class OutboundRoutes {
+  readonly #tables: Tables
+  readonly #hosts = new Memo<VirtualHost>()
+  readonly #routes = new Memo<RouteTable>()
+
+  constructor(tables: Tables) {
+    this.#tables = tables
+  }
+
+  tableFor(scope: Scope): RouteTable {
+    const hosts = this.#tables.list(`virtual-hosts|${scope.key}`, [scope], () => {
+      const known = scope.hosts.flatMap((host) => this.#hostsOf(host, scope))
+      return [...known, ...withoutDomainsOf(known, this.#strangers(scope))]
+    })
+    return this.#routes.get(scope.key, hosts, () => outboundTable(hosts))
+  }
+
+  #hostsOf(host: Host, scope: Scope): readonly VirtualHost[] {
+    const led = ledFor(scope.virtualServices, host.host)
+    const inputs = [host, led, ...dependencies(led === undefined ? [host.host] : led.destinations, scope)]
+    const key = `${host.host}|${sharing(host.namespace, scope, led)}`
+    return requestPorts(host).map((port) =>
+      this.#hosts.get(`${key}|${port.port}`, [...inputs, port], () => virtualHostOf(host, port, scope, led)),
+    )
+  }
+
+  /** Names that only a VirtualService knows. */
+  #strangers(scope: Scope): readonly VirtualHost[] {
+    const { exact, wildcards } = scope.virtualServices
+    const unknown = [...exact].filter(([name]) => !scope.byName.has(name))
+    return [...unknown, ...wildcards]
+      .filter(([, led]) => led.http.length > 0)
+      .sort(([one], [other]) => (one < other ? -1 : 1))
+      .map(([name, led]) => {
+        const inputs = [led, ...dependencies(led.destinations, scope)]
+        return this.#hosts.get(`${name}|${sharing(led.namespace, scope, led)}|*`, inputs, () =>
+          virtualHostOfName(name, scope, led),
+        )
+      })
+  }
+}
+
+/** `reviews.shop` is a service's name already: no domain may be in a table twice. */
+function withoutDomainsOf(known: readonly VirtualHost[], strangers: readonly VirtualHost[]): readonly VirtualHost[] {
+  if (strangers.length === 0) return strangers
+  const taken = new Set(known.flatMap(({ domains }) => domains))
+  return strangers.flatMap((host) => {
+    const domains = host.domains.filter((domain) => !taken.has(domain))
+    for (const domain of domains) taken.add(domain)
+    if (domains.length === host.domains.length) return [host]
+    return domains.length === 0 ? [] : [{ ...host, domains }]
+  })
+}
+
+/** What the routes of a host are made of, beside itself: where they lead, and what holds there. */
+function dependencies(names: readonly string[], scope: Scope): readonly unknown[] {
+  return names.flatMap((name) => {
+    const host = scope.byName.get(name)
+    return host === undefined ? [undefined] : [host, scope.ruleFor(host)]
+  })
+}
+
+/** Callers with the same word here get the same virtual host, as far as its inputs are the same. */
+function sharing(namespace: string, { key, caller }: Scope, led: Led | undefined): string {
+  if (led?.asksCaller === true) return key
+  const own = caller.namespace === namespace ? 'own' : 'other'
+  return led === undefined ? own : `${own}|${led.namespace}/${led.name}`
+}
