@@ -1,6 +1,6 @@
 /**
- * Generates `gen/` (git-ignored): TypeScript-typed JavaScript of the Envoy v3 protos that @grpc/grpc-js-xds ships, and
- * of our own protos under federation/. Works offline with what `npm ci` installed. It is not a build step of its own:
+ * Generates `gen/` (git-ignored): TypeScript-typed JavaScript of the Envoy v3 protos that @grpc/grpc-js-xds ships
+ * (and tools/proto, where it lacks one), and of our own protos under federation/. Works offline with what `npm ci` installed. It is not a build step of its own:
  * `prepare` runs it, and it does nothing while its inputs are unchanged.
  */
 import { spawnSync } from 'node:child_process'
@@ -23,7 +23,10 @@ import { stripProto } from './strip-proto.ts'
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const DEPS = join(ROOT, 'node_modules/@grpc/grpc-js-xds/deps')
 /** Import roots, as in the repositories the files come from. */
-const PROTO_ROOTS = ['envoy-api', 'xds', 'googleapis', 'protoc-gen-validate'].map((name) => join(DEPS, name))
+const SHIPPED_ROOTS = ['envoy-api', 'xds', 'googleapis', 'protoc-gen-validate'].map((name) => join(DEPS, name))
+/** What Envoy has and the package has not: names and numbers, in files of our own. */
+const ADDED_ROOT = join(ROOT, 'tools/proto')
+const PROTO_ROOTS = [...SHIPPED_ROOTS, ADDED_ROOT]
 const OWN_PROTO_ROOT = join(ROOT, 'federation/proto')
 const OUT = join(ROOT, 'gen')
 const STAMP = '.inputs'
@@ -44,6 +47,7 @@ const ENTRY_FILES = [
   'envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit.proto',
   'envoy/extensions/filters/network/rbac/v3/rbac.proto',
   'envoy/extensions/filters/network/sni_cluster/v3/sni_cluster.proto',
+  'envoy/extensions/filters/http/api_key_auth/v3/api_key_auth.proto',
   'envoy/extensions/filters/http/basic_auth/v3/basic_auth.proto',
   'envoy/extensions/filters/http/buffer/v3/buffer.proto',
   'envoy/extensions/access_loggers/file/v3/file.proto',
@@ -97,8 +101,8 @@ function hashInputs(): string {
     hash.update(readFileSync(join(ROOT, 'node_modules', name, 'package.json')))
   }
   for (const tool of ['gen.ts', 'strip-proto.ts']) hash.update(readFileSync(join(ROOT, 'tools', tool)))
-  for (const path of protosUnder(OWN_PROTO_ROOT)) {
-    hash.update(path).update(readFileSync(join(OWN_PROTO_ROOT, path)))
+  for (const root of [ADDED_ROOT, OWN_PROTO_ROOT]) {
+    for (const path of protosUnder(root)) hash.update(path).update(readFileSync(join(root, path)))
   }
   return hash.digest('hex')
 }

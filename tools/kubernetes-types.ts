@@ -49,7 +49,12 @@ const ROOTS: Readonly<Record<string, readonly string[]>> = {
   'coordination.v1': ['V1Lease'],
   'rbac.v1': ['V1Role', 'V1ClusterRole', 'V1RoleBinding', 'V1ClusterRoleBinding'],
   'apiextensions.v1': ['V1CustomResourceDefinition'],
-  'admissionregistration.v1': ['V1MutatingWebhookConfiguration', 'V1ValidatingWebhookConfiguration'],
+  'admissionregistration.v1': [
+    'V1MutatingWebhookConfiguration',
+    'V1ValidatingWebhookConfiguration',
+    'V1ValidatingAdmissionPolicy',
+    'V1ValidatingAdmissionPolicyBinding',
+  ],
   'authentication.v1': ['AuthenticationV1TokenRequest', 'V1TokenReview', 'V1SelfSubjectReview'],
   'authorization.v1': [
     'V1SubjectAccessReview',

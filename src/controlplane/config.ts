@@ -1,5 +1,6 @@
 /** Settings of the control plane, one row each. */
 import type { Settings } from '../runtime/config.ts'
+import { IMAGE } from '../runtime/version.ts'
 
 export const CONTROL_PLANE_SETTINGS = {
   podIp: { env: 'POD_IP', doc: 'Address of the pod (downward API); every port opens there and nowhere else.' },
@@ -7,6 +8,11 @@ export const CONTROL_PLANE_SETTINGS = {
   mesh: { env: 'ISTHMUS_MESH', doc: 'Name of the mesh; immutable.' },
   domain: { env: 'ISTHMUS_DOMAIN', default: 'cluster.local', doc: "The cluster's own DNS zone." },
   logLevel: { env: 'ISTHMUS_LOG_LEVEL', default: 'info', doc: 'trace, debug, info, warn, error or silent.' },
+  image: {
+    env: 'ISTHMUS_IMAGE',
+    default: IMAGE,
+    doc: 'Image of the sidecars that the injection webhook adds.',
+  },
   proxiesMax: {
     env: 'ISTHMUS_PROXIES_MAX',
     default: '5000',

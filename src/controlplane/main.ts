@@ -32,6 +32,8 @@ import { Observer } from './observe/observer.ts'
 import { PolicyStatus } from './policy-status.ts'
 import { authenticateProxy, type ProxyClient, Push } from './push.ts'
 import { statusPages } from './status-pages.ts'
+import { WebhookConfigurations } from './webhooks/configurations.ts'
+import { serveWebhooks } from './webhooks/server.ts'
 import { Translator } from './translate/translator.ts'
 
 const KEYS_RETRY = { initialMs: 500, maxMs: 15_000, random: systemRandom } as const
@@ -69,6 +71,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   )
   const keys = await keysWhenReachable(client, mesh, log)
   const { grpc, serving, servingRoot } = await serve(parts, keys, settings.podIp)
+  const webhooks = await admission(parts, keys, { serving, settings })
   servingReady()
   log.info({ address: settings.podIp, port: PORTS.xds, trustDomain: mesh.trustDomain }, 'serving xDS and certificates')
 
@@ -80,7 +83,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     await Promise.race([closing, delay(systemClock, DRAIN_MS)])
     grpc.forceShutdown()
     for (const server of pages) closePages(server)
-    await Promise.all([observer.stop(), servingRoot.stop()])
+    await Promise.all([observer.stop(), servingRoot.stop(), webhooks.stop()])
     client.close()
     process.exit(0)
   }
@@ -167,6 +170,24 @@ async function serve(
   const serving = new ServingCertificate({ authority: servingCa, names, clock: systemClock })
   await listen(grpc, `${podIp}:${PORTS.xds}`, serving)
   return { grpc, serving, servingRoot }
+}
+
+/** Opens 15017, and says in the cluster that it is open. */
+async function admission(
+  { mesh, client, log }: Parts,
+  { servingCa }: ClusterKeys,
+  { serving, settings }: { readonly serving: ServingCertificate; readonly settings: Values },
+): Promise<{ stop(): Promise<void> }> {
+  const inject = { mesh, image: settings.image }
+  const server = await serveWebhooks({ host: settings.podIp, port: PORTS.webhook, serving, inject, log })
+  const caPem = servingCa.certificatePem
+  const configurations = new WebhookConfigurations({ client, clock: systemClock, random: systemRandom, log, caPem })
+  configurations.start()
+  return {
+    stop: async () => {
+      await Promise.all([server.close(), configurations.stop()])
+    },
+  }
 }
 
 /** The API server may come later than we do. */

@@ -3,7 +3,7 @@
  * exports it. Secrets travel only where a configuration file carries them; nothing here is ever logged.
  */
 import type { RouteMatch, StringMatch } from './route.ts'
-import type { DataSource, HiddenSource } from './tls.ts'
+import type { DataSource, HiddenSource, HiddenText } from './tls.ts'
 
 /** Where a service of someone else's answers, and the cluster that leads there. */
 export interface HttpTarget {
@@ -74,6 +74,31 @@ export interface RemoteKeys {
   readonly cacheMs: number
   /** Fetched at once and again before they are needed, not with the first request. */
   readonly ahead?: { readonly failedRefetchMs: number }
+}
+
+export interface ApiKey {
+  readonly key: HiddenText
+  readonly client: string
+}
+
+/** The first of the sources that has a key gives it. */
+export type ApiKeySource = { readonly kind: 'header' | 'query' | 'cookie'; readonly name: string }
+
+/** What is absent at a route is the chain's. */
+export interface ApiKeyPolicy {
+  readonly keys?: readonly ApiKey[]
+  readonly sources?: readonly ApiKeySource[]
+  readonly forward?: {
+    /** Who it was goes to the endpoint under this name. */
+    readonly clientHeader?: string
+    /** The key does not. */
+    readonly hidesKey?: true
+  }
+}
+
+export interface ApiKeyRouted extends ApiKeyPolicy {
+  /** Absent: every client that is known. */
+  readonly clients?: readonly string[]
 }
 
 /** Users with the SHA-1 of their passwords, as htpasswd writes them: `name:{SHA}…`, one to a line. */

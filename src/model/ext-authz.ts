@@ -3,6 +3,7 @@
  * exports it. Whatever is not a clear yes is a no, unless the policy says otherwise.
  */
 import type { Fraction } from './filters.ts'
+import type { MetadataMatch } from './rbac.ts'
 import type { StringMatch } from './route.ts'
 
 /** A configured service that speaks gRPC: where it is, and what it is told. */
@@ -31,6 +32,8 @@ export interface ExtAuthzPolicy {
   readonly metadataNamespaces?: readonly string[]
   /** Absent: all requests. */
   readonly enabled?: Fraction
+  /** Only requests of which filters before it said so; with `enabled` both have to hold. */
+  readonly enabledMetadata?: MetadataMatch
   /** Requests it is not enabled for are refused. */
   readonly denyAtDisable?: true
   readonly statPrefix?: string

@@ -3,7 +3,7 @@
  * say something to each by its name. Part of config.ts, which exports it. A kind of filter is a row in both tables of
  * types here, a codec in xds/codec/http-filters/ and a compiler in proxy/filter-kinds.ts.
  */
-import type { BasicAuthPolicy, BasicAuthRouted, JwtPolicy, JwtRouted } from './authn.ts'
+import type { ApiKeyPolicy, ApiKeyRouted, BasicAuthPolicy, BasicAuthRouted, JwtPolicy, JwtRouted } from './authn.ts'
 import type { ExtAuthzPolicy, ExtAuthzRoute } from './ext-authz.ts'
 import type { OAuth2Policy } from './oauth2.ts'
 import type { GlobalRateLimit, GlobalRateLimitRoute, RateLimitPolicy } from './rate-limit.ts'
@@ -18,6 +18,7 @@ export interface ListedConfigs {
   readonly fault: FaultPolicy
   readonly jwt: JwtPolicy
   readonly basicAuth: BasicAuthPolicy
+  readonly apiKey: ApiKeyPolicy
   readonly oauth2: OAuth2Policy
   readonly headerMutation: HeaderMutationPolicy
   readonly buffer: BufferPolicy
@@ -34,6 +35,7 @@ export interface RoutedConfigs {
   readonly fault: FaultPolicy
   readonly jwt: JwtRouted
   readonly basicAuth: BasicAuthRouted
+  readonly apiKey: ApiKeyRouted
   readonly headerMutation: readonly HeaderMutations[]
   readonly buffer: BufferRouted
   readonly extAuthz: ExtAuthzRoute

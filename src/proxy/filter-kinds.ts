@@ -1,5 +1,6 @@
 /** Every kind of HTTP filter that this proxy runs, by its name in the model. Adding one is adding a row. */
 import type { FilterKindName, ListedConfigs, PrincipalRule, RoutedConfigs } from '../model/config.ts'
+import { apiKeyKind } from './authn/api-key.ts'
 import { basicAuthKind } from './authn/basic-auth.ts'
 import { jwtKind } from './authn/jwt.ts'
 import { oauth2Kind } from './authn/oauth2.ts'
@@ -28,6 +29,7 @@ export const FILTER_KINDS: FilterKinds = {
   fault: faultKind,
   jwt: jwtKind,
   basicAuth: basicAuthKind,
+  apiKey: apiKeyKind,
   oauth2: oauth2Kind,
   headerMutation: headerMutationKind,
   buffer: bufferKind,

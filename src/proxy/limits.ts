@@ -8,6 +8,7 @@ import { CLIENT_HELLO_BYTES_MAX } from './client-hello.ts'
 import { CONNECTIONS_MAX } from './connection.ts'
 import { REPLAY_BYTES_MAX } from './exchange-body.ts'
 import { LINGER_BYTES_MAX } from './h1/server.ts'
+import { LINGER_BYTES_MAX as H2_LINGER_BYTES_MAX } from './h2/session.ts'
 import { H1_LIMITS } from './h1/types.ts'
 import { H2_BUDGETS, H2_LIMITS, H2_TUNNEL_LIMITS } from './h2/types.ts'
 import { REFUSALS } from './local-reply.ts'
@@ -74,6 +75,12 @@ const CLIENTS: readonly Limit[] = [
   {
     what: 'HTTP/1.1: bytes drained after an answer that closes',
     limit: LINGER_BYTES_MAX,
+    unit: 'bytes',
+    outcome: 'the connection is reset',
+  },
+  {
+    what: 'HTTP/2: bytes drained after the last GOAWAY',
+    limit: H2_LINGER_BYTES_MAX,
     unit: 'bytes',
     outcome: 'the connection is reset',
   },

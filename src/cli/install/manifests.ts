@@ -5,6 +5,7 @@
 import { ISTIO_NAMESPACE, OBJECTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
 import { isLabel, isSubdomain } from '../../model/identity.ts'
 import { mcsCrds, ownCrds, standardCrds } from '../../kube/schemas/index.ts'
+import { webhookConfigurations } from '../../kube/webhooks.ts'
 import { MeshError } from '../../runtime/errors.ts'
 import { parseHostPort } from '../../runtime/network.ts'
 import { rbacManifests } from './rbac.ts'
@@ -12,6 +13,8 @@ import { workloadManifests, type InstallOptions } from './workloads.ts'
 
 export function installManifests(options: InstallOptions): readonly object[] {
   checkNames(options)
+  // Open and without a CA until the control plane answers.
+  const { validating, mutating } = webhookConfigurations()
   return [
     {
       apiVersion: 'v1',
@@ -32,6 +35,8 @@ export function installManifests(options: InstallOptions): readonly object[] {
     },
     ...rbacManifests(),
     ...workloadManifests(options),
+    validating,
+    mutating,
     // Last: the kind is served only a moment after its definition.
     ...(options.strict === true ? [strictMesh()] : []),
   ]

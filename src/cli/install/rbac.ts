@@ -2,6 +2,7 @@
  * What each part of the mesh may do at its own cluster's API server: least privilege, one list per ServiceAccount.
  * A request that meets 403 is a bug here or there; the end-to-end test counts them.
  */
+import { WEBHOOK_CONFIGURATION } from '../../kube/webhooks.ts'
 import { OBJECTS, SYSTEM_ACCOUNTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
 
 export interface Rule {
@@ -47,6 +48,13 @@ export const CONTROL_PLANE_CLUSTER_RULES: readonly Rule[] = [
     resourceNames: [OBJECTS.servingRoot],
   },
   { apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] },
+  // Its serving CA goes into them, and whether they fail closed.
+  {
+    apiGroups: ['admissionregistration.k8s.io'],
+    resources: ['validatingwebhookconfigurations', 'mutatingwebhookconfigurations'],
+    verbs: [...READ, 'update'],
+    resourceNames: [WEBHOOK_CONFIGURATION],
+  },
 ]
 
 export const CONTROL_PLANE_RULES: readonly Rule[] = [

@@ -49,8 +49,12 @@ export function workloadManifests(options: InstallOptions): readonly object[] {
     {
       name: SYSTEM_ACCOUNTS.controlPlane,
       args: ['control-plane'],
-      ports: [port('grpc-xds', PORTS.xds), port('http-monitoring', PORTS.controlMetrics)],
-      env: common,
+      ports: [
+        port('grpc-xds', PORTS.xds),
+        port('http-monitoring', PORTS.controlMetrics),
+        port('https-webhook', PORTS.webhook),
+      ],
+      env: { ...common, ISTHMUS_IMAGE: options.image },
       hasIdentity: false,
     },
     {
@@ -77,6 +81,7 @@ export function workloadManifests(options: InstallOptions): readonly object[] {
     service(SYSTEM_ACCOUNTS.controlPlane, 'ClusterIP', [
       { name: 'grpc-xds', port: PORTS.xds },
       { name: 'http-monitoring', port: PORTS.controlMetrics },
+      { name: 'https-webhook', port: PORTS.webhook },
     ]),
     service(
       SYSTEM_ACCOUNTS.eastWest,

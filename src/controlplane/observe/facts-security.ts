@@ -93,6 +93,8 @@ export interface SecurityFacts {
   readonly authorizationPolicies: ReadonlyMap<string, AuthorizationPolicyFacts>
   readonly telemetries: ReadonlyMap<string, TelemetryFacts>
   readonly settings: MeshSettings
+  /** Of token issuers outside the mesh, by where they were fetched. */
+  readonly keySets: ReadonlyMap<string, string>
 }
 
 export const NO_SETTINGS: MeshSettings = {
@@ -107,4 +109,5 @@ export const NO_SECURITY: SecurityFacts = {
   authorizationPolicies: new Map(),
   telemetries: new Map(),
   settings: NO_SETTINGS,
+  keySets: new Map(),
 }

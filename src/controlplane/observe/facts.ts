@@ -102,6 +102,8 @@ export interface ImportFacts {
 export interface PeerFacts {
   readonly cluster: string
   readonly trustDomain: string
+  /** Namespaces of the peer that count as ours where policies name no trust domain; `*`: all of them. Absent: none. */
+  readonly sameNamespaces?: readonly string[]
   readonly gateways: readonly { readonly host: string; readonly port: number }[]
   /** Probes and proxies agree that no data gets through. */
   readonly dataLost: boolean

@@ -38,7 +38,7 @@ import type { Cancel, Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { Random } from '../../runtime/random.ts'
-import { type MeshFacts, NO_SETTINGS, type SecurityFacts, type Snapshot } from './facts.ts'
+import { type MeshFacts, NO_SECURITY, NO_SETTINGS, type SecurityFacts, type Snapshot } from './facts.ts'
 import { FactTable } from './fact-table.ts'
 import { readExport, readImport, readNamespace, readNode, readPeer, readPod, readService, readSlice } from './read.ts'
 import { readBreakerPolicy } from './read-breaker.ts'
@@ -211,6 +211,7 @@ export class Observer {
       authorizationPolicies: this.#authorizationPolicies.current,
       telemetries: this.#telemetries.current,
       settings: NO_SETTINGS,
+      keySets: NO_SECURITY.keySets,
     }
   }
 

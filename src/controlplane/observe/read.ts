@@ -206,6 +206,7 @@ export function readPeer(peer: ClusterPeer): PeerFacts {
   return {
     cluster: peer.metadata.name ?? '',
     trustDomain: peer.spec.trustDomain,
+    ...(peer.spec.sameNamespaces !== undefined && { sameNamespaces: peer.spec.sameNamespaces }),
     gateways: peer.spec.gateways.flatMap((text) => parseHostPort(text) ?? []),
     dataLost: peer.status?.data?.state === 'Lost',
   }

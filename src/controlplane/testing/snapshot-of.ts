@@ -99,6 +99,7 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
       authorizationPolicies: table('AuthorizationPolicy', readAuthorizationPolicy),
       telemetries: table('Telemetry', readTelemetry),
       settings: NO_SETTINGS,
+      keySets: new Map(),
     },
     trust: roots === undefined ? undefined : { name: TRUST_BUNDLE, roots, revokedTrustDomains: [], revokedIssuers: [] },
     federationLeader: lease?.spec?.holderIdentity ?? '',

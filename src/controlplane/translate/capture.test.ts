@@ -3,7 +3,8 @@ import type { FilterChain } from '../../model/config.ts'
 import type { PodFacts, ServiceFacts } from '../observe/facts.ts'
 import { readPod, readService } from '../observe/read.ts'
 import { captureInbound, captureOutbound } from './capture.ts'
-import { podPolicies } from './security/pod-policies.ts'
+import { NO_SECURITY } from '../observe/facts.ts'
+import { PodPolicies } from './security/pod-policies.ts'
 import { type Host, listHosts } from './hosts.ts'
 
 const pod: PodFacts = {
@@ -38,7 +39,15 @@ const hostsOf = (...services: ServiceFacts[]): readonly Host[] =>
 const summaryOf = ({ name, destinations, protocol, filter }: FilterChain): string =>
   [name, JSON.stringify(destinations?.addresses ?? []), destinations?.port ?? '', protocol ?? '', filter.kind].join(' ')
 
-const policies = podPolicies({ mode: 'PERMISSIVE', ports: new Map() })
+const policies = new PodPolicies({
+  modes: { mode: 'PERMISSIVE', ports: new Map() },
+  authorization: [],
+  authentication: [],
+  local: { trustDomain: 'east.demo', same: [] },
+  settings: NO_SECURITY.settings,
+  isHost: () => false,
+  fetched: () => undefined,
+})
 
 describe('captureOutbound', () => {
   it('groups destinations by port and declared protocol, and detects only what nobody declared', () => {
@@ -74,7 +83,7 @@ describe('captureInbound', () => {
       service('other', '10.12.64.2', [{ name: '', port: 80, targetPort: 8080 }]),
     ]
     const listener = captureInbound(pod, {
-      policies: podPolicies({ mode: 'PERMISSIVE', ports: new Map() }),
+      policies,
       services,
       domain: 'cluster.local',
     })

@@ -89,7 +89,8 @@ export function captureInbound(
       if (target === undefined || chains.has(target)) continue
       const name = hostOf({ service: service.name, namespace: service.namespace, domain })
       const destinations = { addresses: [address], port: target }
-      chains.set(target, inboundChains(port.protocol, { name, destinations, target, policies }))
+      const sharing = services.filter((one) => one.ports.some((each) => targetPortOf(each, pod) === target))
+      chains.set(target, inboundChains(port.protocol, { name, destinations, target, policies, services: sharing }))
     }
   }
   return {
@@ -120,9 +121,10 @@ function unnamedChains({
   const said = [...policies.modes.ports].filter(([port]) => !named.has(port)).sort(([a], [b]) => a - b)
   const ofPorts = said.map(([port, mode]): FilterChain => {
     const chain = { ...PASSTHROUGH, name: `passthrough:${port}`, destinations: { addresses: [address], port } }
-    return mode === 'STRICT' ? refusing(chain) : policies.guardUnnamed(chain, port)
+    return mode === 'STRICT' ? refusing(chain) : policies.guardUnnamed(chain, port, address)
   })
-  const rest = policies.modes.mode === 'STRICT' ? refusing(PASSTHROUGH) : policies.guardUnnamed(PASSTHROUGH, undefined)
+  const rest =
+    policies.modes.mode === 'STRICT' ? refusing(PASSTHROUGH) : policies.guardUnnamed(PASSTHROUGH, undefined, address)
   return [...ofPorts, rest]
 }
 
@@ -134,6 +136,7 @@ function refusing({ protocol: _any, ...chain }: FilterChain): FilterChain {
 
 interface Target {
   readonly policies: PodPolicies
+  readonly services: readonly ServiceFacts[]
   readonly name: string
   readonly destinations: NonNullable<FilterChain['destinations']>
   readonly target: number
@@ -141,12 +144,12 @@ interface Target {
 
 function inboundChains(
   protocol: PortFacts['protocol'],
-  { name, destinations, target, policies }: Target,
+  { name, destinations, target, policies, services }: Target,
 ): readonly FilterChain[] {
   const chain = { name, serverNames: [], destinations }
   const tcp: FilterChain = { ...chain, filter: inboundTcp(target) }
   if (policies.modeAt(target) === 'STRICT') return [refusing(tcp)]
-  const place = { port: target, address: destinations.addresses[0] ?? '', serverName: '' }
+  const place = { port: target, address: destinations.addresses[0] ?? '', serverName: '', services }
   const guarded = (one: FilterChain): FilterChain => policies.guard(one, place)
   if (protocol === 'tcp') return [guarded(tcp)]
   const http: FilterChain = { ...chain, filter: inboundHttp(target) }

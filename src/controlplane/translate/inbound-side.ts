@@ -4,17 +4,19 @@ import { type PodFacts, type Snapshot } from '../observe/facts.ts'
 import { addressesOf, captureInbound } from './capture.ts'
 import { type Inbound, inboundOf } from './inbound.ts'
 import { Memo } from './memo.ts'
-import { type PodPolicies, podPolicies } from './security/pod-policies.ts'
+import type { PodPolicies } from './security/pod-policies.ts'
+import { PolicyTables } from './security/policy-tables.ts'
 import type { Tables } from './tables.ts'
 
 export class InboundSide {
   readonly #tables: Tables
   readonly #inbound = new Memo<Inbound>()
   readonly #listeners = new Memo<Listener>()
-  readonly #policies = new Memo<PodPolicies>()
+  readonly #policies: PolicyTables
 
   constructor(tables: Tables) {
     this.#tables = tables
+    this.#policies = new PolicyTables(tables)
   }
 
   build(
@@ -52,10 +54,7 @@ export class InboundSide {
     })
   }
 
-  /** The same object while nothing that speaks to the pod changed. */
   #policiesOf(snapshot: Snapshot, pod: PodFacts): PodPolicies {
-    const key = `${pod.namespace}/${pod.name}`
-    const modes = this.#tables.peerModes(snapshot).of(pod)
-    return this.#policies.get(key, [modes.mode, JSON.stringify([...modes.ports])], () => podPolicies(modes))
+    return this.#policies.of(snapshot, pod, this.#tables.servicesSelecting(pod, snapshot.services))
   }
 }

@@ -64,7 +64,7 @@ export function inboundOf(input: InboundInput): Inbound {
       const { domains, trustDomains } = reachOf(input, exported, targetPort)
       for (const domain of domains) {
         const sni = innerSni({ service: service.name, namespace: service.namespace, domain, port: port.port })
-        const place = { port: targetPort, address: pod.ip, serverName: sni }
+        const place = { port: targetPort, address: pod.ip, serverName: sni, services: [service] }
         const bare = inboundChains(sni, { port, cluster: cluster.name, allow: { trustDomains, ids: [] } })
         chains.push(...bare.map((chain) => input.policies.guard(chain, place)))
       }

@@ -16,6 +16,16 @@ export const clusterPeerSpec = z.object({
     .enum(['gateway', 'flat'])
     .default('gateway')
     .describe('gateway: through nested tunnels. flat: the pods of the peer are dialled directly.'),
+  sameNamespaces: z
+    .array(
+      z
+        .string()
+        .max(63)
+        .regex(/^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$/),
+    )
+    .max(64)
+    .exactOptional()
+    .describe('Namespaces of the peer whose callers count as ours where policies name no trust domain; *: all.'),
   signer: z.boolean().exactOptional().describe("The peer holds the mesh's root key."),
 })
 

@@ -1,5 +1,5 @@
 /** `/config_dump`: what the proxy runs, in Envoy's sections with secrets redacted, or as the model has it. */
-import type { ProxyConfig } from '../../model/config.ts'
+import { HiddenText, type ProxyConfig } from '../../model/config.ts'
 import { JSON_TYPE, type Page, TEXT } from '../../runtime/pages.ts'
 
 /** Everything below fields of these names is shown as `[redacted]`: keys, passwords, hashes of passwords. */
@@ -9,6 +9,7 @@ const REDACTED = '[redacted]'
 
 export function redacted(value: unknown, secret = false): unknown {
   if (Array.isArray(value)) return value.map((item: unknown) => redacted(item, secret))
+  if (value instanceof HiddenText) return REDACTED
   if (value instanceof Map) return redacted(Object.fromEntries(value), secret)
   if (typeof value === 'object' && value !== null) {
     return Object.fromEntries(

@@ -45,7 +45,8 @@ function paramPlace(name: string): Place {
   }
 }
 
-function decoded(text: string): string {
+/** As written where it is no encoding. */
+export function decoded(text: string): string {
   try {
     return decodeURIComponent(text)
   } catch {
@@ -53,7 +54,7 @@ function decoded(text: string): string {
   }
 }
 
-function removeParameter(head: RequestHead, name: string): void {
+export function removeParameter(head: RequestHead, name: string): void {
   const at = head.path.indexOf('?')
   if (at === -1) return
   const rest = head.path
@@ -80,4 +81,15 @@ export function cookieOf({ headers }: RequestHead, name: string): string | undef
     }
   }
   return undefined
+}
+
+export function removeCookie(head: RequestHead, name: string): void {
+  const { headers } = head
+  const isOther = (part: string): boolean => part.trim().split('=', 1)[0] !== name
+  for (let index = headers.length - 2; index >= 0; index -= 2) {
+    if (headers[index] !== 'cookie') continue
+    const rest = (headers[index + 1] ?? '').split(';').filter(isOther)
+    if (rest.length === 0) headers.splice(index, 2)
+    else headers[index + 1] = rest.join(';').trim()
+  }
 }

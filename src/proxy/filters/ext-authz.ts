@@ -21,6 +21,8 @@ import {
 import type { Question, QuestionBody } from './ext-authz/question.ts'
 import { applyAdmitted, changeAnswer, type HeaderStep, type Verdict as Decision } from './ext-authz/verdict.ts'
 import { hits } from './fractions.ts'
+import { compileMetadata } from './metadata-match.ts'
+import type { RequestMetadata } from './metadata.ts'
 import { filterKind, type FilterCounters, type FilterEnvironment } from './kind.ts'
 import { type Call, type Refused, Slot, type Step, type Verdict } from './step.ts'
 
@@ -30,11 +32,18 @@ const ANSWER_BYTES_MAX = 1024 * 1024
 const FAILURE_HEADER = 'x-envoy-auth-failure-mode-allowed'
 const TOO_LARGE: Refused = { kind: 'refuse', refusal: REFUSALS.bodyTooLarge }
 
+/** By chance, and by what filters before it found out. */
+function isEnabled({ policy: { enabled }, asksAbout }: Authorizer, { metadata, services }: Call): boolean {
+  if (enabled !== undefined && !hits(enabled, services.random)) return false
+  return asksAbout === undefined || asksAbout(metadata)
+}
+
 /** One filter of one chain; ways through the tables share it. */
 class Authorizer {
   readonly policy: ExtAuthzPolicy
   readonly counters: FilterCounters<(typeof COUNTERS)[number]>
   readonly unanswered: Refused
+  readonly asksAbout: ((metadata: RequestMetadata) => boolean) | undefined
   readonly #cluster: ClusterState | undefined
   readonly #shown: StringTest | undefined
   readonly #allowed: StringTest | undefined
@@ -44,6 +53,7 @@ class Authorizer {
   constructor(policy: ExtAuthzPolicy, environment: FilterEnvironment) {
     const { service, statPrefix } = policy
     this.policy = policy
+    this.asksAbout = policy.enabledMetadata && compileMetadata(policy.enabledMetadata)
     this.#cluster = environment.clusterOf(service.cluster)
     this.#allowed = anyOf(policy.allowedHeaders)
     this.#disallowed = anyOf(policy.disallowedHeaders)
@@ -116,7 +126,7 @@ class ExtAuthzStep implements Step {
 
   request(call: Call): Verdict {
     const { policy, counters, unanswered } = this.#authorizer
-    if (policy.enabled !== undefined && !hits(policy.enabled, call.services.random)) {
+    if (!isEnabled(this.#authorizer, call)) {
       counters.disabled++
       return policy.denyAtDisable === true ? unanswered : undefined
     }

@@ -25,6 +25,8 @@ import type { H2Budgets, H2Limits } from './types.ts'
 
 /** After the last frame the peer gets this long to take it before the socket is destroyed. */
 const LINGER_MS = 1_000
+/** And may send this much meanwhile, which a peer without bad intent has under way; reading on would serve a flood. */
+export const LINGER_BYTES_MAX = 256 * 1024
 /** Streams we reset whose frames may still be on their way. */
 const IGNORED_MAX = 1_024
 /** Queued in all streams of a connection beyond this, each may queue no more than one read before it is stopped. */
@@ -121,6 +123,8 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
     return this.sender.output.pendingBytes
   }
 
+  #lingered = 0
+
   /** The server checks the preface first. */
   protected receive(chunk: Buffer): void {
     this.reader.read(chunk)
@@ -129,6 +133,7 @@ export abstract class H2Session implements FrameSink, BlockSink, ControlSink, H2
   readonly #onData = (buffer: Buffer, end: number): void => {
     this.lastReadAt = this.timers.coarseNow
     if (!this.reader.stopped) this.receive(end === buffer.length ? buffer : buffer.subarray(0, end))
+    else if ((this.#lingered += end) > LINGER_BYTES_MAX) this.socket.destroy()
   }
 
   // Frames

@@ -6,7 +6,19 @@ const target = { uri: 'https://keys.test/set', cluster: 'keys', timeoutMs: 1_000
 const users = { hidden: new HiddenText('ann:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=') }
 const keys = { kind: 'local', source: { text: '{"keys":[{"kty":"oct","k":"AA"}]}' } } as const
 
+const apiKeys = {
+  keys: [{ key: new HiddenText('k1'), client: 'ann' }],
+  sources: [
+    { kind: 'header', name: 'x-key' },
+    { kind: 'query', name: 'key' },
+    { kind: 'cookie', name: 'key' },
+  ],
+  forward: { clientHeader: 'x-client', hidesKey: true },
+} as const
+
 const LISTED: readonly ListedFilter[] = [
+  { name: 'a', kind: 'apiKey', config: {} },
+  { name: 'a', kind: 'apiKey', config: apiKeys },
   { name: 'a', kind: 'cors', config: {} },
   { name: 'a', kind: 'rbac', config: {} },
   { name: 'a', kind: 'rateLimit', config: {} },
@@ -107,6 +119,8 @@ const LISTED: readonly ListedFilter[] = [
 ]
 
 const ROUTED: readonly RoutedFilter[] = [
+  { kind: 'apiKey', config: { clients: ['ann'] } },
+  { kind: 'apiKey', config: { ...apiKeys, clients: ['ann', 'bob'] } },
   { kind: 'jwt', config: { kind: 'disabled' } },
   { kind: 'jwt', config: { kind: 'named', name: 'n' } },
   { kind: 'basicAuth', config: { users } },

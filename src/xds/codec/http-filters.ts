@@ -11,6 +11,7 @@ import type {
   RoutedFilter,
   RoutedFilterOf,
 } from '../../model/config.ts'
+import { apiKeyCodec } from './http-filters/api-key.ts'
 import { basicAuthCodec } from './http-filters/basic-auth.ts'
 import { bufferCodec } from './http-filters/buffer.ts'
 import { corsCodec } from './http-filters/cors.ts'
@@ -35,6 +36,7 @@ export const FILTER_CODECS: FilterCodecs = {
   fault: faultCodec,
   jwt: jwtCodec,
   basicAuth: basicAuthCodec,
+  apiKey: apiKeyCodec,
   oauth2: oauth2Codec,
   headerMutation: headerMutationCodec,
   buffer: bufferCodec,

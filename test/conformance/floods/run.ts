@@ -2,19 +2,18 @@
  * What floods and slow clients do to everyone else: for each attack, how soon it is cut and what happens to the p99 of
  * another client of the same process. `node test/conformance/floods/run.ts [--write]` puts it into docs/security.md.
  */
-import { execFile } from 'node:child_process'
 import { connect, type Socket } from 'node:net'
 import { once } from 'node:events'
-import { join } from 'node:path'
-import { promisify } from 'node:util'
+import { parseArgs } from 'node:util'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { replaceSection } from '../page.ts'
+import { Attacker } from './attacker-process.ts'
 import { ATTACKS, Bystander, type Cut } from './attacks.ts'
 import { Victim } from './victim-process.ts'
 
 const PHASE_MS = 4_000
+const ROUNDS = 3
 const CONNECTIONS = 5_000
-const run = promisify(execFile)
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => systemClock.after(ms, resolve))
 const ms = (value: number): string => value.toFixed(value < 10 ? 2 : 0)
 
@@ -27,38 +26,30 @@ async function measure(victim: Victim, during: () => Promise<unknown>): Promise<
   return figures
 }
 
-/** Without an attack, as often as with: on a machine that does other work too, one measurement is chance. */
-async function quietP99(victim: Victim): Promise<number> {
-  const p99s: number[] = []
-  for (let round = 0; round < 9; round++) p99s.push((await measure(victim, () => sleep(PHASE_MS))).p99)
-  return p99s.toSorted((one, other) => one - other)[4] ?? 0
-}
+const median = (values: readonly number[]): number =>
+  values.toSorted((one, other) => one - other)[values.length >> 1] ?? 0
 
-async function attackRows(victim: Victim): Promise<string[]> {
-  const rows: string[] = []
-  const quiet = await quietP99(victim)
-  for (const attack of ATTACKS) {
-    let cuts: Cut[] = []
-    const during = await measure(victim, async () => {
-      const args = [join(import.meta.dirname, 'attacker.ts'), String(victim.http2Port), attack.name, String(PHASE_MS)]
-      cuts = JSON.parse((await run(process.execPath, args)).stdout) as Cut[]
-    })
-    const uncut = cuts.filter(({ afterMs }) => afterMs === undefined).length
-    const median = cuts.map(({ afterMs }) => afterMs ?? Infinity).toSorted((a, b) => a - b)[cuts.length >> 1] ?? 0
-    const kib = Math.round(cuts.reduce((sum, { sentBytes }) => sum + sentBytes, 0) / cuts.length / 1024)
-    const row = [
-      attack.name,
-      attack.origin,
-      `${cuts.length - uncut} of ${cuts.length}`,
-      `${ms(median)} ms, ${kib} KiB`,
-      ms(quiet),
-      ms(during.p99),
-      (during.p99 / quiet).toFixed(1),
-    ]
-    rows.push(`| ${row.join(' | ')} |`)
-    process.stderr.write(`${rows.at(-1)}\n`)
+/** By turns with and without the attack: on a machine that does other work too, one measurement is chance. */
+async function attackRow(victim: Victim, attack: (typeof ATTACKS)[number]): Promise<string> {
+  const cuts: Cut[] = []
+  const quiet: number[] = []
+  const during: number[] = []
+  for (let round = 0; round < ROUNDS; round++) {
+    quiet.push((await measure(victim, () => sleep(PHASE_MS))).p99)
+    const attacker = await Attacker.start(victim.http2Port, attack.name)
+    during.push((await measure(victim, async () => cuts.push(...(await attacker.flood(PHASE_MS))))).p99)
   }
-  return rows
+  const uncut = cuts.filter(({ afterMs }) => afterMs === undefined).length
+  const kib = Math.round(cuts.reduce((sum, { sentBytes }) => sum + sentBytes, 0) / cuts.length / 1024)
+  return `| ${[
+    attack.name,
+    attack.origin,
+    `${cuts.length - uncut} of ${cuts.length}`,
+    `${ms(median(cuts.map(({ afterMs }) => afterMs ?? Infinity)))} ms, ${kib} KiB`,
+    ms(median(quiet)),
+    ms(median(during)),
+    (median(during) / median(quiet)).toFixed(1),
+  ].join(' | ')} |`
 }
 
 /** A third says nothing, a third begins a head and stops, a third has been served and stays. */
@@ -88,11 +79,16 @@ async function holdConnections(victim: Victim): Promise<string> {
   return text
 }
 
+const { values } = parseArgs({ options: { attack: { type: 'string' }, write: { type: 'boolean' } } })
 const victim = await new Victim().start()
 // Warm code is what an attacker meets, too.
 await measure(victim, () => sleep(3_000))
-const rows = await attackRows(victim)
-const held = await holdConnections(victim)
+const rows: string[] = []
+for (const attack of ATTACKS.filter(({ name }) => values.attack === undefined || name === values.attack)) {
+  rows.push(await attackRow(victim, attack))
+  process.stderr.write(`${rows.at(-1)}\n`)
+}
+const held = values.attack === undefined ? await holdConnections(victim) : ''
 victim.stop()
 const table = [
   '| flood | origin | cut | after | p99 before, ms | during | ratio |',
@@ -102,4 +98,4 @@ const table = [
   held,
 ].join('\n')
 process.stdout.write(`${table}\n`)
-if (process.argv.includes('--write')) replaceSection('floods', table)
+if (values.write === true) replaceSection('floods', table)

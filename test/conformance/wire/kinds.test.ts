@@ -345,14 +345,50 @@ describe('Deployment', () => {
   })
 })
 
-describe.runIf(EMBEDDED)('webhook configurations', () => {
-  it('are refused, since nothing would call them', async () => {
-    const path = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations'
-    const answer = await world.ask('POST', path, { body: { metadata: { name: 'w' }, webhooks: [] } })
-    expect(answer).toMatchObject({
-      code: 405,
-      json: { reason: 'MethodNotAllowed', message: expect.stringContaining('does not call admission webhooks yet') },
+describe('webhook configurations', () => {
+  const path = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations'
+  const hook = {
+    name: 'a.b.c',
+    clientConfig: { url: 'https://127.0.0.1/x' },
+    sideEffects: 'None',
+    admissionReviewVersions: ['v1'],
+  }
+  const configuration = (name: string, webhook: object): object => ({ metadata: { name }, webhooks: [webhook] })
+
+  it('get their defaults', async () => {
+    const made = await world.ask('POST', path, { body: configuration('w', { ...hook, failurePolicy: 'Ignore' }) })
+    expect(made.code).toBe(201)
+    expect(made.json.webhooks[0]).toMatchObject({
+      failurePolicy: 'Ignore',
+      matchPolicy: 'Equivalent',
+      timeoutSeconds: 10,
     })
-    expect((await world.ask('GET', path)).json.items).toEqual([])
+  })
+
+  it.each([
+    [{ name: 'ab' }, 'webhooks[0].name'],
+    [{ clientConfig: { url: 'http://127.0.0.1/x' } }, 'webhooks[0].clientConfig'],
+    [{ sideEffects: 'Some' }, 'webhooks[0].sideEffects'],
+    [{ timeoutSeconds: 31 }, 'webhooks[0].timeoutSeconds'],
+    [{ matchConditions: [{ name: 'a', expression: 'object.' }] }, 'webhooks[0].matchConditions[0].expression'],
+  ])('refuse %j', async (change, field) => {
+    const refused = await world.ask('POST', path, { body: configuration('v', { ...hook, ...change }) })
+    expect(refused.code).toBe(422)
+    expect(refused.json.details.causes.map((cause: Json) => cause.field).join()).toContain(field)
+  })
+
+  it('of the third kind are stored', async () => {
+    const policies = '/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies'
+    const spec = {
+      matchConstraints: {
+        resourceRules: [
+          { apiGroups: ['apps'], apiVersions: ['v1'], operations: ['CREATE'], resources: ['deployments'] },
+        ],
+      },
+      validations: [{ expression: 'object.spec.replicas <= 5' }],
+    }
+    expect((await world.ask('POST', policies, { body: { metadata: { name: 'p' }, spec } })).code).toBe(201)
+    const binding = { metadata: { name: 'b' }, spec: { policyName: 'p', validationActions: ['Deny'] } }
+    expect((await world.ask('POST', policies.replace('policies', 'policybindings'), { body: binding })).code).toBe(201)
   })
 })

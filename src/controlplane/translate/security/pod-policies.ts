@@ -1,31 +1,130 @@
 /**
  * What policies mean for one pod: which of its ports take whom, and what stands before each of its chains. Built once
- * per pod and policies; inbound.ts and capture.ts ask it chain by chain.
+ * per pod and policies; inbound.ts and capture.ts ask it chain by chain. The order is Istio's: tokens, CUSTOM, DENY,
+ * ALLOW, AUDIT.
  */
-import type { FilterChain } from '../../../model/config.ts'
+import {
+  type ConnectionRules,
+  DEFAULT_FILTERS,
+  type FilterChain,
+  type ListedFilter,
+  type RbacPolicy,
+} from '../../../model/config.ts'
+import type {
+  AuthorizationPolicyFacts,
+  MeshSettings,
+  RequestAuthenticationFacts,
+} from '../../observe/facts-security.ts'
+import type { ServiceFacts } from '../../observe/facts.ts'
+import { type ChainContext, rulesFor } from './authorization.ts'
+import type { LocalNames } from './callers.ts'
+import { type Custom, customFilters } from './custom.ts'
+import { jwtFilter, type KeyTables } from './jwt.ts'
 import type { Mode, PodModes } from './peer-modes.ts'
+import type { PolicyScope } from '../../observe/facts-security.ts'
+import { namesService } from './scope.ts'
 
 /** Where a chain leads: the pod's own port and address, and the server name by which it is chosen (empty: plaintext). */
 export interface ChainPlace {
   readonly port: number
   readonly address: string
   readonly serverName: string
+  /** That the chain serves; more than one where plaintext cannot tell them apart. */
+  readonly services: readonly ServiceFacts[]
 }
 
-export interface PodPolicies {
+export interface PodPolicyInput extends KeyTables {
   readonly modes: PodModes
-  modeAt(port: number): Mode
-  /** The chain with what has to be passed before it. */
-  guard(chain: FilterChain, place: ChainPlace): FilterChain
-  /** A chain for bytes of ports that no service names; `port` undefined: of any. */
-  guardUnnamed(chain: FilterChain, port: number | undefined): FilterChain
+  /** Those by label or for all, and those that name one of the pod's services. */
+  readonly authorization: readonly AuthorizationPolicyFacts[]
+  readonly authentication: readonly RequestAuthenticationFacts[]
+  readonly local: LocalNames
+  readonly settings: MeshSettings
 }
 
-export function podPolicies(modes: PodModes): PodPolicies {
-  return {
-    modes,
-    modeAt: (port) => modes.ports.get(port) ?? modes.mode,
-    guard: (chain) => chain,
-    guardUnnamed: (chain) => chain,
+export class PodPolicies {
+  readonly #input: PodPolicyInput
+
+  constructor(input: PodPolicyInput) {
+    this.#input = input
   }
+
+  get modes(): PodModes {
+    return this.#input.modes
+  }
+
+  modeAt(port: number): Mode {
+    const { mode, ports } = this.#input.modes
+    return ports.get(port) ?? mode
+  }
+
+  /** The chain with what has to be passed before it. */
+  guard(chain: FilterChain, place: ChainPlace): FilterChain {
+    const policies = speakingTo(this.#input.authorization, place.services)
+    if (chain.filter.kind === 'tcp') return this.#guardBytes(chain, policies, place)
+    const tokens = jwtFilter(speakingTo(this.#input.authentication, place.services), this.#input)
+    const found = [...(tokens === undefined ? [] : [tokens]), ...this.#requestFilters(policies, place)]
+    if (found.length === 0) return chain
+    const [cors, ...rest] = DEFAULT_FILTERS
+    // A preflight carries no credentials, so CORS stays first.
+    const filters = [...(cors === undefined ? [] : [cors]), ...found, ...rest]
+    return { ...chain, filter: { ...chain.filter, filters } }
+  }
+
+  /** A chain for bytes of ports that no service names; `port` undefined: of any. */
+  guardUnnamed(chain: FilterChain, port: number | undefined, address: string): FilterChain {
+    const place = { port, address, serverName: '', services: [] }
+    return this.#guardBytes(chain, speakingTo(this.#input.authorization, []), place)
+  }
+
+  #requestFilters(policies: readonly AuthorizationPolicyFacts[], place: ChainPlace): readonly ListedFilter[] {
+    const context: ChainContext = { place, local: this.#input.local, reads: 'requests' }
+    const enforced = policies.filter(({ dryRun }) => !dryRun)
+    const tried = policies.filter(({ dryRun }) => dryRun)
+    const filters: ListedFilter[] = []
+    for (const custom of customRules(enforced, context)) {
+      filters.push(...customFilters(custom, this.#input.settings.providers.get(custom.provider)))
+    }
+    const add = (name: string, config: RbacPolicy): void => void filters.push({ name, kind: 'rbac', config })
+    for (const action of ['DENY', 'ALLOW', 'AUDIT'] as const) {
+      const rules = rulesFor(action, enforced, context)
+      const shadow = rulesFor(action, tried, context)
+      const low = action.toLowerCase()
+      if (shadow !== undefined) {
+        add(`isthmus.authz.dry-run.${low}`, { shadow, shadowStatPrefix: `istio_dry_run_${low}_` })
+      }
+      if (rules !== undefined) add(`isthmus.authz.${low}`, { rules })
+    }
+    return filters
+  }
+
+  #guardBytes(
+    chain: FilterChain,
+    policies: readonly AuthorizationPolicyFacts[],
+    place: ChainContext['place'],
+  ): FilterChain {
+    const context: ChainContext = { place, local: this.#input.local, reads: 'bytes' }
+    const enforced = policies.filter(({ dryRun }) => !dryRun)
+    const network: ConnectionRules[] = []
+    // Nobody is asked about bytes: what would be asked is refused. AUDIT writes nothing about connections.
+    for (const action of ['CUSTOM', 'DENY', 'ALLOW'] as const) {
+      const rules = rulesFor(action, enforced, context)
+      if (rules !== undefined) network.push({ kind: 'rbac', statPrefix: `tcp_${action.toLowerCase()}.`, rules })
+    }
+    return network.length === 0 ? chain : { ...chain, network }
+  }
+}
+
+/** By provider, in the order of their names, so that two replicas build the same. */
+function customRules(policies: readonly AuthorizationPolicyFacts[], context: ChainContext): readonly Custom[] {
+  const providers = new Set(policies.filter(({ action }) => action === 'CUSTOM').map(({ provider }) => provider))
+  return [...providers].sort().flatMap((provider) => {
+    const own = policies.filter((policy) => policy.provider === provider)
+    const rules = rulesFor('CUSTOM', own, context)
+    return rules === undefined ? [] : [{ provider, rules }]
+  })
+}
+
+function speakingTo<P extends PolicyScope>(policies: readonly P[], services: readonly ServiceFacts[]): readonly P[] {
+  return policies.filter((policy) => policy.targets === undefined || services.some((one) => namesService(policy, one)))
 }

@@ -69,13 +69,17 @@ export class PolicyIndex<P extends PolicyScope> {
   forServices(services: readonly ServiceFacts[]): readonly P[] {
     const found = new Set<P>()
     for (const { namespace, name } of services) {
-      for (const policy of this.in(namespace)) {
-        const isNamed = policy.targets?.some((target) => isService(target) && target.name === name) ?? false
-        if (isNamed) found.add(policy)
-      }
+      for (const policy of this.in(namespace)) if (namesService(policy, { namespace, name })) found.add(policy)
     }
     return [...found].sort(byAge)
   }
 }
 
-const isService = ({ group, kind }: { group: string; kind: string }): boolean => group === '' && kind === 'Service'
+/** Whether a policy is about the service, which it can be in its own namespace only. */
+export function namesService(
+  { namespace, targets = [] }: PolicyScope,
+  service: Pick<ServiceFacts, 'namespace' | 'name'>,
+): boolean {
+  if (service.namespace !== namespace) return false
+  return targets.some(({ group, kind, name }) => group === '' && kind === 'Service' && name === service.name)
+}

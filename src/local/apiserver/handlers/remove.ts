@@ -2,6 +2,7 @@
  * Deletion: preconditions, propagation, grace, finalizers. What is held stays with a deletionTimestamp until its
  * holders let go (write.ts ends that); dependents are the garbage collector's, which is a client like any other.
  */
+import { validated } from '../admission/admit.ts'
 import type { Kind } from '../kinds/kind.ts'
 import { present } from '../kinds/kind.ts'
 import { isJsonObject, keyOf, nameOf, numberAt, text, timestamp, type ApiObject, type JsonObject } from '../object.ts'
@@ -60,9 +61,14 @@ export function isDryRun(query: URLSearchParams, body: JsonObject): boolean {
 }
 
 /** The object when it is still there or its kind answers so, else a Status. */
-export function removeObject(scope: Scope, options: DeleteOptions): ApiObject | Status {
+export async function removeObject(scope: Scope, options: DeleteOptions): Promise<ApiObject | Status> {
   const { context, kind, version, info } = scope
   const key = keyOf(info.namespace, info.name)
+  const asked = context.store.get(kind.storageKey, key)
+  if (asked === undefined) throw notFound(subjectOf(scope), info.name)
+  const old = present(kind, version, asked)
+  await validated(scope, { operation: 'DELETE', subresource: '', object: undefined, old })
+  // What webhooks were asked about may have changed; preconditions hold for what is there now.
   const stored = context.store.get(kind.storageKey, key)
   if (stored === undefined) throw notFound(subjectOf(scope), info.name)
   checkPreconditions(scope, options, stored)

@@ -79,7 +79,7 @@ async function bodyObject(scope: Scope): Promise<ApiObject> {
 async function create(scope: Scope): Promise<void> {
   const object = await bodyObject(scope)
   if (REVIEWS[scope.kind.plural] !== undefined) return sendObject(scope, answerReview(scope, object), 201)
-  return sendResource(scope, createObject(scope, object), 201)
+  return sendResource(scope, await createObject(scope, object), 201)
 }
 
 /** Leases may be made by PUT, which leader election of older clients relies on. */
@@ -87,26 +87,20 @@ async function update(scope: Scope): Promise<void> {
   const object = await bodyObject(scope)
   const { store } = scope.context
   const exists = store.get(scope.kind.storageKey, keyOf(scope.info.namespace, scope.info.name)) !== undefined
-  if (!exists && scope.kind.createOnUpdate) return sendResource(scope, createObject(scope, object), 201)
-  return sendResource(
-    scope,
-    updateObject(scope, 'main', () => object),
-  )
+  if (!exists && scope.kind.createOnUpdate) return sendResource(scope, await createObject(scope, object), 201)
+  return sendResource(scope, await updateObject(scope, 'main', () => object))
 }
 
 async function patch(scope: Scope): Promise<void> {
   const apply = patchOf(scope, await body(scope), scope.kind.kind)
-  return sendResource(
-    scope,
-    updateObject(scope, 'main', (current) => patchedObject(scope, apply, current)),
-  )
+  return sendResource(scope, await updateObject(scope, 'main', (current) => patchedObject(scope, apply, current)))
 }
 
 /** A dry run may be asked for in the query or in the body. */
 async function remove(scope: Scope): Promise<void> {
   const options = await decodeOptionalBody(await body(scope), scope.request.headers['content-type'])
   const deleting = { ...scope, dryRun: isDryRun(scope.query, options) }
-  const result = removeObject(deleting, deleteOptions(scope.query, options))
+  const result = await removeObject(deleting, deleteOptions(scope.query, options))
   return isStatus(result) ? sendObject(scope, result) : sendResource(scope, result)
 }
 
@@ -122,7 +116,7 @@ async function removeAll(scope: Scope): Promise<void> {
   for (const item of list.items.filter(matches)) {
     const info = { ...scope.info, name: nameOf(item), namespace: item.metadata.namespace ?? '' }
     const single = { ...scope, info, dryRun: isDryRun(scope.query, options) }
-    removeObject(single, deleteOptions(scope.query, options))
+    await removeObject(single, deleteOptions(scope.query, options))
   }
   return sendList(scope, list)
 }
@@ -144,10 +138,7 @@ async function handleSubresource(scope: Scope): Promise<void> {
       return sendObject(scope, bindPod(scope, await plainBody(scope)), 201)
     case 'finalize': {
       const object = await bodyObject(scope)
-      return sendResource(
-        scope,
-        updateObject(scope, 'finalize', () => object),
-      )
+      return sendResource(scope, await updateObject(scope, 'finalize', () => object))
     }
     default:
       throw pathNotFound()
@@ -182,17 +173,11 @@ async function handleStatus(scope: Scope): Promise<void> {
       return sendResource(scope, getObject(scope))
     case 'update': {
       const object = await bodyObject(scope)
-      return sendResource(
-        scope,
-        updateObject(scope, 'status', () => object),
-      )
+      return sendResource(scope, await updateObject(scope, 'status', () => object))
     }
     case 'patch': {
       const apply = patchOf(scope, await body(scope), scope.kind.kind)
-      return sendResource(
-        scope,
-        updateObject(scope, 'status', (current) => patchedObject(scope, apply, current)),
-      )
+      return sendResource(scope, await updateObject(scope, 'status', (current) => patchedObject(scope, apply, current)))
     }
     default:
       throw methodNotAllowed()
@@ -205,17 +190,11 @@ async function handleScale(scope: Scope): Promise<void> {
       return sendObject(scope, getScale(scope))
     case 'update': {
       const wanted = await plainBody(scope)
-      return sendObject(
-        scope,
-        updateScale(scope, () => wanted),
-      )
+      return sendObject(scope, await updateScale(scope, () => wanted))
     }
     case 'patch': {
       const apply = patchOf(scope, await body(scope), 'Scale')
-      return sendObject(
-        scope,
-        updateScale(scope, (scale) => apply(scale)),
-      )
+      return sendObject(scope, await updateScale(scope, (scale) => apply(scale)))
     }
     default:
       throw methodNotAllowed()

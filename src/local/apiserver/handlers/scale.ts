@@ -35,9 +35,9 @@ export function getScale(scope: Scope): ApiObject {
 }
 
 /** `change` turns the present Scale into the wanted one. */
-export function updateScale(scope: Scope, change: (scale: ApiObject) => JsonObject): ApiObject {
+export async function updateScale(scope: Scope, change: (scale: ApiObject) => JsonObject): Promise<ApiObject> {
   const paths = pathsOf(scope)
-  const updated = updateObject(scope, 'main', (object) => {
+  const updated = await updateObject(scope, 'main', (object) => {
     const wanted = change(scaleOf(scope, object))
     const replicas = numberAt(child(wanted, 'spec'), 'replicas') ?? 0
     if (!Number.isInteger(replicas))

@@ -1,13 +1,14 @@
 /**
  * Create and update, the part that all writes share: preconditions, what the client may not change, defaults,
  * validation, admission, generation, and whether the write is one at all (equal content is not). Bodies are decoded
- * before and answers made after.
+ * before and answers made after. Without a webhook to ask, a write happens in one turn after its first await.
  */
 import { randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { FieldError } from '../crd/structural.ts'
 import { generateName, validateMetadata } from '../kinds/names.ts'
-import { present, toStored } from '../kinds/kind.ts'
+import { mutated, validated } from '../admission/admit.ts'
+import { apiVersionOf, present, toStored } from '../kinds/kind.ts'
 import {
   child,
   children,
@@ -27,8 +28,29 @@ import { ruleContext, subjectOf, type Scope } from './scope.ts'
 const GENERATE_ATTEMPTS = 8
 
 /** Stores a new object; the answer is in the request's version. */
-export function createObject(scope: Scope, input: ApiObject): ApiObject {
+export async function createObject(scope: Scope, input: ApiObject): Promise<ApiObject> {
   const { context, kind, version } = scope
+  const object = await admitted(scope, newObject(scope, input), undefined)
+  const key = keyOf(object.metadata.namespace, nameOf(object))
+  const checkFree = (): void => {
+    checkNamespace(scope, nameOf(object))
+    if (context.store.get(kind.storageKey, key) !== undefined) throw duplicate(scope, input, object)
+  }
+  checkValid(scope, object, undefined)
+  checkFree()
+  await validated(scope, { operation: 'CREATE', subresource: '', object: asAsked(scope, object), old: undefined })
+  // Others wrote while webhooks were asked; from here to the end nobody comes in between.
+  checkFree()
+  kind.rules.admit?.(object, undefined, ruleContext(scope))
+  if (scope.dryRun) return present(kind, version, object)
+  const stored = context.store.put(kind.storageKey, key, object)
+  kind.rules.stored?.(stored, undefined, ruleContext(scope))
+  return present(kind, version, stored)
+}
+
+/** What would be stored if nobody else were asked. */
+function newObject(scope: Scope, input: ApiObject): ApiObject {
+  const { kind, version } = scope
   checkIdentity(scope, input)
   if (input.metadata.resourceVersion !== undefined)
     throw new ApiError(500, '', 'resourceVersion should not be set on objects to be created')
@@ -39,14 +61,32 @@ export function createObject(scope: Scope, input: ApiObject): ApiObject {
   checkNamespace(scope, nameOf(object))
   applyDefaults(scope, object)
   kind.rules.prepare?.(object, ruleContext(scope))
-  checkValid(scope, object, undefined)
-  const key = keyOf(object.metadata.namespace, nameOf(object))
-  if (context.store.get(kind.storageKey, key) !== undefined) throw duplicate(scope, input, object)
-  kind.rules.admit?.(object, undefined, ruleContext(scope))
-  if (scope.dryRun) return present(kind, version, object)
-  const stored = context.store.put(kind.storageKey, key, object)
-  kind.rules.stored?.(stored, undefined, ruleContext(scope))
-  return present(kind, version, stored)
+  return object
+}
+
+/** As the request's version has it, without what reading a stored object adds. */
+function asAsked({ kind, version }: Scope, object: ApiObject): ApiObject {
+  return kind.custom
+    ? { ...object, apiVersion: apiVersionOf(kind.group, version.version) }
+    : present(kind, version, object)
+}
+
+/** The object after mutating webhooks: what they changed is defaulted and prepared as if the client had sent it. */
+async function admitted(scope: Scope, object: ApiObject, old: ApiObject | undefined): Promise<ApiObject> {
+  const { kind, version, info } = scope
+  const asked = asAsked(scope, object)
+  const operation = old === undefined ? 'CREATE' : 'UPDATE'
+  const shownOld = old === undefined ? undefined : present(kind, version, old)
+  const wanted = await mutated(scope, { operation, subresource: info.subresource, object: asked, old: shownOld })
+  if (wanted === asked) return object
+  const changed = toStored(kind, version, wanted)
+  changed.kind = kind.kind
+  const { labels: _l, annotations: _a, ownerReferences: _o, finalizers: _f, ...kept } = object.metadata
+  changed.metadata = { ...kept, ...ownedByClients(wanted.metadata) }
+  version.schema?.prune(changed)
+  applyDefaults(scope, changed)
+  if (old === undefined) kind.rules.prepare?.(changed, ruleContext(scope))
+  return changed
 }
 
 /** For a generated name the client may simply try again, and the message says so. */
@@ -137,25 +177,56 @@ function checkNamespace(scope: Scope, name: string): void {
 /** Which part of the object a write may touch. */
 export type Part = 'main' | 'status' | 'finalize'
 
+/** A write that webhooks held up meets others; patches and unconditional writes are then made anew, as a real server does. */
+const UPDATE_ATTEMPTS = 5
+
 /** Replaces an object by what `change` makes of it, as shown in the request's version. */
-export function updateObject(scope: Scope, part: Part, change: (current: ApiObject) => ApiObject): ApiObject {
+export async function updateObject(
+  scope: Scope,
+  part: Part,
+  change: (current: ApiObject) => ApiObject,
+): Promise<ApiObject> {
   const { context, kind, version, info } = scope
   const key = keyOf(info.namespace, info.name)
-  const stored = context.store.get(kind.storageKey, key)
-  if (stored === undefined) throw notFound(subjectOf(scope), info.name)
-  const wanted = change(structuredClone(present(kind, version, stored)))
-  checkIdentity(scope, wanted)
-  checkPreconditions(scope, wanted, stored)
-  const object = merged(scope, part, toStored(kind, version, wanted), stored)
+  for (let attempt = 0; attempt < UPDATE_ATTEMPTS; attempt += 1) {
+    const stored = context.store.get(kind.storageKey, key)
+    if (stored === undefined) throw notFound(subjectOf(scope), info.name)
+    const wanted = change(structuredClone(present(kind, version, stored)))
+    checkIdentity(scope, wanted)
+    checkPreconditions(scope, wanted, stored)
+    const object = await judged(scope, part, merged(scope, part, toStored(kind, version, wanted), stored), stored)
+    if (context.store.get(kind.storageKey, key) !== stored) continue
+    if (part === 'main') kind.rules.admit?.(object, stored, ruleContext(scope))
+    return present(kind, version, commit(scope, key, object, stored))
+  }
+  throw conflict(subjectOf(scope), info.name)
+}
+
+/** Defaults, admission and validation of the part that is written. */
+// oxlint-disable-next-line max-params -- what is written, and over what
+async function judged(scope: Scope, part: Part, wanted: ApiObject, stored: ApiObject): Promise<ApiObject> {
+  if (part === 'finalize') return wanted
+  if (part === 'main') applyDefaults(scope, wanted)
+  // A Scale is not the object; webhooks for scales are not asked.
+  const asks = part === 'status' || scope.info.subresource === ''
+  const object = asks ? await admitted(scope, wanted, stored) : wanted
   if (part === 'main') {
-    applyDefaults(scope, object)
+    if (object !== wanted) recount(scope, object, stored)
     checkFinalizers(scope, object, stored)
     checkValid(scope, object, stored)
-    kind.rules.admit?.(object, stored, ruleContext(scope))
-  } else if (part === 'status') {
-    checkStatus(scope, object, stored)
-  }
-  return present(kind, version, commit(scope, key, object, stored))
+  } else checkStatus(scope, object, stored)
+  if (!asks) return object
+  const { kind, version, info } = scope
+  const old = present(kind, version, stored)
+  await validated(scope, { operation: 'UPDATE', subresource: info.subresource, object: asAsked(scope, object), old })
+  return object
+}
+
+/** Generation counts what is stored, webhooks' changes included. */
+function recount(scope: Scope, object: ApiObject, stored: ApiObject): void {
+  if (!scope.kind.generation) return
+  const before = stored.metadata.generation ?? 0
+  object.metadata.generation = contentChanged(scope, object, stored) ? before + 1 : before
 }
 
 /** Rules of the spec do not run here: a controller must be able to report on an object that predates a rule. */

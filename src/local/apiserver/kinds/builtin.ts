@@ -27,7 +27,7 @@ import {
 import { POD_RULES, podGraceSeconds } from './pod-rules.ts'
 import { SERVICE_RULES } from './service-rules.ts'
 import { DEPLOYMENT_RULES, REPLICA_SET_RULES } from './workload-rules.ts'
-import { refuseCreate } from './webhook-refusal.ts'
+import { MUTATING_WEBHOOK_RULES, STORED_POLICY_RULES, VALIDATING_WEBHOOK_RULES } from './webhook-rules.ts'
 
 export const ALL_VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch']
 const SCALE: ScalePaths = {
@@ -236,7 +236,8 @@ const ROWS: readonly Row[] = [
     plural: 'mutatingwebhookconfigurations',
     cluster: true,
     categories: ['api-extensions'],
-    rules: refuseCreate('mutatingwebhookconfigurations'),
+    generation: true,
+    rules: MUTATING_WEBHOOK_RULES,
   },
   {
     group: 'admissionregistration.k8s.io',
@@ -244,7 +245,27 @@ const ROWS: readonly Row[] = [
     plural: 'validatingwebhookconfigurations',
     cluster: true,
     categories: ['api-extensions'],
-    rules: refuseCreate('validatingwebhookconfigurations'),
+    generation: true,
+    rules: VALIDATING_WEBHOOK_RULES,
+  },
+  {
+    group: 'admissionregistration.k8s.io',
+    kind: 'ValidatingAdmissionPolicy',
+    plural: 'validatingadmissionpolicies',
+    cluster: true,
+    status: true,
+    categories: ['api-extensions'],
+    generation: true,
+    rules: STORED_POLICY_RULES,
+  },
+  {
+    group: 'admissionregistration.k8s.io',
+    kind: 'ValidatingAdmissionPolicyBinding',
+    plural: 'validatingadmissionpolicybindings',
+    cluster: true,
+    categories: ['api-extensions'],
+    generation: true,
+    rules: STORED_POLICY_RULES,
   },
   {
     group: 'coordination.k8s.io',

@@ -16,6 +16,7 @@ import { type ListStringMatcher, ListStringMatcherSchema } from '#gen/envoy/type
 import type { AuthzBody, ExtAuthzPolicy, ExtAuthzRoute, HttpAuthz, StringMatch } from '../../../model/config.ts'
 import { decodeDuration, encodeDuration } from '../common.ts'
 import { decodeString, encodeString, STRING_SHAPE } from '../matchers.ts'
+import { decodeMetadataMatch, encodeMetadataMatch, METADATA_SHAPE } from '../metadata-match.ts'
 import { decodeField, decodeGrpc, encodeGrpc, GRPC_SHAPE, requireV3 } from '../services.ts'
 import { present, refuse, require, type Shape, within } from '../shape.ts'
 import { decodeFraction, encodeFraction, FRACTION_SHAPE } from './fractions.ts'
@@ -45,6 +46,7 @@ const SHAPE: Shape = {
   status_on_error: { code: true },
   metadata_context_namespaces: true,
   filter_enabled: FRACTION_SHAPE,
+  filter_enabled_metadata: METADATA_SHAPE,
   deny_at_disable: { default_value: {}, runtime_key: true },
   stat_prefix: true,
   allowed_headers: LIST_SHAPE,
@@ -70,7 +72,7 @@ export const extAuthzCodec: FilterCodec<'extAuthz'> = {
 }
 
 function encodePolicy(policy: ExtAuthzPolicy): ExtAuthz {
-  const { service, body, enabled, allowedHeaders, disallowedHeaders } = policy
+  const { service, body, enabled, enabledMetadata, allowedHeaders, disallowedHeaders } = policy
   return create(ExtAuthzSchema, {
     services:
       service.kind === 'grpc'
@@ -85,6 +87,7 @@ function encodePolicy(policy: ExtAuthzPolicy): ExtAuthz {
     ...(policy.statusOnError !== undefined && { statusOnError: { code: policy.statusOnError as StatusCode } }),
     metadataContextNamespaces: [...(policy.metadataNamespaces ?? [])],
     ...(enabled !== undefined && { filterEnabled: encodeFraction(enabled) }),
+    ...(enabledMetadata !== undefined && { filterEnabledMetadata: encodeMetadataMatch(enabledMetadata) }),
     ...(policy.denyAtDisable === true && { denyAtDisable: { defaultValue: true, runtimeKey: NO_RUNTIME } }),
     statPrefix: policy.statPrefix ?? '',
     ...(allowedHeaders !== undefined && { allowedHeaders: encodeList(allowedHeaders) }),
@@ -128,7 +131,7 @@ function decodePolicy(path: string, message: ExtAuthz): ExtAuthzPolicy {
   const status: number | undefined = message.statusOnError?.code
   require(within(path, 'status_on_error.code'), status === undefined ||
     (status >= 400 && status < 600), 'must be from 400 to 599')
-  const { filterEnabled, withRequestBody: body, metadataContextNamespaces: namespaces, statPrefix } = message
+  const { withRequestBody: body, metadataContextNamespaces: namespaces, statPrefix } = message
   return {
     service: decodeService(path, message.services),
     ...(message.failureModeAllow && { failureModeAllow: true as const }),
@@ -137,11 +140,23 @@ function decodePolicy(path: string, message: ExtAuthz): ExtAuthzPolicy {
     ...(message.clearRouteCache && { clearRouteCache: true as const }),
     ...(status !== undefined && { statusOnError: status }),
     ...(namespaces.length > 0 && { metadataNamespaces: namespaces }),
-    ...(filterEnabled !== undefined && { enabled: decodeFraction(within(path, 'filter_enabled'), filterEnabled) }),
-    ...(message.denyAtDisable?.defaultValue === true && { denyAtDisable: true as const }),
+    ...decodeEnabled(path, message),
     ...(statPrefix !== '' && { statPrefix: decodeScope(within(path, 'stat_prefix'), statPrefix) }),
     ...decodeSeen(path, message),
     ...(message.includeTlsSession && { tlsSession: true as const }),
+  }
+}
+
+function decodeEnabled(
+  path: string,
+  { filterEnabled: share, filterEnabledMetadata: metadata, denyAtDisable }: ExtAuthz,
+): Pick<ExtAuthzPolicy, 'enabled' | 'enabledMetadata' | 'denyAtDisable'> {
+  return {
+    ...(share !== undefined && { enabled: decodeFraction(within(path, 'filter_enabled'), share) }),
+    ...(metadata !== undefined && {
+      enabledMetadata: decodeMetadataMatch(within(path, 'filter_enabled_metadata'), metadata),
+    }),
+    ...(denyAtDisable?.defaultValue === true && { denyAtDisable: true as const }),
   }
 }
 

@@ -305,6 +305,43 @@ export const CASES: readonly Case[] = [
     counters: ['http.main.ext_authz.disabled'],
   },
   {
+    name: 'only where an earlier filter said so',
+    covers: [`${FILTER}.ExtAuthz.filter_enabled_metadata`],
+    origins: { app: { port: ORIGIN_PORT }, authz: authorizer({ '/asked/no': { status: { code: 7 } } }) },
+    config: reverseProxy(
+      {
+        filters: [
+          {
+            name: 'envoy.filters.http.rbac',
+            typed_config: typed('filters.http.rbac.v3.RBAC', {
+              shadow_rules: {
+                action: 'DENY',
+                policies: {
+                  asked: {
+                    permissions: [{ url_path: { path: { prefix: '/asked' } } }],
+                    principals: [{ any: true }],
+                  },
+                },
+              },
+              shadow_rules_stat_prefix: 'ext_authz_',
+            }),
+          },
+          extAuthz({
+            ...GRPC,
+            filter_enabled_metadata: {
+              filter: 'envoy.filters.http.rbac',
+              path: [{ key: 'ext_authz_shadow_effective_policy_id' }],
+              value: { string_match: { exact: 'asked' } },
+            },
+          }),
+        ],
+      },
+      withGrpc,
+    ),
+    steps: [{ raw: get('/') }, { raw: get('/asked/no') }, { raw: get('/asked/yes') }],
+    counters: ['http.main.ext_authz.disabled', 'http.main.ext_authz.ok', 'http.main.ext_authz.denied'],
+  },
+  {
     name: 'gRPC: bodies as bytes',
     covers: [`${FILTER}.BufferSettings.pack_as_bytes`],
     origins: { app: { port: ORIGIN_PORT }, authz: authorizer({}) },

@@ -1,0 +1,95 @@
+/** The policies of a snapshot, found by pod; with memory, so that a pod's stay the same object while nothing changed. */
+import { keyOf, type PodFacts, type ServiceFacts, type Snapshot } from '../../observe/facts.ts'
+import type { AuthorizationPolicyFacts, RequestAuthenticationFacts } from '../../observe/facts-security.ts'
+import { Memo } from '../memo.ts'
+import type { Tables } from '../tables.ts'
+import type { LocalNames } from './callers.ts'
+import { PodPolicies } from './pod-policies.ts'
+import { PolicyIndex } from './scope.ts'
+
+export class PolicyTables {
+  readonly #tables: Tables
+  readonly #authorization = new Memo<PolicyIndex<AuthorizationPolicyFacts>>()
+  readonly #authentication = new Memo<PolicyIndex<RequestAuthenticationFacts>>()
+  readonly #local = new Memo<LocalNames>()
+  readonly #hosts = new Memo<ReadonlySet<string>>()
+  readonly #pods = new Memo<PodPolicies>()
+
+  constructor(tables: Tables) {
+    this.#tables = tables
+  }
+
+  /** `services`: those that select the pod. */
+  of(snapshot: Snapshot, pod: PodFacts, services: readonly ServiceFacts[]): PodPolicies {
+    const { security } = snapshot
+    const roots = this.#tables.rootNamespaces(snapshot)
+    const authorization = found(
+      this.#authorization.get(
+        'all',
+        [security.authorizationPolicies, roots],
+        () => new PolicyIndex(security.authorizationPolicies, roots),
+      ),
+      pod,
+      services,
+    )
+    const authentication = found(
+      this.#authentication.get(
+        'all',
+        [security.requestAuthentications, roots],
+        () => new PolicyIndex(security.requestAuthentications, roots),
+      ),
+      pod,
+      services,
+    )
+    const modes = this.#tables.peerModes(snapshot).of(pod)
+    const local = this.#localNames(snapshot)
+    // Hosts matter to token keys alone: services come and go without anybody's chains being built again.
+    const hosts = authentication.length === 0 ? NO_HOSTS : this.#hostNames(snapshot)
+    const { settings, keySets } = security
+    const inputs = [
+      modes.mode,
+      JSON.stringify([...modes.ports]),
+      ...authorization,
+      'tokens',
+      ...authentication,
+      local,
+      hosts,
+      settings,
+      authentication.length === 0 ? undefined : keySets,
+    ]
+    return this.#pods.get(keyOf(pod), inputs, () => {
+      const isHost = (host: string, port: number): boolean => hosts.has(`${host}:${port}`)
+      const fetched = (uri: string): string | undefined => keySets.get(uri)
+      return new PodPolicies({ modes, authorization, authentication, local, settings, isHost, fetched })
+    })
+  }
+
+  /** The same object while only the peers' health changes. */
+  #localNames({ mesh, peers }: Snapshot): LocalNames {
+    const same = Array.from(peers.values(), ({ trustDomain, sameNamespaces: namespaces = [] }) => ({
+      trustDomain,
+      namespaces,
+    }))
+      .filter(({ namespaces }) => namespaces.length > 0)
+      .sort((one, other) => (one.trustDomain < other.trustDomain ? -1 : 1))
+    return this.#local.get('all', [mesh, JSON.stringify(same)], () => ({ trustDomain: mesh.trustDomain, same }))
+  }
+
+  #hostNames(snapshot: Snapshot): ReadonlySet<string> {
+    const hosts = this.#tables.hosts(snapshot)
+    const names = this.#hosts.get('by list', [hosts], () => {
+      return new Set(hosts.flatMap(({ host, ports }) => ports.map(({ port }) => `${host}:${port}`)))
+    })
+    return names
+  }
+}
+
+const NO_HOSTS: ReadonlySet<string> = new Set()
+
+function found<P extends AuthorizationPolicyFacts | RequestAuthenticationFacts>(
+  index: PolicyIndex<P>,
+  pod: PodFacts,
+  services: readonly ServiceFacts[],
+): readonly P[] {
+  return [...index.forPod(pod), ...index.forServices(services)]
+}

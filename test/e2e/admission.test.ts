@@ -1,0 +1,98 @@
+/**
+ * What is refused, by whom and in which words: kubectl against a running mesh, its control plane's webhook between. Also
+ * that the webhook's absence stops nothing that must go on.
+ */
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { VALIDATING_WEBHOOKS } from '../../src/kube/kinds/admission.ts'
+import { SYSTEM_NAMESPACE } from '../../src/model/names.ts'
+import { startMesh, type Mesh } from '../harness/mesh.ts'
+import { isInstalled, type Outcome } from '../harness/process.ts'
+
+const hasKubectl = await isInstalled('kubectl', ['version', '--client'])
+const POLL = { timeout: 30_000, interval: 200 }
+
+const breaker = (spec: string): string => `
+apiVersion: isthmus.dev/v1alpha1
+kind: CircuitBreakerPolicy
+metadata: { name: judged, namespace: shop }
+spec: { targetRefs: [{ kind: Service, name: checkout }], ${spec} }
+`
+const FILTER = `
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: { name: lua, namespace: shop }
+spec: { configPatches: [] }
+`
+
+describe.skipIf(!hasKubectl)(hasKubectl ? 'admission' : 'admission (skipped: there is no kubectl here)', () => {
+  let mesh: Mesh
+
+  beforeAll(async () => {
+    mesh = await startMesh()
+  })
+  afterAll(() => mesh?.stop())
+
+  const kubectl = (...args: string[]): Promise<Outcome> => mesh.kubectl(['--context', 'east', ...args])
+
+  async function apply(text: string): Promise<Outcome> {
+    const file = join(mesh.directory, 'judged.yaml')
+    await writeFile(file, text)
+    return kubectl('apply', '-f', file)
+  }
+
+  const failurePolicies = async (): Promise<unknown> => {
+    const { client } = mesh.cluster('east')
+    return (await client.get(VALIDATING_WEBHOOKS, 'isthmus'))?.webhooks?.map(({ failurePolicy }) => failurePolicy)
+  }
+
+  it('closes once the control plane answers', async () => {
+    await expect.poll(failurePolicies, POLL).toEqual(['Fail', 'Ignore'])
+  })
+
+  it('refuses what no schema can, with code, field and way out', async () => {
+    const { code, stderr } = await apply(breaker('slowPercent: 5'))
+    expect(code).not.toBe(0)
+    expect(stderr).toContain('admission webhook "policies.validate.isthmus.dev" denied the request')
+    expect(stderr).toContain('[FIELD_INVALID] spec.slowPercent: needs spec.slowAfter')
+  })
+
+  it('says the same offline', async () => {
+    const file = join(mesh.directory, 'offline.yaml')
+    await writeFile(file, `${breaker('slowPercent: 5')}---${FILTER}`)
+    const { code, stdout } = await mesh.isthmus(['validate', '-f', file, '-o', 'json'])
+    expect(code).toBe(1)
+    expect((JSON.parse(stdout) as { findings: { code: string; field: string }[] }).findings).toMatchObject([
+      { code: 'FIELD_INVALID', field: 'spec.slowPercent' },
+      { code: 'KIND_UNSUPPORTED', field: '' },
+    ])
+  })
+
+  it('stores kinds that do nothing here, and warns', async () => {
+    const { code, stderr } = await apply(FILTER)
+    expect(code, stderr).toBe(0)
+    expect(stderr).toContain('Warning: [KIND_UNSUPPORTED] EnvoyFilter objects are stored and have no effect')
+  })
+
+  it('lints the cluster', async () => {
+    const { code, stdout } = await mesh.isthmus(['lint', '--context', 'east'])
+    expect(code).toBe(1)
+    expect(stdout).toContain('KIND_UNSUPPORTED')
+  })
+
+  it('without a control plane refuses policies and lets the rest pass', async () => {
+    const name = 'isthmus-control-plane'
+    expect((await kubectl('-n', SYSTEM_NAMESPACE, 'scale', `deployment/${name}`, '--replicas=0')).code).toBe(0)
+    const pods = async (): Promise<string> =>
+      (await kubectl('-n', SYSTEM_NAMESPACE, 'get', 'pods', '-l', `app=${name}`)).stdout
+    await expect.poll(pods, POLL).toBe('')
+    const refused = await apply(breaker('openFor: 2s'))
+    expect(refused.code).not.toBe(0)
+    expect(refused.stderr).toContain('failed calling webhook "policies.validate.isthmus.dev"')
+    expect((await apply(FILTER.replace('lua', 'other'))).code).toBe(0)
+    expect((await kubectl('-n', 'shop', 'scale', 'deployment/checkout', '--replicas=2')).code).toBe(0)
+    expect((await kubectl('-n', SYSTEM_NAMESPACE, 'scale', `deployment/${name}`, '--replicas=1')).code).toBe(0)
+    await expect.poll(async () => (await apply(breaker('openFor: 2s'))).code, POLL).toBe(0)
+  })
+})
