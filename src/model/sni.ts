@@ -18,8 +18,11 @@ export interface ServicePortName {
 
 /** `outbound_.<port>_._.<service>.<namespace>.svc.<domain>` */
 export function innerSni(name: ServicePortName): string {
-  return `outbound_.${name.port}_._.${hostOf(name)}`
+  return innerSniOfHost(hostOf(name), name.port)
 }
+
+/** Of a host that is no Service: a ServiceEntry's. */
+export const innerSniOfHost = (host: string, port: number): string => `outbound_.${port}_._.${host}`
 
 export function parseInnerSni(sni: string): ServicePortName | undefined {
   const match = /^outbound_\.([1-9][0-9]{0,4})_\._\.(.+)$/.exec(sni)

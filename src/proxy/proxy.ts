@@ -14,7 +14,7 @@ import type { ClusterState } from './balance/cluster.ts'
 import { Acceptor, type TunnelServer } from './connection.ts'
 import type { OriginalDestination } from './capture/destination.ts'
 import type { HttpMode } from './compile.ts'
-import { isForbiddenTarget } from './forbidden.ts'
+import { isForbiddenTarget } from '../runtime/forbidden.ts'
 import type { IdentitySource, Peer } from './identity.ts'
 import { PROXY_PROTO_NAMES } from './l4/proxy-header.ts'
 import { ListenerSet } from './listeners.ts'
@@ -182,6 +182,7 @@ class RunningProxy implements Proxy {
       credentials,
       clientTls,
       http1Trailers,
+      forgives: !http1Trailers,
       localAddress,
       lookup: options.lookup,
     }

@@ -9,6 +9,7 @@ import { ClusterSchema } from '#gen/envoy/config/cluster/v3/cluster_pb.js'
 import type { Node } from '#gen/envoy/config/core/v3/base_pb.js'
 import { ClusterLoadAssignmentSchema } from '#gen/envoy/config/endpoint/v3/endpoint_pb.js'
 import { ListenerSchema } from '#gen/envoy/config/listener/v3/listener_pb.js'
+import { VirtualHostSchema } from '#gen/envoy/config/route/v3/route_components_pb.js'
 import { RouteConfigurationSchema } from '#gen/envoy/config/route/v3/route_pb.js'
 import { SecretSchema } from '#gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import {
@@ -40,6 +41,11 @@ interface KindState {
 export class SotwTranslator {
   readonly #kinds = new Map<ResourceKind, KindState>()
   #node: Node | undefined = undefined
+  readonly #nodeEachTime: boolean
+
+  constructor(nodeEachTime = false) {
+    this.#nodeEachTime = nodeEachTime
+  }
 
   /** What a delta request says, as a request for the whole. */
   request(delta: DeltaDiscoveryRequest): DiscoveryRequest | undefined {
@@ -60,7 +66,7 @@ export class SotwTranslator {
       versionInfo: state.good,
       responseNonce: state.nonce,
       resourceNames: [...state.names],
-      ...(first && delta.node !== undefined && { node: delta.node }),
+      ...((first || this.#nodeEachTime) && this.#node !== undefined && { node: this.#node }),
       ...(errorDetail !== undefined && { errorDetail }),
     }
     return create(DiscoveryRequestSchema, init)
@@ -117,6 +123,8 @@ function nameIn(kind: ResourceKind, bytes: Uint8Array): string {
         return fromBinary(ListenerSchema, bytes).name
       case 'route':
         return fromBinary(RouteConfigurationSchema, bytes).name
+      case 'host':
+        return fromBinary(VirtualHostSchema, bytes).name
       case 'secret':
         return fromBinary(SecretSchema, bytes).name
       default:
@@ -137,7 +145,7 @@ export async function openSotwSession(options: SessionOptions, receive: Receive)
     SOTW_CLIENT.deserialize,
     metadata,
   )
-  const translator = new SotwTranslator()
+  const translator = new SotwTranslator(options.nodeEachTime)
   const ended = endOf(stream)
   stream.on('data', (whole: DiscoveryResponse) => {
     const response = translator.response(whole)

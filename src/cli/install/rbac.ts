@@ -2,8 +2,9 @@
  * What each part of the mesh may do at its own cluster's API server: least privilege, one list per ServiceAccount.
  * A request that meets 403 is a bug here or there; the end-to-end test counts them.
  */
+import { STANDARD_KINDS } from '../../kube/schemas/index.ts'
 import { WEBHOOK_CONFIGURATION } from '../../kube/webhooks.ts'
-import { OBJECTS, SYSTEM_ACCOUNTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
+import { OBJECTS, READER_ACCOUNT, SYSTEM_ACCOUNTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
 
 export interface Rule {
   readonly apiGroups: readonly string[]
@@ -14,7 +15,6 @@ export interface Rule {
 
 const READ = ['get', 'list', 'watch'] as const
 const OWN = 'isthmus.dev'
-const ISTIO_NETWORKING = 'networking.istio.io'
 const MCS = 'multicluster.x-k8s.io'
 
 const WATCHED_BY_BOTH: readonly Rule[] = [
@@ -24,21 +24,26 @@ const WATCHED_BY_BOTH: readonly Rule[] = [
   { apiGroups: [OWN], resources: ['clusterpeers'], verbs: READ },
 ]
 
+/** Kinds that are judged once more after admission, with the condition that says what came of it. */
+function judgedKinds(): readonly Rule[] {
+  const byGroup = new Map<string, string[]>()
+  for (const { resource } of STANDARD_KINDS) {
+    if (resource.group.endsWith('.istio.io')) {
+      byGroup.set(resource.group, [...(byGroup.get(resource.group) ?? []), resource.plural])
+    }
+  }
+  return [...byGroup].flatMap(([group, plurals]) => [
+    { apiGroups: [group], resources: plurals, verbs: READ },
+    { apiGroups: [group], resources: plurals.map((plural) => `${plural}/status`), verbs: ['get', 'update', 'patch'] },
+  ])
+}
+
 export const CONTROL_PLANE_CLUSTER_RULES: readonly Rule[] = [
   ...WATCHED_BY_BOTH,
   { apiGroups: [OWN], resources: ['circuitbreakerpolicies'], verbs: READ },
-  {
-    apiGroups: ['security.istio.io', 'telemetry.istio.io'],
-    resources: ['peerauthentications', 'requestauthentications', 'authorizationpolicies', 'telemetries'],
-    verbs: READ,
-  },
   // Says of each policy whether it is in force.
   { apiGroups: [OWN], resources: ['circuitbreakerpolicies/status'], verbs: ['get', 'update', 'patch'] },
-  {
-    apiGroups: [ISTIO_NETWORKING],
-    resources: ['virtualservices', 'destinationrules', 'serviceentries', 'workloadentries', 'sidecars', 'gateways'],
-    verbs: READ,
-  },
+  ...judgedKinds(),
   // The serving root goes into every namespace, where sidecars mount it.
   { apiGroups: [''], resources: ['configmaps'], verbs: ['create'] },
   {
@@ -48,6 +53,8 @@ export const CONTROL_PLANE_CLUSTER_RULES: readonly Rule[] = [
     resourceNames: [OBJECTS.servingRoot],
   },
   { apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] },
+  // Who may read its pages of 15014.
+  { apiGroups: ['authorization.k8s.io'], resources: ['subjectaccessreviews'], verbs: ['create'] },
   // Its serving CA goes into them, and whether they fail closed.
   {
     apiGroups: ['admissionregistration.k8s.io'],
@@ -72,7 +79,12 @@ export const CONTROL_PLANE_RULES: readonly Rule[] = [
     verbs: [...READ, 'update', 'patch'],
     resourceNames: [OBJECTS.caRequest],
   },
-  { apiGroups: [''], resources: ['configmaps'], verbs: READ, resourceNames: [OBJECTS.trust, OBJECTS.meshConfig] },
+  {
+    apiGroups: [''],
+    resources: ['configmaps'],
+    verbs: READ,
+    resourceNames: [OBJECTS.trust, OBJECTS.meshConfig, OBJECTS.meshSettings],
+  },
   { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: READ, resourceNames: [OBJECTS.federationLease] },
 ]
 
@@ -146,9 +158,27 @@ export function role(account: string, rules: readonly Rule[]): readonly object[]
   ]
 }
 
+/** What the CLI shows to the control plane is a token of this account: who may make one may read its pages. */
+function reader(): readonly object[] {
+  const kind = 'ClusterRole'
+  const rules = [{ nonResourceURLs: ['/isthmus/*'], verbs: ['get'] }]
+  return [
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: READER_ACCOUNT, namespace: SYSTEM_NAMESPACE } },
+    { apiVersion: 'rbac.authorization.k8s.io/v1', kind, metadata: { name: READER_ACCOUNT }, rules },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRoleBinding',
+      metadata: { name: READER_ACCOUNT },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind, name: READER_ACCOUNT },
+      subjects: [{ kind: 'ServiceAccount', name: READER_ACCOUNT, namespace: SYSTEM_NAMESPACE }],
+    },
+  ]
+}
+
 /** Every RBAC object of the installation; the gateway asks the API server nothing and has none. */
 export function rbacManifests(): readonly object[] {
   return [
+    ...reader(),
     ...clusterRole(SYSTEM_ACCOUNTS.controlPlane, CONTROL_PLANE_CLUSTER_RULES),
     ...role(SYSTEM_ACCOUNTS.controlPlane, CONTROL_PLANE_RULES),
     ...clusterRole(SYSTEM_ACCOUNTS.federation, FEDERATION_CLUSTER_RULES),

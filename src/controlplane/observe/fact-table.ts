@@ -9,15 +9,19 @@ import type { StoreChange } from '../../kube/store.ts'
 export class FactTable<T extends KubeObject, F> {
   readonly #read: (object: T) => F | undefined
   readonly #onChange: () => void
+  readonly #isSound: (object: T) => boolean
   readonly #rows = new Map<string, F>()
   #current: ReadonlyMap<string, F> | undefined
 
-  constructor(read: (object: T) => F | undefined, onChange: () => void) {
+  /** `isSound`: an object that is not keeps what was read of it when it last was. */
+  constructor(read: (object: T) => F | undefined, onChange: () => void, isSound: (object: T) => boolean = () => true) {
     this.#read = read
     this.#onChange = onChange
+    this.#isSound = isSound
   }
 
   apply(change: StoreChange<T>): void {
+    if (change.new !== undefined && !this.#isSound(change.new)) return
     const fact = change.new === undefined ? undefined : this.#read(change.new)
     if (fact === undefined) {
       if (!this.#rows.delete(change.key)) return

@@ -3,6 +3,7 @@
  * that their authors gave them: what they mean for one port of one pod is translate/security's.
  */
 import type { AuthorizationPolicySpec, RequestAuthenticationSpec, TelemetrySpec } from '../../kube/kinds.ts'
+import type { PathPolicy } from '../../model/config.ts'
 
 /** Where a policy applies, and which of two is the older. */
 export interface PolicyScope {
@@ -53,6 +54,8 @@ export interface TelemetryFacts extends PolicyScope, Omit<TelemetrySpec, 'select
 export interface MeshSettings {
   readonly providers: ReadonlyMap<string, ExtensionProvider>
   readonly defaultProviders: { readonly accessLogging: readonly string[]; readonly tracing: readonly string[] }
+  /** What becomes of paths before policies see them. Absent: the mesh's default. */
+  readonly paths?: PathPolicy
   /** What in it is not supported, by path; shown in status pages and by validate. */
   readonly unsupported: readonly string[]
 }

@@ -26,6 +26,10 @@ export interface PortFacts {
   readonly targetPort?: number | string
   /** Declared by `appProtocol` or the port's name. Absent: nobody said. */
   readonly protocol?: 'http' | 'tcp'
+  /** Declared as HTTP/2, gRPC too: endpoints outside the mesh are spoken to so. */
+  readonly isHttp2?: true
+  /** Declared as TLS of the application's own: the server name tells connections apart. */
+  readonly isTls?: true
 }
 
 export interface ServiceFacts {
@@ -39,6 +43,12 @@ export interface ServiceFacts {
   readonly localFailover: boolean
   /** Empty for headless services. */
   readonly addresses: readonly string[]
+  /** Of a ServiceEntry with pods in the mesh: how it is called. Absent: by its own name. */
+  readonly host?: string
+  /** It is only another name for this one. */
+  readonly externalName?: string
+  /** Namespaces that see it: `.` its own, `*` all. Absent: all. */
+  readonly exportTo?: readonly string[]
 }
 
 export interface PodFacts {

@@ -2,6 +2,7 @@
  * Watches the own cluster and keeps one immutable snapshot of it. Never empties anything because the API server is
  * away: reflectors keep what they knew, and trust, once seen, is never lost to a missing or damaged object.
  */
+import { isDeepStrictEqual } from 'node:util'
 import type { KubeClient, ListOptions } from '../../kube/client.ts'
 import {
   AUTHORIZATION_POLICIES,
@@ -32,14 +33,23 @@ import {
 } from '../../kube/kinds/networking.ts'
 import type { KubeObject, Resource } from '../../kube/object.ts'
 import { Reflector } from '../../kube/reflector.ts'
+import { STORED_KINDS } from '../../kube/schemas/stored/stored.ts'
 import type { Store } from '../../kube/store.ts'
 import { OBJECTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
 import type { Cancel, Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { Random } from '../../runtime/random.ts'
-import { type MeshFacts, NO_SECURITY, NO_SETTINGS, type SecurityFacts, type Snapshot } from './facts.ts'
+import {
+  type MeshFacts,
+  NO_SECURITY,
+  NO_SETTINGS,
+  type MeshSettings,
+  type SecurityFacts,
+  type Snapshot,
+} from './facts.ts'
 import { FactTable } from './fact-table.ts'
+import { isJudged, judgeOf, type OnVerdict } from './judge.ts'
 import { readExport, readImport, readNamespace, readNode, readPeer, readPod, readService, readSlice } from './read.ts'
 import { readBreakerPolicy } from './read-breaker.ts'
 import {
@@ -56,6 +66,7 @@ import {
   readRequestAuthentication,
   readTelemetry,
 } from './read-security.ts'
+import { readSettings } from './read-settings.ts'
 import { type ClusterTrust, readTrust } from './trust.ts'
 
 export interface ObserverOptions {
@@ -67,6 +78,25 @@ export interface ObserverOptions {
   /** A new snapshot is there; bursts within `coalesceMs` count once. */
   readonly onSnapshot: (snapshot: Snapshot) => void
   readonly coalesceMs?: number
+  /** Istio's kinds are judged before they are read, and this is told of each. */
+  readonly onVerdict?: OnVerdict
+}
+
+export interface ObjectName {
+  readonly group: string
+  readonly plural: string
+  /** Empty for objects of the cluster. */
+  readonly namespace: string
+  readonly name: string
+}
+
+export interface Observed {
+  /** False: no object of this kind changes what proxies run. */
+  readonly isWatched: boolean
+  /** Every change heard of is in the snapshot. */
+  readonly isSettled: boolean
+  readonly generation: number | undefined
+  readonly resourceVersion: string | undefined
 }
 
 /** Together with the push's own 50 ms this stays under the design's 100 ms. */
@@ -75,6 +105,7 @@ const COALESCE_MS = 25
 export class Observer {
   readonly #options: ObserverOptions
   readonly #reflectors: { readonly synced: Promise<void>; start(): unknown; stop(): Promise<void> }[] = []
+  readonly #stores = new Map<string, { get(name: string, namespace?: string): KubeObject | undefined }>()
   readonly #services
   readonly #pods
   readonly #slices
@@ -89,6 +120,7 @@ export class Observer {
   readonly #requestAuthentications
   readonly #authorizationPolicies
   readonly #telemetries
+  #settings: MeshSettings = NO_SETTINGS
   #trust: ClusterTrust | undefined
   #leader = ''
   #version = 0
@@ -119,11 +151,14 @@ export class Observer {
     this.#requestAuthentications = this.#optional(REQUEST_AUTHENTICATIONS, readRequestAuthentication)
     this.#authorizationPolicies = this.#optional(AUTHORIZATION_POLICIES, readAuthorizationPolicy)
     this.#telemetries = this.#optional(TELEMETRIES, readTelemetry)
+    // Never read, so that they only get their condition.
+    for (const { resource } of STORED_KINDS) this.#optional(resource, () => undefined)
     const named = (name: string): ListOptions => ({
       namespace: SYSTEM_NAMESPACE,
       fieldSelector: `metadata.name=${name}`,
     })
     this.#watch(CONFIG_MAPS, named(OBJECTS.trust)).subscribe(({ new: found }) => this.#takeTrust(found))
+    this.#watch(CONFIG_MAPS, named(OBJECTS.meshSettings)).subscribe(({ new: found }) => this.#takeSettings(found))
     this.#watch(LEASES, named(OBJECTS.federationLease)).subscribe(({ new: lease }) => this.#takeLease(lease))
   }
 
@@ -135,6 +170,18 @@ export class Observer {
   /** What federation gave this cluster; undefined before it joined a mesh. */
   get trust(): ClusterTrust | undefined {
     return this.#trust
+  }
+
+  /** What is known of an object, for those who wait for a change of theirs to arrive. */
+  observed({ group, plural, namespace, name }: ObjectName): Observed {
+    const store = this.#stores.get(`${plural}.${group}`)
+    const metadata = store?.get(name, namespace === '' ? undefined : namespace)?.metadata
+    return {
+      isWatched: store !== undefined,
+      isSettled: this.#isSynced && this.#scheduled === undefined,
+      generation: metadata?.generation,
+      resourceVersion: metadata?.resourceVersion,
+    }
   }
 
   /** Resolves after the first whole snapshot. */
@@ -158,7 +205,9 @@ export class Observer {
 
   /** Of kinds that a cluster may lack altogether. */
   #optional<T extends KubeObject, F>(resource: Resource<T>, read: (object: T) => F | undefined): FactTable<T, F> {
-    const table = new FactTable<T, F>(read, () => this.#changed())
+    const { onVerdict } = this.#options
+    const judge = onVerdict !== undefined && isJudged(resource) ? judgeOf(resource, onVerdict) : undefined
+    const table = new FactTable<T, F>(read, () => this.#changed(), judge)
     this.#watch(resource, {}, { mayBeAbsent: true }).subscribe((change) => table.apply(change))
     return table
   }
@@ -174,6 +223,7 @@ export class Observer {
     }
     const reflector = new Reflector({ client, resource, scope, clock, random, onError, ...extra })
     this.#reflectors.push(reflector)
+    if (scope.fieldSelector === undefined) this.#stores.set(`${resource.plural}.${resource.group}`, reflector.store)
     return reflector.store
   }
 
@@ -189,6 +239,19 @@ export class Observer {
       this.#trust = read.trust
       this.#changed()
     }
+  }
+
+  /** Deleting them is a wish; a text that cannot be read is none. */
+  #takeSettings(found: ConfigMap | undefined): void {
+    const { log } = this.#options
+    const read = readSettings(found)
+    if ('problem' in read) return log.error({ problem: read.problem }, `ConfigMap ${OBJECTS.meshSettings} is not used`)
+    if (isDeepStrictEqual(read.settings, this.#settings)) return
+    const { unsupported } = read.settings
+    if (unsupported.length > 0)
+      log.warn({ unsupported }, `ConfigMap ${OBJECTS.meshSettings} has settings without effect`)
+    this.#settings = read.settings
+    this.#changed()
   }
 
   #takeLease(lease: Lease | undefined): void {
@@ -210,7 +273,7 @@ export class Observer {
       requestAuthentications: this.#requestAuthentications.current,
       authorizationPolicies: this.#authorizationPolicies.current,
       telemetries: this.#telemetries.current,
-      settings: NO_SETTINGS,
+      settings: this.#settings,
       keySets: NO_SECURITY.keySets,
     }
   }

@@ -37,33 +37,45 @@ import type {
 
 export function readService(service: Service): ServiceFacts | undefined {
   const { spec } = service
-  if (spec.type === 'ExternalName') return undefined
+  const isName = spec.type === 'ExternalName'
   const ports = (spec.ports ?? []).filter(isTcp).map(readPort)
-  const hasSelector = spec.selector !== undefined && Object.keys(spec.selector).length > 0
+  const hasSelector = !isName && spec.selector !== undefined && Object.keys(spec.selector).length > 0
   return {
     ...identityOf(service),
-    ports,
+    // What a name stands for listens where the one who asks thinks; without ports that is HTTP's.
+    ports: isName && ports.length === 0 ? NAMED_PORTS : ports,
     ...(hasSelector && { selector: spec.selector }),
+    ...(isName && { externalName: spec.externalName?.toLowerCase() ?? '' }),
+    ...visibilityOf(service),
     localFailover: service.metadata.annotations?.[ANNOTATIONS.localFailover] !== 'false',
     addresses: [...new Set([spec.clusterIP ?? '', ...(spec.clusterIPs ?? [])])].filter((ip) => isIP(ip) !== 0),
   }
 }
 
+const NAMED_PORTS: readonly PortFacts[] = [{ name: 'http', port: 80, targetPort: 80, protocol: 'http' }]
+
+/** Istio's annotation, with the words of `exportTo`. */
+function visibilityOf({ metadata }: Service): Pick<ServiceFacts, 'exportTo'> {
+  const said = metadata.annotations?.['networking.istio.io/exportTo']
+  return said === undefined ? {} : { exportTo: said.split(',').map((name) => name.trim()) }
+}
+
 function readPort({ name = '', port, targetPort = port, appProtocol }: ServicePort): PortFacts {
-  const protocol = protocolOf(appProtocol, name)
-  return { name, port, targetPort, ...(protocol !== undefined && { protocol }) }
+  return { name, port, targetPort, ...protocolOf(appProtocol, name) }
 }
 
 const HTTP_PROTOCOLS = new Set(['http', 'http2', 'grpc', 'grpc-web', 'h2c', 'ws'])
+const HTTP2_PROTOCOLS = new Set(['http2', 'grpc', 'h2c'])
+const TLS_PROTOCOLS = new Set(['tls', 'https', 'wss'])
 const TCP_PROTOCOLS = new Set(['tcp', 'tls', 'https', 'wss', 'mysql', 'mongo', 'redis', 'postgres', 'postgresql'])
 
 /** Istio's rules: `appProtocol` (with or without a domain before it), or the port's name up to its first hyphen. */
-function protocolOf(appProtocol: string | undefined, name: string): 'http' | 'tcp' | undefined {
+function protocolOf(appProtocol: string | undefined, name: string): Pick<PortFacts, 'protocol' | 'isHttp2' | 'isTls'> {
   const said = appProtocol?.toLowerCase() ?? name
   const word = said.slice(said.lastIndexOf('/') + 1)
-  const found = [word, word.split('-')[0] ?? '']
-  if (found.some((each) => HTTP_PROTOCOLS.has(each))) return 'http'
-  return found.some((each) => TCP_PROTOCOLS.has(each)) ? 'tcp' : undefined
+  const isOne = (of: ReadonlySet<string>): boolean => of.has(word) || of.has(word.split('-')[0] ?? '')
+  if (isOne(HTTP_PROTOCOLS)) return { protocol: 'http', ...(isOne(HTTP2_PROTOCOLS) && { isHttp2: true }) }
+  return isOne(TCP_PROTOCOLS) ? { protocol: 'tcp', ...(isOne(TLS_PROTOCOLS) && { isTls: true }) } : {}
 }
 
 export function readPod(pod: Pod): PodFacts | undefined {
@@ -198,8 +210,7 @@ export function readImport(found: ServiceImport): ImportFacts | undefined {
 }
 
 function readImportPort({ name = '', port, appProtocol }: ServiceImportPort): PortFacts {
-  const protocol = protocolOf(appProtocol, name)
-  return { name, port, ...(protocol !== undefined && { protocol }) }
+  return { name, port, ...protocolOf(appProtocol, name) }
 }
 
 export function readPeer(peer: ClusterPeer): PeerFacts {

@@ -5,8 +5,9 @@
 import type { Lease } from '../../kube/kinds.ts'
 import type { KubeObject } from '../../kube/object.ts'
 import { keyOfObject } from '../../kube/store.ts'
+import { OBJECTS } from '../../model/names.ts'
 import { TRUST_BUNDLE } from '../../model/config.ts'
-import { type MeshFacts, NO_SETTINGS, type Snapshot } from '../observe/facts.ts'
+import { type MeshFacts, type MeshSettings, type Snapshot } from '../observe/facts.ts'
 import {
   readExport,
   readImport,
@@ -17,6 +18,7 @@ import {
   readService,
   readSlice,
 } from '../observe/read.ts'
+import { readSettings } from '../observe/read-settings.ts'
 import { readBreakerPolicy } from '../observe/read-breaker.ts'
 import {
   readDestinationRule,
@@ -53,6 +55,7 @@ const KINDS: ReadonlySet<string> = new Set([
   'RequestAuthentication',
   'AuthorizationPolicy',
   'Telemetry',
+  'ConfigMap',
   'Lease',
   'VirtualService',
   'DestinationRule',
@@ -98,7 +101,7 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
       requestAuthentications: table('RequestAuthentication', readRequestAuthentication),
       authorizationPolicies: table('AuthorizationPolicy', readAuthorizationPolicy),
       telemetries: table('Telemetry', readTelemetry),
-      settings: NO_SETTINGS,
+      settings: settingsOf(objects),
       keySets: new Map(),
     },
     trust: roots === undefined ? undefined : { name: TRUST_BUNDLE, roots, revokedTrustDomains: [], revokedIssuers: [] },
@@ -113,4 +116,13 @@ function strictly<T extends KubeObject, F>(read: (object: T) => F | undefined): 
     if (fact === undefined) throw new Error(`${object.kind ?? ''} ${object.metadata.name ?? ''} is not valid`)
     return fact
   }
+}
+
+/** ConfigMap `isthmus`; what of it has no effect is an error here, lest a case lie. */
+function settingsOf(objects: readonly KubeObject[]): MeshSettings {
+  const found = objects.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === OBJECTS.meshSettings)
+  const read = readSettings(found)
+  if ('problem' in read) throw new Error(read.problem)
+  if (read.settings.unsupported.length > 0) throw new Error(read.settings.unsupported.join('; '))
+  return read.settings
 }

@@ -6,12 +6,15 @@ import {
   OWN_CERTIFICATE,
   type ServiceBreaker,
   TRUST_BUNDLE,
+  type UpstreamTls,
 } from '../../model/config.ts'
 import { formatSpiffeId } from '../../model/identity.ts'
-import { innerSni } from '../../model/sni.ts'
+import { innerSni, innerSniOfHost } from '../../model/sni.ts'
 import type { PodFacts, PortFacts, SliceFacts } from '../observe/facts.ts'
 import type { Host } from './hosts.ts'
+import { withTls } from './istio/client-tls.ts'
 import type { PortPolicy } from './istio/destination-rules.ts'
+import { entryCluster } from './istio/entry-cluster.ts'
 import { withPolicy } from './istio/policy-cluster.ts'
 
 export const CONNECT_TIMEOUT_MS = 1_000
@@ -24,30 +27,44 @@ export interface OutboundClusterInput {
   readonly host: Host
   readonly port: PortFacts
   readonly identities: readonly string[]
+  /** This one's name. */
+  readonly cluster: string
   readonly breaker?: ServiceBreaker
   /** What the rules for it say. */
   readonly policy?: PortPolicy
 }
 
-export function outboundCluster({ name, host, port, identities, breaker, policy }: OutboundClusterInput): Cluster {
-  const service = { service: host.name, namespace: host.namespace, domain: host.domain, port: port.port }
+export function outboundCluster(input: OutboundClusterInput): Cluster {
+  const { name, host, port, breaker, policy, cluster: own } = input
+  const { entry } = host
+  const meshTls = meshTlsOf(input)
+  const base =
+    entry === undefined
+      ? ({ name, endpoints: 'eds', lb: 'least-request', connectTimeoutMs: CONNECT_TIMEOUT_MS, tls: meshTls } as const)
+      : entryCluster({ name, host, entry, port, meshTls, cluster: own })
   const cluster: Cluster = {
-    name,
-    endpoints: 'eds',
-    lb: 'least-request',
-    connectTimeoutMs: CONNECT_TIMEOUT_MS,
-    tls: {
-      certificate: OWN_CERTIFICATE,
-      validation: TRUST_BUNDLE,
-      sni: innerSni(service),
-      // What nobody declared is offered as requests; a connection that turns out to be none brings its own protocol.
-      alpn: [port.protocol === 'tcp' ? ALPN_TCP : ALPN_H2],
-      identities,
-    },
-    outlier: OUTLIER,
+    ...base,
+    ...(base.originalDst === undefined && { outlier: OUTLIER }),
     ...(breaker !== undefined && { breaker }),
   }
-  return policy === undefined ? cluster : withPolicy(cluster, policy)
+  return policy === undefined
+    ? cluster
+    : withTls(withPolicy(cluster, policy), policy, { host: host.host, port, names: entry?.names ?? [] })
+}
+
+function meshTlsOf({ host, port, identities }: OutboundClusterInput): UpstreamTls {
+  const { name: service, namespace, domain } = host
+  return {
+    certificate: OWN_CERTIFICATE,
+    validation: TRUST_BUNDLE,
+    sni:
+      host.isEntry === true
+        ? innerSniOfHost(host.host, port.port)
+        : innerSni({ service, namespace, domain, port: port.port }),
+    // What nobody declared is offered as requests; a connection that turns out to be none brings its own protocol.
+    alpn: [port.protocol === 'tcp' ? ALPN_TCP : ALPN_H2],
+    identities,
+  }
 }
 
 /**

@@ -20,7 +20,9 @@ import type {
   Snapshot,
 } from '../observe/facts.ts'
 import type { Host } from './hosts.ts'
+import type { DialMode } from './istio/client-tls.ts'
 import type { EndpointTerms } from './istio/endpoint-terms.ts'
+import { entryGroups, type EntryTables } from './istio/entry-endpoints.ts'
 import { hasLabels } from './istio/names.ts'
 import type { PeerModes } from './security/peer-modes.ts'
 
@@ -39,12 +41,14 @@ export interface GroupsInput {
   readonly host: Host
   readonly port: PortFacts
   readonly slices: readonly SliceFacts[]
-  readonly tables: EndpointTables
+  readonly tables: EntryTables
   /** What the rules for it say. */
   readonly terms?: EndpointTerms
 }
 
 export function groupsOf({ host, port, slices, tables, terms }: GroupsInput): readonly Group[] {
+  const { entry } = host
+  if (entry !== undefined) return mergeByPlace(entryGroups({ host, entry, port, tables, terms }))
   const groups = slices.flatMap((slice): readonly Group[] => {
     const { imported } = slice
     if (imported === undefined) return host.includesLocal ? localGroups({ port, slice, tables, terms }) : []
@@ -52,6 +56,8 @@ export function groupsOf({ host, port, slices, tables, terms }: GroupsInput): re
     if (!host.includesRemote || peer === undefined || !isTrustworthy(imported, peer)) return []
     // A peer that does not export this port has no slice port of that number.
     if (!Object.values(slice.ports).includes(port.port)) return []
+    // The mesh's own TLS is what tunnels are made of.
+    if (terms?.dial === 'own') return []
     // Of a peer's pods only the place is known.
     if (!hasLabels(placeLabels(imported), terms?.labels)) return []
     return [remoteGroup({ host, port, imported, peer, mesh: tables.mesh })]
@@ -87,7 +93,7 @@ function localGroups({ port, slice, tables, terms }: SliceInput): readonly Group
     const pod = found.pod === undefined ? undefined : tables.pods.get(`${slice.namespace}/${found.pod}`)
     const place = { ...placeOf(found, tables.nodes), cluster }
     if (terms !== undefined && !hasLabels({ ...pod?.labels, ...placeLabels(place) }, terms.labels)) return []
-    const endpoint = localEndpoint({ found, pod, slice, targetPort, tables, isDirect: terms?.isDirect === true })
+    const endpoint = localEndpoint({ found, pod, slice, targetPort, tables, dial: terms?.dial ?? 'auto' })
     const ready = found.state === 'ready' ? 1 : 0
     return [{ ...place, ready, total: 1, healthy: true, endpoints: [endpoint], ...orderOf(terms, pod, found.node) }]
   })
@@ -114,12 +120,12 @@ interface LocalInput {
   readonly slice: SliceFacts
   readonly targetPort: number
   readonly tables: EndpointTables
-  readonly isDirect: boolean
+  readonly dial: DialMode
 }
 
-function localEndpoint({ found, pod, slice, targetPort, tables, isDirect }: LocalInput): Endpoint {
+function localEndpoint({ found, pod, slice, targetPort, tables, dial }: LocalInput): Endpoint {
   const { cluster } = tables.mesh
-  const transport = isDirect ? 'plain' : tables.modes.tlsModeOf(pod, targetPort)
+  const transport = dial === 'auto' ? tables.modes.tlsModeOf(pod, targetPort) : dial === 'mtls' ? 'mtls' : 'plain'
   return {
     address: found.address,
     port: transport === 'mtls' ? PORTS.inboundMesh : targetPort,

@@ -13,6 +13,7 @@ import {
   type PortFacts,
   type Snapshot,
 } from '../observe/facts.ts'
+import { entryHosts, type HostEntry } from './istio/service-entries.ts'
 
 export interface Host {
   readonly namespace: string
@@ -29,9 +30,11 @@ export interface Host {
   readonly exportTo?: readonly string[]
   /** Of a ServiceEntry: its name is all there is. */
   readonly isEntry?: true
+  /** Absent: its endpoints are those of its EndpointSlices. */
+  readonly entry?: HostEntry
 }
 
-type HostTables = Pick<Snapshot, 'mesh' | 'services' | 'exports' | 'imports'>
+type HostTables = Pick<Snapshot, 'mesh' | 'services' | 'exports' | 'imports' | 'networking'>
 
 /** Sorted by host, so that the route tables of two replicas are the same bytes. */
 export function listHosts(tables: HostTables): readonly Host[] {
@@ -45,6 +48,8 @@ export function listHosts(tables: HostTables): readonly Host[] {
         includesLocal: true,
         // The owner's consent: only a service this cluster itself exports may be answered from elsewhere.
         includesRemote: isExported && service.localFailover,
+        ...(service.exportTo !== undefined && { exportTo: service.exportTo }),
+        ...(service.externalName !== undefined && { entry: namedEntry(service.externalName) }),
       }),
     )
   }
@@ -53,13 +58,23 @@ export function listHosts(tables: HostTables): readonly Host[] {
     const { ports, addresses } = found
     hosts.push(hostAt(found, CLUSTERSET_DOMAIN, { ports, addresses, includesLocal, includesRemote: true }))
   }
+  const taken = new Set(hosts.map(({ host }) => host))
+  hosts.push(...entryHosts(tables.networking.serviceEntries, taken))
   return hosts.filter(({ ports }) => ports.length > 0).sort((a, b) => (a.host < b.host ? -1 : 1))
 }
+
+/** A Service that is another name: what its CNAME stands for answers. */
+const namedEntry = (address: string): HostEntry => ({
+  resolution: 'dns',
+  isInternal: false,
+  endpoints: [{ address }],
+  names: [],
+})
 
 function hostAt(
   named: { readonly namespace: string; readonly name: string },
   domain: string,
-  rest: Pick<Host, 'ports' | 'addresses' | 'includesLocal' | 'includesRemote'>,
+  rest: Omit<Host, 'namespace' | 'name' | 'domain' | 'host'>,
 ): Host {
   const { namespace, name } = named
   return { namespace, name, domain, host: hostOf({ service: name, namespace, domain }), ...rest }
@@ -67,7 +82,10 @@ function hostAt(
 
 /** A ServiceExport counts when its Service exists; the mesh's own parts are never exported. */
 export function isExportedKey(tables: Pick<Snapshot, 'services' | 'exports'>, key: string): boolean {
-  return tables.exports.has(key) && tables.services.has(key) && !key.startsWith(`${SYSTEM_NAMESPACE}/`)
+  const service = tables.services.get(key)
+  // A name for something else has nothing of its own to export.
+  if (service === undefined || service.externalName !== undefined) return false
+  return tables.exports.has(key) && !key.startsWith(`${SYSTEM_NAMESPACE}/`)
 }
 
 /** The peers that may use an exported service, sorted: as its export says, else its namespace, else all. */

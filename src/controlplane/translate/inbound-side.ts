@@ -30,7 +30,7 @@ export class InboundSide {
 
   #meshInbound(snapshot: Snapshot, pod: PodFacts): Inbound {
     const key = `${pod.namespace}/${pod.name}`
-    const services = this.#tables.servicesSelecting(pod, snapshot.services)
+    const services = this.#tables.servicesSelecting(pod, snapshot)
     const exports = this.#tables.exports(snapshot)
     const { trustDomain, domain, cluster } = snapshot.mesh
     // Readiness is no input: a pod that becomes ready must not restart its listener.
@@ -43,8 +43,8 @@ export class InboundSide {
 
   #captured(snapshot: Snapshot, pod: PodFacts): readonly Listener[] {
     if (!pod.captured) return []
-    const { services, mesh } = snapshot
-    const selecting = this.#tables.servicesSelecting(pod, services)
+    const { mesh } = snapshot
+    const selecting = this.#tables.servicesSelecting(pod, snapshot)
     const policies = this.#policiesOf(snapshot, pod)
     return addressesOf(pod).map((address, index) => {
       const inputs = [selecting, pod.ip, address, JSON.stringify(pod.ports), mesh, policies]
@@ -55,6 +55,6 @@ export class InboundSide {
   }
 
   #policiesOf(snapshot: Snapshot, pod: PodFacts): PodPolicies {
-    return this.#policies.of(snapshot, pod, this.#tables.servicesSelecting(pod, snapshot.services))
+    return this.#policies.of(snapshot, pod, this.#tables.servicesSelecting(pod, snapshot))
   }
 }

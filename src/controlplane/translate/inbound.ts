@@ -16,7 +16,7 @@ import {
 } from '../../model/config.ts'
 import { CLUSTERSET_DOMAIN } from '../../model/names.ts'
 import { PORTS } from '../../model/ports.ts'
-import { innerSni } from '../../model/sni.ts'
+import { innerSni, innerSniOfHost } from '../../model/sni.ts'
 import { keyOf, type PodFacts, type PortFacts, type ServiceFacts, type Snapshot } from '../observe/facts.ts'
 import { ALPN_H2, CONNECT_TIMEOUT_MS } from './clusters.ts'
 import type { ExportedService } from './hosts.ts'
@@ -33,11 +33,14 @@ export interface Inbound {
 export function servicesSelecting(pod: PodFacts, services: Snapshot['services']): readonly ServiceFacts[] {
   const found: ServiceFacts[] = []
   for (const service of services.values()) {
-    const { selector } = service
-    if (service.namespace !== pod.namespace || selector === undefined) continue
-    if (Object.entries(selector).every(([label, value]) => pod.labels[label] === value)) found.push(service)
+    if (isSelecting(service, pod)) found.push(service)
   }
   return found.sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+export function isSelecting({ namespace, selector }: ServiceFacts, pod: PodFacts): boolean {
+  if (namespace !== pod.namespace || selector === undefined) return false
+  return Object.entries(selector).every(([label, value]) => pod.labels[label] === value)
 }
 
 export interface InboundInput {
@@ -63,7 +66,7 @@ export function inboundOf(input: InboundInput): Inbound {
       clusters.set(cluster.name, cluster)
       const { domains, trustDomains } = reachOf(input, exported, targetPort)
       for (const domain of domains) {
-        const sni = innerSni({ service: service.name, namespace: service.namespace, domain, port: port.port })
+        const sni = sniOf(service, domain, port.port)
         const place = { port: targetPort, address: pod.ip, serverName: sni, services: [service] }
         const bare = inboundChains(sni, { port, cluster: cluster.name, allow: { trustDomains, ids: [] } })
         chains.push(...bare.map((chain) => input.policies.guard(chain, place)))
@@ -89,6 +92,9 @@ function reachOf(
   if (policies.modeAt(port) === 'DISABLE') return { domains: shared, trustDomains: peers }
   return { domains: [domain, ...shared], trustDomains: [trustDomain, ...peers] }
 }
+
+const sniOf = ({ name: service, namespace, host }: ServiceFacts, domain: string, port: number): string =>
+  host === undefined ? innerSni({ service, namespace, domain, port }) : innerSniOfHost(host, port)
 
 export function targetPortOf(port: PortFacts, pod: PodFacts): number | undefined {
   const { targetPort = port.port } = port

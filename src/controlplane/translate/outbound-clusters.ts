@@ -6,6 +6,7 @@ import { breakersOf, type Breakers } from './breakers.ts'
 import { identitiesOf, outboundCluster } from './clusters.ts'
 import type { Host } from './hosts.ts'
 import { type HostRule, policyFor } from './istio/destination-rules.ts'
+import { entryIdentities } from './istio/entry-endpoints.ts'
 import type { Scope } from './istio/scope.ts'
 import { Memo } from './memo.ts'
 import type { Tables } from './tables.ts'
@@ -23,15 +24,17 @@ export class OutboundClusters {
   clustersFor(snapshot: Snapshot, scope: Scope): readonly Cluster[] {
     const index = this.#tables.slicesByService(snapshot)
     const breakers = this.#breakersOf(snapshot)
-    const inputs = [scope, index, snapshot.pods, snapshot.mesh, breakers]
+    const { workloadEntries } = snapshot.networking
+    const inputs = [scope, index, snapshot.pods, snapshot.mesh, breakers, workloadEntries]
     const built = this.#tables.list(`outbound-clusters|${scope.key}`, inputs, () =>
       scope.hosts.flatMap((host) => {
-        const slices = host.includesLocal ? (index.get(`${host.namespace}/${host.name}`) ?? []) : []
-        const found = identitiesOf(slices, snapshot.pods, snapshot.mesh.trustDomain)
+        const found = this.#identitiesOf(host, snapshot)
         const identities = this.#identities.get(host.host, found, () => found)
         const rule = scope.ruleFor(host)
         return host.ports.flatMap((port) =>
-          subsetsOf(rule).map((subset) => this.#clusterOf({ host, port, subset, rule, identities, breakers })),
+          subsetsOf(rule).map((subset) =>
+            this.#clusterOf({ host, port, subset, rule, identities, breakers, cluster: snapshot.mesh.cluster }),
+          ),
         )
       }),
     )
@@ -39,7 +42,7 @@ export class OutboundClusters {
     return this.#tables.list(`outbound-clusters, kept|${scope.key}`, built, () => built)
   }
 
-  #clusterOf({ host, port, subset, rule, identities, breakers }: ClusterInput): Cluster {
+  #clusterOf({ host, port, subset, rule, identities, breakers, cluster }: ClusterInput): Cluster {
     const name = clusterName('outbound', port.port, host.host, subset)
     // A policy on a service holds for all of its subsets.
     const breaker = breakers.get(clusterName('outbound', port.port, host.host))
@@ -49,10 +52,24 @@ export class OutboundClusters {
         host,
         port,
         identities,
+        cluster,
         ...(breaker !== undefined && { breaker }),
         ...(rule !== undefined && { policy: policyFor(rule, port.port, subset) }),
       }),
     )
+  }
+
+  #identitiesOf(host: Host, snapshot: Snapshot): readonly string[] {
+    const { pods, networking, mesh } = snapshot
+    const { trustDomain } = mesh
+    const { entry } = host
+    if (entry !== undefined) {
+      const { workloadEntries } = networking
+      return entry.isInternal ? entryIdentities(host, entry, { pods, workloadEntries, trustDomain }) : []
+    }
+    const index = this.#tables.slicesByService(snapshot)
+    const slices = host.includesLocal ? (index.get(`${host.namespace}/${host.name}`) ?? []) : []
+    return identitiesOf(slices, pods, trustDomain)
   }
 
   #breakersOf({ breakers, services, imports, mesh }: Snapshot): Breakers {
@@ -72,6 +89,7 @@ interface ClusterInput {
   readonly rule: HostRule | undefined
   readonly identities: readonly string[]
   readonly breakers: Breakers
+  readonly cluster: string
 }
 
 /** The whole service first. */

@@ -29,11 +29,12 @@ export class OutboundEndpoints {
     const caller = { ...place, cluster: snapshot.mesh.cluster, labels: scope.caller.labels }
     const where = JSON.stringify(place)
     const { pods, nodes, peers } = snapshot
+    const { workloadEntries } = snapshot.networking
     const index = this.#tables.slicesByService(snapshot)
     const key = `endpoints|${where}|${scope.key}`
     const modes = this.#tables.peerModes(snapshot)
-    const assignments = this.#tables.list(key, [scope, index, pods, nodes, peers, modes], () =>
-      scope.hosts.flatMap((host) => {
+    const assignments = this.#tables.list(key, [scope, index, pods, nodes, peers, modes, workloadEntries], () =>
+      scope.hosts.filter(isDiscovered).flatMap((host) => {
         const slices = index.get(`${host.namespace}/${host.name}`) ?? []
         const rule = scope.ruleFor(host)
         return host.ports.flatMap((port) =>
@@ -64,11 +65,22 @@ export class OutboundEndpoints {
       if (slice.imported !== undefined) inputs.push(snapshot.peers.get(slice.imported.cluster))
       else for (const { pod } of slice.endpoints) inputs.push(snapshot.pods.get(`${slice.namespace}/${pod ?? ''}`))
     }
+    const { workloadEntries } = snapshot.networking
+    if (host.entry?.selector !== undefined) inputs.push(snapshot.pods, workloadEntries)
     return this.#groups.get(`${host.host}|${port.port}|${subset}|${rule?.key ?? ''}`, inputs, () =>
-      groupsOf({ host, port, slices, tables: { ...snapshot, modes }, ...(terms !== undefined && { terms }) }),
+      groupsOf({
+        host,
+        port,
+        slices,
+        tables: { ...snapshot, modes, workloadEntries },
+        ...(terms !== undefined && { terms }),
+      }),
     )
   }
 }
+
+/** The others have no endpoints, or hold them in their clusters. */
+const isDiscovered = ({ entry }: Host): boolean => entry === undefined || entry.resolution === 'static'
 
 interface GroupsInput {
   readonly snapshot: Snapshot

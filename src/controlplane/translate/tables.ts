@@ -6,26 +6,34 @@ import { Layers } from '../../model/layers.ts'
 import type { Locality } from '../../model/locality.ts'
 import { type PodFacts, type ServiceFacts, type SliceFacts, type Snapshot } from '../observe/facts.ts'
 import { type ExportedService, type Host, listExports, listHosts } from './hosts.ts'
-import { servicesSelecting } from './inbound.ts'
+import { isSelecting, servicesSelecting } from './inbound.ts'
+import { entryServices } from './istio/service-entries.ts'
 import { keepMap, Memo } from './memo.ts'
 import { PeerModes } from './security/peer-modes.ts'
 import { rootNamespacesOf } from './security/scope.ts'
+import { candidatesFor, indexSelectors, type SelectorIndex } from './selectors.ts'
 
 export const NOWHERE: Locality = { cloud: '', region: '', zone: '' }
 
 export class Tables {
   readonly #lists = new Memo<readonly unknown[]>()
   readonly #sliceIndex = new Memo<ReadonlyMap<string, readonly SliceFacts[]>>()
+  readonly #hosts = new Memo<Host>()
   readonly #roots = new Memo<ReadonlySet<string>>()
   readonly #peerModes = new Memo<PeerModes>()
+  readonly #selectors = new Memo<SelectorIndex>()
   readonly #shared = new WeakMap<readonly unknown[], ReadonlyMap<string, unknown>>()
   readonly #layers = new Memo<Layers<unknown>>()
   /** By what they are for; the last map, so that an equal one keeps its identity. */
   readonly #maps = new Memo<{ last: ReadonlyMap<string, unknown> | undefined }>()
 
   hosts(snapshot: Snapshot): readonly Host[] {
-    const { mesh, services, exports, imports } = snapshot
-    return this.list('hosts', [mesh, services, exports, imports], () => listHosts(snapshot))
+    const { mesh, services, exports, imports, networking } = snapshot
+    const inputs = [mesh, services, exports, imports, networking.serviceEntries]
+    // One that is as it was stays the same object: what is built of it is not built again because of others.
+    return this.list('hosts', inputs, () =>
+      listHosts(snapshot).map((host) => this.#hosts.get(host.host, [JSON.stringify(host)], () => host)),
+    )
   }
 
   exports(snapshot: Snapshot): readonly ExportedService[] {
@@ -66,9 +74,16 @@ export class Tables {
     return this.#peerModes.get('all', [peerAuthentications, roots], () => new PeerModes(peerAuthentications, roots))
   }
 
-  servicesSelecting(pod: PodFacts, services: Snapshot['services']): readonly ServiceFacts[] {
+  /** ServiceEntries that select it too: they are called by names of their own. */
+  servicesSelecting(pod: PodFacts, { services, networking }: Snapshot): readonly ServiceFacts[] {
+    const { serviceEntries } = networking
+    const entries = this.list('entry-services', [serviceEntries], () => entryServices(serviceEntries))
+    const index = this.#selectors.get('all', [services], () => indexSelectors(services))
     const key = `${pod.namespace}/${pod.name}`
-    const selecting = this.list(`selecting?|${key}`, [pod, services], () => servicesSelecting(pod, services))
+    const selecting = this.list(`selecting?|${key}`, [pod, index, entries], () => [
+      ...servicesSelecting(pod, candidatesFor(pod, index)),
+      ...entries.filter((entry) => isSelecting(entry, pod)),
+    ])
     return this.list(`selecting|${key}`, selecting, () => selecting)
   }
 

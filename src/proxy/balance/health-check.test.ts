@@ -111,19 +111,31 @@ describe('HealthChecker', () => {
     expect(here.heads).toHaveLength(4)
   })
 
-  it('keeps to the intervals of illness and of changes', () => {
-    const here = checked({ unhealthyIntervalMs: 1_000, unhealthyEdgeIntervalMs: 3_000, healthyEdgeIntervalMs: 2_000 })
+  it('keeps to the intervals of illness, and of a change that is under way', () => {
+    const here = checked({
+      intervalMs: 1_950,
+      unhealthyThreshold: 2,
+      healthyThreshold: 2,
+      unhealthyIntervalMs: 1_000,
+      unhealthyEdgeIntervalMs: 3_000,
+      healthyEdgeIntervalMs: 2_000,
+    })
+    const asked = (ms: number): number => {
+      here.clock.advance(ms)
+      return here.cluster.stats.counters['health_check.attempt']
+    }
     here.cluster.enter()
-    here.clock.advance(100)
-    here.says = 503
-    here.clock.advance(2_000)
-    expect([here.heads.length, here.healthy()]).toEqual([2, false])
-    here.clock.advance(2_900)
-    expect(here.heads).toHaveLength(2)
-    here.clock.advance(200)
-    expect(here.heads).toHaveLength(3)
-    here.clock.advance(1_100)
-    expect(here.heads).toHaveLength(4)
+    expect(asked(100)).toBe(1)
+    here.says = 'refuses'
+    const usual = asked(2_200)
+    // One failure of two: the next question comes by the edge.
+    expect([usual, here.healthy()]).toEqual([2, true])
+    expect([asked(2_500), asked(300), here.healthy()]).toEqual([2, 3, false])
+    // Two: now it is ill.
+    expect([asked(600), asked(400)]).toEqual([3, 4])
+    here.says = 200
+    expect([asked(1_000), here.healthy()]).toEqual([5, false])
+    expect([asked(1_700), asked(300), here.healthy()]).toEqual([5, 6, true])
   })
 
   it('spreads checks by the jitter', () => {

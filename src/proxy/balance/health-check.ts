@@ -99,9 +99,10 @@ class Session {
   #judged(verdict: Verdict): void {
     this.#parts.timers.cancel(this.#deadline)
     this.#count(verdict)
-    const changed = verdict === 'pass' ? this.#passed() : this.#failed(verdict)
+    const passed = verdict === 'pass'
+    const isPending = passed ? this.#passed() : this.#failed(verdict)
     this.#isFirst = false
-    this.#parts.timers.schedule(this.#next, this.#intervalMs(changed))
+    this.#parts.timers.schedule(this.#next, this.#intervalMs(passed, isPending))
   }
 
   #count(verdict: Verdict): void {
@@ -114,17 +115,18 @@ class Session {
     if (verdict === 'network') counters['health_check.network_failure']++
   }
 
+  /** True: more of this kind would change its state. */
   #passed(): boolean {
     if (!this.#state.failsCheck) {
       this.#inRow = 0
       return false
     }
     this.#inRow++
-    if (!this.#isFirst && this.#inRow < this.#config.healthyThreshold) return false
+    if (!this.#isFirst && this.#inRow < this.#config.healthyThreshold) return true
     this.#inRow = 0
     this.#state.passedCheck(this.#parts.timers.now())
     this.#parts.onChange()
-    return true
+    return false
   }
 
   #failed(verdict: Exclude<Verdict, 'pass'>): boolean {
@@ -134,29 +136,29 @@ class Session {
     }
     this.#inRow++
     // A clear no needs no second question.
-    if (verdict !== 'refused' && this.#inRow < this.#config.unhealthyThreshold) return false
+    if (verdict !== 'refused' && this.#inRow < this.#config.unhealthyThreshold) return true
     this.#inRow = 0
     this.#state.failsCheck = true
     this.#parts.onChange()
-    return true
+    return false
   }
 
-  #intervalMs(changed: boolean): number {
-    const base = this.#baseMs(changed)
+  #intervalMs(passed: boolean, isPending: boolean): number {
+    const base = this.#baseMs(passed, isPending)
     const { intervalJitterMs = 0, intervalJitterPercent = 0 } = this.#config
     const { random } = this.#parts
     return base + random.next() * intervalJitterMs + (random.next() * base * intervalJitterPercent) / 100
   }
 
-  #baseMs(changed: boolean): number {
+  /** By the last answer, as in Envoy; edge intervals hold while a change is under way. */
+  #baseMs(passed: boolean, isPending: boolean): number {
     const config = this.#config
-    const isIll = this.#state.failsCheck
     if (!this.#parts.hasTraffic()) {
       const rare = config.noTrafficIntervalMs ?? NO_TRAFFIC_INTERVAL_MS
-      return isIll ? rare : (config.noTrafficHealthyIntervalMs ?? rare)
+      return passed ? (config.noTrafficHealthyIntervalMs ?? rare) : rare
     }
-    if (!isIll) return changed ? (config.healthyEdgeIntervalMs ?? config.intervalMs) : config.intervalMs
+    if (passed) return isPending ? (config.healthyEdgeIntervalMs ?? config.intervalMs) : config.intervalMs
     const illMs = config.unhealthyIntervalMs ?? config.intervalMs
-    return changed ? (config.unhealthyEdgeIntervalMs ?? illMs) : illMs
+    return isPending ? (config.unhealthyEdgeIntervalMs ?? illMs) : illMs
   }
 }

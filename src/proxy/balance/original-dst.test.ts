@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Endpoint } from '../../model/config.ts'
 import { ManualClock } from '../../runtime/clock.ts'
-import { isForbiddenTarget } from '../forbidden.ts'
+import { isForbiddenTarget } from '../../runtime/forbidden.ts'
 import { TimerWheel } from '../timer-wheel.ts'
 import { EndpointState } from './endpoint.ts'
 import { OriginalEndpoints, parseOriginalAddress } from './original-dst.ts'

@@ -35,6 +35,8 @@ export interface DialContext {
   readonly clientTls: (tls: ClientTls) => ClientTlsContext | undefined
   /** For clusters that say nothing; absent: they pass. */
   readonly http1Trailers?: boolean
+  /** Endpoints outside the mesh are left alone for what checks and outlier detection find, and nothing else, as in Envoy. */
+  readonly forgives?: boolean
   /** Pods that share a network namespace speak from their own address. */
   readonly localAddress: string | undefined
   readonly lookup: LookupFunction | undefined

@@ -4,6 +4,7 @@
  */
 import type { ConnectionSettings } from '../../model/config.ts'
 import type { H2Client } from '../h2/types.ts'
+import type { ClientConnection } from '../stream.ts'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
 
 export const SILENCE_MS = 1_000 // wire contract; gRPC's default is 20 s, Linkerd's 10 s
@@ -29,6 +30,8 @@ const TIMES: KeepAliveTimes = {
 }
 
 /** As a cluster asks for it: the same with streams and without. */
+export const canPing = (connection: ClientConnection): connection is H2Client => 'ping' in connection
+
 export function keepAliveTimes(settings: ConnectionSettings['keepAlive']): KeepAliveTimes {
   if (settings === undefined) return TIMES
   const { intervalMs, timeoutMs } = settings

@@ -1,5 +1,4 @@
 /** A connection of a pool and what the pool keeps of it. */
-import type { H2Client } from '../h2/types.ts'
 import type { ClientConnection } from '../stream.ts'
 import type { WheelTimer } from '../timer-wheel.ts'
 import type { IdleTimer } from './idle-timer.ts'
@@ -31,8 +30,6 @@ export const lastPart = (lifetimeMs: number): number => Math.min(REPLACE_BEFORE_
 /** A connection after GOAWAY leads nowhere new; one whose certificate nears its end still does. */
 export const isPromising = (member: Member): boolean =>
   !member.suspect && (!member.retiring || member.connection.capacity > 0)
-
-export const canPing = (connection: ClientConnection): connection is H2Client => 'ping' in connection
 
 /** Asked for every request; nearly always the first few answer it. */
 export function areServing(members: readonly Member[], wanted: number): boolean {

@@ -13,9 +13,9 @@ import type { ClientConnection, ClientConnectionHandler, CloseReason } from '../
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
 import { isQuiet, leastBusy } from './choice.ts'
 import { IdleTimer } from './idle-timer.ts'
-import { KeepAlive, keepAliveTimes } from './keep-alive.ts'
+import { canPing, KeepAlive, keepAliveTimes } from './keep-alive.ts'
 import { type CounterName, PoolAccount } from './pool-account.ts'
-import { areServing, canPing, isPromising, lastPart, type Member } from './pool-member.ts'
+import { areServing, isPromising, lastPart, type Member } from './pool-member.ts'
 import type { ConnectFailure, Dial, Dialed, DialOutcome, Transport, Waiter } from './transport.ts'
 
 const PROBE_INITIAL_MS = 250
@@ -46,6 +46,8 @@ export interface PoolOptions {
   readonly keepAlive: boolean
   /** After this long without a request a connection closes; multiplexed ones all together. */
   readonly idleMs: number
+  /** A connection that failed keeps nobody from asking for the next: whom to leave alone is judged elsewhere. */
+  readonly forgives?: boolean
   /** Judges each connection's own errors instead of the endpoint's (tunnels lead to different pods). */
   readonly judgesConnections: boolean
   /** The cluster's limits, above those of the pool. */
@@ -410,9 +412,11 @@ export class Pool implements Transport, ClientConnectionHandler {
   #dialFailed(failure: ConnectFailure): void {
     if (this.#closed) return
     this.lastFailure = failure.detail
-    const delayMs = this.#backoff.next()
-    this.#fillAfter = this.#options.timers.now() + delayMs
-    if (this.#members.length === 0) this.#goDown(failure.detail, delayMs)
+    if (this.#options.forgives !== true) {
+      const delayMs = this.#backoff.next()
+      this.#fillAfter = this.#options.timers.now() + delayMs
+      if (this.#members.length === 0) this.#goDown(failure.detail, delayMs)
+    }
     // Another dial under way may still serve them.
     if (this.#dials.size === 0) this.#failWaiters(failure)
   }

@@ -85,6 +85,7 @@ function openTransport(
       speaksHttp2: spoken === 'http2',
       // Foreign servers may end connections that ping unasked.
       keepAlive: spoken === 'http2' && connections?.keepAlive !== undefined,
+      forgives: context.forgives === true,
       idleMs: spoken === 'http1' ? PLAIN_IDLE_MS : MESH_IDLE_MS,
     })
   }

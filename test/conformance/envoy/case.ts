@@ -2,6 +2,7 @@
  * What a differential case is: one bootstrap, requests, and what is compared. Types and the small pieces that
  * bootstraps are built of; running them is contest.ts's.
  */
+import type { Discovers } from './discovery.ts'
 import type { Answer, Arrival } from './origin.ts'
 
 export type Json = Readonly<Record<string, unknown>>
@@ -25,6 +26,8 @@ export interface Origin {
   /** What is recorded in place of a body, and of fields: for messages of the proxies' own that have chance in them. */
   readonly reads?: (body: string) => string
   readonly without?: readonly string[]
+  /** A discovery server instead, with these resources; over HTTP/2. */
+  readonly discovers?: Discovers
   /** Absent: plaintext. PEM texts. */
   readonly tls?: {
     readonly cert: string
@@ -87,9 +90,9 @@ export interface RepeatStep {
   readonly shares?: { readonly by: (reply: Reply) => string; readonly within: number }
 }
 
-/** Waits until the counter has at least this value in each of the two; then the next step runs. */
+/** Waits until the counter has at least, or at most, this value in each of the two; then the next step runs. */
 export interface UntilStep {
-  readonly until: { readonly counter: string; readonly atLeast: number }
+  readonly until: { readonly counter: string } & ({ readonly atLeast: number } | { readonly atMost: number })
 }
 
 /** Several at once, over a connection each; outcomes stand in their order. */
@@ -125,6 +128,8 @@ export interface Case {
   readonly logs?: readonly string[]
   /** Headers whose values are chance; `x-request-id`, `date` and `x-envoy-upstream-service-time` always are. */
   readonly chance?: readonly string[]
+  /** What arrives at the origins is a matter of time, and not compared. */
+  readonly silent?: true
   /** Order of arrival at the origins is chance as well. */
   readonly unordered?: true
 }

@@ -21,6 +21,7 @@ import {
   type Step,
   type StreamStep,
   type TogetherStep,
+  type UntilStep,
 } from './case.ts'
 import { type Outcome, releaseHeld, resume, sendRaw, sendStream, sendTcp } from './client.ts'
 import { linesOf, normalArrival, normalOutcome, type Names } from './normal.ts'
@@ -82,7 +83,7 @@ export async function play(contest: Case, program: Program): Promise<Result> {
     const file = join(directory, 'bootstrap.json')
     const config = { ...contest.config(places), admin: { address: address(proxy, ADMIN_PORT) } }
     await writeFile(file, JSON.stringify(config, null, 1))
-    await origins.start(upstream, contest.origins ?? { app: { port: ORIGIN_PORT } })
+    await origins.start(places, contest.origins ?? { app: { port: ORIGIN_PORT } })
     running = new Running(program, file, proxy)
     await running.ready()
     return await playSteps(contest, { running, places, origins })
@@ -117,7 +118,8 @@ async function playSteps(contest: Case, { running, places, origins }: Stage): Pr
   const shared = contest.steps.some((step) => 'times' in step && step.shares !== undefined)
   await origins.quiet()
   // Which origin got which request is what `shares` compares.
-  const arrivals = shared ? [] : origins.arrivals.map((arrival) => normalArrival(arrival, names))
+  const arrivals =
+    shared || contest.silent === true ? [] : origins.arrivals.map((arrival) => normalArrival(arrival, names))
   if (contest.unordered === true) arrivals.sort((one, other) => (JSON.stringify(one) < JSON.stringify(other) ? -1 : 1))
   const logs = await running.logs(contest.logs ?? [], names, places)
   return { steps, arrivals, counters, ...(contest.logs !== undefined && { logs }) }
@@ -129,7 +131,7 @@ async function playStep(
   running: Running,
 ): Promise<Outcome | Shares | undefined> {
   if ('until' in step) {
-    await running.until(step.until.counter, step.until.atLeast)
+    await running.until(step.until)
     return undefined
   }
   if ('tcp' in step) return sendTcp(proxy, step)
@@ -183,12 +185,13 @@ class Running {
     throw new Error(`not ready (exit ${String(this.#ended)}):\n${this.#output}`)
   }
 
-  async until(counter: string, atLeast: number): Promise<void> {
+  async until(until: UntilStep['until']): Promise<void> {
+    const { counter } = until
     const deadline = performance.now() + COUNTER_MS
     for (;;) {
       const value = (await this.#counters([counter]))[counter] ?? 0
-      if (value >= atLeast) return
-      if (performance.now() > deadline) throw new Error(`${counter} is ${value}, not yet ${atLeast}`)
+      if ('atLeast' in until ? value >= until.atLeast : value <= until.atMost) return
+      if (performance.now() > deadline) throw new Error(`${counter} is ${value}: ${JSON.stringify(until)}`)
       await sleep(LOOK_EVERY_MS)
     }
   }

@@ -1,13 +1,14 @@
 /** What a rule says of a cluster's endpoints: which of them belong to a subset, how they are reached, and in what order. */
 import type { LocalityPolicy } from '../../../model/weigh.ts'
+import { type DialMode, dialModeOf } from './client-tls.ts'
 import { type HostRule, policyFor } from './destination-rules.ts'
 import { localityPolicyOf } from './locality.ts'
 
 export interface EndpointTerms {
   /** What an endpoint of the subset has. */
   readonly labels: Readonly<Record<string, string>>
-  /** The rule wants its own way of TLS, or none: endpoints are dialled at their own ports, not at their sidecars'. */
-  readonly isDirect: boolean
+  /** How they are dialled, whatever they have. */
+  readonly dial: DialMode
   readonly locality: LocalityPolicy | undefined
   /** Labels of endpoints that their order goes by. */
   readonly orderLabels: readonly string[]
@@ -20,10 +21,9 @@ export function termsFor(rule: HostRule, port: number, subset: string): Endpoint
   const labels = subset === '' ? {} : (rule.subsets.find(({ name }) => name === subset)?.labels ?? {})
   const locality = localityPolicyOf(policy.loadBalancer?.localityLbSetting)
   const orderLabels = (locality?.priorities ?? []).map(({ label }) => label)
-  const mode = policy.tls?.mode
   return {
     labels,
-    isDirect: mode !== undefined && mode !== 'ISTIO_MUTUAL',
+    dial: dialModeOf(policy),
     locality,
     orderLabels,
     asksLabels: orderLabels.length > 0,

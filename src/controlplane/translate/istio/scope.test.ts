@@ -44,7 +44,8 @@ const world = snapshotOf({
 
 /** The same facts for everything else, as the observer has them. */
 function withRules(yaml: string): Snapshot {
-  const { networking } = snapshotOf({ mesh, objects: objectsOf(yaml) })
+  const { virtualServices, destinationRules } = snapshotOf({ mesh, objects: objectsOf(yaml) }).networking
+  const networking = { ...world.networking, virtualServices, destinationRules }
   return { ...world, version: world.version + 1, networking }
 }
 
@@ -108,6 +109,35 @@ spec: { host: reviews, trafficPolicy: { connectionPool: { tcp: { maxConnections:
     expect(second.clusters.get(cluster(REVIEWS))).not.toEqual(first.clusters.get(cluster(REVIEWS)))
     expect(second.clusters.get(cluster(RATINGS))).toBe(first.clusters.get(cluster(RATINGS)))
     expect(virtualHost(second, RATINGS)).toBe(virtualHost(first, RATINGS))
+  })
+})
+
+describe('a Service or ServiceEntry that comes', () => {
+  it('leaves what is there for others as it was', () => {
+    const translator = newTranslator()
+    const before = withRules(lead(201))
+    const first = translate(translator, before)
+    const more = snapshotOf({
+      mesh,
+      objects: [
+        service('new'),
+        ...objectsOf(`
+kind: ServiceEntry
+metadata: { name: api, namespace: shop }
+spec: { hosts: [api.example.com], resolution: DNS, ports: [{ number: 80, name: http, protocol: HTTP }] }
+`),
+      ],
+    })
+    const second = translate(translator, {
+      ...before,
+      version: 9,
+      services: new Map([...before.services, ...more.services]),
+      networking: { ...before.networking, serviceEntries: more.networking.serviceEntries },
+    })
+    expect(second.clusters.size).toBe(first.clusters.size + 2)
+    for (const [name, cluster] of first.clusters) expect(second.clusters.get(name), name).toBe(cluster)
+    for (const [name, found] of first.endpoints) expect(second.endpoints.get(name), name).toBe(found)
+    for (const name of [REVIEWS, RATINGS, LEDGER]) expect(virtualHost(second, name)).toBe(virtualHost(first, name))
   })
 })
 

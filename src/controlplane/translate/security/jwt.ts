@@ -7,6 +7,7 @@ import type { JwtPolicy, JwtProvider, JwtRequirement, ListedFilter } from '../..
 import { istioDurationMs } from '../../../kube/durations.ts'
 import { clusterName } from '../../../model/sni.ts'
 import type { JwtRuleSpec, RequestAuthenticationFacts } from '../../observe/facts-security.ts'
+import { nobodysKeys } from './nobodys-key.ts'
 import { PAYLOAD } from './tokens.ts'
 
 export const JWT_FILTER = 'envoy.filters.http.jwt_authn'
@@ -16,7 +17,6 @@ const FETCH_TIMEOUT_MS = 5_000
 const CACHE_MS = 20 * 60_000
 const FAILED_REFETCH_MS = 10_000
 const CLOCK_SKEW_S = 60 // Envoy's default
-const NO_KEYS = '{"keys":[]}'
 
 export interface KeyTables {
   /** Hosts of the mesh, as a route table names them. */
@@ -93,7 +93,7 @@ function keysOf(rule: JwtRuleSpec, { isHost, fetched }: KeyTables): JwtProvider[
       ahead: { failedRefetchMs: FAILED_REFETCH_MS },
     }
   }
-  return { kind: 'local', source: { text: fetched(uri) ?? NO_KEYS } }
+  return { kind: 'local', source: { text: fetched(uri) ?? nobodysKeys() } }
 }
 
 /** Where a rule's keys are: named, or to be found through the issuer's OpenID configuration. */

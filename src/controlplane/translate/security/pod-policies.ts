@@ -64,11 +64,13 @@ export class PodPolicies {
     if (chain.filter.kind === 'tcp') return this.#guardBytes(chain, policies, place)
     const tokens = jwtFilter(speakingTo(this.#input.authentication, place.services), this.#input)
     const found = [...(tokens === undefined ? [] : [tokens]), ...this.#requestFilters(policies, place)]
-    if (found.length === 0) return chain
+    const { paths } = this.#input.settings
+    const read = paths === undefined ? chain.filter : { ...chain.filter, paths }
+    if (found.length === 0) return paths === undefined ? chain : { ...chain, filter: read }
     const [cors, ...rest] = DEFAULT_FILTERS
     // A preflight carries no credentials, so CORS stays first.
     const filters = [...(cors === undefined ? [] : [cors]), ...found, ...rest]
-    return { ...chain, filter: { ...chain.filter, filters } }
+    return { ...chain, filter: { ...read, filters } }
   }
 
   /** A chain for bytes of ports that no service names; `port` undefined: of any. */
