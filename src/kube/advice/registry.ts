@@ -5,9 +5,10 @@ import type { Area, KindAdvice, SetRule } from './area.ts'
 import { ISTHMUS_ADVICE } from './isthmus/advice.ts'
 import { NETWORKING_ADVICE } from './networking/advice.ts'
 import { kindKey } from './objects.ts'
+import { TRAFFIC_ADVICE } from './traffic/advice.ts'
 
 /** One line per area. */
-const AREAS: readonly Area[] = [ISTHMUS_ADVICE, NETWORKING_ADVICE]
+const AREAS: readonly Area[] = [ISTHMUS_ADVICE, TRAFFIC_ADVICE, NETWORKING_ADVICE]
 
 export interface KnownKind {
   readonly definition: AnyDefinition

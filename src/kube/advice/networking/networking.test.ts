@@ -7,7 +7,7 @@ import { NETWORKING_ADVICE } from './advice.ts'
 function said(kind: string, spec: object): string[] {
   const object = { apiVersion: 'networking.istio.io/v1', kind, metadata: { name: 'a', namespace: 'shop' }, spec }
   const advice = NETWORKING_ADVICE.kinds.find(({ resource }) => resource.kind === kind)
-  const flaws = (advice?.rules ?? []).flatMap((rule) => [...rule(object as unknown as KubeObject)])
+  const flaws = (advice?.rules ?? []).flatMap((rule) => Array.from(rule(object as unknown as KubeObject)))
   const fields = (advice?.unsupported ?? []).flatMap(({ path }) => fieldsAt(object, path))
   return [...flaws.map(({ code, field }) => `${code} ${field}`), ...fields.map(({ path }) => `list ${path}`)]
 }

@@ -13,16 +13,20 @@ export function* sidecarFlaws({ spec = {} }: Sidecar): Iterable<Flaw> {
   const ports = new Set<number>()
   for (const [index, { port, hosts }] of egress.entries()) {
     const path = `spec.egress[${index}]`
-    const number = port?.number
-    if (number === undefined && index !== egress.length - 1) {
-      yield invalid(`${path}.port`, 'is required: only the last may be for all ports')
+    if (port?.number === undefined) {
+      if (index < egress.length - 1) yield invalid(`${path}.port`, 'is required: only the last may be for all ports')
+    } else {
+      if (ports.has(port.number)) yield invalid(`${path}.port.number`, `${port.number} is there twice`)
+      ports.add(port.number)
     }
-    if (number !== undefined && ports.has(number)) yield invalid(`${path}.port.number`, `${number} is there twice`)
-    if (number !== undefined) ports.add(number)
-    if (hosts.length === 0) yield invalid(`${path}.hosts`, 'needs at least one host')
-    for (const [at, host] of hosts.entries()) {
-      if (!isEgressHost(host)) yield invalid(`${path}.hosts[${at}]`, `${JSON.stringify(host)} is not namespace/host`)
-    }
+    yield* egressHostFlaws(hosts, `${path}.hosts`)
+  }
+}
+
+function* egressHostFlaws(hosts: readonly string[], path: string): Iterable<Flaw> {
+  if (hosts.length === 0) yield invalid(path, 'needs at least one host')
+  for (const [at, host] of hosts.entries()) {
+    if (!isEgressHost(host)) yield invalid(`${path}[${at}]`, `${JSON.stringify(host)} is not namespace/host`)
   }
 }
 
