@@ -21,6 +21,7 @@ import { readinessPages, servePages } from '../runtime/pages.ts'
 import { Readiness } from '../runtime/readiness.ts'
 import { type AdsServer, createAdsServer } from '../xds/server.ts'
 import { CONTROL_PLANE_SETTINGS } from './config.ts'
+import { PageAccess } from './access.ts'
 import { AdviceStatus } from './advice-status.ts'
 import { Authenticator } from './identity/authenticator.ts'
 import { registerCertificateService } from './identity/certificate-service.ts'
@@ -102,6 +103,7 @@ interface Parts {
   readonly authenticator: Authenticator
   readonly ads: AdsServer<ProxyClient>
   readonly metrics: ControlPlaneMetrics
+  readonly access: PageAccess
   /** What exists only once the cluster's keys are known. */
   readonly late: { translator?: Translator; servingRoot?: ServingRoot }
 }
@@ -146,7 +148,8 @@ function assemble(settings: Values): Parts {
     proxies: () => ads.status(),
     snapshotVersion: () => observer.snapshot?.version ?? 0,
   })
-  return { mesh, log, client, observer, authenticator, ads, metrics, late }
+  const access = new PageAccess({ client, clock: systemClock, host: settings.podIp })
+  return { mesh, log, client, observer, authenticator, ads, metrics, access, late }
 }
 
 /** Opens 15012 with the cluster's own serving certificate. */
