@@ -101,8 +101,8 @@ export interface TogetherStep {
 }
 
 /** What a client says that has heard the answers before, as they came. */
-export interface ThenStep {
-  readonly then: (replies: readonly Reply[]) => RawStep
+export interface NextStep {
+  readonly next: (replies: readonly Reply[]) => RawStep
 }
 
 /** Two handshakes with one session: whether the second resumes the first. */
@@ -110,7 +110,7 @@ export interface ResumeStep {
   readonly resume: ClientTls & { readonly maxVersion?: 'TLSv1.2'; readonly tickets?: false }
 }
 
-export type Step = RawStep | StreamStep | TcpStep | RepeatStep | UntilStep | TogetherStep | ThenStep | ResumeStep
+export type Step = RawStep | StreamStep | TcpStep | RepeatStep | UntilStep | TogetherStep | NextStep | ResumeStep
 
 export interface Reply {
   readonly status: number

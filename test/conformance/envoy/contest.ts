@@ -20,7 +20,7 @@ import {
   type Reply,
   type Step,
   type StreamStep,
-  type ThenStep,
+  type NextStep,
   type TogetherStep,
   type UntilStep,
 } from './case.ts'
@@ -107,7 +107,7 @@ async function playSteps(contest: Case, { running, places, origins }: Stage): Pr
   const steps: Result['steps'][number][] = []
   const heard: Reply[] = []
   for (const given of contest.steps) {
-    const step = 'then' in given ? given.then(heard) : given
+    const step = 'next' in given ? given.next(heard) : given
     if ('together' in step) {
       const all = await Promise.all(step.together.map((one) => send(one, places.proxy)))
       steps.push(...all.map((one) => normalOutcome(one, names)))
@@ -130,7 +130,7 @@ async function playSteps(contest: Case, { running, places, origins }: Stage): Pr
 }
 
 async function playStep(
-  step: Exclude<Step, TogetherStep | ThenStep>,
+  step: Exclude<Step, TogetherStep | NextStep>,
   proxy: string,
   running: Running,
 ): Promise<Outcome | Shares | undefined> {

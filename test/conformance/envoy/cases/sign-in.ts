@@ -69,8 +69,8 @@ const stateOf = ([first]: readonly Reply[]): string =>
 
 const flow = (...more: readonly string[]): readonly Step[] => [
   { raw: get('/page') },
-  { then: (replies) => ({ raw: get(`/callback?code=code&state=${stateOf(replies)}`, cookieOf(replies)) }) },
-  { then: (replies) => ({ raw: get('/page', cookieOf(replies), ...more) }) },
+  { next: (replies) => ({ raw: get(`/callback?code=code&state=${stateOf(replies)}`, cookieOf(replies)) }) },
+  { next: (replies) => ({ raw: get('/page', cookieOf(replies), ...more) }) },
 ]
 const of = (...fields: readonly string[]): readonly string[] => fields.map((field) => `${CONFIG}.${field}`)
 const common = { chance: ['set-cookie', 'cookie', 'location'] }
