@@ -1,6 +1,7 @@
 /** The command line: one file per verb, each loaded only when it runs. Talks to admin and Kubernetes APIs only. */
 import { Command, CommanderError } from 'commander'
 import { VERSION } from '../runtime/version.ts'
+import { registerApply } from './apply.ts'
 import { registerCapture } from './capture.ts'
 import { registerDemo } from './demo.ts'
 import { registerInstall } from './install.ts'
@@ -27,6 +28,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     registerTrust,
     registerPeers,
     registerStatus,
+    registerApply,
     registerValidate,
     registerLint,
     registerProxyConfig,

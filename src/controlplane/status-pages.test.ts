@@ -49,8 +49,14 @@ describe('pages', () => {
     const proxies = () => [proxy]
     const metrics = createMetrics({ proxies, snapshotVersion: () => 7 })
     metrics.certificates('issued')
-    const observer = { snapshot: undefined, trust: undefined }
-    const get = await serve(statusPages({ mesh, ads: { status: proxies }, observer, metrics }))
+    const observer = {
+      snapshot: undefined,
+      trust: undefined,
+      observed: () => ({ isWatched: true, isSettled: true, generation: 2, resourceVersion: '7' }),
+    }
+    const get = await serve(
+      statusPages({ mesh, ads: { status: proxies }, observer, metrics, access: { guard: (_path, page) => page } }),
+    )
     const state: unknown = await (await get('/debug/syncz')).json()
     expect(state).toMatchObject({ version: null, joined: false, proxies: [{ kinds: { route: { nack } } }] })
     const text = await (await get('/metrics')).text()

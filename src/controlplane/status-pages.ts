@@ -1,27 +1,40 @@
 /** The control plane's pages: what Prometheus and `isthmus proxy-status` read on 15014. */
-import { JSON_TYPE, type Pages } from '../runtime/pages.ts'
+import { JSON_TYPE, type Page, type PageRequest, type Pages } from '../runtime/pages.ts'
 import type { AdsServer } from '../xds/server.ts'
 import type { ControlPlaneMetrics } from './metrics.ts'
-import type { MeshFacts, Snapshot } from './observe/facts.ts'
+import type { PageAccess } from './access.ts'
+import type { MeshFacts } from './observe/facts.ts'
+import type { Observer } from './observe/observer.ts'
 import type { ProxyClient } from './push.ts'
 
 export interface StatusParts {
   readonly mesh: MeshFacts
   readonly ads: Pick<AdsServer<ProxyClient>, 'status'>
-  readonly observer: { readonly snapshot: Snapshot | undefined; readonly trust: unknown }
+  readonly observer: Pick<Observer, 'snapshot' | 'trust' | 'observed'>
   readonly metrics: ControlPlaneMetrics
+  /** Who may see what names proxies and objects. */
+  readonly access: Pick<PageAccess, 'guard'>
 }
 
-/** `/debug/syncz` names every connected proxy with what it acknowledged and refused, and no configuration. */
-export function statusPages({ mesh, ads, observer, metrics }: StatusParts): Pages {
+/**
+ * `/debug/syncz` names every connected proxy with what it acknowledged and refused, and no configuration.
+ * `/debug/observed?group=&plural=&namespace=&name=` says which version of an object is known here.
+ */
+export function statusPages({ mesh, ads, observer, metrics, access }: StatusParts): Pages {
   const { registry } = metrics
+  const version = (): string | null => (observer.snapshot === undefined ? null : String(observer.snapshot.version))
+  const json = (value: unknown): Page => ({ type: JSON_TYPE, body: `${JSON.stringify(value)}\n` })
+  const pages = {
+    '/debug/syncz': () =>
+      json({ mesh, version: version(), joined: observer.trust !== undefined, proxies: ads.status() }),
+    '/debug/observed': ({ query }: PageRequest) => {
+      const of = (name: string): string => query.get(name) ?? ''
+      const object = { group: of('group'), plural: of('plural'), namespace: of('namespace'), name: of('name') }
+      return json({ ...observer.observed(object), version: version() })
+    },
+  }
   return {
     '/metrics': async () => ({ type: registry.contentType, body: await registry.metrics() }),
-    '/debug/syncz': () => {
-      const { snapshot, trust } = observer
-      const version = snapshot === undefined ? null : String(snapshot.version)
-      const state = { mesh, version, joined: trust !== undefined, proxies: ads.status() }
-      return { type: JSON_TYPE, body: `${JSON.stringify(state)}\n` }
-    },
+    ...Object.fromEntries(Object.entries(pages).map(([path, page]) => [path, access.guard(path, page)])),
   }
 }

@@ -10,6 +10,10 @@ import type { KubeObject, Resource } from './object.ts'
 
 export interface ApplyOptions {
   readonly onApplied?: (what: string) => void
+  /** The object as it is stored now. */
+  readonly onStored?: (resource: Resource<KubeObject>, object: KubeObject) => void
+  /** For objects that name none. */
+  readonly namespace?: string
   readonly clock?: Clock
   /** How long a custom resource may wait for its definition to be served. */
   readonly kindTimeoutMs?: number
@@ -32,7 +36,8 @@ export async function applyManifests(
   for (const manifest of manifests) {
     const object = checked(manifest)
     const resource = await resourceOf(client, object, { known, options })
-    const outcome = await applyOne(client, resource, object)
+    const { outcome, stored } = await applyOne(client, resource, inNamespace(resource, object, options.namespace))
+    options.onStored?.(resource, stored)
     options.onApplied?.(
       `${resource.plural}${resource.group === '' ? '' : `.${resource.group}`}/${object.metadata.name ?? ''} ${outcome}`,
     )
@@ -104,24 +109,27 @@ async function discover(
   }
 }
 
-async function applyOne(
-  client: KubeClient,
-  resource: Resource<KubeObject>,
-  object: KubeObject,
-): Promise<'created' | 'configured' | 'kept'> {
-  const name = object.metadata.name ?? ''
-  const namespace = resource.namespaced ? (object.metadata.namespace ?? 'default') : undefined
+function inNamespace(resource: Resource<KubeObject>, object: KubeObject, fallback = 'default'): KubeObject {
+  if (!resource.namespaced || object.metadata.namespace !== undefined) return object
+  return { ...object, metadata: { ...object.metadata, namespace: fallback } }
+}
+
+interface Applied {
+  readonly outcome: 'created' | 'configured' | 'kept'
+  readonly stored: KubeObject
+}
+
+async function applyOne(client: KubeClient, resource: Resource<KubeObject>, object: KubeObject): Promise<Applied> {
+  const { name = '', namespace } = object.metadata
   const target = namespace === undefined ? { name } : { name, namespace }
   try {
     const found = await client.get(resource, name, namespace)
-    if (found !== undefined && isOthers(resource, found)) return 'kept'
     if (found === undefined) {
-      const whole = namespace === undefined ? object : { ...object, metadata: { ...object.metadata, namespace } }
-      await client.create(resource, whole, { fieldManager: FIELD_MANAGER })
-      return 'created'
+      return { outcome: 'created', stored: await client.create(resource, object, { fieldManager: FIELD_MANAGER }) }
     }
-    await client.patch(resource, target, object, { type: 'merge', fieldManager: FIELD_MANAGER })
-    return 'configured'
+    if (isOthers(resource, found)) return { outcome: 'kept', stored: found }
+    const options = { type: 'merge', fieldManager: FIELD_MANAGER } as const
+    return { outcome: 'configured', stored: await client.patch(resource, target, object, options) }
   } catch (error) {
     throw MeshError.from(
       error,

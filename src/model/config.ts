@@ -52,7 +52,8 @@ export interface ProxyConfig {
   readonly secrets: ReadonlyMap<string, Secret>
 }
 
-export type ResourceKind = 'cluster' | 'endpoints' | 'listener' | 'route' | 'secret'
+/** `host`: a virtual host that travels by itself, named `<route table>/<host>`. */
+export type ResourceKind = 'cluster' | 'endpoints' | 'host' | 'listener' | 'route' | 'secret'
 
 /** Why one resource was refused: sent back in the NACK, shown by proxy-status. The last good one stays in force. */
 export interface Rejection {

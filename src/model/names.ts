@@ -13,6 +13,11 @@ export const SYSTEM_ACCOUNTS = {
   eastWest: 'isthmus-east-west',
 } as const
 
+/** ServiceAccount whose tokens the CLI shows to the control plane: whoever may make one may read what it may. */
+export const READER_ACCOUNT = 'isthmus-reader'
+export const READER_AUDIENCE = 'isthmus-status'
+export const READER_TOKEN_HEADER = 'isthmus-token'
+
 export const OBJECTS = {
   /** ConfigMap with keys `mesh`, `cluster`, `domain`; written by the installer, immutable. */
   meshConfig: 'isthmus-mesh',

@@ -10,6 +10,8 @@ import type { Upgrade } from './upgrade.ts'
 export interface RouteTable {
   readonly name: string
   readonly hosts: readonly VirtualHost[]
+  /** On the wire only: `hosts` is empty, and so many travel by themselves. What a proxy compiles has it never. */
+  readonly split?: { readonly hosts: number }
   /** Domains are compared without the port the client wrote. Absent: `a.b:80` and `a.b` are two names, as in Envoy. */
   readonly ignorePort?: true
   readonly headers?: HeaderMutations

@@ -35,6 +35,18 @@ export const CATALOGUE = {
     title: 'The API server refused an object.',
     hint: 'Correct what the message names and apply again; nothing else was changed after it.',
   },
+  OBJECTS_REFUSED: {
+    title: 'Manifests have errors, so none of them was applied.',
+    hint: 'Correct what the table names; `isthmus validate -f FILE -o wide` shows the way out of each.',
+  },
+  PROXY_REFUSED: {
+    title: 'A proxy refused the configuration that objects led to, and keeps its last good one.',
+    hint: 'The message has its words; undo the change, or mend what it names.',
+  },
+  CONTROL_PLANE_AWAY: {
+    title: 'No control plane could be asked.',
+    hint: 'Check `kubectl -n isthmus-system get pods -l app=isthmus-control-plane` and your rights: pods/proxy and serviceaccounts/token in isthmus-system.',
+  },
   FIELD_REQUIRED: {
     title: 'An object lacks a field that its kind needs.',
     hint: 'Add the field; `kubectl explain` shows its form.',

@@ -2,7 +2,7 @@
  * Plain HTTP pages that probes, Prometheus, people and the CLI may read: readiness, metrics, states; on private ports
  * also changes, which are POST only. Never on the data path, so node:http serves them.
  */
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http'
 import { listen } from './listen.ts'
 import { createServer } from './http.ts'
 
@@ -16,6 +16,8 @@ export interface Page {
 
 export interface PageRequest {
   readonly query: URLSearchParams
+  /** Absent where no HTTP request stands behind the question. */
+  readonly headers?: IncomingHttpHeaders
 }
 
 export type PageHandler = (request: PageRequest) => Page | Promise<Page>
@@ -85,8 +87,8 @@ async function answer(request: IncomingMessage, pages: Pages, { guarded }: PageO
     return { type: TEXT, status: 404, body: `${path} is not here; there are: ${Object.keys(pages).join(' ')}\n` }
   }
   const query = new URLSearchParams(question < 0 ? '' : url.slice(question + 1))
-  if (typeof page === 'function') return reads ? page({ query }) : notAllowed(method, 'GET')
-  return method === 'POST' ? page.post({ query }) : notAllowed(method, 'POST')
+  if (typeof page === 'function') return reads ? page({ query, headers: request.headers }) : notAllowed(method, 'GET')
+  return method === 'POST' ? page.post({ query, headers: request.headers }) : notAllowed(method, 'POST')
 }
 
 const notAllowed = (method: string, required: 'GET' | 'POST'): Page => ({

@@ -170,6 +170,47 @@ describe('ADS over a socket', () => {
     expect(world.ads.status()[0]?.bytesSent).toBeLessThan(300_000)
   })
 
+  it('sends one virtual host where one changed, and the proxy has its whole table', async () => {
+    const names = Array.from({ length: 200 }, (_, index) => `cluster-${index}`)
+    const before = configOf(Object.fromEntries(names.map((name) => [name, ['10.0.0.1']])))
+    world.config = before
+    await world.connect()
+    const first = await world.delivered(() => true)
+    expect(first.config).toEqual(before)
+    await expect.poll(() => world.ads.status()[0]?.synced).toBe(true)
+    const sent = world.ads.status()[0]?.bytesSent ?? 0
+    const table = before.routes.get('outbound')
+    const [host, ...rest] = table?.hosts ?? []
+    if (host === undefined) throw new Error('no host')
+    const hosts = [{ ...host, domains: ['other.shop'] }, ...rest]
+    world.set({ ...before, routes: new Map([['outbound', { name: 'outbound', hosts }]]) })
+    const { config } = await world.delivered(
+      (delivery) => delivery.config.routes.get('outbound')?.hosts[0]?.domains[0] === 'other.shop',
+    )
+    expect(config.routes.get('outbound')?.hosts).toEqual(hosts)
+    expect(config.clusters).toBe(first.config.clusters)
+    expect((world.ads.status()[0]?.bytesSent ?? 0) - sent).toBeLessThan(600)
+    world.set({ ...before, routes: new Map([['outbound', { name: 'outbound', hosts: rest }]]) })
+    await world.delivered((delivery) => delivery.config.routes.get('outbound')?.hosts.length === 199)
+  })
+
+  it('puts all hosts of a table back when the consumer refuses the table, and serves on', async () => {
+    const before = configOf({ a: ['10.0.0.1'], b: ['10.0.0.1'] })
+    world.config = before
+    await world.connect()
+    await world.delivered(() => true)
+    world.refuse = ({ routes }) =>
+      routes.get('outbound')?.hosts.some(({ domains }) => domains.includes('bad.shop')) === true
+        ? [{ kind: 'route', resource: 'outbound', path: 'virtual_hosts[0]', message: 'no' }]
+        : []
+    const [host] = before.routes.get('outbound')?.hosts ?? []
+    if (host === undefined) throw new Error('no host')
+    const hosts = [{ ...host, domains: ['bad.shop'] }]
+    world.set({ ...before, routes: new Map([['outbound', { name: 'outbound', hosts }]]) })
+    await expect.poll(() => world.ads.status()[0]?.kinds.route?.nack?.message).toContain('virtual_hosts[0]')
+    expect(world.deliveries.at(-1)?.config).toEqual(before)
+  })
+
   it('coalesces a burst of changes and ends at the last one', async () => {
     const before = configOf({ a: ['10.0.0.1'] })
     world.config = before

@@ -15,6 +15,8 @@ import {
 import type { Resource } from '#gen/envoy/service/discovery/v3/discovery_pb.js'
 import { decodeResource, type ModelResource, resourceToBytes, type ResourceTypes } from './codec/codec.ts'
 import { SEND_ORDER } from './resources.ts'
+import { RouteJoiner } from './split-routes.ts'
+import { prefixOf } from './wish.ts'
 
 interface Wire {
   readonly version: string
@@ -28,15 +30,17 @@ interface HeldTable<T> {
 }
 
 type Tables = { readonly [K in ResourceKind]: HeldTable<ResourceTypes[K]> }
-export type NamedKind = 'endpoints' | 'route' | 'secret'
+/** `host`: by the route table that the hosts belong to. */
+export type NamedKind = 'endpoints' | 'route' | 'secret' | 'host'
 export type References = Readonly<Record<NamedKind, ReadonlySet<string>>>
 
-export const NAMED_KINDS = ['endpoints', 'route', 'secret'] as const satisfies readonly NamedKind[]
+export const NAMED_KINDS = ['endpoints', 'route', 'secret', 'host'] as const satisfies readonly NamedKind[]
 
 const emptyTable = { values: new Map<string, never>(), wire: new Map<string, Wire>() }
 const EMPTY: Tables = {
   cluster: emptyTable,
   endpoints: emptyTable,
+  host: emptyTable,
   listener: emptyTable,
   route: emptyTable,
   secret: emptyTable,
@@ -47,7 +51,13 @@ export class ClientState {
   /** The last tables that the consumer took without complaint. */
   #good: Tables = EMPTY
   readonly #base: ProxyConfig | undefined
-  readonly #absent: Record<NamedKind, Set<string>> = { endpoints: new Set(), route: new Set(), secret: new Set() }
+  readonly #absent: Record<NamedKind, Set<string>> = {
+    endpoints: new Set(),
+    route: new Set(),
+    secret: new Set(),
+    host: new Set(),
+  }
+  readonly #joiner = new RouteJoiner()
 
   /** `base`: what is there without any server. */
   constructor(base?: ProxyConfig) {
@@ -84,8 +94,9 @@ export class ClientState {
 
   /** The names that listeners and clusters refer to. */
   references(): References {
-    const found = { endpoints: new Set<string>(), route: new Set<string>(), secret: new Set<string>() }
+    const found = nothingFound()
     collect(this.#tables.listener.values, this.#tables.cluster.values, found)
+    for (const { name, split } of this.#tables.route.values.values()) if (split !== undefined) found.host.add(name)
     if (this.#base === undefined) return found
     const own = referencesOf(this.#base)
     for (const kind of NAMED_KINDS) for (const name of own[kind]) found[kind].add(name)
@@ -98,7 +109,8 @@ export class ClientState {
     for (const kind of NAMED_KINDS) {
       const table: HeldTable<ModelResource['value']> = this.#tables[kind]
       for (const name of this.#absent[kind]) if (!references[kind].has(name)) this.#absent[kind].delete(name)
-      const forgotten = [...table.values.keys()].filter((name) => !references[kind].has(name))
+      const ownerOf = kind === 'host' ? prefixOf : same
+      const forgotten = [...table.values.keys()].filter((name) => !references[kind].has(ownerOf(name)))
       if (forgotten.length === 0) continue
       const values = new Map(table.values)
       const wire = new Map(table.wire)
@@ -114,9 +126,18 @@ export class ClientState {
   missing(references: References): readonly { readonly kind: NamedKind; readonly name: string }[] {
     return NAMED_KINDS.flatMap((kind) =>
       [...references[kind]]
-        .filter((name) => !this.#tables[kind].values.has(name) && !this.#absent[kind].has(name))
+        .filter((name) => !this.#absent[kind].has(name) && !this.#isThere(kind, name))
         .map((name) => ({ kind, name })),
     )
+  }
+
+  /** Of a split table all hosts have to be there, or requests would meet a part of it. */
+  #isThere(kind: NamedKind, name: string): boolean {
+    if (kind !== 'host') return this.#tables[kind].values.has(name)
+    const expected = this.#tables.route.values.get(name)?.split?.hosts ?? 0
+    let held = 0
+    for (const host of this.#tables.host.values.keys()) if (prefixOf(host) === name) held += 1
+    return held >= expected
   }
 
   giveUpOn(names: readonly { readonly kind: NamedKind; readonly name: string }[]): void {
@@ -124,10 +145,10 @@ export class ClientState {
   }
 
   config(): ProxyConfig {
-    const { listener, route, cluster, endpoints, secret } = this.#tables
+    const { listener, route, host, cluster, endpoints, secret } = this.#tables
     const held = {
       listeners: listener.values,
-      routes: route.values,
+      routes: this.#joiner.join(route.values, host.values),
       clusters: cluster.values,
       endpoints: endpoints.values,
       secrets: secret.values,
@@ -148,6 +169,7 @@ export class ClientState {
   /** Puts the last good version of a refused resource in its place, or nothing when there was none. */
   revert(rejections: readonly Rejection[]): void {
     for (const { kind, resource } of rejections) {
+      if (kind === 'route' && this.#tables.route.values.get(resource)?.split !== undefined) this.#revertHosts(resource)
       const values = new Map<string, ModelResource['value']>(this.#tables[kind].values)
       const wire = new Map(this.#tables[kind].wire)
       const good = this.#good[kind]
@@ -162,6 +184,18 @@ export class ClientState {
       }
       this.#replace(kind, { values, wire })
     }
+  }
+
+  /** Which host it was is only known by its place in the joined table; so all of them go back. */
+  #revertHosts(table: string): void {
+    const { host } = this.#tables
+    const mine = <T>(from: ReadonlyMap<string, T>, is: boolean): [string, T][] =>
+      [...from].filter(([name]) => (prefixOf(name) === table) === is)
+    const good = this.#good.host
+    this.#replace('host', {
+      values: new Map([...mine(host.values, false), ...mine(good.values, true)]),
+      wire: new Map([...mine(host.wire, false), ...mine(good.wire, true)]),
+    })
   }
 
   /** Everything back to what the consumer last took. */
@@ -180,10 +214,11 @@ export class ClientState {
   }
 
   counts(): Readonly<Record<ResourceKind, number>> {
-    const { cluster, endpoints, listener, route, secret } = this.#tables
+    const { cluster, endpoints, host, listener, route, secret } = this.#tables
     return {
       cluster: cluster.values.size,
       endpoints: endpoints.values.size,
+      host: host.values.size,
       listener: listener.values.size,
       route: route.values.size,
       secret: secret.values.size,
@@ -193,17 +228,21 @@ export class ClientState {
 
 /** What a configuration refers to and does not have itself. */
 export function referencesOf(config: ProxyConfig): References {
-  const found: Found = { endpoints: new Set(), route: new Set(), secret: new Set() }
+  const found = nothingFound()
   collect(config.listeners, config.clusters, found)
   for (const name of config.secrets.keys()) found.secret.delete(name)
   return found
 }
 
 export function isNamed(kind: ResourceKind): kind is NamedKind {
-  return kind === 'endpoints' || kind === 'route' || kind === 'secret'
+  return NAMED_KINDS.some((named) => named === kind)
 }
 
+const same = (name: string): string => name
+
 type Found = Record<NamedKind, Set<string>>
+
+const nothingFound = (): Found => ({ endpoints: new Set(), route: new Set(), secret: new Set(), host: new Set() })
 
 function collect(listeners: ReadonlyMap<string, Listener>, clusters: ReadonlyMap<string, Cluster>, found: Found): void {
   for (const listener of listeners.values()) collectFromListener(listener, found)

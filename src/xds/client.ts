@@ -97,7 +97,7 @@ class DeltaAdsClient implements AdsClient {
   readonly #answeredWildcards = new Set<ResourceKind>()
   /** By kind and name; what the present configuration had to do without. */
   #rejections: readonly Rejection[] = []
-  #subscribed: References = { endpoints: new Set(), route: new Set(), secret: new Set() }
+  #subscribed: References = { endpoints: new Set(), route: new Set(), secret: new Set(), host: new Set() }
   #session: Session | undefined
   #running: Promise<void> | undefined
   #flushing: Cancel | undefined

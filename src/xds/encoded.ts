@@ -53,7 +53,9 @@ function encode(resource: ModelResource): Encoded {
   return { version, frame }
 }
 
-/** The table of one kind, as the union that encoder and subscription take. */
+export const NO_HOSTS: ReadonlyMap<string, ModelResource['value']> = new Map()
+
+/** The table of one kind, as the union that encoder and subscription take. Hosts stand in their route tables. */
 export function tableOf(config: ProxyConfig, kind: ResourceKind): ReadonlyMap<string, ModelResource['value']> {
   switch (kind) {
     case 'cluster':
@@ -66,6 +68,8 @@ export function tableOf(config: ProxyConfig, kind: ResourceKind): ReadonlyMap<st
       return config.routes
     case 'secret':
       return config.secrets
+    case 'host':
+      return NO_HOSTS
     default:
       return kind satisfies never
   }

@@ -45,6 +45,11 @@ export interface Step {
   readonly isWhole: boolean
 }
 
+export interface Apart {
+  readonly held: Held
+  readonly rest: ReadonlyMap<string, string>
+}
+
 interface StepOptions {
   /** False: what the client may still refer to is not removed yet. */
   readonly removals: boolean
@@ -60,6 +65,8 @@ export class HeldStates {
   readonly #kind: ResourceKind
   readonly #encoded: EncodedResources
   readonly #starts = new WeakMap<Wish, Held>()
+  readonly #apart = new WeakMap<ReadonlyMap<string, string>, WeakMap<Table, WeakMap<Wish, Apart>>>()
+  readonly #moves = new WeakMap<Held, WeakMap<Wish, Held>>()
   readonly #settled = new WeakMap<Table, WeakMap<Wish, Held>>()
   readonly #steps = { holding: new WeakMap<Held, Memory>(), removing: new WeakMap<Held, Memory>() }
 
@@ -74,9 +81,32 @@ export class HeldStates {
     return remembered(this.#starts, wish, () => new Held(wish, NOTHING))
   }
 
-  /** What a client says it has, or is left with after it changed its wish. */
+  /** What a client is left with, where no other is like it. */
   having(wish: Wish, versions: ReadonlyMap<string, string>): Held {
     return versions.size === 0 ? this.start(wish) : new Held(wish, versions)
+  }
+
+  /** What a client says it has, told apart: what is of this layer, as a state, and what is not. */
+  apart(wish: Wish, versions: ReadonlyMap<string, string>, layer: Table): Apart {
+    const byLayer = remembered(this.#apart, versions, () => new WeakMap<Table, WeakMap<Wish, Apart>>())
+    const byWish = remembered(byLayer, layer, () => new WeakMap<Wish, Apart>())
+    return remembered(byWish, wish, () => {
+      const own = new Map<string, string>()
+      const rest = new Map<string, string>()
+      for (const [name, version] of versions) (layer.has(name) ? own : rest).set(name, version)
+      return { held: this.having(wish, own), rest }
+    })
+  }
+
+  /** The same client with another wish; what that does not cover is forgotten, as the client does. */
+  moved(held: Held, wish: Wish): Held {
+    if (held.versions.size === 0) return this.start(wish)
+    const memory = remembered(this.#moves, held, () => new WeakMap<Wish, Held>())
+    return remembered(memory, wish, () => {
+      const versions = new Map<string, string>()
+      for (const [name, version] of held.versions) if (this.wishes.covers(wish, name)) versions.set(name, version)
+      return versions.size === 0 ? this.start(wish) : new Held(wish, versions)
+    })
   }
 
   step(held: Held, table: Table, options: StepOptions): Step {

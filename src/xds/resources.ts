@@ -1,5 +1,5 @@
 /**
- * The five kinds of resource that travel over xDS: their type URLs, the order in which they are sent, and which of
+ * The kinds of resource that travel over xDS: their type URLs, the order in which they are sent, and which of
  * them are subscribed as a whole. Not the codec: codec.ts maps kinds to it.
  */
 import type { ResourceKind } from '../model/config.ts'
@@ -7,6 +7,7 @@ import type { ResourceKind } from '../model/config.ts'
 export const TYPE_URLS: Readonly<Record<ResourceKind, string>> = {
   cluster: 'type.googleapis.com/envoy.config.cluster.v3.Cluster',
   endpoints: 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment',
+  host: 'type.googleapis.com/envoy.config.route.v3.VirtualHost',
   listener: 'type.googleapis.com/envoy.config.listener.v3.Listener',
   route: 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration',
   secret: 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret',
@@ -19,13 +20,14 @@ export const SEND_ORDER = [
   'secret',
   'listener',
   'route',
+  'host',
 ] as const satisfies readonly ResourceKind[]
 
 /** A first subscription without names means all of them (xDS protocol, "Wildcard subscriptions"). */
 export const WILDCARD_KINDS: ReadonlySet<ResourceKind> = new Set(['listener', 'cluster'])
 
 /** A name without a slash stands for all that begin with it and a slash (VHDS: `<route table>/<host>`). */
-export const PREFIX_KINDS: ReadonlySet<ResourceKind> = new Set()
+export const PREFIX_KINDS: ReadonlySet<ResourceKind> = new Set(['host'])
 
 const KIND_OF = new Map(Object.entries(TYPE_URLS).map(([kind, url]) => [url, kind as ResourceKind]))
 

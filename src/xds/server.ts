@@ -9,11 +9,14 @@ import type { DeltaDiscoveryRequest } from '#gen/envoy/service/discovery/v3/disc
 import type { Cancel, Clock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
-import { COMPRESSION } from './dialect.ts'
+import { COMPRESSION, ROUTES } from './dialect.ts'
 import type { Message } from './encoded.ts'
 import { Pace, type Sent } from './pace.ts'
 import { announcePacked, asPacked } from './packed.ts'
 import { DELTA_SERVER, STATE_OF_THE_WORLD } from './service.ts'
+import { Warmth } from './warmth.ts'
+import { Requests } from './requests.ts'
+import { Turns } from './turns.ts'
 import { AdsStream, SharedStates, type VersionedConfig } from './stream.ts'
 
 /** Who a client says it is; believed only as far as `authenticate` allows. */
@@ -67,8 +70,10 @@ const COALESCE_MS = 50
 const STREAMS_MAX = 5_000
 /** Streams are pushed in slices, so that 500 proxies do not hold up the event loop. */
 const SLICE_MS = 10
+/** Nobody needs more requests under way; who sends them is read no further until its turn has come. */
+const REQUESTS_WAITING_MAX = 16
 
-type Call = ServerDuplexStream<DeltaDiscoveryRequest, Buffer>
+type Call = ServerDuplexStream<Buffer, Buffer>
 
 interface Session<C> {
   readonly call: Call
@@ -106,6 +111,11 @@ class Sessions<C> {
   readonly #options: AdsServerOptions<C>
   readonly #states = new SharedStates()
   readonly #pace: Pace<Session<C>>
+  readonly #requests = new Requests()
+  readonly #turns: Turns
+  readonly #warmth: Warmth
+  /** Wait for their configuration to be serialised. */
+  readonly #cold = new Set<Session<C>>()
   readonly #sessions = new Set<Session<C>>()
   /** Streams open, authenticated or not. */
   #calls = 0
@@ -114,6 +124,12 @@ class Sessions<C> {
 
   constructor(options: AdsServerOptions<C>) {
     this.#options = options
+    this.#turns = new Turns(options.clock)
+    this.#warmth = new Warmth({
+      clock: options.clock,
+      encode: (kind, value) => this.#states.encode(kind, value),
+      onWarm: () => this.#pushCold(),
+    })
     this.#pace = new Pace(options, (session) => this.#guarded(session, () => this.#refresh(session)))
   }
 
@@ -128,22 +144,35 @@ class Sessions<C> {
       this.#calls -= 1
       if (session !== undefined) this.#leave(session)
     })
-    call.once('data', (first: DeltaDiscoveryRequest) => {
+    call.once('data', (bytes: Buffer) => {
       // Nothing more is read until the client is known: what it sends meanwhile stays in the socket.
       call.pause()
-      this.#open(call, first)
-        .then((opened) => {
-          session = opened
-          if (opened !== undefined) this.#start(opened, first)
-        })
-        .catch((error: unknown) => {
-          this.#options.log.error({ error: messageOf(error) }, 'a proxy could not be authenticated')
-          end(call, grpcStatus.UNAVAILABLE, 'authentication is not possible now')
-        })
+      this.#turns.add(() => {
+        const first = this.#read(call, bytes)
+        if (first === undefined) return
+        this.#open(call, first)
+          .then((opened) => {
+            session = opened
+            if (opened !== undefined) this.#turns.add(() => this.#start(opened, first))
+          })
+          .catch((error: unknown) => {
+            this.#options.log.error({ error: messageOf(error) }, 'a proxy could not be authenticated')
+            end(call, grpcStatus.UNAVAILABLE, 'authentication is not possible now')
+          })
+      })
     })
     call.on('end', () => call.end())
     // A broken connection shows as an error; the client comes back by itself.
     for (const event of ['error', 'cancelled', 'close', 'finish']) call.on(event, leave)
+  }
+
+  #read(call: Call, bytes: Buffer): DeltaDiscoveryRequest | undefined {
+    try {
+      return this.#requests.read(bytes)
+    } catch (error) {
+      end(call, grpcStatus.INVALID_ARGUMENT, `not a DeltaDiscoveryRequest: ${messageOf(error)}`)
+      return undefined
+    }
   }
 
   async #open(call: Call, first: DeltaDiscoveryRequest): Promise<Session<C> | undefined> {
@@ -164,11 +193,12 @@ class Sessions<C> {
     if (call.cancelled || call.destroyed) return undefined
     const isPacked = claimed.metadata[COMPRESSION] === 'gzip'
     if (isPacked) call.sendMetadata(announcePacked(new Metadata()))
-    const stream: AdsStream = new AdsStream(this.#states, {
-      hasRoom: () => this.#pace.hasRoom(session),
-      write: (message) => this.#write(session, message, isPacked),
-      answered: (message) => this.#release(session, message),
-    })
+    const outlet = {
+      hasRoom: (): boolean => this.#pace.hasRoom(session),
+      write: (message: Message): void => this.#write(session, message, isPacked),
+      answered: (message: Message): void => this.#release(session, message),
+    }
+    const stream = new AdsStream(this.#states, outlet, { splitsRoutes: claimed.metadata[ROUTES] === 'split' })
     const session: Session<C> = {
       call,
       stream,
@@ -199,17 +229,30 @@ class Sessions<C> {
   #leave(session: Session<C>): void {
     this.#sessions.delete(session)
     this.#pace.leave(session)
+    this.#cold.delete(session)
     for (const message of session.outstanding.keys()) this.#release(session, message)
   }
 
   #start(session: Session<C>, first: DeltaDiscoveryRequest): void {
+    // It may have gone while it waited for its turn.
+    if (session.call.cancelled || session.call.destroyed) return
     this.#sessions.add(session)
     this.#options.log.info({ node: session.node }, 'a proxy connected')
     this.#guarded(session, () => this.#receive(session, first))
-    session.call.on('data', (request: DeltaDiscoveryRequest) => {
-      this.#guarded(session, () => this.#receive(session, request))
+    const { call } = session
+    let waiting = 0
+    call.on('data', (bytes: Buffer) => {
+      waiting += 1
+      if (waiting >= REQUESTS_WAITING_MAX) call.pause()
+      this.#turns.add(() => {
+        waiting -= 1
+        if (!this.#sessions.has(session)) return
+        if (call.isPaused()) call.resume()
+        const request = this.#read(call, bytes)
+        if (request !== undefined) this.#guarded(session, () => this.#receive(session, request))
+      })
     })
-    session.call.resume()
+    call.resume()
   }
 
   #receive(session: Session<C>, request: DeltaDiscoveryRequest): void {
@@ -229,6 +272,10 @@ class Sessions<C> {
   #refresh(session: Session<C>): void {
     const next = this.#options.configFor(session.client)
     if (next === undefined) return
+    if (!this.#warmth.isWarm(session.stream.tables(next.config))) {
+      this.#cold.add(session)
+      return
+    }
     session.config = next
     session.stream.pump(next)
   }
@@ -250,6 +297,12 @@ class Sessions<C> {
       this.#isDirty = false
       this.#pushSlice([...this.#sessions].values())
     })
+  }
+
+  #pushCold(): void {
+    const waiting = [...this.#cold]
+    this.#cold.clear()
+    this.#pushSlice(waiting.values())
   }
 
   #pushSlice(rest: Iterator<Session<C>>): void {
@@ -278,6 +331,7 @@ class Sessions<C> {
     this.#scheduled?.()
     this.#scheduled = undefined
     this.#pace.close()
+    this.#turns.close()
     for (const { call } of this.#sessions) end(call, grpcStatus.UNAVAILABLE, 'the control plane is shutting down')
     this.#sessions.clear()
   }
@@ -288,11 +342,7 @@ function refuseStateOfTheWorld(call: ServerDuplexStream<Buffer, Buffer>): void {
   end(call, grpcStatus.UNIMPLEMENTED, reason)
 }
 
-function end(
-  call: ServerDuplexStream<never, Buffer> | Call | ServerDuplexStream<Buffer, Buffer>,
-  code: number,
-  details: string,
-): void {
+function end(call: Call, code: number, details: string): void {
   // How grpc-js lets a server end a stream with a status.
   call.emit('error', { code, details })
 }

@@ -19,18 +19,17 @@ const SERVICE = '/envoy.service.discovery.v3.AggregatedDiscoveryService'
 
 const encodeRequest = (request: DeltaDiscoveryRequest): Buffer =>
   Buffer.from(toBinary(DeltaDiscoveryRequestSchema, request))
-const decodeRequest = (bytes: Buffer): DeltaDiscoveryRequest => fromBinary(DeltaDiscoveryRequestSchema, bytes)
 const decodeResponse = (bytes: Buffer): DeltaDiscoveryResponse => fromBinary(DeltaDiscoveryResponseSchema, bytes)
 
 const bytesAsTheyAre = (bytes: Buffer): Buffer => bytes
 
-/** Server side: the response is already bytes. */
-export const DELTA_SERVER: MethodDefinition<DeltaDiscoveryRequest, Buffer> = {
+/** Server side: the response is already bytes; requests are read when their turn comes (turns.ts). */
+export const DELTA_SERVER: MethodDefinition<Buffer, Buffer> = {
   path: `${SERVICE}/DeltaAggregatedResources`,
   requestStream: true,
   responseStream: true,
-  requestSerialize: encodeRequest,
-  requestDeserialize: decodeRequest,
+  requestSerialize: bytesAsTheyAre,
+  requestDeserialize: bytesAsTheyAre,
   responseSerialize: bytesAsTheyAre,
   responseDeserialize: bytesAsTheyAre,
 }

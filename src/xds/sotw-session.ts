@@ -9,6 +9,7 @@ import { ClusterSchema } from '#gen/envoy/config/cluster/v3/cluster_pb.js'
 import type { Node } from '#gen/envoy/config/core/v3/base_pb.js'
 import { ClusterLoadAssignmentSchema } from '#gen/envoy/config/endpoint/v3/endpoint_pb.js'
 import { ListenerSchema } from '#gen/envoy/config/listener/v3/listener_pb.js'
+import { VirtualHostSchema } from '#gen/envoy/config/route/v3/route_components_pb.js'
 import { RouteConfigurationSchema } from '#gen/envoy/config/route/v3/route_pb.js'
 import { SecretSchema } from '#gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import {
@@ -117,6 +118,8 @@ function nameIn(kind: ResourceKind, bytes: Uint8Array): string {
         return fromBinary(ListenerSchema, bytes).name
       case 'route':
         return fromBinary(RouteConfigurationSchema, bytes).name
+      case 'host':
+        return fromBinary(VirtualHostSchema, bytes).name
       case 'secret':
         return fromBinary(SecretSchema, bytes).name
       default:

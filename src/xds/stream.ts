@@ -6,9 +6,10 @@
  */
 import type { DeltaDiscoveryRequest } from '#gen/envoy/service/discovery/v3/discovery_pb.js'
 import type { ProxyConfig, ResourceKind } from '../model/config.ts'
-import { EncodedResources, type Message, tableOf } from './encoded.ts'
-import { HeldStates } from './held.ts'
+import { EncodedResources, type Message, NO_HOSTS, tableOf } from './encoded.ts'
+import { HeldStates, type Table } from './held.ts'
 import { kindOfTypeUrl, SEND_ORDER } from './resources.ts'
+import { RouteSplitter } from './split-routes.ts'
 import { type Nack, Subscription, type SubscriptionStatus } from './subscription.ts'
 
 export interface VersionedConfig {
@@ -17,7 +18,9 @@ export interface VersionedConfig {
   readonly version: string
 }
 
-const REFERRING: ReadonlySet<ResourceKind> = new Set(['listener', 'route'])
+const REFERRING: ReadonlySet<ResourceKind> = new Set(['listener', 'route', 'host'])
+/** What nothing sent later refers to may go at once. */
+const REMOVED_FIRST: ReadonlySet<ResourceKind> = new Set(['listener', 'host'])
 
 export type Received =
   | { readonly kind: ResourceKind; readonly nack?: Nack }
@@ -27,6 +30,12 @@ export type Received =
 export class SharedStates {
   readonly #encoded = new EncodedResources()
   readonly #kinds = new Map<ResourceKind, HeldStates>()
+  readonly splitter = new RouteSplitter()
+
+  /** So that sending it later costs nothing. */
+  encode(kind: ResourceKind, value: never): void {
+    this.#encoded.of({ kind, value })
+  }
 
   of(kind: ResourceKind): HeldStates {
     let states = this.#kinds.get(kind)
@@ -51,11 +60,14 @@ export class AdsStream {
   readonly #subscriptions = new Map<ResourceKind, Subscription>()
   readonly #states: SharedStates
   readonly #outlet: Outlet
+  readonly #splitsRoutes: boolean
   #version: string | undefined
 
-  constructor(states: SharedStates, outlet: Outlet) {
+  /** `splitsRoutes`: the client takes virtual hosts one by one. */
+  constructor(states: SharedStates, outlet: Outlet, { splitsRoutes = false } = {}) {
     this.#states = states
     this.#outlet = outlet
+    this.#splitsRoutes = splitsRoutes
   }
 
   receive(request: DeltaDiscoveryRequest): Received {
@@ -78,7 +90,7 @@ export class AdsStream {
     this.#version = versioned.version
     for (const kind of SEND_ORDER) {
       const mustWait = REFERRING.has(kind) && this.#subscriptions.get('cluster')?.awaiting === true
-      if (!mustWait) this.#serve(kind, versioned, { removals: kind === 'listener' })
+      if (!mustWait) this.#serve(kind, versioned, { removals: REMOVED_FIRST.has(kind) })
     }
     if (!this.#isReferringSettled(versioned.config)) return
     for (const kind of SEND_ORDER.toReversed()) this.#serve(kind, versioned, { removals: true })
@@ -87,7 +99,7 @@ export class AdsStream {
   #serve(kind: ResourceKind, { config, version }: VersionedConfig, options: { removals: boolean }): void {
     const subscription = this.#subscriptions.get(kind)
     if (subscription === undefined || subscription.awaiting) return
-    const table = tableOf(config, kind)
+    const table = this.#tableOf(config, kind)
     // What is sent is chosen when there is room for it: the newest state, whatever came between.
     if (subscription.isClean(table) || !this.#outlet.hasRoom()) return
     const message = subscription.next(table, { ...options, systemVersion: version })
@@ -100,13 +112,30 @@ export class AdsStream {
   #isReferringSettled(config: ProxyConfig): boolean {
     const listeners = this.#subscriptions.get('listener')
     const routes = this.#subscriptions.get('route')
-    return listeners?.isClean(config.listeners) !== false && routes?.awaiting !== true
+    const hosts = this.#subscriptions.get('host')
+    return (
+      listeners?.isClean(config.listeners) !== false &&
+      routes?.awaiting !== true &&
+      hosts?.isClean(this.#tableOf(config, 'host')) !== false
+    )
+  }
+
+  #tableOf(config: ProxyConfig, kind: ResourceKind): Table {
+    if (kind !== 'route' && kind !== 'host') return tableOf(config, kind)
+    if (!this.#splitsRoutes) return kind === 'route' ? config.routes : NO_HOSTS
+    const { routes, hosts } = this.#states.splitter.split(config.routes)
+    return kind === 'route' ? routes : hosts
+  }
+
+  /** Everything that the client may ask for, as it would get it. */
+  tables(config: ProxyConfig): readonly (readonly [ResourceKind, Table])[] {
+    return SEND_ORDER.map((kind) => [kind, this.#tableOf(config, kind)])
   }
 
   /** Whether the client has acknowledged everything in `config` that it subscribed to. */
   isSynced(config: ProxyConfig): boolean {
     for (const [kind, subscription] of this.#subscriptions) {
-      if (!subscription.isClean(tableOf(config, kind))) return false
+      if (!subscription.isClean(this.#tableOf(config, kind))) return false
     }
     return this.#subscriptions.size > 0
   }

@@ -13,7 +13,6 @@ import type { Wish } from './wish.ts'
 
 /** A client that subscribes to more names than this is broken or hostile. */
 const NAMES_MAX = 50_000
-const WILDCARD = '*'
 
 export interface Nack {
   readonly message: string
@@ -94,32 +93,32 @@ export class Subscription {
   }
 
   #change(request: DeltaDiscoveryRequest, isFirst: boolean): void {
-    const { resourceNamesSubscribe: subscribe, resourceNamesUnsubscribe: unsubscribe } = request
-    const { wishes } = this.#states
-    const versions = new Map<string, string>()
-    for (const held of this.#allVersions()) for (const [name, version] of held) versions.set(name, version)
-    // What the client kept over a reconnect is not sent again.
-    const claimed = isFirst ? Object.entries(request.initialResourceVersions) : []
-    for (const [name, version] of claimed) versions.set(name, version)
-    // It asked a second time, so it gets it a second time (xDS protocol, delta).
-    const again = isFirst ? [] : subscribe.filter((name) => wishes.covers(this.#wish, name))
-    for (const name of again) versions.delete(name)
-    this.#wish = this.#wishAfter(request, isFirst)
-    const dropped = unsubscribe.length === 0 ? [] : [...versions.keys()]
-    for (const name of dropped) if (!wishes.covers(this.#wish, name)) versions.delete(name)
-    // An empty answer tells a waiting client that there is nothing.
-    this.#owesAnswer ||= (isFirst && this.#wish.wildcard) || (PREFIX_KINDS.has(this.kind) && subscribe.length > 0)
-    this.#versions = versions
+    const { resourceNamesSubscribe: subscribe } = request
+    const before = this.#wish
+    const isWhole = isFirst && WILDCARD_KINDS.has(this.kind) && subscribe.length === 0
+    const wish = this.#states.wishes.after(before, request, isWhole)
+    this.#wish = wish
     this.#clean = undefined
+    // An empty answer tells a waiting client that there is nothing.
+    this.#owesAnswer ||= (isFirst && wish.wildcard) || (PREFIX_KINDS.has(this.kind) && subscribe.length > 0)
+    const { wishes } = this.#states
+    // It asked a second time, so it gets it a second time (xDS protocol, delta).
+    const again = isFirst ? [] : subscribe.filter((name) => wishes.covers(before, name))
+    if (again.length === 0 && this.#versions === undefined) {
+      this.#held = this.#held.map((held) => this.#states.moved(held, wish))
+      return
+    }
+    // What the client kept over a reconnect is not sent again.
+    this.#versions = isFirst ? claimOf(request) : this.#leftAfter(wish, again)
   }
 
-  #wishAfter({ resourceNamesSubscribe, resourceNamesUnsubscribe }: DeltaDiscoveryRequest, isFirst: boolean): Wish {
-    const isWhole = isFirst && WILDCARD_KINDS.has(this.kind) && resourceNamesSubscribe.length === 0
-    const names = new Set(this.#wish.names)
-    if (this.#wish.wildcard || isWhole) names.add(WILDCARD)
-    for (const name of resourceNamesSubscribe) names.add(name)
-    for (const name of resourceNamesUnsubscribe) names.delete(name)
-    return this.#states.wishes.of(names.delete(WILDCARD), names)
+  #leftAfter(wish: Wish, again: readonly string[]): ReadonlyMap<string, string> {
+    const versions = new Map<string, string>()
+    for (const held of this.#allVersions()) {
+      for (const [name, version] of held) if (this.#states.wishes.covers(wish, name)) versions.set(name, version)
+    }
+    for (const name of again) versions.delete(name)
+    return versions
   }
 
   /** Whether the client has all of `wanted` (also when removals are still held back: then it is not). */
@@ -163,15 +162,16 @@ export class Subscription {
 
   #distribute(layers: readonly Table[]): readonly Held[] {
     if (this.#versions === undefined && this.#held.length === layers.length) return this.#held
-    const parts = layers.map(() => new Map<string, string>())
-    for (const versions of this.#allVersions()) {
-      for (const [name, version] of versions) {
-        const index = layers.findIndex((layer) => layer.has(name))
-        parts[Math.max(index, 0)]?.set(name, version)
-      }
-    }
+    let rest = this.#versions ?? new Map(this.#held.flatMap(({ versions }) => Array.from(versions)))
     this.#versions = undefined
-    return parts.map((versions) => this.#states.having(this.#wish, versions))
+    const last = layers.length - 1
+    return layers.map((layer, index) => {
+      const { held, rest: others } = this.#states.apart(this.#wish, rest, layer)
+      // What is in no layer is gone, and somebody has to say so.
+      if (index === last && others.size > 0) return this.#states.having(this.#wish, rest)
+      rest = others
+      return held
+    })
   }
 
   /** The message went out. */
@@ -179,4 +179,15 @@ export class Subscription {
     this.#awaiting = message
     this.#latestNonce = message.nonce
   }
+}
+
+const claims = new WeakMap<DeltaDiscoveryRequest, ReadonlyMap<string, string>>()
+
+function claimOf(request: DeltaDiscoveryRequest): ReadonlyMap<string, string> {
+  let claim = claims.get(request)
+  if (claim === undefined) {
+    claim = new Map(Object.entries(request.initialResourceVersions))
+    claims.set(request, claim)
+  }
+  return claim
 }

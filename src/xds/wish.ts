@@ -10,6 +10,13 @@ export interface Wish {
   readonly names: ReadonlySet<string>
 }
 
+/** Of a DeltaDiscoveryRequest. */
+interface NameChange {
+  readonly resourceNamesSubscribe: readonly string[]
+  readonly resourceNamesUnsubscribe: readonly string[]
+}
+
+const WILDCARD = '*'
 const NO_NAMES: ReadonlySet<string> = new Set()
 /** Looking for wishes that nobody has any more is not worth its work below this. */
 const SWEEP_MIN = 256
@@ -19,6 +26,7 @@ export class Wishes {
   readonly nothing: Wish = { wildcard: false, names: NO_NAMES }
   readonly everything: Wish = { wildcard: true, names: NO_NAMES }
   readonly #known = new Map<string, WeakRef<Wish>[]>()
+  readonly #after = new WeakMap<NameChange, Map<Wish, Wish>>()
   #sweepAt = SWEEP_MIN
 
   constructor(kind: ResourceKind) {
@@ -38,6 +46,25 @@ export class Wishes {
     const wish = { wildcard, names }
     this.#known.set(key, [...known.filter((reference) => reference.deref() !== undefined), new WeakRef(wish)])
     if (this.#known.size > this.#sweepAt) this.#sweep()
+    return wish
+  }
+
+  /** The wish after a request; remembered, since a crowd's requests are one object (requests.ts). */
+  after(before: Wish, request: NameChange, isWhole: boolean): Wish {
+    let memory = this.#after.get(request)
+    if (memory === undefined) {
+      memory = new Map()
+      this.#after.set(request, memory)
+    }
+    let wish = memory.get(before)
+    if (wish === undefined) {
+      const names = new Set(before.names)
+      if (before.wildcard || isWhole) names.add(WILDCARD)
+      for (const name of request.resourceNamesSubscribe) names.add(name)
+      for (const name of request.resourceNamesUnsubscribe) names.delete(name)
+      wish = this.of(names.delete(WILDCARD), names)
+      memory.set(before, wish)
+    }
     return wish
   }
 

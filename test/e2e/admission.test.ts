@@ -79,6 +79,23 @@ describe.skipIf(!hasKubectl)(hasKubectl ? 'admission' : 'admission (skipped: the
     await expect.poll(reason, POLL).toBe('KIND_UNSUPPORTED')
   })
 
+  it('applies what is sound and waits for the proxies; applies nothing where one object is not', async () => {
+    const file = join(mesh.directory, 'applied.yaml')
+    const args = ['apply', '-f', file, '--context', 'east', '-o', 'json']
+    await writeFile(file, breaker('openFor: 3s'))
+    const { code, stdout, stderr } = await mesh.isthmus(args)
+    expect(code, stderr).toBe(0)
+    const { controlPlanes, proxies } = JSON.parse(stdout) as { controlPlanes: string[]; proxies: number }
+    expect(controlPlanes).toHaveLength(1)
+    expect(proxies).toBeGreaterThan(2)
+    await writeFile(file, `${breaker('openFor: 4s')}---${breaker('slowPercent: 5').replace('judged', 'another')}`)
+    const refused = await mesh.isthmus(args)
+    expect(refused.code).toBe(1)
+    expect(refused.stderr).toContain('[OBJECTS_REFUSED]')
+    const openFor = await kubectl('-n', 'shop', 'get', 'cbp', 'judged', '-o', 'jsonpath={.spec.openFor}')
+    expect(openFor.stdout).toBe('3s')
+  })
+
   it('lints the cluster', async () => {
     const { code, stdout } = await mesh.isthmus(['lint', '--context', 'east'])
     expect(code).toBe(1)

@@ -46,7 +46,8 @@ const resourcesOf = (config: ProxyConfig, kind: ResourceKind): unknown[] => [...
 /** Null where nothing is served yet. */
 function render(config: ProxyConfig | undefined): string {
   if (config === undefined) return stringify(null)
-  const kinds = SEND_ORDER.map((kind) => [kind, resourcesOf(config, kind)] as const)
+  // Hosts stand in their tables.
+  const kinds = SEND_ORDER.filter((kind) => kind !== 'host').map((kind) => [kind, resourcesOf(config, kind)] as const)
   return stringify(Object.fromEntries(kinds), { lineWidth: 0, aliasDuplicateObjects: false })
 }
 

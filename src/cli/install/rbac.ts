@@ -4,7 +4,7 @@
  */
 import { STANDARD_KINDS } from '../../kube/schemas/index.ts'
 import { WEBHOOK_CONFIGURATION } from '../../kube/webhooks.ts'
-import { OBJECTS, SYSTEM_ACCOUNTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
+import { OBJECTS, READER_ACCOUNT, SYSTEM_ACCOUNTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
 
 export interface Rule {
   readonly apiGroups: readonly string[]
@@ -53,6 +53,8 @@ export const CONTROL_PLANE_CLUSTER_RULES: readonly Rule[] = [
     resourceNames: [OBJECTS.servingRoot],
   },
   { apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] },
+  // Who may read its pages of 15014.
+  { apiGroups: ['authorization.k8s.io'], resources: ['subjectaccessreviews'], verbs: ['create'] },
   // Its serving CA goes into them, and whether they fail closed.
   {
     apiGroups: ['admissionregistration.k8s.io'],
@@ -156,9 +158,27 @@ export function role(account: string, rules: readonly Rule[]): readonly object[]
   ]
 }
 
+/** What the CLI shows to the control plane is a token of this account: who may make one may read its pages. */
+function reader(): readonly object[] {
+  const kind = 'ClusterRole'
+  const rules = [{ nonResourceURLs: ['/isthmus/*'], verbs: ['get'] }]
+  return [
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: READER_ACCOUNT, namespace: SYSTEM_NAMESPACE } },
+    { apiVersion: 'rbac.authorization.k8s.io/v1', kind, metadata: { name: READER_ACCOUNT }, rules },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRoleBinding',
+      metadata: { name: READER_ACCOUNT },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind, name: READER_ACCOUNT },
+      subjects: [{ kind: 'ServiceAccount', name: READER_ACCOUNT, namespace: SYSTEM_NAMESPACE }],
+    },
+  ]
+}
+
 /** Every RBAC object of the installation; the gateway asks the API server nothing and has none. */
 export function rbacManifests(): readonly object[] {
   return [
+    ...reader(),
     ...clusterRole(SYSTEM_ACCOUNTS.controlPlane, CONTROL_PLANE_CLUSTER_RULES),
     ...role(SYSTEM_ACCOUNTS.controlPlane, CONTROL_PLANE_RULES),
     ...clusterRole(SYSTEM_ACCOUNTS.federation, FEDERATION_CLUSTER_RULES),

@@ -82,12 +82,30 @@ export interface ObserverOptions {
   readonly onVerdict?: OnVerdict
 }
 
+export interface ObjectName {
+  readonly group: string
+  readonly plural: string
+  /** Empty for objects of the cluster. */
+  readonly namespace: string
+  readonly name: string
+}
+
+export interface Observed {
+  /** False: no object of this kind changes what proxies run. */
+  readonly isWatched: boolean
+  /** Every change heard of is in the snapshot. */
+  readonly isSettled: boolean
+  readonly generation: number | undefined
+  readonly resourceVersion: string | undefined
+}
+
 /** Together with the push's own 50 ms this stays under the design's 100 ms. */
 const COALESCE_MS = 25
 
 export class Observer {
   readonly #options: ObserverOptions
   readonly #reflectors: { readonly synced: Promise<void>; start(): unknown; stop(): Promise<void> }[] = []
+  readonly #stores = new Map<string, { get(name: string, namespace?: string): KubeObject | undefined }>()
   readonly #services
   readonly #pods
   readonly #slices
@@ -154,6 +172,18 @@ export class Observer {
     return this.#trust
   }
 
+  /** What is known of an object, for those who wait for a change of theirs to arrive. */
+  observed({ group, plural, namespace, name }: ObjectName): Observed {
+    const store = this.#stores.get(`${plural}.${group}`)
+    const metadata = store?.get(name, namespace === '' ? undefined : namespace)?.metadata
+    return {
+      isWatched: store !== undefined,
+      isSettled: this.#isSynced && this.#scheduled === undefined,
+      generation: metadata?.generation,
+      resourceVersion: metadata?.resourceVersion,
+    }
+  }
+
   /** Resolves after the first whole snapshot. */
   async start(): Promise<void> {
     for (const reflector of this.#reflectors) reflector.start()
@@ -193,6 +223,7 @@ export class Observer {
     }
     const reflector = new Reflector({ client, resource, scope, clock, random, onError, ...extra })
     this.#reflectors.push(reflector)
+    if (scope.fieldSelector === undefined) this.#stores.set(`${resource.plural}.${resource.group}`, reflector.store)
     return reflector.store
   }
 

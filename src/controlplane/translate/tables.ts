@@ -11,6 +11,7 @@ import { entryServices } from './istio/service-entries.ts'
 import { keepMap, Memo } from './memo.ts'
 import { PeerModes } from './security/peer-modes.ts'
 import { rootNamespacesOf } from './security/scope.ts'
+import { candidatesFor, indexSelectors, type SelectorIndex } from './selectors.ts'
 
 export const NOWHERE: Locality = { cloud: '', region: '', zone: '' }
 
@@ -20,6 +21,7 @@ export class Tables {
   readonly #hosts = new Memo<Host>()
   readonly #roots = new Memo<ReadonlySet<string>>()
   readonly #peerModes = new Memo<PeerModes>()
+  readonly #selectors = new Memo<SelectorIndex>()
   readonly #shared = new WeakMap<readonly unknown[], ReadonlyMap<string, unknown>>()
   readonly #layers = new Memo<Layers<unknown>>()
   /** By what they are for; the last map, so that an equal one keeps its identity. */
@@ -76,8 +78,13 @@ export class Tables {
   servicesSelecting(pod: PodFacts, { services, networking }: Snapshot): readonly ServiceFacts[] {
     const { serviceEntries } = networking
     const entries = this.list('entry-services', [serviceEntries], () => entryServices(serviceEntries))
-    const selecting = [...servicesSelecting(pod, services), ...entries.filter((entry) => isSelecting(entry, pod))]
-    return this.list(`selecting|${pod.namespace}/${pod.name}`, selecting, () => selecting)
+    const index = this.#selectors.get('all', [services], () => indexSelectors(services))
+    const key = `${pod.namespace}/${pod.name}`
+    const selecting = this.list(`selecting?|${key}`, [pod, index, entries], () => [
+      ...servicesSelecting(pod, candidatesFor(pod, index)),
+      ...entries.filter((entry) => isSelecting(entry, pod)),
+    ])
+    return this.list(`selecting|${key}`, selecting, () => selecting)
   }
 
   /** A list that many proxies share, as one table for all of them. */

@@ -7,6 +7,7 @@ import { type Any, anyPack } from '@bufbuild/protobuf/wkt'
 import { ClusterSchema } from '#gen/envoy/config/cluster/v3/cluster_pb.js'
 import { ClusterLoadAssignmentSchema } from '#gen/envoy/config/endpoint/v3/endpoint_pb.js'
 import { ListenerSchema } from '#gen/envoy/config/listener/v3/listener_pb.js'
+import { VirtualHostSchema } from '#gen/envoy/config/route/v3/route_components_pb.js'
 import { RouteConfigurationSchema } from '#gen/envoy/config/route/v3/route_pb.js'
 import { SecretSchema } from '#gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import { type Resource, ResourceSchema } from '#gen/envoy/service/discovery/v3/discovery_pb.js'
@@ -18,19 +19,22 @@ import type {
   ResourceKind,
   RouteTable,
   Secret,
+  VirtualHost,
 } from '../../model/config.ts'
 import { TYPE_URLS } from '../resources.ts'
 import { CLUSTER_SHAPE, decodeCluster, encodeCluster } from './cluster.ts'
 import { decodeMetadata } from './common.ts'
 import { decodeEndpoints, encodeEndpoints, ENDPOINTS_SHAPE } from './endpoints.ts'
 import { decodeListener, encodeListener, shapeOfListener } from './listener.ts'
-import { decodeRoute, encodeRoute, ROUTE_SHAPE } from './route.ts'
+import { decodeHost, encodeHost, HOST_SHAPE } from './route.ts'
 import { decodeSecret, encodeRevocations, encodeSecret, REVOCATIONS_METADATA, SECRET_SHAPE } from './secret.ts'
+import { decodeRouteResource, encodeRouteResource, ROUTE_RESOURCE_SHAPE } from './split-route.ts'
 import { checkShape, parseShaped, present, Refusal, require, type Shape } from './shape.ts'
 
 export interface ResourceTypes {
   readonly cluster: Cluster
   readonly endpoints: LoadAssignment
+  readonly host: VirtualHost
   readonly listener: Listener
   readonly route: RouteTable
   readonly secret: Secret
@@ -75,7 +79,9 @@ function pack(resource: ModelResource): Any {
     case 'listener':
       return anyPack(ListenerSchema, encodeListener(resource.value))
     case 'route':
-      return anyPack(RouteConfigurationSchema, encodeRoute(resource.value))
+      return anyPack(RouteConfigurationSchema, encodeRouteResource(resource.value))
+    case 'host':
+      return anyPack(VirtualHostSchema, encodeHost(resource.value))
     case 'secret':
       return anyPack(SecretSchema, encodeSecret(resource.value))
     default:
@@ -121,7 +127,11 @@ const DECODERS: Readonly<Record<ResourceKind, (bytes: Uint8Array, revocations: u
   }),
   route: (bytes) => ({
     kind: 'route',
-    value: decodeRoute(TOP, parseShaped(RouteConfigurationSchema, bytes, ROUTE_SHAPE, TOP)),
+    value: decodeRouteResource(TOP, parseShaped(RouteConfigurationSchema, bytes, ROUTE_RESOURCE_SHAPE, TOP)),
+  }),
+  host: (bytes) => ({
+    kind: 'host',
+    value: decodeHost(TOP, parseShaped(VirtualHostSchema, bytes, HOST_SHAPE, TOP)),
   }),
   secret: (bytes, revocations) => ({
     kind: 'secret',

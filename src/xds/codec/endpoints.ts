@@ -11,7 +11,7 @@ import {
   LocalityLbEndpointsSchema,
 } from '#gen/envoy/config/endpoint/v3/endpoint_components_pb.js'
 import { type ClusterLoadAssignment, ClusterLoadAssignmentSchema } from '#gen/envoy/config/endpoint/v3/endpoint_pb.js'
-import type { Endpoint, LoadAssignment, LocalityEndpoints, Tunnel } from '../../model/config.ts'
+import type { Endpoint, LoadAssignment, LocalityEndpoints, Tunnel, WorkloadFacts } from '../../model/config.ts'
 import { ADDRESS_SHAPE, decodeAddress, decodeMetadata, encodeAddress, FieldReader } from './common.ts'
 import { hostText } from './route-cluster.ts'
 import { refuse, require, type Shape, within } from './shape.ts'
@@ -24,6 +24,9 @@ const ENDPOINT_METADATA = 'isthmus.endpoint'
 const BALANCING_METADATA = 'envoy.lb'
 const TUNNEL_METADATA = 'isthmus.tunnel'
 const LOCALITY_METADATA = 'isthmus.locality'
+/** What the transport of an endpoint is where nothing says, as in Envoy, where no match falls through to plain. */
+const TRANSPORT_DEFAULT = 'plain'
+const WORKLOAD_FIELDS = ['cluster', 'namespace', 'workload'] as const satisfies readonly (keyof WorkloadFacts)[]
 /** Envoy's own limits (endpoint_components.proto). */
 const PRIORITY_MAX = 128
 
@@ -60,34 +63,74 @@ export function encodeEndpoints(assignment: LoadAssignment): ClusterLoadAssignme
   })
 }
 
+/** What all endpoints of a locality share is said once, for the locality; Envoy matches transports by both. */
 function encodeLocality(entry: LocalityEndpoints): LocalityLbEndpoints {
   const { cloud, region, zone } = entry.locality
+  const common = commonOf(entry.endpoints)
   return create(LocalityLbEndpointsSchema, {
     locality: { region, zone },
-    ...(cloud !== '' && { metadata: { filterMetadata: { [LOCALITY_METADATA]: { cloud } } } }),
-    lbEndpoints: entry.endpoints.map(encodeEndpoint),
+    ...metadataOf({
+      [LOCALITY_METADATA]: cloud === '' ? undefined : { cloud },
+      [TRANSPORT_METADATA]: common.transport === undefined ? undefined : { [TRANSPORT_KEY]: common.transport },
+      [ENDPOINT_METADATA]: someOf(common.workload),
+    }),
+    lbEndpoints: entry.endpoints.map((endpoint) => encodeEndpoint(endpoint, common)),
     // Envoy refuses 0; absent means no share.
     ...(entry.weight > 0 && { loadBalancingWeight: entry.weight }),
     priority: entry.priority,
   })
 }
 
-function encodeEndpoint(endpoint: Endpoint): LbEndpoint {
-  const { workload, id, tunnel } = endpoint
-  const metadata: Record<string, JsonObject> = {
-    [TRANSPORT_METADATA]: { [TRANSPORT_KEY]: endpoint.transport },
-    [ENDPOINT_METADATA]: { ...workload, ...(id !== undefined && { id }) },
+interface Common {
+  readonly transport?: Endpoint['transport']
+  readonly workload: Partial<WorkloadFacts>
+}
+
+function commonOf(endpoints: readonly Endpoint[]): Common {
+  const [first] = endpoints
+  if (first === undefined) return { workload: {} }
+  const workload: { -readonly [K in keyof WorkloadFacts]?: string } = {}
+  for (const field of WORKLOAD_FIELDS) {
+    const value = first.workload[field]
+    if (value !== '' && endpoints.every((endpoint) => endpoint.workload[field] === value)) workload[field] = value
   }
-  if (endpoint.metadata !== undefined) metadata[BALANCING_METADATA] = endpoint.metadata as JsonObject
-  if (tunnel !== undefined) metadata[TUNNEL_METADATA] = encodeTunnel(tunnel)
+  const { transport } = first
+  const isShared = transport !== TRANSPORT_DEFAULT && endpoints.every((endpoint) => endpoint.transport === transport)
+  return { ...(isShared && { transport }), workload }
+}
+
+/** To be spread; namespaces that say nothing are left out. */
+function metadataOf(namespaces: Readonly<Record<string, JsonObject | undefined>>): {
+  metadata?: { filterMetadata: Record<string, JsonObject> }
+} {
+  const filterMetadata: Record<string, JsonObject> = {}
+  for (const [name, fields] of Object.entries(namespaces)) if (fields !== undefined) filterMetadata[name] = fields
+  return Object.keys(filterMetadata).length === 0 ? {} : { metadata: { filterMetadata } }
+}
+
+const someOf = (fields: JsonObject): JsonObject | undefined => (Object.keys(fields).length === 0 ? undefined : fields)
+
+function encodeEndpoint(endpoint: Endpoint, common: Common): LbEndpoint {
+  const { id, tunnel, hostname, weight, health, transport } = endpoint
+  const own: Record<string, string> = id === undefined ? {} : { id }
+  for (const field of WORKLOAD_FIELDS) {
+    if ((common.workload[field] ?? '') !== endpoint.workload[field]) own[field] = endpoint.workload[field]
+  }
   return create(LbEndpointSchema, {
     hostIdentifier: {
       case: 'endpoint',
-      value: { address: encodeAddress(endpoint.address, endpoint.port), hostname: endpoint.hostname ?? '' },
+      value: { address: encodeAddress(endpoint.address, endpoint.port), hostname: hostname ?? '' },
     },
-    healthStatus: HEALTH[endpoint.health],
-    metadata: { filterMetadata: metadata },
-    loadBalancingWeight: endpoint.weight,
+    // What is usual is not said: healthy, with weight 1.
+    ...(health !== 'healthy' && { healthStatus: HEALTH[health] }),
+    ...(weight !== 1 && { loadBalancingWeight: weight }),
+    ...metadataOf({
+      [TRANSPORT_METADATA]:
+        transport === (common.transport ?? TRANSPORT_DEFAULT) ? undefined : { [TRANSPORT_KEY]: transport },
+      [ENDPOINT_METADATA]: someOf(own),
+      [BALANCING_METADATA]: endpoint.metadata as JsonObject | undefined,
+      [TUNNEL_METADATA]: tunnel === undefined ? undefined : encodeTunnel(tunnel),
+    }),
   })
 }
 
@@ -116,40 +159,52 @@ export function decodeEndpoints(path: string, message: ClusterLoadAssignment): L
 }
 
 function decodeLocality(path: string, entry: LocalityLbEndpoints): LocalityEndpoints {
-  const metadataPath = within(path, 'metadata')
-  const metadata = decodeMetadata(metadataPath, entry.metadata, [LOCALITY_METADATA])
-  const facts = new FieldReader(
-    within(metadataPath, `filter_metadata["${LOCALITY_METADATA}"]`),
-    metadata[LOCALITY_METADATA],
-  )
+  const at = within(path, 'metadata')
+  const metadata = decodeMetadata(at, entry.metadata, [LOCALITY_METADATA, TRANSPORT_METADATA, ENDPOINT_METADATA])
+  const facts = readerIn(at, metadata, LOCALITY_METADATA)
   const cloud = facts.optionalString('cloud') ?? ''
   facts.end()
+  const transport = decodeTransport(readerIn(at, metadata, TRANSPORT_METADATA), at, TRANSPORT_DEFAULT)
+  const shared = readerIn(at, metadata, ENDPOINT_METADATA)
+  const workload = decodeWorkload(shared, NO_WORKLOAD)
+  shared.end()
   require(within(path, 'priority'), entry.priority <= PRIORITY_MAX, `is above ${PRIORITY_MAX}`)
   return {
     locality: { cloud, region: entry.locality?.region ?? '', zone: entry.locality?.zone ?? '' },
     priority: entry.priority,
     weight: entry.loadBalancingWeight ?? 0,
-    endpoints: entry.lbEndpoints.map((endpoint, index) => decodeEndpoint(`${path}.lb_endpoints[${index}]`, endpoint)),
+    endpoints: entry.lbEndpoints.map((endpoint, index) =>
+      decodeEndpoint(`${path}.lb_endpoints[${index}]`, endpoint, { transport, workload }),
+    ),
   }
 }
 
-function decodeEndpoint(path: string, message: LbEndpoint): Endpoint {
+const NO_WORKLOAD: WorkloadFacts = { cluster: '', namespace: '', workload: '' }
+
+function readerIn(path: string, metadata: Readonly<Record<string, unknown>>, name: string): FieldReader {
+  return new FieldReader(within(path, `filter_metadata["${name}"]`), metadata[name])
+}
+
+function decodeWorkload(facts: FieldReader, common: WorkloadFacts): WorkloadFacts {
+  return {
+    cluster: facts.optionalString('cluster') ?? common.cluster,
+    namespace: facts.optionalString('namespace') ?? common.namespace,
+    workload: facts.optionalString('workload') ?? common.workload,
+  }
+}
+
+function decodeEndpoint(path: string, message: LbEndpoint, common: Inherited): Endpoint {
   const host = message.hostIdentifier
   if (host.case !== 'endpoint') return refuse(within(path, 'endpoint'), 'is required')
   const metadataPath = within(path, 'metadata')
   const namespaces = [TRANSPORT_METADATA, ENDPOINT_METADATA, BALANCING_METADATA, TUNNEL_METADATA]
   const metadata = decodeMetadata(metadataPath, message.metadata, namespaces)
-  const readerOf = (name: string): FieldReader =>
-    new FieldReader(within(metadataPath, `filter_metadata["${name}"]`), metadata[name])
-  const facts = readerOf(ENDPOINT_METADATA)
-  const workload = {
-    cluster: facts.optionalString('cluster') ?? '',
-    namespace: facts.optionalString('namespace') ?? '',
-    workload: facts.optionalString('workload') ?? '',
-  }
+  const facts = readerIn(metadataPath, metadata, ENDPOINT_METADATA)
+  const workload = decodeWorkload(facts, common.workload)
   const id = facts.optionalString('id')
   facts.end()
-  const transport = decodeTransport(readerOf(TRANSPORT_METADATA), metadataPath)
+  const reader = readerIn(metadataPath, metadata, TRANSPORT_METADATA)
+  const transport = decodeTransport(reader, metadataPath, common.transport)
   const balancing = metadata[BALANCING_METADATA]
   const hasTunnel = metadata[TUNNEL_METADATA] !== undefined
   require(metadataPath, hasTunnel === (transport === 'tunnel'), 'a tunnel needs its metadata, and only a tunnel')
@@ -162,13 +217,18 @@ function decodeEndpoint(path: string, message: LbEndpoint): Endpoint {
     workload,
     ...(balancing !== undefined && { metadata: balancing }),
     ...(id !== undefined && { id }),
-    ...(hasTunnel && { tunnel: decodeTunnel(readerOf(TUNNEL_METADATA)) }),
+    ...(hasTunnel && { tunnel: decodeTunnel(readerIn(metadataPath, metadata, TUNNEL_METADATA)) }),
   }
 }
 
-/** An endpoint without the key has no sidecar, as in Envoy, where no match falls through to plain. */
-function decodeTransport(reader: FieldReader, path: string): Endpoint['transport'] {
-  const transport = reader.optionalString(TRANSPORT_KEY) ?? 'plain'
+/** What the locality says for those endpoints that say nothing themselves. */
+interface Inherited {
+  readonly transport: Endpoint['transport']
+  readonly workload: WorkloadFacts
+}
+
+function decodeTransport(reader: FieldReader, path: string, inherited: Endpoint['transport']): Endpoint['transport'] {
+  const transport = reader.optionalString(TRANSPORT_KEY) ?? inherited
   reader.end()
   if (transport === 'mtls' || transport === 'tunnel' || transport === 'plain') return transport
   return refuse(path, `transport ${transport} is not supported`)

@@ -19,29 +19,31 @@ import { decodeMatch, encodeMatch, MATCH_SHAPE } from './route-match.ts'
 import { decodeRetry, encodeRetry, RETRY_SHAPE } from './retry.ts'
 import { require, type Shape, within } from './shape.ts'
 
+export const HOST_SHAPE: Shape = {
+  name: true,
+  domains: true,
+  ...MUTATIONS_SHAPE,
+  typed_per_filter_config: true,
+  rate_limits: RATE_LIMITS_SHAPE,
+  retry_policy: RETRY_SHAPE,
+  include_request_attempt_count: true,
+  include_attempt_count_in_response: true,
+  routes: {
+    match: MATCH_SHAPE,
+    ...ACTION_SHAPES,
+    ...MUTATIONS_SHAPE,
+    name: true,
+    typed_per_filter_config: true,
+  },
+}
+
 export const ROUTE_SHAPE: Shape = {
   name: true,
   ignore_port_in_host_matching: true,
   most_specific_header_mutations_wins: true,
   ...MUTATIONS_SHAPE,
   typed_per_filter_config: true,
-  virtual_hosts: {
-    name: true,
-    domains: true,
-    ...MUTATIONS_SHAPE,
-    typed_per_filter_config: true,
-    rate_limits: RATE_LIMITS_SHAPE,
-    retry_policy: RETRY_SHAPE,
-    include_request_attempt_count: true,
-    include_attempt_count_in_response: true,
-    routes: {
-      match: MATCH_SHAPE,
-      ...ACTION_SHAPES,
-      ...MUTATIONS_SHAPE,
-      name: true,
-      typed_per_filter_config: true,
-    },
-  },
+  virtual_hosts: HOST_SHAPE,
 }
 
 export function encodeRoute(table: RouteTable): RouteConfiguration {
@@ -55,7 +57,7 @@ export function encodeRoute(table: RouteTable): RouteConfiguration {
   })
 }
 
-function encodeHost(host: VirtualHost): VirtualHostMessage {
+export function encodeHost(host: VirtualHost): VirtualHostMessage {
   return create(VirtualHostSchema, {
     name: host.name,
     domains: [...host.domains],
@@ -105,7 +107,7 @@ function requireDistinctDomains(path: string, hosts: readonly VirtualHost[]): vo
   }
 }
 
-function decodeHost(path: string, host: VirtualHostMessage): VirtualHost {
+export function decodeHost(path: string, host: VirtualHostMessage): VirtualHost {
   require(within(path, 'domains'), host.domains.length > 0, 'is required')
   const domains = host.domains.map((domain) => domain.toLowerCase())
   for (const domain of domains) {

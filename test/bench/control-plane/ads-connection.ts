@@ -20,6 +20,7 @@ export interface Answer {
   readonly nonce: string
   /** Name to version. */
   readonly resources: ReadonlyMap<string, string>
+  readonly removed: readonly string[]
   /** Of the unpacked message. */
   readonly bytes: number
 }
@@ -121,15 +122,17 @@ function read(frame: Buffer, isGzip: boolean): Answer {
 function skim(bytes: Buffer): Answer {
   const reader = new BinaryReader(bytes)
   const resources = new Map<string, string>()
+  const removed: string[] = []
   let [typeUrl, nonce] = ['', '']
   while (reader.pos < reader.len) {
     const [field, wire] = reader.tag()
     if (field === 2) resources.set(...nameAndVersion(reader.bytes()))
     else if (field === 4) typeUrl = reader.string()
     else if (field === 5) nonce = reader.string()
+    else if (field === 6) removed.push(reader.string())
     else reader.skip(wire)
   }
-  return { typeUrl, nonce, resources, bytes: bytes.length }
+  return { typeUrl, nonce, resources, removed, bytes: bytes.length }
 }
 
 function nameAndVersion(resource: Uint8Array): [string, string] {

@@ -6,12 +6,15 @@ import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { create, toBinary } from '@bufbuild/protobuf'
 import { DeltaDiscoveryRequestSchema } from '#gen/envoy/service/discovery/v3/discovery_pb.js'
+import { ROUTES } from '../../../src/xds/dialect.ts'
 import { TYPE_URLS } from '../../../src/xds/resources.ts'
 import { AdsConnection, type Answer, type Endpoint } from './ads-connection.ts'
 import { NAMESPACE, podIp, podName } from './world.ts'
 
 export interface ClientsConfig extends Endpoint {
   readonly tokens: readonly string[]
+  /** Who has so many virtual hosts has all; fewer than there are, since changes take some away. */
+  readonly hosts: number
   /** What the clients say of themselves, beside their namespace. */
   readonly metadata: Readonly<Record<string, string>>
 }
@@ -97,7 +100,7 @@ class Proxy {
     setTimeout(() => this.connect(), RETRY_MS + Math.random() * RETRY_MS)
   }
 
-  #receive({ typeUrl, nonce, resources, bytes }: Answer, wireBytes: number): void {
+  #receive({ typeUrl, nonce, resources, removed, bytes }: Answer, wireBytes: number): void {
     this.bytes += wireBytes
     this.plainBytes += bytes
     if (this.changedAt === 0) this.changedAt = nowMs()
@@ -105,6 +108,7 @@ class Proxy {
     for (const [name, version] of resources) had.set(name, version)
     this.#has.set(typeUrl, had)
     this.#answered.add(typeUrl)
+    for (const name of removed) had.delete(name)
     this.#send({ typeUrl, responseNonce: nonce })
     if (typeUrl === TYPE_URLS.cluster) {
       this.#want(
@@ -118,6 +122,7 @@ class Proxy {
 
   #wantRoutes(): void {
     this.#want('route', ['outbound'])
+    if (config.metadata[ROUTES] === 'split') this.#want('host', ['outbound'])
   }
 
   /** Turned full just now. */
@@ -128,7 +133,8 @@ class Proxy {
       this.#answered.has(TYPE_URLS.cluster) &&
       this.#answered.has(TYPE_URLS.listener) &&
       has(this.#has.get(TYPE_URLS.endpoints), clusters) &&
-      has(this.#has.get(TYPE_URLS.route), 1)
+      has(this.#has.get(TYPE_URLS.route), 1) &&
+      (config.metadata[ROUTES] !== 'split' || has(this.#has.get(TYPE_URLS.host), config.hosts))
     const isNew = isFull && !this.isFull
     this.isFull ||= isFull
     return isNew

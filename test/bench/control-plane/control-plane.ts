@@ -43,7 +43,8 @@ export class ControlPlane {
 
   async kill(): Promise<void> {
     const gone = once(this.child, 'exit')
-    this.child.kill('SIGKILL')
+    // Profiles are written at an orderly end.
+    this.child.kill(process.env['BENCH_NODE_ARGS'] === undefined ? 'SIGKILL' : 'SIGTERM')
     await gone
   }
 }

@@ -23,6 +23,8 @@ import { parsePrivateKey } from '../../../src/pki/keys.ts'
 export const MESH = 'bench'
 export const CLUSTER = 'east'
 export const NAMESPACE = 'shop'
+/** All pods are of one Deployment. */
+const OWNER = [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'app-6d5f7c8b9d', uid: 'bench', controller: true }]
 /** Requests under way at once while the world is filled. */
 const WRITERS = 24
 
@@ -79,7 +81,7 @@ async function makePod(client: KubeClient, index: number): Promise<void> {
   const name = podName(index)
   const proxy = { name: 'isthmus-proxy', image: 'isthmus', ports: [{ containerPort: 15008, name: 'mesh' }] }
   await client.create(PODS, {
-    ...object('v1', 'Pod', { name, namespace: NAMESPACE, labels: { app: 'bench' } }),
+    ...object('v1', 'Pod', { name, namespace: NAMESPACE, labels: { app: 'bench' }, ownerReferences: OWNER }),
     spec: { serviceAccountName: 'default', containers: [{ name: 'app', image: 'app' }, proxy] },
   })
   const status = {

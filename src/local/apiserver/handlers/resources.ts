@@ -5,6 +5,7 @@ import { keyOf, isJsonObject, nameOf, type ApiObject, type JsonObject } from '..
 import { methodNotAllowed, pathNotFound, type ApiError, type Status } from '../status.ts'
 import { decodeObject } from './decode.ts'
 import { sendLogs } from './logs.ts'
+import { proxyToPod } from './pod-proxy.ts'
 import { patchedObject, patchOf } from './patch.ts'
 import { getObject, listObjects, selection } from './read.ts'
 import { deleteOptions, isDryRun, removeObject } from './remove.ts'
@@ -126,12 +127,15 @@ async function handleSubresource(scope: Scope): Promise<void> {
   const { info, kind, version } = scope
   if (info.subresource === 'status' && version.status) return handleStatus(scope)
   if (info.subresource === 'scale' && version.scale !== undefined) return handleScale(scope)
-  const offered = kind.subresources.find((entry) => entry.name === info.subresource)
+  const [name = '', ...path] = info.subresource.split('/')
+  const offered = kind.subresources.find((entry) => entry.name === (name === 'proxy' ? name : info.subresource))
   if (offered === undefined) throw notOffered(scope)
   if (!offered.verbs.includes(info.verb)) throw methodNotAllowed()
-  switch (info.subresource) {
+  switch (offered.name) {
     case 'log':
       return sendLogs(scope)
+    case 'proxy':
+      return proxyToPod(scope, path)
     case 'token':
       return sendObject(scope, issueToken(scope, await plainBody(scope)), 201)
     case 'binding':
@@ -147,7 +151,7 @@ async function handleSubresource(scope: Scope): Promise<void> {
 
 /** Subresources of a real server that this one does not have yet: said in words, so that nobody searches for a typo. */
 const NOT_BUILT: Readonly<Record<string, readonly string[]>> = {
-  pods: ['attach', 'ephemeralcontainers', 'eviction', 'exec', 'portforward', 'proxy', 'resize'],
+  pods: ['attach', 'ephemeralcontainers', 'eviction', 'exec', 'portforward', 'resize'],
   services: ['proxy'],
   nodes: ['proxy'],
 }

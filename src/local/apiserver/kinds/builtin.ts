@@ -107,6 +107,7 @@ const ROWS: readonly Row[] = [
     subresources: [
       { name: 'binding', verbs: CREATE_ONLY, kind: 'Binding' },
       { name: 'log', verbs: ['get'], kind: 'Pod' },
+      { name: 'proxy', verbs: ['get'], kind: 'PodProxyOptions' },
     ],
   },
   { kind: 'Secret', plural: 'secrets', rules: SECRET_RULES },
