@@ -22,6 +22,7 @@ import { clusterName, gatewaySni, hostOf, innerSni, tunnelAuthority } from '../.
 import { type TestCredential, type TestMesh, testMesh } from '../../src/pki/testing/mesh.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { seededRandom } from '../../src/runtime/random.ts'
+import type { OriginalDestination } from '../../src/proxy/capture/destination.ts'
 import type { IdentitySource, OwnCertificate } from '../../src/proxy/identity.ts'
 import { type Proxy, startProxy } from '../../src/proxy/proxy.ts'
 import { freshIp } from './fresh-ip.ts'
@@ -63,6 +64,8 @@ interface PodOptions {
   readonly gateway?: boolean
   readonly identity?: IdentitySource
   readonly overload?: OverloadConfig | undefined
+  /** Where captured connections wanted to go. */
+  readonly originalDestination?: OriginalDestination
 }
 
 export class World {
@@ -110,6 +113,7 @@ export class World {
       lookup: undefined,
       ...(role === undefined ? {} : { tunnels: role.tunnels }),
       ...(options.overload === undefined ? {} : { overload: options.overload }),
+      ...(options.originalDestination === undefined ? {} : { originalDestination: options.originalDestination }),
     })
     this.onClose(() => proxy.close())
     const uri = formatSpiffeId({ trustDomain, namespace, serviceAccount: workload })

@@ -11,6 +11,8 @@ import { DELTA_CLIENT } from './service.ts'
 export type SessionOptions = ChannelOptions & {
   /** Absent: `delta`. */
   readonly protocol?: 'delta' | 'sotw'
+  /** Every message says who asks, not the first alone. */
+  readonly nodeEachTime?: boolean
 }
 
 export interface Session {
@@ -33,8 +35,13 @@ export async function openSession(options: SessionOptions, receive: Receive): Pr
   )
   const ended = endOf(stream)
   stream.on('data', receive)
+  let node: DeltaDiscoveryRequest['node']
   return {
-    send: (request) => stream.write(request),
+    send: (request) => {
+      node ??= request.node
+      if (options.nodeEachTime === true && node !== undefined) request.node = node
+      stream.write(request)
+    },
     ended,
     close: () => {
       stream.cancel()

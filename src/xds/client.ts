@@ -208,8 +208,9 @@ class DeltaAdsClient implements AdsClient {
     this.#nonces.clear()
     this.#unacknowledged.clear()
     const { node, protocol } = this.#options
-    // State of the world is for servers of others; they need not hear of what ours understands.
-    const metadata = protocol === 'sotw' ? node.metadata : { ...node.metadata, ...OWN_DIALECT }
+    // State of the world and open configurations are for servers of others; they need not hear of what ours understands.
+    const isOthers = protocol === 'sotw' || 'open' in this.#options
+    const metadata = isOthers ? node.metadata : { ...node.metadata, ...OWN_DIALECT }
     let isFirst = true
     for (const kind of SEND_ORDER) {
       const names = isNamed(kind) ? [...this.#subscribed[kind]] : []

@@ -41,6 +41,11 @@ interface KindState {
 export class SotwTranslator {
   readonly #kinds = new Map<ResourceKind, KindState>()
   #node: Node | undefined = undefined
+  readonly #nodeEachTime: boolean
+
+  constructor(nodeEachTime = false) {
+    this.#nodeEachTime = nodeEachTime
+  }
 
   /** What a delta request says, as a request for the whole. */
   request(delta: DeltaDiscoveryRequest): DiscoveryRequest | undefined {
@@ -61,7 +66,7 @@ export class SotwTranslator {
       versionInfo: state.good,
       responseNonce: state.nonce,
       resourceNames: [...state.names],
-      ...(first && delta.node !== undefined && { node: delta.node }),
+      ...((first || this.#nodeEachTime) && this.#node !== undefined && { node: this.#node }),
       ...(errorDetail !== undefined && { errorDetail }),
     }
     return create(DiscoveryRequestSchema, init)
@@ -140,7 +145,7 @@ export async function openSotwSession(options: SessionOptions, receive: Receive)
     SOTW_CLIENT.deserialize,
     metadata,
   )
-  const translator = new SotwTranslator()
+  const translator = new SotwTranslator(options.nodeEachTime)
   const ended = endOf(stream)
   stream.on('data', (whole: DiscoveryResponse) => {
     const response = translator.response(whole)

@@ -4,7 +4,7 @@
  * Only the API server, the control plane's stream and the kernel's capture are left out (test/e2e has those).
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { createServer, type Server } from 'node:net'
+import { connect, createServer, type Server, type Socket } from 'node:net'
 import { parseAllDocuments } from 'yaml'
 import { snapshotOf } from '../../src/controlplane/testing/snapshot-of.ts'
 import { Translator } from '../../src/controlplane/translate/translator.ts'
@@ -18,6 +18,9 @@ import {
   type Pod,
   World,
 } from '../../gateways/testing/world.ts'
+import { CAPTURE_CONTAINER } from '../../src/kube/inject.ts'
+import { PORTS } from '../../src/model/ports.ts'
+import type { Destination } from '../../src/proxy/capture/destination.ts'
 import { adviseObject } from '../../src/kube/advice/advise.ts'
 import { lineOf, refuses } from '../../src/kube/advice/finding.ts'
 import type { KubeObject } from '../../src/kube/object.ts'
@@ -39,6 +42,8 @@ export interface PodSpec {
   /** Bytes instead of HTTP. */
   readonly bytes?: (server: Server) => void
   readonly sidecar?: boolean
+  /** Its connections are led through its sidecar, as `dial` makes them. */
+  readonly captured?: true
   readonly node?: string
 }
 
@@ -49,6 +54,8 @@ export interface MeshPod {
   readonly proxy?: Pod
   /** Requests that reached the application. */
   readonly seen: IncomingMessage[]
+  /** Of the connections that are on their way to its sidecar. */
+  readonly wanted: Destination[]
 }
 
 export class MeshWorld {
@@ -65,7 +72,9 @@ export class MeshWorld {
   /** A ready pod of ServiceAccount `name`. */
   async pod(name: string, spec: PodSpec = {}): Promise<MeshPod> {
     const hasSidecar = spec.sidecar !== false
-    const proxy = hasSidecar ? this.world.pod(CLUSTER, name) : undefined
+    const wanted: Destination[] = []
+    const options = spec.captured === undefined ? {} : { originalDestination: () => wanted.shift() }
+    const proxy = hasSidecar ? this.world.pod(CLUSTER, name, options) : undefined
     const ip = proxy?.ip ?? freshIp()
     const seen: IncomingMessage[] = []
     if (spec.bytes === undefined) {
@@ -75,7 +84,7 @@ export class MeshWorld {
         else spec.app(request, response)
       })
     } else await this.#listen(ip, spec.bytes)
-    const pod = { name, ip, seen, ...(proxy !== undefined && { proxy }) }
+    const pod = { name, ip, seen, wanted, ...(proxy !== undefined && { proxy }) }
     this.#pods.set(name, pod)
     this.#put({
       apiVersion: 'v1',
@@ -85,6 +94,7 @@ export class MeshWorld {
         serviceAccountName: name,
         nodeName: spec.node ?? 'node',
         containers: [{ name: 'app' }, ...(hasSidecar ? [{ name: 'isthmus-proxy' }] : [])],
+        ...(spec.captured === true && { initContainers: [{ name: CAPTURE_CONTAINER }] }),
       },
       status: { podIP: ip, conditions: [{ type: 'Ready', status: 'True' }] },
     } as KubeObject)
@@ -166,6 +176,29 @@ export class MeshWorld {
     const pod = this.#pods.get(from)?.proxy
     if (pod === undefined) throw new Error(`${from} has no sidecar`)
     return ask(pod, url, options)
+  }
+
+  addressOf(name: string): string {
+    return this.#pods.get(name)?.ip ?? ''
+  }
+
+  /** A connection that the kernel led to the sidecar of pod `from`. */
+  dial(from: string, destination: Destination): Socket {
+    const pod = this.#pods.get(from)
+    if (pod === undefined) throw new Error(`no pod ${from}`)
+    pod.wanted.push(destination)
+    return connect({ host: pod.ip, port: PORTS.outbound, allowHalfOpen: true })
+  }
+
+  /** What comes back on such a connection for `bytes`. */
+  async said(from: string, destination: Destination, bytes: string | Buffer): Promise<string> {
+    const socket = this.dial(from, destination)
+    const chunks: Buffer[] = []
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+    socket.on('error', () => chunks.push(Buffer.from('reset')))
+    socket.end(bytes)
+    await new Promise<void>((resolve) => socket.once('close', () => resolve()))
+    return Buffer.concat(chunks).toString('latin1')
   }
 
   /** How often each body came back. */

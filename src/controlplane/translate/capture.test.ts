@@ -2,10 +2,12 @@ import { describe, expect, it } from 'vitest'
 import type { FilterChain } from '../../model/config.ts'
 import { NO_NETWORKING, type PodFacts, type ServiceFacts } from '../observe/facts.ts'
 import { readPod, readService } from '../observe/read.ts'
-import { captureInbound, captureOutbound } from './capture.ts'
+import { captureInbound, captureOutbound, type Reach, requestChains } from './capture.ts'
+import { connectionChains } from './istio/connection-chains.ts'
+import { Scopes } from './istio/scope.ts'
 import { NO_SECURITY } from '../observe/facts.ts'
 import { PodPolicies } from './security/pod-policies.ts'
-import { type Host, listHosts } from './hosts.ts'
+import { listHosts } from './hosts.ts'
 
 const pod: PodFacts = {
   namespace: 'shop',
@@ -29,14 +31,17 @@ const service = (name: string, ip: string, ports: ServiceFacts['ports']): Servic
   addresses: ip === '' ? [] : [ip],
 })
 const mesh = { mesh: 'demo', cluster: 'east', trustDomain: 'east.demo', domain: 'cluster.local' }
-const hostsOf = (...services: ServiceFacts[]): readonly Host[] =>
-  listHosts({
+const hostsOf = (...services: ServiceFacts[]): Reach => {
+  const hosts = listHosts({
     mesh,
     services: new Map(services.map((each) => [`shop/${each.name}`, each])),
     exports: new Map(),
     imports: new Map(),
     networking: NO_NETWORKING,
   })
+  const scope = new Scopes().scopeOf({ mesh, networking: NO_NETWORKING }, pod, hosts)
+  return { passesUnknown: true, chains: [...requestChains(hosts), ...connectionChains(scope)] }
+}
 const summaryOf = ({ name, destinations, protocol, filter }: FilterChain): string =>
   [name, JSON.stringify(destinations?.addresses ?? []), destinations?.port ?? '', protocol ?? '', filter.kind].join(' ')
 

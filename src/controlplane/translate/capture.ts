@@ -4,7 +4,7 @@
  */
 import { type FilterChain, type HttpFilterChain, type Listener, PASSTHROUGH_CLUSTER } from '../../model/config.ts'
 import { PORTS } from '../../model/ports.ts'
-import { clusterName, hostOf } from '../../model/sni.ts'
+import { hostOf } from '../../model/sni.ts'
 import { loopbackOf } from '../../runtime/network.ts'
 import type { PodFacts, PortFacts, ServiceFacts } from '../observe/facts.ts'
 import type { Host } from './hosts.ts'
@@ -33,9 +33,6 @@ const FORWARD: HttpFilterChain = {
   routes: { rds: OUTBOUND_ROUTES },
 }
 
-/** An endpoint that cannot be reached is not the end of a connection that has sent nothing yet. */
-const CONNECT_ATTEMPTS = 3
-
 /** Where the kernel leads connections of a pod's address, by family: what a process sends, to loopback. */
 export const captureAddress = (ip: string): string => (ip.includes(':') ? '::1' : loopbackOf(ip))
 
@@ -43,36 +40,32 @@ export const captureAddress = (ip: string): string => (ip.includes(':') ? '::1' 
 export const addressesOf = (pod: PodFacts): readonly string[] =>
   pod.ipv6 === undefined ? [pod.ip] : [pod.ip, pod.ipv6]
 
+/** What a pod's connections may be for. */
+export interface Reach {
+  /** Of everything that is known, in the order that they match. */
+  readonly chains: readonly FilterChain[]
+  /** Anything else passes untouched; otherwise it is refused. */
+  readonly passesUnknown: boolean
+}
+
 /** `address`: one of the pod's. */
-export function captureOutbound(pod: PodFacts, hosts: readonly Host[], address = pod.ip): Listener {
+export function captureOutbound(pod: PodFacts, { chains, passesUnknown }: Reach, address = pod.ip): Listener {
   const rest: FilterChain = { name: 'http', serverNames: [], protocol: 'http', filter: FORWARD }
   return {
     name: address === pod.ip ? CAPTURE_OUTBOUND : `${CAPTURE_OUTBOUND}${IPV6_SUFFIX}`,
     address: captureAddress(address),
     port: PORTS.outbound,
-    chains: [...requestChains(hosts), ...byteChains(hosts), rest, PASSTHROUGH],
+    chains: [...chains, rest, ...(passesUnknown ? [PASSTHROUGH] : [])],
     capture: { direction: 'outbound', detectMs: DETECT_MS },
   }
 }
 
 /** Requests name their host themselves: one chain serves all services of a port. */
-function requestChains(hosts: readonly Host[]): readonly FilterChain[] {
+export function requestChains(hosts: readonly Host[]): readonly FilterChain[] {
   return destinationsOf(hosts).map(({ protocol, port, addresses }): FilterChain => {
     const chain = { name: `${protocol}:${port}`, serverNames: [], destinations: { addresses, port }, filter: FORWARD }
     return protocol === 'http' ? chain : Object.assign(chain, { protocol: 'http' as const })
   })
-}
-
-/** Bytes name nothing: where they go is known by the address alone. */
-function byteChains(hosts: readonly Host[]): readonly FilterChain[] {
-  return hosts.flatMap(({ host, ports, addresses }) =>
-    ports.flatMap(({ port, protocol }) => {
-      if (protocol === 'http' || addresses.length === 0) return []
-      const cluster = clusterName('outbound', port, host)
-      const filter = { kind: 'tcp', statPrefix: cluster, cluster, connectAttemptsMax: CONNECT_ATTEMPTS } as const
-      return [{ name: `tcp:${port} ${host}`, serverNames: [], destinations: { addresses, port }, filter }]
-    }),
-  )
 }
 
 /** What comes from elsewhere is led to the pod's own address. Ports without a service pass untouched, unread. */

@@ -4,6 +4,7 @@
  */
 import type { RouteTable, VirtualHost } from '../../model/config.ts'
 import type { Host } from './hosts.ts'
+import { connectHosts } from './istio/connection-chains.ts'
 import type { Scope } from './istio/scope.ts'
 import { type Led, ledFor } from './istio/virtual-services.ts'
 import { Memo } from './memo.ts'
@@ -31,9 +32,13 @@ export class OutboundRoutes {
     const led = ledFor(scope.virtualServices, host.host)
     const inputs = [host, led, ...dependencies(led === undefined ? [host.host] : led.destinations, scope)]
     const key = `${host.host}|${sharing(host.namespace, scope, led)}`
-    return requestPorts(host).map((port) =>
+    const requested = requestPorts(host).map((port) =>
       this.#hosts.get(`${key}|${port.port}`, [...inputs, port], () => virtualHostOf(host, port, scope, led)),
     )
+    const connected = connectHosts(host, scope, led).map((found) =>
+      this.#hosts.get(`${key}|${found.name}`, [JSON.stringify(found)], () => found),
+    )
+    return [...requested, ...connected]
   }
 
   /** Names that only a VirtualService knows. */

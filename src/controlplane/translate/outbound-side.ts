@@ -2,10 +2,11 @@
  * What a pod may call and how, with memory: routes, clusters, endpoints and the listeners before them, for the scope that
  * the pod shares with others like it.
  */
-import type { Cluster, Listener, ProxyConfig } from '../../model/config.ts'
+import type { Cluster, FilterChain, Listener, ProxyConfig } from '../../model/config.ts'
 import { type PodFacts, type Snapshot } from '../observe/facts.ts'
-import { addressesOf, captureAddress, captureOutbound } from './capture.ts'
+import { addressesOf, captureAddress, captureOutbound, requestChains } from './capture.ts'
 import { forwardListener } from './forward.ts'
+import { connectionChains } from './istio/connection-chains.ts'
 import { type Scope, Scopes } from './istio/scope.ts'
 import { Memo } from './memo.ts'
 import { OutboundClusters } from './outbound-clusters.ts'
@@ -45,13 +46,26 @@ export class OutboundSide {
     }
   }
 
-  #listenersOf(pod: PodFacts, { key, hosts }: Scope): readonly Listener[] {
+  #listenersOf(pod: PodFacts, scope: Scope): readonly Listener[] {
     const forward = this.#listeners.get(`forward|${pod.namespace}/${pod.name}`, [pod.ip], () => forwardListener(pod.ip))
     if (!pod.captured) return [forward]
+    const chains = this.#chainsOf(scope)
+    const { passesUnknown, key } = scope
     const captured = addressesOf(pod).map((address, index) => {
       const at = `capture|${captureAddress(address)}|${index}|${key}`
-      return this.#listeners.get(at, [hosts], () => captureOutbound(pod, hosts, address))
+      return this.#listeners.get(at, [chains, passesUnknown], () =>
+        captureOutbound(pod, { chains, passesUnknown }, address),
+      )
     })
     return [forward, ...captured]
+  }
+
+  /** The same while they are equal: a listener that changes is made anew by some proxies. */
+  #chainsOf(scope: Scope): readonly FilterChain[] {
+    const built = this.#tables.list(`chains|${scope.key}`, [scope], () => [
+      ...requestChains(scope.hosts),
+      ...connectionChains(scope),
+    ])
+    return this.#tables.list(`chains, kept|${scope.key}`, [JSON.stringify(built)], () => built)
   }
 }

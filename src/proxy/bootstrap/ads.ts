@@ -33,8 +33,9 @@ export function adsClientOf({ node, config }: Bootstrap, dynamic: Dynamic, optio
   return createAdsClient({
     ...options,
     address: `${endpoint.address.includes(':') ? `[${endpoint.address}]` : endpoint.address}:${endpoint.port}`,
-    open: { tls: tlsOf(cluster), authority: dynamic.authority },
+    open: { tls: tlsOf(cluster), authority: dynamic.authority === '' ? dynamic.cluster : dynamic.authority },
     protocol: dynamic.protocol,
+    nodeEachTime: dynamic.nodeEachTime,
     node: { ...self, locality },
     base: config,
     wholes: dynamic.wholes,

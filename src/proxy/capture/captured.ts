@@ -14,9 +14,10 @@ import { Splice } from '../l4/splice.ts'
 import type { Recorder } from '../record.ts'
 import { findHost } from '../routes.ts'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
-import { choose, type Chosen } from './chains.ts'
+import { chainNamed, choose, type Chosen, withoutNames } from './chains.ts'
 import { type Destination, nameOf, type OriginalDestination } from './destination.ts'
 import { detect, type Speech } from './detect.ts'
+import { readHello } from './hello.ts'
 
 export type CapturedHttp = 'http1' | 'h2'
 
@@ -88,8 +89,24 @@ export class CaptureAcceptor {
       return this.#refuse(socket, 'forbidden-destination', nameOf(destination))
     }
     const choice = choose(capture.chains, destination)
-    if (choice.http === undefined) return this.#declared(socket, { listener, destination, choice })
-    return this.#undeclared(socket, { listener, destination, choice })
+    if (choice.named !== undefined) return this.#named(socket, { listener, destination, choice }, choice.named)
+    this.#unnamed(socket, { listener, destination, choice })
+  }
+
+  #unnamed(socket: Socket, captured: Captured): void {
+    if (captured.choice.http === undefined) return this.#declared(socket, captured)
+    return this.#undeclared(socket, captured)
+  }
+
+  /** The ClientHello says which host it is for; the rest of TLS is none of our business. */
+  #named(socket: Socket, captured: Captured, named: ReadonlyMap<string, CompiledChain>): void {
+    const { listener, choice } = captured
+    const chains = listener.capture?.chains
+    readHello(socket, { timers: this.#options.timers, waitMs: listener.capture?.detectMs ?? 0 }, (serverName) => {
+      const chain = serverName === undefined ? undefined : chainNamed(named, serverName)
+      if (chain !== undefined) return this.#serveAny(socket, { ...captured, choice: { ...choice, any: chain } })
+      if (chains !== undefined) this.#unnamed(socket, { ...captured, choice: withoutNames(chains, choice) })
+    })
   }
 
   /** One chain, whatever comes. TCP goes on without a byte from the client: its server may have to speak first. */
@@ -120,7 +137,9 @@ export class CaptureAcceptor {
     const { listener, destination, choice } = captured
     const isHttp = speech.kind === 'http1' || speech.kind === 'h2'
     if (!isHttp || http.filter.kind !== 'http') return this.#serveAny(socket, captured, 'tcp-detected')
-    if (http.filter.mode === 'forward' && !isRouted(http.filter, speech, choice.known)) {
+    // What nobody knows goes on untouched, unless nothing may: then whoever asked is answered in HTTP's own words.
+    const passes = listener.capture?.chains.rest.any !== undefined || choice.any !== undefined
+    if (passes && http.filter.mode === 'forward' && !isRouted(http.filter, speech, choice.known)) {
       return this.#serveAny(socket, captured, 'tcp-detected')
     }
     if (!this.#admits(socket, http, destination)) return
@@ -280,6 +299,8 @@ function sniff(socket: Socket, timers: TimerWheel, options: SniffOptions): void 
   const timer = new WheelTimer(() => done(begun ? { kind: 'http1', host: undefined } : { kind: 'other' }))
   timers.schedule(timer, options.waitMs)
   socket.on('data', read).on('error', failed).on('close', closed).on('end', ended)
+  // Held, where its first bytes were read ahead for something else already.
+  if (socket.isPaused()) socket.resume()
 }
 
 const reporterOf = ({ capture }: CompiledListener): string =>

@@ -12,6 +12,8 @@ export interface Choice {
   readonly http: CompiledChain | undefined
   /** For anything, or for what is not HTTP when `http` is there too. */
   readonly any: CompiledChain | undefined
+  /** For TLS to a server name, `*.suffix` too; before both. */
+  readonly named: ReadonlyMap<string, CompiledChain> | undefined
 }
 
 export interface CapturedChains {
@@ -35,8 +37,14 @@ export function captureFault(listener: Listener): Pick<Rejection, 'path' | 'mess
   return undefined
 }
 
-function faultOf({ tls, serverNames, protocol, filter }: FilterChain, { capture }: Listener): string | undefined {
-  if (tls !== undefined || serverNames.length > 0) return 'a captured connection is served without TLS'
+function faultOf(
+  { tls, serverNames, destinations, protocol, filter }: FilterChain,
+  { capture }: Listener,
+): string | undefined {
+  if (tls !== undefined) return 'a captured connection is served without TLS'
+  if (serverNames.length > 0 && (filter.kind !== 'tcp' || destinations === undefined)) {
+    return 'a captured chain for server names carries bytes to a port'
+  }
   if (filter.kind === 'tcp') return protocol === 'http' ? 'a chain for HTTP must read it' : undefined
   const mode = capture?.direction === 'outbound' ? 'forward' : 'inbound'
   return filter.mode === mode ? undefined : `a captured ${capture?.direction ?? ''} chain runs mode ${mode}`
@@ -48,16 +56,20 @@ function faultElsewhere({ destinations, protocol, filter }: FilterChain): string
   return isPassthrough ? 'only a captured connection has a destination of its own' : undefined
 }
 
-const NOTHING: Choice = { http: undefined, any: undefined }
+const NOTHING: Choice = { http: undefined, any: undefined, named: undefined }
 
 export function capturedChains(pairs: readonly (readonly [FilterChain, CompiledChain])[]): CapturedChains {
   const byDestination = new Map<string, Choice>()
   const byPort = new Map<number, Choice>()
   let rest = NOTHING
-  for (const [{ destinations, protocol }, compiled] of pairs) {
+  for (const [{ destinations, protocol, serverNames }, compiled] of pairs) {
     // As everywhere the first match wins.
     const joined = (before: Choice = NOTHING): Choice =>
-      protocol === 'http' ? { ...before, http: before.http ?? compiled } : { ...before, any: before.any ?? compiled }
+      serverNames.length > 0
+        ? { ...before, named: withNames(before.named, serverNames, compiled) }
+        : protocol === 'http'
+          ? { ...before, http: before.http ?? compiled }
+          : { ...before, any: before.any ?? compiled }
     if (destinations === undefined) {
       rest = joined(rest)
       continue
@@ -70,6 +82,32 @@ export function capturedChains(pairs: readonly (readonly [FilterChain, CompiledC
     }
   }
   return { byDestination, byPort, rest }
+}
+
+function withNames(
+  before: Choice['named'],
+  names: readonly string[],
+  chain: CompiledChain,
+): ReadonlyMap<string, CompiledChain> {
+  const named = new Map(before)
+  for (const name of names) if (!named.has(name)) named.set(name, chain)
+  return named
+}
+
+/** The exact name, then the longest suffix. */
+export function chainNamed(named: ReadonlyMap<string, CompiledChain>, serverName: string): CompiledChain | undefined {
+  const exact = named.get(serverName)
+  if (exact !== undefined || serverName === '') return exact
+  for (let dot = serverName.indexOf('.'); dot >= 0; dot = serverName.indexOf('.', dot + 1)) {
+    const found = named.get(`*${serverName.slice(dot)}`)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+/** What is left where no server name matched: a place that only has names is one like any other. */
+export function withoutNames({ rest }: CapturedChains, { http, any, known }: Chosen): Chosen {
+  return http === undefined && any === undefined ? { ...rest, known: false } : { http, any, named: undefined, known }
 }
 
 export function choose(chains: CapturedChains, destination: Destination): Chosen {

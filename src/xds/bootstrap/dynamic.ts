@@ -12,8 +12,10 @@ export interface Dynamic {
   readonly protocol: 'delta' | 'sotw'
   /** A static one: the server's. */
   readonly cluster: string
-  /** `:authority`; empty: the address. */
+  /** `:authority`; empty: the cluster's name. */
   readonly authority: string
+  /** Every message says who asks. */
+  readonly nodeEachTime: boolean
   readonly wholes: readonly ('cluster' | 'listener')[]
 }
 
@@ -56,5 +58,6 @@ function decodeServer(path: string, config: ApiConfigSource): Omit<Dynamic, 'who
   if (target?.case !== 'envoyGrpc') return refuse(`${at}[0].envoy_grpc`, 'is required')
   const { clusterName, authority } = target.value
   require(`${at}[0].envoy_grpc.cluster_name`, clusterName !== '', 'is required')
-  return { protocol: isDelta ? 'delta' : 'sotw', cluster: clusterName, authority }
+  const nodeEachTime = !config.setNodeOnFirstMessageOnly
+  return { protocol: isDelta ? 'delta' : 'sotw', cluster: clusterName, authority, nodeEachTime }
 }

@@ -135,11 +135,8 @@ export function decodeChainMatch(
   match: FilterChainMatch | undefined,
 ): Pick<FilterChain, 'serverNames' | 'destinations' | 'protocol' | 'applicationProtocols'> {
   const serverNames = match?.serverNames ?? []
-  for (const name of serverNames) {
-    const isExact = name !== '' && !name.includes('*') && name === name.toLowerCase()
-    require(within(path, 'server_names'), isExact, `${name} is not an exact lower-case name`)
-  }
   const destinations = decodeDestinations(path, match)
+  requireNames(within(path, 'server_names'), serverNames, destinations !== undefined)
   const protocols = match?.applicationProtocols ?? []
   const isHttp = protocols.length === HTTP_PROTOCOLS.length && HTTP_PROTOCOLS.every((name) => protocols.includes(name))
   // What a ClientHello offers is known only where it is read.
@@ -151,6 +148,15 @@ export function decodeChainMatch(
     serverNames,
     ...(destinations !== undefined && { destinations }),
     ...(isOffered ? { applicationProtocols: protocols } : isHttp && { protocol: 'http' }),
+  }
+}
+
+/** Only captured connections are for hosts of others, of which one name may stand for many. */
+function requireNames(path: string, names: readonly string[], isCaptured: boolean): void {
+  for (const name of names) {
+    const plain = isCaptured && name.startsWith('*.') ? name.slice(2) : name
+    const isExact = plain !== '' && !plain.includes('*') && plain === plain.toLowerCase()
+    require(path, isExact, `${name} is not an exact lower-case name`)
   }
 }
 
@@ -173,11 +179,12 @@ export function matchKeys(
   if (applicationProtocols !== undefined) {
     return serverNames.flatMap((name) => applicationProtocols.map((offered) => `${name} ${offered}`))
   }
-  if (serverNames.length > 0) return serverNames
   const suffix = protocol === undefined ? '' : ` ${protocol}`
-  if (destinations === undefined) return [`*${suffix}`]
+  if (destinations === undefined) return serverNames.length > 0 ? serverNames : [`*${suffix}`]
   const { addresses, port } = destinations
-  return (addresses.length === 0 ? ['*'] : addresses).map((address) => `${address} port ${port}${suffix}`)
+  const places = (addresses.length === 0 ? ['*'] : addresses).map((address) => `${address} port ${port}${suffix}`)
+  if (serverNames.length === 0) return places
+  return places.flatMap((place) => serverNames.map((name) => `${place} ${name}`))
 }
 
 const bitsOf = (address: string): number => (address.includes(':') ? IPV6_BITS : IPV4_BITS)

@@ -2,6 +2,7 @@
  * What a differential case is: one bootstrap, requests, and what is compared. Types and the small pieces that
  * bootstraps are built of; running them is contest.ts's.
  */
+import type { Discovers } from './discovery.ts'
 import type { Answer, Arrival } from './origin.ts'
 
 export type Json = Readonly<Record<string, unknown>>
@@ -25,6 +26,8 @@ export interface Origin {
   /** What is recorded in place of a body, and of fields: for messages of the proxies' own that have chance in them. */
   readonly reads?: (body: string) => string
   readonly without?: readonly string[]
+  /** A discovery server instead, with these resources; over HTTP/2. */
+  readonly discovers?: Discovers
   /** Absent: plaintext. PEM texts. */
   readonly tls?: {
     readonly cert: string

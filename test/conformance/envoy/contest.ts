@@ -83,7 +83,7 @@ export async function play(contest: Case, program: Program): Promise<Result> {
     const file = join(directory, 'bootstrap.json')
     const config = { ...contest.config(places), admin: { address: address(proxy, ADMIN_PORT) } }
     await writeFile(file, JSON.stringify(config, null, 1))
-    await origins.start(upstream, contest.origins ?? { app: { port: ORIGIN_PORT } })
+    await origins.start(places, contest.origins ?? { app: { port: ORIGIN_PORT } })
     running = new Running(program, file, proxy)
     await running.ready()
     return await playSteps(contest, { running, places, origins })

@@ -11,7 +11,8 @@ import {
 import { createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createServer as createTlsServer } from 'node:tls'
-import type { Origin } from './case.ts'
+import type { Origin, Places } from './case.ts'
+import { type Resources, serveDiscovery } from './discovery.ts'
 import { type Message, MessageReader } from './message-reader.ts'
 
 /** One request, or the bytes of one connection, as an origin saw it. */
@@ -41,13 +42,14 @@ export class Origins {
   readonly #open = new Set<{ destroy(): void }>()
   readonly #servers: { close(): void }[] = []
 
-  async start(host: string, origins: Readonly<Record<string, Origin>>): Promise<void> {
+  async start(places: Places, origins: Readonly<Record<string, Origin>>): Promise<void> {
     for (const [name, origin] of Object.entries(origins)) {
-      const server = this.#serve(name, origin)
+      const { discovers } = origin
+      const server = discovers === undefined ? this.#serve(name, origin) : this.#discover(name, discovers(places))
       this.#servers.push(server)
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject)
-        server.listen(origin.port, host, resolve)
+        server.listen(origin.port, places.upstream, resolve)
       })
     }
   }
@@ -61,6 +63,18 @@ export class Origins {
   close(): void {
     for (const open of this.#open) open.destroy()
     for (const server of this.#servers) server.close()
+  }
+
+  #discover(name: string, resources: Resources): Server {
+    const server = createH2Server()
+    server.on('session', (session: Http2Session) => this.#keep(session))
+    server.on('stream', (stream: ServerHttp2Stream, headers) =>
+      serveDiscovery(stream, headers, {
+        resources,
+        heard: (asked) => this.arrivals.push({ origin: name, ...asked, trailers: [] }),
+      }),
+    )
+    return server
   }
 
   #serve(name: string, origin: Origin): Server {

@@ -3,14 +3,15 @@
  * namespace share a scope, unless some rule asks for labels that tell them apart. A memory, so that a scope is the same
  * object while nothing that it is made of changed; pure but for that.
  */
-import type { PodFacts, Snapshot } from '../../observe/facts.ts'
+import type { PodFacts, SidecarFacts, Snapshot } from '../../observe/facts.ts'
 import type { Host } from '../hosts.ts'
 import { Memo } from '../memo.ts'
 import { askedLabels } from './asked-labels.ts'
 import { type DestinationRuleIndex, type HostRule, mergeRules, rulesFor, rulesOf } from './destination-rules.ts'
 import type { Caller } from './http-match.ts'
 import { isVisibleFrom } from './names.ts'
-import { indexOf, type Led, ledOf, type VirtualServiceIndex } from './virtual-services.ts'
+import { knownHosts, passesUnknown, sidecarFor } from './sidecars.ts'
+import { indexOf, type Led, ledFor, ledOf, type VirtualServiceIndex } from './virtual-services.ts'
 
 export interface Scope {
   readonly key: string
@@ -20,6 +21,8 @@ export interface Scope {
   readonly hosts: readonly Host[]
   readonly byName: ReadonlyMap<string, Host>
   readonly virtualServices: VirtualServiceIndex
+  /** What is no host of these passes, for callers whose connections are captured. */
+  readonly passesUnknown: boolean
   /** The same object while the same rules hold. */
   readonly ruleFor: (host: Host) => HostRule | undefined
 }
@@ -30,8 +33,10 @@ export class Scopes {
   readonly #rules = new Memo<DestinationRuleIndex>()
   readonly #merged = new Memo<HostRule>()
   readonly #led = new Memo<Led>()
+  readonly #limited = new Memo<Host>()
+  readonly #lists = new Memo<readonly Host[]>()
 
-  scopeOf(snapshot: Snapshot, pod: PodFacts, hosts: readonly Host[]): Scope {
+  scopeOf(snapshot: Pick<Snapshot, 'mesh' | 'networking'>, pod: PodFacts, hosts: readonly Host[]): Scope {
     const { virtualServices, destinationRules, sidecars } = snapshot.networking
     const { domain } = snapshot.mesh
     const asked = this.#labels.get('all', [virtualServices, destinationRules, sidecars], () =>
@@ -40,22 +45,39 @@ export class Scopes {
     const caller = { namespace: pod.namespace, labels: projected(pod.labels, asked) }
     const key = asked.length === 0 ? caller.namespace : `${caller.namespace}|${JSON.stringify(caller.labels)}`
     return this.#scopes.get(key, [hosts, virtualServices, destinationRules, sidecars, domain], () => {
-      const visible = hosts.filter(({ exportTo, namespace }) => isVisibleFrom(exportTo, namespace, caller.namespace))
       const rules = this.#rules.get('all', [destinationRules, domain], () => rulesOf(destinationRules, domain))
+      const led = indexOf(virtualServices, caller.namespace, {
+        domain,
+        lead: (root, parts) =>
+          this.#led.get(`${root.namespace}/${root.name}`, [root, ...parts, domain], () => ledOf(root, parts, domain)),
+      })
+      const sidecar = sidecarFor(sidecars, caller)
+      const visible = this.#visible({ hosts, caller, sidecar, led, domain }, key)
       return {
         key,
         domain,
         caller,
-        hosts: visible.length === hosts.length ? hosts : visible,
+        hosts: visible,
         byName: new Map(visible.map((host) => [host.host, host])),
-        virtualServices: indexOf(virtualServices, caller.namespace, {
-          domain,
-          lead: (root, parts) =>
-            this.#led.get(`${root.namespace}/${root.name}`, [root, ...parts, domain], () => ledOf(root, parts, domain)),
-        }),
+        virtualServices: led,
+        passesUnknown: passesUnknown(sidecar),
         ruleFor: this.#ruleFor(rules, caller),
       }
     })
+  }
+
+  /** The same list, and in it the same hosts, while they are equal. */
+  #visible({ hosts, caller, sidecar, led, domain }: VisibleInput, key: string): readonly Host[] {
+    const exported = hosts.filter(({ exportTo, namespace }) => isVisibleFrom(exportTo, namespace, caller.namespace))
+    const known =
+      sidecar === undefined
+        ? exported
+        : knownHosts(sidecar, exported, { domain, led: (host) => ledFor(led, host)?.destinations ?? [] })
+    const all = new Set(hosts)
+    const kept = known.map((host) =>
+      all.has(host) ? host : this.#limited.get(`${key}|${host.host}`, [JSON.stringify(host)], () => host),
+    )
+    return this.#lists.get(key, kept, () => kept)
   }
 
   #ruleFor(index: DestinationRuleIndex, caller: Caller): Scope['ruleFor'] {
@@ -70,6 +92,14 @@ export class Scopes {
       return merged
     }
   }
+}
+
+interface VisibleInput {
+  readonly hosts: readonly Host[]
+  readonly caller: Caller
+  readonly sidecar: SidecarFacts | undefined
+  readonly led: VirtualServiceIndex
+  readonly domain: string
 }
 
 function projected(
