@@ -115,7 +115,7 @@ describe('accessLogging', () => {
       telemetry(`{${ENVOY}}`, MESH) + telemetry('{accessLogging: [{filter: {expression: "response.code >= 400"}}]}'),
       { lines: 0, own: [0, 0] },
     ],
-    ['the settings’ default', `${settings('accessLogFile: /dev/stdout')}`, { lines: 2, own: [0, 0] }],
+    ['the settings’ default', settings('accessLogFile: /dev/stdout'), { lines: 2, own: [0, 0] }],
   ])('%s', async (_name, yaml, expected) => {
     await mesh.apply(yaml)
     expect(await written(expected)).toEqual(expected)

@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import { array, assert, constantFrom, property, string } from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { parseLogExpression } from './log-expression.ts'
 
@@ -59,7 +59,7 @@ describe('parseLogExpression', () => {
   })
 
   it('never throws', () => {
-    const words = fc.constantFrom(
+    const words = constantFrom(
       '!',
       '(',
       ')',
@@ -76,7 +76,7 @@ describe('parseLogExpression', () => {
       '.',
       '==',
     )
-    fc.assert(fc.property(fc.array(words, { maxLength: 40 }), (list) => void parseLogExpression(list.join(' '))))
-    fc.assert(fc.property(fc.string(), (text) => void parseLogExpression(text)))
+    assert(property(array(words, { maxLength: 40 }), (list) => void parseLogExpression(list.join(' '))))
+    assert(property(string(), (text) => void parseLogExpression(text)))
   })
 })
