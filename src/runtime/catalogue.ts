@@ -67,6 +67,46 @@ export const CATALOGUE = {
     title: 'Objects of a kind are stored and have no effect in this mesh.',
     hint: 'Remove the object, or say the same with a supported kind; docs/reference lists them.',
   },
+  FIELD_DEPRECATED: {
+    title: 'A field is deprecated and still acts.',
+    hint: 'Write its successor, which the message names.',
+  },
+  REGEX_INVALID: {
+    title: 'A pattern is not RE2 syntax.',
+    hint: 'Patterns run in linear time on RE2: look-around and back references do not exist there.',
+  },
+  ADDRESS_FORBIDDEN: {
+    title: 'An object names an address that no proxy may be led to.',
+    hint: 'Link-local addresses and metadata services of clouds are refused on every outbound path; name the real service.',
+  },
+  ROUTE_UNREACHABLE: {
+    title: 'A rule is never reached: one before it matches all that it matches.',
+    hint: 'Move it before the rule that the message names, or remove it.',
+  },
+  HOST_UNKNOWN: {
+    title: 'A rule names a host that nobody has.',
+    hint: 'Correct the name (short ones are of the namespace of the rule), or create the Service or ServiceEntry.',
+  },
+  HOST_SHARED: {
+    title: 'Several VirtualServices rule one host.',
+    hint: 'Put their rules into one object: in sidecars the oldest counts alone.',
+  },
+  SUBSET_UNKNOWN: {
+    title: 'A route leads to a subset that no DestinationRule defines: its requests fail.',
+    hint: 'Define the subset in a DestinationRule of the host, or correct its name.',
+  },
+  SUBSET_EMPTY: {
+    title: 'A subset has no pods: requests led to it fail.',
+    hint: 'Correct the labels of the subset, or start pods that have them.',
+  },
+  FAILOVER_INERT: {
+    title: 'Failover between localities is configured and can never happen.',
+    hint: 'Add outlierDetection beside it.',
+  },
+  EJECTION_CAPPED: {
+    title: 'Failover is configured, and a cap keeps traffic on endpoints that are known to fail.',
+    hint: 'Set maxEjectionPercent: 100.',
+  },
   OBJECT_TOO_LARGE: {
     title: 'An object is larger than what is looked at.',
     hint: 'Split it: several objects of one kind act together where its API says so.',

@@ -4,9 +4,10 @@ import { KINDS, type AnyDefinition } from '../schemas/index.ts'
 import type { Area, KindAdvice, SetRule } from './area.ts'
 import { ISTHMUS_ADVICE } from './isthmus/advice.ts'
 import { kindKey } from './objects.ts'
+import { TRAFFIC_ADVICE } from './traffic/advice.ts'
 
 /** One line per area. */
-const AREAS: readonly Area[] = [ISTHMUS_ADVICE]
+const AREAS: readonly Area[] = [ISTHMUS_ADVICE, TRAFFIC_ADVICE]
 
 export interface KnownKind {
   readonly definition: AnyDefinition
