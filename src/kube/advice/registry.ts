@@ -4,10 +4,11 @@ import { KINDS, type AnyDefinition } from '../schemas/index.ts'
 import type { Area, KindAdvice, SetRule } from './area.ts'
 import { ISTHMUS_ADVICE } from './isthmus/advice.ts'
 import { kindKey } from './objects.ts'
+import { SECURITY_ADVICE } from './security/advice.ts'
 import { TRAFFIC_ADVICE } from './traffic/advice.ts'
 
 /** One line per area. */
-const AREAS: readonly Area[] = [ISTHMUS_ADVICE, TRAFFIC_ADVICE]
+const AREAS: readonly Area[] = [ISTHMUS_ADVICE, TRAFFIC_ADVICE, SECURITY_ADVICE]
 
 export interface KnownKind {
   readonly definition: AnyDefinition

@@ -3,11 +3,11 @@
  * oldest of each; a level says only what it names, the rest is the level's above (Istio's shallow override). Pure.
  */
 import type { AccessLog, CustomTag, JsonFormat, LogFilter, LogFormat, Tracing } from '../../../model/config.ts'
+import { parseLogExpression } from '../../../kube/log-expression.ts'
 import { DEFAULT_LOG_FORMAT } from '../../../model/config.ts'
 import { clusterName } from '../../../model/sni.ts'
 import type { ExtensionProvider, MeshSettings, TelemetryFacts } from '../../observe/facts-security.ts'
 import type { PodFacts } from '../../observe/facts.ts'
-import { parseLogExpression } from './log-expression.ts'
 import { type PolicyIndex, selects } from './scope.ts'
 
 export type Side = 'CLIENT' | 'SERVER'

@@ -2,9 +2,8 @@
  * The part of CEL that access-log filters can say: comparisons of the status, the duration, method, path, host and
  * headers, joined by `&&`, `||` and `!`. Everything else is refused in words, never half understood. Pure and bounded.
  */
-import type { HeaderMatch, LogFilter } from '../../../model/config.ts'
-import { istioDurationMs } from '../../../kube/durations.ts'
-import { quoted } from './patterns.ts'
+import type { HeaderMatch, LogFilter } from '../model/config.ts'
+import { istioDurationMs } from './durations.ts'
 
 const LENGTH_MAX = 4_096
 const DEPTH_MAX = 32
@@ -221,6 +220,9 @@ function headerFilter(
   const path: HeaderMatch['is'] = is.kind === 'prefix' ? is : { kind: 'regex', value: `${quoted(is.value)}(\\?.*)?` }
   return { kind: 'header', header: { name: ':path', is: path, ...invert } }
 }
+
+/** For RE2. */
+const quoted = (text: string): string => text.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&')
 
 function textOf(token: string): string {
   if (!/^["']/.test(token)) throw new NotUnderstood(`has ${token} where a text should be`)
