@@ -119,10 +119,6 @@ export const CATALOGUE = {
     title: 'A DENY rule by attributes of requests refuses all other connections.',
     hint: 'Name the ports it is about in `to.operation.ports`, if other ports carry bytes that are not HTTP.',
   },
-  PLAINTEXT_KEYS: {
-    title: 'Keys for tokens are fetched in plaintext from outside the mesh.',
-    hint: 'Use https, or put the keys into `jwks`.',
-  },
   PROVIDER_UNKNOWN: {
     title: 'A policy names an extension provider that the mesh settings do not have.',
     hint: 'Add it to `extensionProviders` in ConfigMap isthmus of namespace isthmus-system, key `mesh`.',

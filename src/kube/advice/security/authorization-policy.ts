@@ -1,11 +1,10 @@
 /** AuthorizationPolicy: what Istio's webhook refuses, and the rules that do more or less than they seem to. */
 import { isIP } from 'node:net'
-import type { AuthorizationPolicy } from '../../kinds.ts'
+import type { AuthorizationPolicy, AuthorizationPolicySpec } from '../../kinds.ts'
 import { error, type Flaw, warning } from '../finding.ts'
 import { invalid, scopeFlaws } from './selectors.ts'
 
-type Spec = AuthorizationPolicy['spec']
-type Rule = NonNullable<Spec['rules']>[number]
+type Rule = NonNullable<AuthorizationPolicySpec['rules']>[number]
 type Lists = Readonly<Record<string, readonly string[] | undefined>>
 
 const WHEN_KEYS: ReadonlySet<string> = new Set([
@@ -38,17 +37,31 @@ const HTTP_FIELDS: ReadonlySet<string> = new Set([
 
 export function* authorizationPolicyFlaws({ metadata, spec = {} }: AuthorizationPolicy): Iterable<Flaw> {
   yield* scopeFlaws(spec, metadata.namespace ?? 'default')
-  const { action = 'ALLOW', provider, rules } = spec
+  yield* actionFlaws(spec)
+  const { action = 'ALLOW', rules = [] } = spec
+  for (const [index, rule] of rules.entries()) {
+    const at = `spec.rules[${index}]`
+    yield* ruleFlaws(at, rule)
+    yield* whenFlaws(at, rule, action)
+    if (action === 'DENY' && isAboutRequestsOnly(rule)) yield deniesBytes(at)
+  }
+}
+
+function* whenFlaws(at: string, { when = [] }: Rule, action: string): Iterable<Flaw> {
+  for (const [index, { key, values = [], notValues = [] }] of when.entries()) {
+    const where = `${at}.when[${index}]`
+    if (!WHEN_KEYS.has(key) && !WHEN_PATTERNS.test(key)) yield unknownKey(where, key, action)
+    if (values.length === 0 && notValues.length === 0) yield invalid(where, 'needs values or notValues')
+    for (const value of [...values, ...notValues]) yield* valueFlaws(where, key, value)
+  }
+}
+
+function* actionFlaws({ action = 'ALLOW', provider, rules = [] }: AuthorizationPolicySpec): Iterable<Flaw> {
   if (action === 'CUSTOM' && (provider?.name ?? '') === '')
     yield invalid('spec.provider.name', 'is required with CUSTOM')
   if (action !== 'CUSTOM' && provider !== undefined) yield invalid('spec.provider', 'goes with CUSTOM only')
-  if ((action === 'DENY' || action === 'CUSTOM') && (rules === undefined || rules.length === 0)) {
+  if ((action === 'DENY' || action === 'CUSTOM') && rules.length === 0) {
     yield invalid('spec.rules', `is required with ${action}: without rules it would match nothing`)
-  }
-  for (const [index, rule] of (rules ?? []).entries()) {
-    const at = `spec.rules[${index}]`
-    yield* ruleFlaws(at, rule, action)
-    if (action === 'DENY' && isAboutRequestsOnly(rule)) yield deniesBytes(at)
   }
 }
 
@@ -72,18 +85,12 @@ function isAboutRequestsOnly({ from = [], to = [], when = [] }: Rule): boolean {
   return isHttp.length > 0 && isHttp.every(Boolean)
 }
 
-function* ruleFlaws(at: string, { from, to, when = [] }: Rule, action: string): Iterable<Flaw> {
+function* ruleFlaws(at: string, { from, to }: Rule): Iterable<Flaw> {
   if (from?.length === 0) yield invalid(`${at}.from`, 'must not be an empty list')
   if (to?.length === 0) yield invalid(`${at}.to`, 'must not be an empty list')
   for (const [index, { source }] of (from ?? []).entries()) yield* sourceFlaws(`${at}.from[${index}].source`, source)
   for (const [index, { operation }] of (to ?? []).entries()) {
     yield* operationFlaws(`${at}.to[${index}].operation`, operation)
-  }
-  for (const [index, { key, values = [], notValues = [] }] of when.entries()) {
-    const place = `${at}.when[${index}]`
-    if (!WHEN_KEYS.has(key) && !WHEN_PATTERNS.test(key)) yield unknownKey(place, key, action)
-    if (values.length === 0 && notValues.length === 0) yield invalid(place, 'needs values or notValues')
-    for (const value of [...values, ...notValues]) yield* valueFlaws(place, key, value)
   }
 }
 
@@ -100,29 +107,31 @@ function* valueFlaws(place: string, key: string, value: string): Iterable<Flaw> 
   if (key === 'source.serviceAccount') yield* accountFlaws(place, value)
 }
 
+const BESIDE_ACCOUNTS = ['principals', 'notPrincipals', 'namespaces', 'notNamespaces']
+
 function* sourceFlaws(field: string, source: Lists = {}): Iterable<Flaw> {
   yield* listFlaws(field, source)
   const has = (name: string): boolean => (source[name]?.length ?? 0) > 0
-  if (
-    (has('serviceAccounts') || has('notServiceAccounts')) &&
-    ['principals', 'notPrincipals', 'namespaces', 'notNamespaces'].some(has)
-  ) {
+  if ((has('serviceAccounts') || has('notServiceAccounts')) && BESIDE_ACCOUNTS.some(has)) {
     yield invalid(field, 'may not have serviceAccounts beside principals or namespaces')
   }
-  for (const name of ['ipBlocks', 'notIpBlocks', 'remoteIpBlocks', 'notRemoteIpBlocks']) {
-    for (const [index, value] of (source[name] ?? []).entries()) {
-      if (!isBlock(value)) yield invalid(`${field}.${name}[${index}]`, `${value} is no address or range of addresses`)
-    }
+  for (const [name, check] of SOURCE_CHECKS) {
+    for (const [index, value] of (source[name] ?? []).entries()) yield* check(`${field}.${name}[${index}]`, value)
   }
-  for (const name of ['principals', 'notPrincipals']) {
-    for (const [index, value] of (source[name] ?? []).entries()) {
-      if (value.startsWith('spiffe://')) yield invalid(`${field}.${name}[${index}]`, 'is written without spiffe://')
-    }
-  }
-  for (const name of ['serviceAccounts', 'notServiceAccounts']) {
-    for (const [index, value] of (source[name] ?? []).entries())
-      yield* accountFlaws(`${field}.${name}[${index}]`, value)
-  }
+}
+
+const SOURCE_CHECKS: readonly (readonly [string, (field: string, value: string) => Iterable<Flaw>])[] = [
+  ...['ipBlocks', 'notIpBlocks', 'remoteIpBlocks', 'notRemoteIpBlocks'].map((name) => [name, blockFlaws] as const),
+  ...['principals', 'notPrincipals'].map((name) => [name, principalFlaws] as const),
+  ...['serviceAccounts', 'notServiceAccounts'].map((name) => [name, accountFlaws] as const),
+]
+
+function* blockFlaws(field: string, value: string): Iterable<Flaw> {
+  if (!isBlock(value)) yield invalid(field, `${value} is no address or range of addresses`)
+}
+
+function* principalFlaws(field: string, value: string): Iterable<Flaw> {
+  if (value.startsWith('spiffe://')) yield invalid(field, 'is written without spiffe://')
 }
 
 function* accountFlaws(field: string, value: string): Iterable<Flaw> {
@@ -147,24 +156,26 @@ function* operationFlaws(field: string, operation: Lists = {}): Iterable<Flaw> {
 
 /** `{*}` and `{**}` stand for whole segments, `{**}` once and last but for fixed text, beside no other wildcard. */
 function* templateFlaws(field: string, value: string): Iterable<Flaw> {
-  if (!/[{}]/.test(value)) return
-  if (!/\{\*\*?\}/.test(value)) return yield invalid(field, 'has braces that are neither {*} nor {**}')
-  const rest = value.replaceAll(/\{\*\*?\}/g, '')
-  if (/[{}*]/.test(rest)) return yield invalid(field, 'has another wildcard beside {*} and {**}')
-  if (!value.startsWith('/')) return yield invalid(field, 'must begin with a slash')
+  const problem = /[{}]/.test(value) ? templateProblem(value) : undefined
+  if (problem !== undefined) yield invalid(field, problem)
+}
+
+function templateProblem(value: string): string | undefined {
+  if (!/\{\*\*?\}/.test(value)) return 'has braces that are neither {*} nor {**}'
+  if (/[{}*]/.test(value.replaceAll(/\{\*\*?\}/g, ''))) return 'has another wildcard beside {*} and {**}'
+  if (!value.startsWith('/')) return 'must begin with a slash'
   const segments = value.split('/').slice(1)
   if (segments.some((segment) => segment.includes('{') && !/^\{\*\*?\}[^{}]*$/.test(segment))) {
-    return yield invalid(field, '{*} and {**} stand at the beginning of a segment')
+    return '{*} and {**} stand at the beginning of a segment'
   }
   const open = segments.findIndex((segment) => segment.startsWith('{**}'))
-  if (open >= 0 && segments.slice(open + 1).some((segment) => segment.includes('{'))) {
-    yield invalid(field, 'has a {*} or {**} after {**}')
-  }
+  const isFollowed = open >= 0 && segments.slice(open + 1).some((segment) => segment.includes('{'))
+  return isFollowed ? 'has a {*} or {**} after {**}' : undefined
 }
 
 function* listFlaws(field: string, lists: Lists): Iterable<Flaw> {
   const said = Object.entries(lists).filter(([, values]) => values !== undefined)
-  if (said.length === 0) return yield invalid(field, 'must not be empty')
+  if (said.length === 0) yield invalid(field, 'must not be empty')
   for (const [name, values] of said)
     if (values?.length === 0) yield invalid(`${field}.${name}`, 'must not be an empty list')
 }

@@ -1,8 +1,8 @@
 /** Policies that name an extension provider, against the mesh settings (ConfigMap `isthmus`, key `mesh`). */
 import { parse } from 'yaml'
 import { OBJECTS, SYSTEM_NAMESPACE } from '../../../model/names.ts'
-import { AUTHORIZATION_POLICIES, CONFIG_MAPS, TELEMETRIES } from '../../kinds.ts'
-import { isRecord } from '../fields.ts'
+import { AUTHORIZATION_POLICIES, CONFIG_MAPS, TELEMETRIES, type Telemetry } from '../../kinds.ts'
+import { fieldsAt } from '../fields.ts'
 import { about, error, type Flaw, type FlawOf } from '../finding.ts'
 import type { ObjectSet } from '../objects.ts'
 
@@ -18,16 +18,19 @@ export function* unknownProviders(objects: ObjectSet): Iterable<FlawOf> {
     if (name !== undefined && !known.has(name)) yield about(policy, unknown('spec.provider.name', name, REFUSES))
   }
   for (const telemetry of objects.list(TELEMETRIES)) {
-    const { accessLogging = [], tracing = [] } = telemetry.spec ?? {}
-    for (const [area, entries] of Object.entries({ accessLogging, tracing })) {
-      for (const [index, { providers = [] }] of entries.entries()) {
-        for (const [place, { name }] of providers.entries()) {
-          if (known.has(name) || BUILT_IN.has(name)) continue
-          yield about(telemetry, unknown(`spec.${area}[${index}].providers[${place}].name`, name, 'nothing goes there'))
-        }
-      }
+    for (const { field, name } of namedBy(telemetry)) {
+      if (!known.has(name) && !BUILT_IN.has(name)) yield about(telemetry, unknown(field, name, 'nothing goes there'))
     }
   }
+}
+
+function namedBy({ spec = {} }: Telemetry): readonly { readonly field: string; readonly name: string }[] {
+  const { accessLogging = [], tracing = [] } = spec
+  return Object.entries({ accessLogging, tracing }).flatMap(([area, entries]) =>
+    entries.flatMap(({ providers = [] }, index) =>
+      providers.map(({ name }, place) => ({ field: `spec.${area}[${index}].providers[${place}].name`, name })),
+    ),
+  )
 }
 
 const REFUSES = 'requests that the rules match are refused'
@@ -39,10 +42,7 @@ function providersOf(text: string | undefined): ReadonlySet<string> {
   const names = new Set<string>()
   try {
     const value: unknown = text === undefined ? undefined : parse(text, { maxAliasCount: 100 })
-    const list = isRecord(value) ? value['extensionProviders'] : undefined
-    for (const one of Array.isArray(list) ? list : []) {
-      if (isRecord(one) && typeof one['name'] === 'string') names.add(one['name'])
-    }
+    for (const { value: name } of fieldsAt(value, 'extensionProviders[].name')) names.add(String(name))
   } catch {
     // The control plane says so; here it only means that no name is known.
   }

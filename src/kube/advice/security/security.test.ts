@@ -38,16 +38,21 @@ describe('advice on PeerAuthentication', () => {
 
 describe('advice on RequestAuthentication', () => {
   it.each<[string, string[]]>([
-    ['{jwtRules: [{issuer: a, jwksUri: "https://a/keys"}]}', []],
-    ['{jwtRules: [{jwksUri: "https://a/keys"}]}', ['error FIELD_REQUIRED spec.jwtRules[0].issuer']],
+    ['{jwtRules: [{issuer: a, jwksUri: "http://keys.shop.svc.cluster.local/keys"}]}', []],
+    ['{jwtRules: [{issuer: a, jwksUri: "https://a/keys"}]}', ['error FIELD_UNSUPPORTED spec.jwtRules[0].jwksUri']],
+    ['{jwtRules: [{issuer: "https://a"}]}', ['error FIELD_UNSUPPORTED spec.jwtRules[0].issuer']],
     [
-      '{jwtRules: [{issuer: a, jwks: "{}", jwksUri: "https://a"}]}',
+      '{jwtRules: [{jwksUri: "http://keys.shop.svc.cluster.local/keys"}]}',
+      ['error FIELD_REQUIRED spec.jwtRules[0].issuer'],
+    ],
+    [
+      '{jwtRules: [{issuer: a, jwks: "{}", jwksUri: "http://a.b.svc.cluster.local"}]}',
       invalid('spec.jwtRules[0]', 'spec.jwtRules[0].jwks'),
     ],
     ['{jwtRules: [{issuer: a, jwksUri: "ftp://a"}]}', invalid('spec.jwtRules[0].jwksUri')],
     ['{jwtRules: [{issuer: a, jwksUri: "https://me:secret@a"}]}', invalid('spec.jwtRules[0].jwksUri')],
-    ['{jwtRules: [{issuer: a, jwksUri: "http://a.example"}]}', ['warning PLAINTEXT_KEYS spec.jwtRules[0].jwksUri']],
-    ['{jwtRules: [{issuer: a, timeout: 0s}]}', invalid('spec.jwtRules[0].timeout')],
+    ['{jwtRules: [{issuer: a, jwksUri: "http://a.example"}]}', ['error FIELD_UNSUPPORTED spec.jwtRules[0].jwksUri']],
+    ['{jwtRules: [{issuer: a, jwks: \'{"keys": [{}]}\', timeout: 0s}]}', invalid('spec.jwtRules[0].timeout')],
     ['{selector: {matchLabels: {a: b}}, targetRefs: [{kind: Service, name: a}]}', invalid('spec')],
     [
       '{targetRefs: [{kind: Gateway, group: gateway.networking.k8s.io, name: a}]}',

@@ -1,18 +1,27 @@
 /** Telemetry: what Istio's webhook refuses, and what this mesh does not run. */
-import type { Telemetry } from '../../kinds.ts'
+import type { Telemetry, TelemetrySpec } from '../../kinds.ts'
 import { error, type Flaw } from '../finding.ts'
 import { parseLogExpression } from '../../log-expression.ts'
 import { invalid, scopeFlaws } from './selectors.ts'
 
 export function* telemetryFlaws({ metadata, spec = {} }: Telemetry): Iterable<Flaw> {
   yield* scopeFlaws(spec, metadata.namespace ?? 'default')
-  for (const [index, { filter }] of (spec.accessLogging ?? []).entries()) {
+  yield* logFlaws(spec)
+  yield* tracingFlaws(spec)
+  yield* metricsFlaws(spec)
+}
+
+function* logFlaws({ accessLogging = [] }: TelemetrySpec): Iterable<Flaw> {
+  for (const [index, { filter }] of accessLogging.entries()) {
     const parsed = filter?.expression === undefined ? undefined : parseLogExpression(filter.expression)
     if (parsed === undefined || 'filter' in parsed) continue
     const field = `spec.accessLogging[${index}].filter.expression`
     yield error({ code: 'FIELD_UNSUPPORTED', field, message: `${parsed.problem}; every request is written` })
   }
-  for (const [index, { providers = [], customTags = {} }] of (spec.tracing ?? []).entries()) {
+}
+
+function* tracingFlaws({ tracing = [] }: TelemetrySpec): Iterable<Flaw> {
+  for (const [index, { providers = [], customTags = {} }] of tracing.entries()) {
     const at = `spec.tracing[${index}]`
     if (providers.length > 1) yield invalid(`${at}.providers`, 'may name one provider only')
     for (const [tag, value] of Object.entries(customTags)) {
@@ -20,7 +29,10 @@ export function* telemetryFlaws({ metadata, spec = {} }: Telemetry): Iterable<Fl
       if (Object.keys(value).length !== 1) yield invalid(`${at}.customTags.${tag}`, 'must have exactly one source')
     }
   }
-  for (const [index, { overrides = [], providers = [] }] of (spec.metrics ?? []).entries()) {
+}
+
+function* metricsFlaws({ metrics = [] }: TelemetrySpec): Iterable<Flaw> {
+  for (const [index, { overrides = [], providers = [] }] of metrics.entries()) {
     const at = `spec.metrics[${index}]`
     for (const [place, { name }] of providers.entries()) {
       if (name === 'prometheus') continue
