@@ -11,7 +11,7 @@ const LATE_MS = 25
 
 /** A reusable timer: make one per purpose, then schedule and cancel it as often as needed. */
 export class WheelTimer {
-  readonly run: () => void
+  readonly #run: () => void
   /** Tick at which it runs; only the wheel writes the fields below. */
   due = 0
   /** The wheel's `lostMs` when it was scheduled; -1: whatever was lost, it runs when it is due. */
@@ -20,7 +20,12 @@ export class WheelTimer {
   previous: WheelTimer | undefined = undefined
 
   constructor(run: () => void) {
-    this.run = run
+    this.#run = run
+  }
+
+  /** To be called by the wheel; a class of timers may bring its own. */
+  run(): void {
+    this.#run()
   }
 
   get scheduled(): boolean {

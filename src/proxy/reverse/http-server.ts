@@ -1,5 +1,6 @@
 /** Serves HTTP to a client of a generic listener: the codec that it speaks, with the limits its chain asks for. */
 import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import type { HttpSettings } from '../../model/config.ts'
 import type { ExchangeServices } from '../exchange-context.ts'
 import { HEAD_LATE } from '../h1/framing.ts'
@@ -53,6 +54,7 @@ export function serveReverse(socket: Socket, target: HttpTarget, tools: ReverseS
       localAddress,
       localPort,
       serverName,
+      sni: sniOf(socket),
       certificate,
       names: () => (names ??= namesOf(certificate)),
       isBrought,
@@ -78,6 +80,12 @@ export function serveReverse(socket: Socket, target: HttpTarget, tools: ReverseS
     stop()
     forgetLive()
   }
+}
+
+/** Node has false where a client named nothing. */
+function sniOf(socket: Socket): string {
+  const name = socket instanceof TLSSocket ? socket.servername : undefined
+  return typeof name === 'string' ? name : ''
 }
 
 function codecOf(

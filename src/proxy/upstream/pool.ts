@@ -12,8 +12,10 @@ import type { Peer } from '../identity.ts'
 import type { ClientConnection, ClientConnectionHandler, CloseReason } from '../stream.ts'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
 import { isQuiet, leastBusy } from './choice.ts'
+import { IdleTimer } from './idle-timer.ts'
 import { canPing, KeepAlive, keepAliveTimes } from './keep-alive.ts'
 import { type CounterName, PoolAccount } from './pool-account.ts'
+import { areServing, isPromising, lastPart, type Member } from './pool-member.ts'
 import type { ConnectFailure, Dial, Dialed, DialOutcome, Transport, Waiter } from './transport.ts'
 
 const PROBE_INITIAL_MS = 250
@@ -23,8 +25,6 @@ const SHUN_MS = 30_000 // Envoy's base ejection time
 /** Without a replacement a connection on its way out goes on serving, but does not linger. */
 const RETIRING_IDLE_MS = 1_000
 const NO_IDS: readonly string[] = []
-/** Replacements are opened this long before a certificate ends, or in the last tenth of a short life. */
-const REPLACE_BEFORE_END_MS = 30_000
 
 export interface PoolOptions {
   readonly name: string
@@ -62,27 +62,11 @@ export interface PoolOptions {
   readonly onRetiring?: (connection: ClientConnection) => void
 }
 
-interface Member {
-  readonly connection: ClientConnection
-  readonly dialed: Dialed
-  readonly keepAlive: KeepAlive | undefined
-  readonly endTimer: WheelTimer
-  readonly idleTimer: WheelTimer
-  readonly ageTimer: WheelTimer
-  requests: number
-  /** Monotonic. */
-  readonly since: number
-  suspect: boolean
-  readonly spare: boolean
-  /** Takes nothing new; its replacement is on the way. */
-  retiring: boolean
-  errors: number
-}
-
 export class Pool implements Transport, ClientConnectionHandler {
   readonly #options: PoolOptions
   readonly #backoff: Backoff
   readonly #members: Member[] = []
+  readonly #byConnection = new Map<ClientConnection, Member>()
   readonly #waiters: Waiter[] = []
   readonly #dials = new Set<{ cancel: Cancel }>()
   readonly #probeTimer: WheelTimer
@@ -210,10 +194,10 @@ export class Pool implements Transport, ClientConnectionHandler {
     if (this.#closed || this.#waiters.length > 0 || connection.activeStreams > 0) return
     const { timers, keepAlive, settings } = this.#options
     const member = this.#memberOf(connection)
-    if (member?.retiring === true) return timers.schedule(member.idleTimer, RETIRING_IDLE_MS)
+    if (member?.retiring === true) return member.idleTimer.start(RETIRING_IDLE_MS)
     const idleMs = settings?.idleMs ?? this.#options.idleMs
     if (idleMs === 0) return undefined
-    if (!keepAlive) return member === undefined ? undefined : timers.schedule(member.idleTimer, idleMs)
+    if (!keepAlive) return member?.idleTimer.start(idleMs)
     if (!this.#members.some((member) => member.connection.activeStreams > 0)) timers.schedule(this.#idleTimer, idleMs)
   }
 
@@ -238,14 +222,15 @@ export class Pool implements Transport, ClientConnectionHandler {
   }
 
   onClose(connection: ClientConnection, reason: CloseReason): void {
-    const index = this.#members.findIndex((member) => member.connection === connection)
-    const [member] = index < 0 ? [] : this.#members.splice(index, 1)
+    const member = this.#memberOf(connection)
     if (member === undefined) return
+    this.#byConnection.delete(connection)
+    this.#members.splice(this.#members.indexOf(member), 1)
     member.keepAlive?.stop()
     this.account.closed(reason, this.#options.timers.now() - member.since)
     this.#options.timers.cancel(member.ageTimer)
     this.#options.timers.cancel(member.endTimer)
-    this.#options.timers.cancel(member.idleTimer)
+    member.idleTimer.cancel()
     this.#options.onGone?.(connection)
     if (this.#closed) return
     if (reason === 'timeout' && this.#options.keepAlive && this.#members.length === 0) {
@@ -258,7 +243,7 @@ export class Pool implements Transport, ClientConnectionHandler {
   // Members
 
   #memberOf(connection: ClientConnection): Member | undefined {
-    return this.#members.find((member) => member.connection === connection)
+    return this.#byConnection.get(connection)
   }
 
   #pick(waiter: Waiter): Member | undefined {
@@ -289,9 +274,7 @@ export class Pool implements Transport, ClientConnectionHandler {
 
   #retire(member: Member): void {
     member.retiring = true
-    if (member.connection.activeStreams === 0) {
-      this.#options.timers.schedule(member.idleTimer, RETIRING_IDLE_MS)
-    }
+    if (member.connection.activeStreams === 0) member.idleTimer.start(RETIRING_IDLE_MS)
     this.#drainRetired()
   }
 
@@ -305,7 +288,9 @@ export class Pool implements Transport, ClientConnectionHandler {
 
   /** Opens what demand and `wanted` ask for, within `connectionsMax`. */
   #fill(): void {
+    const { quietWanted = 0 } = this.#options
     if (this.#closed) return
+    if (this.#waiters.length === 0 && quietWanted === 0 && areServing(this.#members, this.#wanted())) return
     let serving = 0
     for (const member of this.#members) if (!member.retiring) serving++
     const open = serving + this.#dials.size
@@ -359,6 +344,7 @@ export class Pool implements Transport, ClientConnectionHandler {
     this.#fillAfter = 0
     const member = this.#createMember(dialed)
     this.#members.push(member)
+    this.#byConnection.set(dialed.connection, member)
     const wasDown = this.#down
     this.#down = false
     this.#serve()
@@ -378,7 +364,7 @@ export class Pool implements Transport, ClientConnectionHandler {
         this.#options.onUsable()
       }),
       endTimer: new WheelTimer(() => this.#nearEnd(member)),
-      idleTimer: new WheelTimer(() => {
+      idleTimer: new IdleTimer(timers, () => {
         if (!member.retiring) this.account.count('upstream_cx_idle_timeout')
         dialed.connection.drain()
       }),
@@ -463,11 +449,11 @@ export class Pool implements Transport, ClientConnectionHandler {
   }
 
   #use(member: Member, waiter: Waiter): void {
-    const { limits, settings, timers } = this.#options
+    const { limits, settings } = this.#options
     if (limits?.of(waiter.priority).maySend() === false) {
       return waiter.onConnectFailed({ kind: 'overflow', detail: 'too many requests are under way' })
     }
-    if (member.idleTimer.scheduled) timers.cancel(member.idleTimer)
+    member.idleTimer.stop()
     member.requests++
     waiter.onConnected(member.connection)
     if (member.requests === settings?.requestsMax) this.#wornOut(member, 'upstream_cx_max_requests')
@@ -491,8 +477,3 @@ export class Pool implements Transport, ClientConnectionHandler {
     for (const member of this.#members.slice()) member.connection.drain()
   }
 }
-
-const lastPart = (lifetimeMs: number): number => Math.min(REPLACE_BEFORE_END_MS, Math.max(0, lifetimeMs) / 10)
-
-/** A connection after GOAWAY leads nowhere new; one whose certificate nears its end still does. */
-const isPromising = (member: Member): boolean => !member.suspect && (!member.retiring || member.connection.capacity > 0)
