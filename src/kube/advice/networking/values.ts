@@ -44,6 +44,12 @@ function* routeValues(route: HttpRouteSpec, path: string): Iterable<Flaw> {
       'a retry goes elsewhere while there is another endpoint',
     )
   }
+  yield* headerValues(route, path)
+}
+
+function* headerValues(route: HttpRouteSpec, path: string): Iterable<Flaw> {
+  // Most routes change no header, and rules run where requests for admission wait.
+  if (route.headers === undefined && route.route?.every(({ headers }) => headers === undefined) !== false) return
   for (const at of ['headers', 'route[].headers']) {
     for (const direction of ['request', 'response']) {
       for (const operation of ['set', 'add']) yield* formatFlaws(route, `${at}.${direction}.${operation}.*`, path)
