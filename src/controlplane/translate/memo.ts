@@ -13,6 +13,8 @@ const ENTRIES_MIN = 1_024
 
 export class Memo<V> {
   readonly #entries = new Map<string, Entry<V>>()
+  /** By the last sweep. */
+  readonly #swept = new Set<string>()
   #generation = 0
   #limit = ENTRIES_MIN
 
@@ -23,6 +25,8 @@ export class Memo<V> {
       known.generation = this.#generation
       return known.value
     }
+    // Asked for after all: so much is in use that a sweep must not come within one round of it.
+    if (this.#swept.delete(key)) this.#limit = Math.max(this.#limit, 2 * (this.#entries.size + this.#swept.size))
     const value = build()
     this.#entries.set(key, { inputs, value, generation: this.#generation })
     if (this.#entries.size > this.#limit) this.#sweep()
@@ -31,7 +35,12 @@ export class Memo<V> {
 
   /** Drops what nobody asked for since the last sweep, so that removed services and pods leave no residue. */
   #sweep(): void {
-    for (const [key, { generation }] of this.#entries) if (generation < this.#generation) this.#entries.delete(key)
+    this.#swept.clear()
+    for (const [key, { generation }] of this.#entries) {
+      if (generation >= this.#generation) continue
+      this.#entries.delete(key)
+      this.#swept.add(key)
+    }
     this.#generation += 1
     this.#limit = Math.max(ENTRIES_MIN, 2 * this.#entries.size)
   }
