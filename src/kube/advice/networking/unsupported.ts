@@ -29,7 +29,12 @@ export const DESTINATION_RULE_UNSUPPORTED: readonly UnsupportedField[] = [
   ]),
   ...PORT_POLICIES.flatMap((path) => [
     field(`${path}.connectionPool.tcp.tcpKeepalive`, 'Connections of the mesh are kept alive by HTTP/2 PING.'),
-    field(`${path}.loadBalancer.consistentHash.httpCookie.attributes`, 'Let the application set the cookie.'),
+    ...['ttl', 'path', 'attributes'].map((name) =>
+      field(
+        `${path}.loadBalancer.consistentHash.httpCookie.${name}`,
+        'The cookie is read, never set: let the application set it.',
+      ),
+    ),
     field(`${path}.tls.caCrl`, 'Revoke by replacing caCertificates.'),
     field(`${path}.tls.credentialName`, 'Sidecars get no Secrets: mount the files and name them.'),
   ]),
