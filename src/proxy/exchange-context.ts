@@ -23,6 +23,8 @@ export interface ClientConnectionFacts {
   readonly localAddress: string
   readonly localPort: number
   readonly serverName: string
+  /** The name that the client asked TLS for; empty in plaintext, and where it named none. */
+  readonly sni: string
   /** Judged by the chain's TLS context. */
   readonly certificate: X509Certificate | undefined
   /** What that certificate calls it: URIs, DNS names, the subject; without one the empty subject, as in Envoy. */
