@@ -10,6 +10,7 @@ import { grpcConfig, type PortNames } from './grpc.ts'
 import { InboundSide } from './inbound-side.ts'
 import { Memo } from './memo.ts'
 import { OutboundSide } from './outbound-side.ts'
+import { TelemetryTables } from './security/telemetry-tables.ts'
 import { named, Tables } from './tables.ts'
 
 /** `grpc`: no proxy at all, a gRPC client that asks for itself. */
@@ -29,6 +30,7 @@ export class Translator {
   readonly #tables = new Tables()
   readonly #outbound = new OutboundSide(this.#tables)
   readonly #inbound = new InboundSide(this.#tables)
+  readonly #telemetry = new TelemetryTables(this.#tables)
   readonly #eastWest: EastWestSide
   readonly #configs = new Memo<ProxyConfig>()
   readonly #grpc = new Memo<Omit<ProxyConfig, 'secrets'>>()
@@ -68,8 +70,12 @@ export class Translator {
     const key = `${pod.namespace}/${pod.name}`
     const outbound = this.#outbound.build(snapshot, pod)
     const inbound = this.#inbound.build(snapshot, pod)
+    const listeners = [
+      ...this.#telemetry.over(outbound.listeners, 'CLIENT', snapshot, pod),
+      ...this.#telemetry.over(inbound.listeners, 'SERVER', snapshot, pod),
+    ]
     return {
-      listeners: tables.keep(`listeners|${key}`, named([...outbound.listeners, ...inbound.listeners])),
+      listeners: tables.keep(`listeners|${key}`, named(listeners)),
       routes: outbound.routes,
       clusters: tables.layers(`clusters|${key}`, [
         tables.shared(outbound.clusters),

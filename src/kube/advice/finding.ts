@@ -54,8 +54,13 @@ export const about = (object: KubeObject, flaw: Flaw): FlawOf => ({ ...flaw, obj
 
 export function findingOf(object: KubeObject, flaw: Flaw): Finding {
   const { severity, code, field, message, hint = CATALOGUE[code].hint } = flaw
-  return { severity, code, object: refOf(object), field, message, hint }
+  return { severity, code, object: refOf(object), field: short(field), message: short(message), hint }
 }
+
+const CHARS_MAX = 500
+
+/** Names and values are the object's own, as long as it likes. */
+const short = (text: string): string => (text.length <= CHARS_MAX ? text : `${text.slice(0, CHARS_MAX)}…`)
 
 export function refOf({ apiVersion, kind, metadata }: KubeObject): ObjectRef {
   return { apiVersion, kind, namespace: metadata.namespace ?? '', name: metadata.name ?? metadata.generateName ?? '' }
@@ -63,9 +68,10 @@ export function refOf({ apiVersion, kind, metadata }: KubeObject): ObjectRef {
 
 /**
  * Errors that a cluster stores all the same: manifests written for Istio must apply unchanged, so what we do not run is
- * admitted with a warning and shown in the condition `Unsupported`. `isthmus validate` counts it as an error.
+ * admitted with a warning and shown in the condition `Unsupported`. So are kinds and versions that only somebody else's
+ * definitions serve. `isthmus validate` counts them as errors.
  */
-const STORED_ALL_THE_SAME: ReadonlySet<ErrorCode> = new Set(['FIELD_UNSUPPORTED', 'KIND_UNSUPPORTED'])
+const STORED_ALL_THE_SAME: ReadonlySet<ErrorCode> = new Set(['FIELD_UNSUPPORTED', 'KIND_UNSUPPORTED', 'KIND_UNKNOWN'])
 
 export const isUnsupported = ({ code }: Flaw): boolean => STORED_ALL_THE_SAME.has(code)
 

@@ -5,10 +5,11 @@ import type { Area, KindAdvice, SetRule } from './area.ts'
 import { ISTHMUS_ADVICE } from './isthmus/advice.ts'
 import { NETWORKING_ADVICE } from './networking/advice.ts'
 import { kindKey } from './objects.ts'
+import { SECURITY_ADVICE } from './security/advice.ts'
 import { TRAFFIC_ADVICE } from './traffic/advice.ts'
 
 /** One line per area. */
-const AREAS: readonly Area[] = [ISTHMUS_ADVICE, TRAFFIC_ADVICE, NETWORKING_ADVICE]
+const AREAS: readonly Area[] = [ISTHMUS_ADVICE, TRAFFIC_ADVICE, NETWORKING_ADVICE, SECURITY_ADVICE]
 
 export interface KnownKind {
   readonly definition: AnyDefinition
