@@ -11,9 +11,12 @@ interface Entry<V> {
 /** Sweeping is not worth its work below this. */
 const ENTRIES_MIN = 1_024
 
+/** Keys remembered; more than that were hardly in use. */
+const SWEPT_MAX = 65_536
+
 export class Memo<V> {
   readonly #entries = new Map<string, Entry<V>>()
-  /** By the last sweep. */
+  /** Keys only, to notice that what was swept was in use. */
   readonly #swept = new Set<string>()
   #generation = 0
   #limit = ENTRIES_MIN
@@ -35,7 +38,7 @@ export class Memo<V> {
 
   /** Drops what nobody asked for since the last sweep, so that removed services and pods leave no residue. */
   #sweep(): void {
-    this.#swept.clear()
+    if (this.#swept.size > SWEPT_MAX) this.#swept.clear()
     for (const [key, { generation }] of this.#entries) {
       if (generation >= this.#generation) continue
       this.#entries.delete(key)
