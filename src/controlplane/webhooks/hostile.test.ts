@@ -96,8 +96,8 @@ describe('hostile configuration', () => {
       'ADDRESS_FORBIDDEN',
     ],
     [
-      '5,000 rules',
-      review('AuthorizationPolicy', `{"rules":${times(5_000, () => '{"from":[{"source":{"principals":["*"]}}]}')}}`),
+      '2,000 rules',
+      review('AuthorizationPolicy', `{"rules":${times(2_000, () => '{"from":[{"source":{"principals":["*"]}}]}')}}`),
       'FIELD_INVALID',
     ],
   ])('%s', (_what, body, code) => {
