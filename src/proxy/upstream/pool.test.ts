@@ -7,7 +7,8 @@ import { CLUSTER } from '../balance/testing/world.ts'
 import type { H2Client } from '../h2/types.ts'
 import type { ClientConnectionHandler, ClientStream, CloseReason } from '../stream.ts'
 import { TimerWheel } from '../timer-wheel.ts'
-import { Pool, type PoolOptions } from './pool.ts'
+import { Pool } from './pool.ts'
+import type { PoolOptions } from './pool-options.ts'
 import type { ConnectFailure, DialOutcome, Waiter } from './transport.ts'
 
 class FakeConnection implements H2Client {
@@ -221,6 +222,14 @@ describe('Pool with large bodies', () => {
     const frugal = new Caller()
     pool.acquire(Object.assign(frugal, { avoids: (connection: unknown) => connection === first }))
     expect(frugal.connection).toBe(first)
+  })
+
+  it('opens no more than three beyond those wanted, however many large bodies there are', () => {
+    const { dials, ask } = world({ quietWanted: 2 })
+    ask()
+    for (let count = 0; count < 8; count++) dials[count]?.().addBulk(1)
+    ask()
+    expect(dials).toHaveLength(4)
   })
 
   it('opens no spare beyond the most there may be', () => {

@@ -3,18 +3,16 @@
  * leads nowhere, replaced before they end. The same for plain HTTP/1.1, mTLS and tunnels; what differs is how a
  * connection is dialled and how many are wanted. Knows nothing of requests.
  */
-import type { ConnectionSettings } from '../../model/config.ts'
 import { Backoff } from '../../runtime/backoff.ts'
 import type { Cancel } from '../../runtime/clock.ts'
-import type { Random } from '../../runtime/random.ts'
-import type { ClusterLimits } from '../balance/limits.ts'
 import type { Peer } from '../identity.ts'
 import type { ClientConnection, ClientConnectionHandler, CloseReason } from '../stream.ts'
-import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
+import { WheelTimer } from '../timer-wheel.ts'
 import { isQuiet, leastBusy } from './choice.ts'
 import { canPing, KeepAlive, keepAliveTimes } from './keep-alive.ts'
 import { type CounterName, PoolAccount } from './pool-account.ts'
-import type { ConnectFailure, Dial, Dialed, DialOutcome, Transport, Waiter } from './transport.ts'
+import type { PoolOptions } from './pool-options.ts'
+import type { ConnectFailure, Dialed, DialOutcome, Transport, Waiter } from './transport.ts'
 
 const PROBE_INITIAL_MS = 250
 const PROBE_MAX_MS = 2_000 // a healed endpoint is back within 5 s, its handshakes included
@@ -22,45 +20,11 @@ const ERRORS_IN_A_ROW_MAX = 5 // per tunnel; the figure Envoy uses per host
 const SHUN_MS = 30_000 // Envoy's base ejection time
 /** Without a replacement a connection on its way out goes on serving, but does not linger. */
 const RETIRING_IDLE_MS = 1_000
+/** Beyond those wanted. Where more large bodies than that are under way, each costs windows, and keeping apart is over. */
+const SPARES_MAX = 3
 const NO_IDS: readonly string[] = []
 /** Replacements are opened this long before a certificate ends, or in the last tenth of a short life. */
 const REPLACE_BEFORE_END_MS = 30_000
-
-export interface PoolOptions {
-  readonly name: string
-  readonly dial: Dial
-  readonly timers: TimerWheel
-  readonly random: Random
-  readonly connectionsMax: number
-  /** Connections wanted as soon as there is any demand; may change with the configuration. */
-  readonly wanted: () => number
-  /** Of those without a large body, how many there shall be: beyond `wanted` only for when it is needed. Absent: any. */
-  readonly quietWanted?: number
-  /** Requests a connection under way is expected to take. */
-  readonly streamsExpected: number
-  /** Waiters beyond this overflow. */
-  readonly waitersMax: number
-  /** For the counters, where `streamsExpected` does not show it. */
-  readonly speaksHttp2?: boolean
-  /** HTTP/2 only: silence is probed with PING. */
-  readonly keepAlive: boolean
-  /** After this long without a request a connection closes; multiplexed ones all together. */
-  readonly idleMs: number
-  /** A connection that failed keeps nobody from asking for the next: whom to leave alone is judged elsewhere. */
-  readonly forgives?: boolean
-  /** Judges each connection's own errors instead of the endpoint's (tunnels lead to different pods). */
-  readonly judgesConnections: boolean
-  /** The cluster's limits, above those of the pool. */
-  readonly limits?: ClusterLimits
-  /** What the cluster asks for instead of the pool's own figures. */
-  readonly settings?: ConnectionSettings | undefined
-  /** `usable` may have changed. */
-  readonly onUsable: () => void
-  /** A connection is gone; those that travelled in it are too. */
-  readonly onGone?: (connection: ClientConnection) => void
-  /** A connection takes nothing new; what travels in it should move. */
-  readonly onRetiring?: (connection: ClientConnection) => void
-}
 
 interface Member {
   readonly connection: ClientConnection
@@ -325,7 +289,9 @@ export class Pool implements Transport, ClientConnectionHandler {
   #quietMissing(): number {
     const wanted = this.#options.quietWanted ?? 0
     if (wanted === 0 || this.#members.length === 0) return 0
-    return wanted - this.#members.filter(isQuiet).length - this.#dials.size
+    const open = this.#members.length + this.#dials.size
+    const quiet = this.#members.filter(isQuiet).length + this.#dials.size
+    return Math.min(wanted - quiet, this.#wanted() + SPARES_MAX - open)
   }
 
   #dial(): void {
