@@ -24,7 +24,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   gateways: ['src/model', 'src/runtime', 'src/pki', 'src/xds', 'src/proxy'],
   terraform: ['src/model', 'src/runtime', 'src/kube', 'src/pki'],
   examples: ['src/model'],
-  tools: ['src/model', 'src/runtime', 'src/proxy', 'src/controlplane', 'federation'],
+  tools: ['src/model', 'src/runtime', 'src/kube', 'src/proxy', 'src/controlplane', 'federation'],
   'src/main.ts': ['*'],
   test: ['*'],
 }

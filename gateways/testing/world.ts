@@ -108,7 +108,8 @@ export class World {
       random: seededRandom(++pods),
       log: pino({ level: process.env['TEST_LOG'] ?? 'silent' }),
       accessLog: (lines) => {
-        for (const line of lines.trim().split('\n')) records.push(JSON.parse(line) as Record<string, unknown>)
+        for (const line of lines.toString().trim().split('\n'))
+          records.push(JSON.parse(line) as Record<string, unknown>)
       },
       lookup: undefined,
       ...(role === undefined ? {} : { tunnels: role.tunnels }),

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander'
 import { VERSION } from '../runtime/version.ts'
 import { registerApply } from './apply.ts'
 import { registerCapture } from './capture.ts'
+import { registerCheck } from './check.ts'
 import { registerDemo } from './demo.ts'
 import { registerInstall } from './install.ts'
 import { registerLint } from './lint.ts'
@@ -11,7 +12,9 @@ import { registerPeers } from './peers.ts'
 import { registerProxyConfig } from './proxy-config.ts'
 import { registerStatus } from './status.ts'
 import { registerTrust } from './trust.ts'
+import { registerUninstall } from './uninstall.ts'
 import { registerValidate } from './validate.ts'
+import { registerVersion } from './version.ts'
 
 export async function main(argv: readonly string[]): Promise<void> {
   const program = new Command('isthmus')
@@ -24,7 +27,10 @@ export async function main(argv: readonly string[]): Promise<void> {
   for (const register of [
     registerDemo,
     registerLocal,
+    registerCheck,
     registerInstall,
+    registerUninstall,
+    registerVersion,
     registerTrust,
     registerPeers,
     registerStatus,

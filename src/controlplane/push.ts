@@ -77,6 +77,8 @@ export function parseNodeId(id: string): { readonly pod: string; readonly namesp
 
 /** Only the gateway's own ServiceAccount gets a gateway's configuration, which lists every export. */
 function roleOf(node: AdsNode, caller: Caller): ProxyRole | undefined {
+  // Istio's word in the bootstrap of a gRPC client.
+  if (node.metadata['GENERATOR'] === 'grpc') return 'grpc'
   const role = node.metadata['ROLE'] ?? 'sidecar'
   if (role === 'sidecar') return role
   const isGateway = caller.namespace === SYSTEM_NAMESPACE && caller.serviceAccount === SYSTEM_ACCOUNTS.eastWest

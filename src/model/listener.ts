@@ -22,6 +22,8 @@ export interface Listener {
   readonly capture?: Capture
   /** Everything about a listener that is not the mesh's own; then `chains` is empty. */
   readonly generic?: GenericListener
+  /** For gRPC clients, who listen nowhere and only look up where calls go; no proxy runs it. */
+  readonly api?: { readonly rds: string }
   /** A line per connection, at its end. */
   readonly accessLogs?: readonly AccessLog[]
 }

@@ -21,7 +21,7 @@ export function admit(
   services: ExchangeServices,
 ): Refusal | LocalAnswer | undefined {
   const { mode, peer } = downstream
-  const { tracer } = downstream.telemetry
+  const { tracer } = http.telemetry
   if (mode === 'reverse') {
     const refused = admitReverse(head, http, downstream)
     if (refused === undefined && tracer !== undefined) tracer.begin(head)

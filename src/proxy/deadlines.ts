@@ -14,14 +14,22 @@ export interface DeadlineOwner {
   onDeadline(kind: DeadlineKind): void
 }
 
+const nothing = (): void => {}
+
 class Deadline extends WheelTimer {
   readonly kind: DeadlineKind
   readonly sibling: Deadline | undefined
+  readonly #owner: DeadlineOwner
 
   constructor(owner: DeadlineOwner, kind: DeadlineKind, sibling: Deadline | undefined) {
-    super(() => owner.onDeadline(kind))
+    super(nothing)
+    this.#owner = owner
     this.kind = kind
     this.sibling = sibling
+  }
+
+  override run(): void {
+    this.#owner.onDeadline(this.kind)
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import type { X509Certificate } from 'node:crypto'
 import type { Random } from '../runtime/random.ts'
+import type { Endpoint } from '../model/config.ts'
 import type { EndpointState } from './balance/endpoint.ts'
 import type { CompiledHttp } from './compile.ts'
 import type { Peer } from './identity.ts'
@@ -22,6 +23,8 @@ export interface ClientConnectionFacts {
   readonly localAddress: string
   readonly localPort: number
   readonly serverName: string
+  /** The name that the client asked TLS for; empty in plaintext, and where it named none. */
+  readonly sni: string
   /** Judged by the chain's TLS context. */
   readonly certificate: X509Certificate | undefined
   /** What that certificate calls it: URIs, DNS names, the subject; without one the empty subject, as in Envoy. */
@@ -98,9 +101,22 @@ const NOWHERE: Destination = {
   party: { cluster: '', namespace: '', workload: '', version: '', principal: '' },
 }
 
+/** Endpoints, and mesh connections to them, are many requests' destination. */
+const destinations = new WeakMap<Endpoint | Dialed, { readonly of: Endpoint; readonly destination: Destination }>()
+
 export function targetOf(state: EndpointState | undefined, dialed: Dialed | undefined): Destination {
   if (state === undefined) return NOWHERE
   const { endpoint } = state
+  const key = dialed?.peer === undefined ? endpoint : dialed
+  const known = destinations.get(key)
+  // A connection may outlive what was said of its endpoint.
+  if (known?.of === endpoint) return known.destination
+  const destination = createDestination(endpoint, dialed)
+  destinations.set(key, { of: endpoint, destination })
+  return destination
+}
+
+function createDestination(endpoint: Endpoint, dialed: Dialed | undefined): Destination {
   const { cluster, namespace, workload } = endpoint.workload
   return {
     address: `${endpoint.address}:${endpoint.port}`,
@@ -111,8 +127,15 @@ export function targetOf(state: EndpointState | undefined, dialed: Dialed | unde
   }
 }
 
+/** Of the last cluster asked for: most proxies call few. */
+let lastCluster = ''
+let lastHost = ''
+
 /** `outbound|80||checkout.shop.svc.cluster.local` → the host. */
 export function serviceOf(clusterName: string, fallback: string): string {
-  const host = clusterName.split('|')[3]
-  return host === undefined || host === '' ? fallback : host
+  if (clusterName !== lastCluster) {
+    lastCluster = clusterName
+    lastHost = clusterName.split('|')[3] ?? ''
+  }
+  return lastHost === '' ? fallback : lastHost
 }

@@ -32,7 +32,7 @@ export function exchangeFacts(
     upstream: upstreamOf(attempts, outcome),
     routeName: route?.name ?? '',
     metadata: outcome.metadata,
-    traceId: downstream.telemetry.tracer?.spanOf(stream.head)?.traceId ?? '',
+    traceId: outcome.telemetry.tracer?.spanOf(stream.head)?.traceId ?? '',
     host: services.host,
   }
 }

@@ -7,7 +7,7 @@ import type { RequestMetadata } from './filters/metadata.ts'
 import type { LocalAnswer } from './local-reply.ts'
 import { exchangeFacts } from './exchange-facts.ts'
 import type { FilterRun } from './filters/run.ts'
-import { type HeaderList, headerOf, type ResponseHead } from './message.ts'
+import { type HeaderList, headerOf, type RequestHead, type ResponseHead } from './message.ts'
 import type { FinishedRequest, ResponseFlag } from './record.ts'
 import type { CompiledRoute } from './routes.ts'
 import type { ServerStream } from './stream.ts'
@@ -18,6 +18,8 @@ import type { TimerWheel } from './timer-wheel.ts'
 export class Outcome {
   /** Monotonic. */
   readonly startedAt: number
+  /** Of the chain as it was when the request came: configurations change under a connection. */
+  telemetry: HttpTelemetry
   /** As the client asked; the path in normal form. Rewrites come later. */
   readonly authority: string
   path: string
@@ -45,8 +47,13 @@ export class Outcome {
   /** What filters said; undefined: nothing. */
   metadata: RequestMetadata | undefined = undefined
 
-  constructor(startedAt: number, authority: string, path: string) {
+  constructor(
+    startedAt: number,
+    telemetry: HttpTelemetry,
+    { authority, path }: Pick<RequestHead, 'authority' | 'path'>,
+  ) {
     this.startedAt = startedAt
+    this.telemetry = telemetry
     this.completeAt = startedAt
     this.authority = authority
     this.path = path
@@ -60,11 +67,11 @@ export class Outcome {
   }
 
   /** An endpoint's answer is on its way. */
-  began(head: ResponseHead, { timed }: HttpTelemetry, timers: TimerWheel): void {
+  began(head: ResponseHead, timers: TimerWheel): void {
     this.responded = true
     this.status = head.status
     this.response = head.headers
-    if (timed) this.responseAt = timers.now()
+    if (this.telemetry.timed) this.responseAt = timers.now()
   }
 
   /** By the proxy itself. */
@@ -95,8 +102,8 @@ export function recordExchange(ends: Ends, services: ExchangeServices, outcome: 
     ends.run.end()
     outcome.metadata = ends.run.metadataIfAny
   }
-  account(downstream.telemetry.stats, outcome, ends, durationMs)
-  const { logs, tracer } = downstream.telemetry
+  const { stats, logs, tracer } = outcome.telemetry
+  account(stats, outcome, ends, durationMs)
   const span = tracer?.spanOf(stream.head)
   if (logs !== undefined || span !== undefined) {
     const facts = exchangeFacts(ends, services, outcome, durationMs)

@@ -67,7 +67,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#deadlines = new Deadlines(services.timers, this)
     this.#body = new RequestBody(stream.headOnly)
     this.#attempts = new Attempts(this.#deadlines, services.mesh)
-    this.#outcome = new Outcome(services.timers.now(), stream.head.authority, stream.head.path)
+    this.#outcome = new Outcome(services.timers.now(), downstream.telemetry, stream.head)
     this.#tunnel = tunnelOf(stream.head)
     stream.sink = this
   }
@@ -79,8 +79,10 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const http = downstream.http()
     if (downstream.service !== '') this.#outcome.service = downstream.service
     if (http === undefined) return this.#reply(unrouted(head, undefined, downstream.mode))
+    this.#outcome.telemetry = http.telemetry
+    if (http.telemetry.timed) downstream.facts()
     this.#reverse = http.reverse
-    if (this.#services.overload.sheds(downstream.telemetry)) return this.#reply(REFUSALS.overloaded)
+    if (this.#services.overload.sheds(http.telemetry)) return this.#reply(REFUSALS.overloaded)
     if (this.#reverse !== undefined) this.#outcome.client = this.#reverse.trustedAddress(head.headers)
     const refusal = admit(head, http, downstream, this.#services)
     this.#outcome.path = head.path
@@ -301,7 +303,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     if (this.#retryResponse(head, remoteError, end)) return
     this.#attempts.learn(head, end)
     if (this.#tunnel === undefined) this.#body.forget()
-    this.#outcome.began(head, this.#downstream.telemetry, this.#services.timers)
+    this.#outcome.began(head, this.#services.timers)
     this.#attempts.pass?.answered(head.status, headerOf(head.headers, 'grpc-status'))
     if (remoteError !== undefined) this.#outcome.detail = this.#attempts.toldBy(remoteError)
     if (this.#reverse === undefined) filterResponse(head, fromMesh)

@@ -5,7 +5,7 @@ import { asciiJson, LineBuffer } from './line-buffer.ts'
 function written(write: (line: LineBuffer) => void): string {
   const line = new LineBuffer()
   write(line)
-  return line.take()
+  return line.take().toString()
 }
 
 describe('LineBuffer', () => {
@@ -48,7 +48,7 @@ describe('LineBuffer', () => {
     const line = new LineBuffer()
     for (const at of [0, 1, 999, 1_000, 1_767_323_045_067.9, 1_767_323_045_999, 1_767_323_046_000, 12]) {
       line.time(at)
-      expect(line.take()).toBe(new Date(at).toISOString())
+      expect(line.take().toString()).toBe(new Date(at).toISOString())
     }
   })
 
@@ -57,6 +57,15 @@ describe('LineBuffer', () => {
     line.quoted('x'.repeat(300_000))
     expect(line.take()).toHaveLength(300_002)
     line.raw('after')
-    expect(line.take()).toBe('after')
+    expect(line.take().toString()).toBe('after')
+  })
+
+  it('leaves what was taken as it is', () => {
+    const line = new LineBuffer()
+    const taken = ['a', 'b'.repeat(50_000), 'c', 'd'.repeat(200_000), 'e'].map((text) => {
+      line.bytes(Buffer.from(text))
+      return { text, bytes: line.take() }
+    })
+    for (const { text, bytes } of taken) expect(bytes.toString() === text).toBe(true)
   })
 })

@@ -5,6 +5,7 @@
  */
 
 const ROOM_BYTES = 80 * 1024
+const COPIED_BYTES_MAX = 16 * 1024
 /** Below this a loop beats a call that copies. */
 const LOOP_CHARS_MAX = 40
 const COUNT_MAX = 1e15
@@ -28,6 +29,13 @@ export class LineBuffer {
     this.length += length
     if (length > LOOP_CHARS_MAX) bytes.write(text, at, 'latin1')
     else for (let index = 0; index < length; index++) bytes[at++] = text.charCodeAt(index)
+  }
+
+  /** As `raw`, for what many lines have in common. */
+  bytes(part: Buffer): void {
+    this.#reserve(part.length)
+    this.#bytes.set(part, this.length)
+    this.length += part.length
   }
 
   /** A JSON string, quotes included. */
@@ -88,12 +96,15 @@ export class LineBuffer {
     this.raw('Z')
   }
 
-  /** What was written since the last time. */
-  take(): string {
-    const text = this.#bytes.toString('latin1', 0, this.length)
+  /** What was written since the last time; it belongs to the caller. */
+  take(): Buffer {
+    const { length } = this
+    const bytes = this.#bytes
     this.length = 0
-    if (this.#bytes.length > ROOM_BYTES) this.#bytes = Buffer.allocUnsafeSlow(ROOM_BYTES)
-    return text
+    // Little is copied, so that a quiet process keeps its room.
+    if (length <= COPIED_BYTES_MAX && bytes.length === ROOM_BYTES) return Buffer.from(bytes.subarray(0, length))
+    this.#bytes = Buffer.allocUnsafeSlow(ROOM_BYTES)
+    return bytes.subarray(0, length)
   }
 
   #reserve(bytes: number): void {

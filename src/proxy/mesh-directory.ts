@@ -9,10 +9,16 @@ import { type Party, partyOf } from './record.ts'
 import type { ClientConnection } from './stream.ts'
 import type { Dialed } from './upstream/transport.ts'
 
+/** A destination before and after its proxy told about itself. */
+interface Told {
+  readonly before: Destination
+  readonly after: Destination
+}
+
 export class MeshConnections implements MeshDirectory {
   readonly #own: string
   readonly #introduced = new WeakSet<ClientConnection>()
-  readonly #parties = new WeakMap<ClientConnection, Party>()
+  readonly #told = new WeakMap<ClientConnection, Told>()
 
   constructor(own: PeerFacts) {
     this.#own = formatPeerFacts(own)
@@ -31,12 +37,18 @@ export class MeshConnections implements MeshDirectory {
   learn(connection: ClientConnection, destination: Destination, facts: string | undefined): Destination {
     const { peer } = destination
     if (peer === undefined) return destination
-    const known = this.#parties.get(connection)
-    if (known !== undefined) return { ...destination, party: known }
+    const known = this.#told.get(connection)
+    if (known?.before === destination) return known.after
+    if (known !== undefined) return this.#tell(connection, destination, known.after.party)
     // Until it tells, the workload is what EDS said; the certificate names cluster and namespace in any case.
     if (facts === undefined) return destination
     const party = partyOf(readPeerFacts(peer, facts), peer.uri)
-    this.#parties.set(connection, party)
-    return { ...destination, party }
+    return this.#tell(connection, destination, party)
+  }
+
+  #tell(connection: ClientConnection, before: Destination, party: Party): Destination {
+    const after = { ...before, party }
+    this.#told.set(connection, { before, after })
+    return after
   }
 }

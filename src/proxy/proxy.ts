@@ -45,7 +45,7 @@ export interface ProxyOptions {
   readonly random: Random
   readonly log: Log
   /** Whole lines of access log, many at a time. */
-  readonly accessLog: ((lines: string) => void) | undefined
+  readonly accessLog: ((lines: Buffer) => void) | undefined
   readonly lookup: LookupFunction | undefined
   /** Opens what configured access logs write to. Absent: they go nowhere. */
   readonly openLog?: LogOpener

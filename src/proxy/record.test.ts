@@ -34,7 +34,7 @@ const finished = (fields: Partial<FinishedRequest> = {}): FinishedRequest => ({
 function recording(): { recorder: Recorder; clock: ManualClock; writes: string[] } {
   const clock = new ManualClock()
   const writes: string[] = []
-  return { clock, writes, recorder: new Recorder((lines) => writes.push(lines), new TimerWheel(clock)) }
+  return { clock, writes, recorder: new Recorder((lines) => writes.push(lines.toString()), new TimerWheel(clock)) }
 }
 
 const linesOf = (writes: readonly string[]): unknown[] =>

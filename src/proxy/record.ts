@@ -77,14 +77,14 @@ interface Kind {
   readonly of: FinishedRequest
   readonly series: RequestSeries
   /** Parts of the line between what varies, up to the name of the member that follows. */
-  readonly reporter: string
-  readonly outcome: string
-  readonly parties: string
+  readonly reporter: Buffer
+  readonly outcome: Buffer
+  readonly parties: Buffer
 }
 
 export class Recorder {
   readonly metrics = new RequestMetrics()
-  readonly #write: ((lines: string) => void) | undefined
+  readonly #write: ((lines: Buffer) => void) | undefined
   readonly #timers: TimerWheel
   readonly #timer: WheelTimer
   readonly #kinds: Kind[] = []
@@ -92,7 +92,7 @@ export class Recorder {
   #full = false
 
   /** `write` takes whole lines, many at a time: at 64 KiB or after a tenth of a second. Absent: nobody reads any. */
-  constructor(write: ((lines: string) => void) | undefined, timers: TimerWheel) {
+  constructor(write: ((lines: Buffer) => void) | undefined, timers: TimerWheel) {
     this.#write = write
     this.#timers = timers
     this.#timer = new WheelTimer(() => this.flush())
@@ -107,13 +107,13 @@ export class Recorder {
     const start = lines.length
     lines.raw('{"time":"')
     lines.time(finished.startedAt)
-    lines.raw(kind.reporter)
+    lines.bytes(kind.reporter)
     lines.quoted(finished.method)
     lines.raw(',"authority":')
     lines.quoted(finished.authority)
     lines.raw(',"path":')
     lines.quoted(finished.path)
-    lines.raw(kind.outcome)
+    lines.bytes(kind.outcome)
     if (finished.detail !== '') {
       lines.raw(',"detail":')
       lines.quoted(finished.detail)
@@ -124,7 +124,7 @@ export class Recorder {
     lines.integer(finished.bytesReceived)
     lines.raw(',"bytesSent":')
     lines.integer(finished.bytesSent)
-    lines.raw(kind.parties)
+    lines.bytes(kind.parties)
     lines.quoted(finished.upstream)
     lines.raw(',"transport":')
     lines.quoted(finished.transport)
@@ -184,9 +184,9 @@ export class Recorder {
     return {
       of: finished,
       series: this.metrics.at(key, () => labelsOf(finished)),
-      reporter: `"${within({ reporter })},"method":`,
-      outcome: within({ protocol, status, flags: flag }),
-      parties: `${within(parties)},"upstream":`,
+      reporter: Buffer.from(`"${within({ reporter })},"method":`),
+      outcome: Buffer.from(within({ protocol, status, flags: flag })),
+      parties: Buffer.from(`${within(parties)},"upstream":`),
     }
   }
 }

@@ -26,6 +26,7 @@ const CONTROLS: ReadonlySet<string> = new Set([
 ])
 /** `x-envoy-…` is longer than this. */
 const PREFIX_LENGTH = 8
+const LETTER_X = 0x78
 const NAME = /^[a-z0-9!#$%&'*+\-.^_`|~]+$/
 /** As many as anybody can mean. */
 const RETRIES_MAX = 100
@@ -43,7 +44,8 @@ export function takeControls(head: RequestHead, rule: RetryRule | undefined): Re
 function hasControls(headers: HeaderList): boolean {
   for (let index = 0; index < headers.length; index += 2) {
     const name = headers[index] ?? ''
-    if (name.length > PREFIX_LENGTH && name.startsWith('x-envoy-') && CONTROLS.has(name)) return true
+    if (name.length <= PREFIX_LENGTH || name.charCodeAt(0) !== LETTER_X) continue
+    if (name.startsWith('x-envoy-') && CONTROLS.has(name)) return true
   }
   return false
 }

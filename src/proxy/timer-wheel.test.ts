@@ -72,6 +72,43 @@ describe('TimerWheel', () => {
     expect(ran.sort((a, b) => a - b)).toEqual([50, 60_000, 3_000_000])
   })
 
+  it('lets a patient timer wait for time that the process itself lost, and only that', () => {
+    const clock = new ManualClock()
+    let everyMs = 50
+    let run = (): void => {}
+    const wheel = new TimerWheel({ ...clockOf(clock), every: (_ms, tick) => ((run = tick), () => {}) })
+    const ran: string[] = []
+    const noted = (name: string): WheelTimer => new WheelTimer(() => ran.push(`${name} at ${clock.monotonic()}`))
+    const pass = (ms: number): void => {
+      for (const end = clock.monotonic() + ms; clock.monotonic() < end; run()) clock.advance(everyMs)
+    }
+    wheel.schedule(noted('plain'), 1_000)
+    wheel.schedulePatiently(noted('patient'), 1_000)
+    const again = noted('again')
+    wheel.schedulePatiently(again, 1_000)
+    wheel.schedule(again, 1_000)
+    // Awake for 50 ms of every 200.
+    everyMs = 200
+    pass(1_000)
+    expect(ran).toEqual(['plain at 1000', 'again at 1000'])
+    expect(wheel.lostMs).toBe(750)
+    everyMs = 50
+    pass(700)
+    expect(ran).toHaveLength(2)
+    pass(100)
+    expect(ran.slice(2)).toEqual(['patient at 1750'])
+    // Stopped for a minute: the rest of the delay, not the minute again.
+    wheel.schedulePatiently(noted('stopped'), 1_000)
+    pass(400)
+    clock.advance(60_000)
+    run()
+    expect(ran).toHaveLength(3)
+    pass(500)
+    expect(ran).toHaveLength(3)
+    pass(100)
+    expect(ran).toHaveLength(4)
+  })
+
   it('sleeps while nothing is scheduled', () => {
     const clock = new ManualClock()
     let intervals = 0

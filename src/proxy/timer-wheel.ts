@@ -6,17 +6,26 @@ import type { Cancel, Clock } from '../runtime/clock.ts'
 
 const TICK_MS = 50
 const SLOTS = 1_024 // one turn is 51 s; longer timers stay in their slot and count turns
+/** A turn of the event loop that does honest work; what a tick is later than this, this process was not running. */
+const LATE_MS = 25
 
 /** A reusable timer: make one per purpose, then schedule and cancel it as often as needed. */
 export class WheelTimer {
-  readonly run: () => void
+  readonly #run: () => void
   /** Tick at which it runs; only the wheel writes the fields below. */
   due = 0
+  /** The wheel's `lostMs` when it was scheduled; -1: whatever was lost, it runs when it is due. */
+  lostAtMs = -1
   next: WheelTimer | undefined = undefined
   previous: WheelTimer | undefined = undefined
 
   constructor(run: () => void) {
-    this.run = run
+    this.#run = run
+  }
+
+  /** To be called by the wheel; a class of timers may bring its own. */
+  run(): void {
+    this.#run()
   }
 
   get scheduled(): boolean {
@@ -31,6 +40,9 @@ export class TimerWheel {
   readonly #startedAt: number
   /** Monotonic milliseconds as of the last tick: for deadlines that are set per chunk. Stands still while idle. */
   coarseNow: number
+  /** Time in which this process should have run and did not: it was stopped, throttled, or had no processor. */
+  lostMs = 0
+  #advancedAt = 0
   #tick = 0
   #count = 0
   #stop: Cancel | undefined = undefined
@@ -53,6 +65,7 @@ export class TimerWheel {
 
   /** Runs `timer` after `delayMs` at the earliest; a timer that was already scheduled is moved. */
   schedule(timer: WheelTimer, delayMs: number): void {
+    timer.lostAtMs = -1
     if (timer.previous === undefined) this.#count++
     else unlink(timer)
     if (this.#stop === undefined) this.#start()
@@ -60,6 +73,16 @@ export class TimerWheel {
     const elapsed = this.coarseNow - this.#startedAt
     timer.due = Math.max(this.#tick + 1, Math.ceil((elapsed + delayMs) / TICK_MS))
     link(this.#slotOf(timer.due), timer)
+  }
+
+  /**
+   * For verdicts over a peer. Time that this process lost does not count against it: its answer may lie unread, and where
+   * one process starves its neighbour does too. Killing what a starved peer works on makes it do all of it again. Once
+   * only, so that it waits at most twice as long.
+   */
+  schedulePatiently(timer: WheelTimer, delayMs: number): void {
+    this.schedule(timer, delayMs)
+    timer.lostAtMs = this.lostMs
   }
 
   cancel(timer: WheelTimer): void {
@@ -71,6 +94,7 @@ export class TimerWheel {
   /** The interval runs only while something is scheduled, so an idle process sleeps and a test can end. */
   #start(): void {
     this.#tick = Math.floor((this.#clock.monotonic() - this.#startedAt) / TICK_MS)
+    this.#advancedAt = this.#clock.monotonic()
     this.#stop = this.#clock.every(TICK_MS, () => this.#advance())
   }
 
@@ -88,6 +112,9 @@ export class TimerWheel {
 
   #advance(): void {
     this.coarseNow = this.#clock.monotonic()
+    const lateMs = this.coarseNow - this.#advancedAt - TICK_MS
+    if (lateMs > LATE_MS) this.lostMs += lateMs
+    this.#advancedAt = this.coarseNow
     const target = Math.floor((this.coarseNow - this.#startedAt) / TICK_MS)
     // A process that was stopped for minutes visits each slot once, not once per missed turn.
     if (target - this.#tick > SLOTS) this.#tick = target - SLOTS
@@ -96,6 +123,13 @@ export class TimerWheel {
       this.#runSlot(this.#slotOf(this.#tick), target)
     }
     if (this.#count === 0) this.#tick = target
+  }
+
+  /** What of its delay a patient timer did not wait while this process ran. */
+  #excusedMs({ lostAtMs, due }: WheelTimer): number {
+    if (lostAtMs < 0) return 0
+    const lateMs = this.coarseNow - this.#startedAt - due * TICK_MS
+    return this.lostMs - lostAtMs - lateMs
   }
 
   /**
@@ -116,7 +150,9 @@ export class TimerWheel {
     for (let due = expired.next; due !== undefined && due !== expired; due = expired.next) {
       unlink(due)
       this.#forget()
-      due.run()
+      const excusedMs = this.#excusedMs(due)
+      if (excusedMs < TICK_MS) due.run()
+      else this.schedule(due, excusedMs)
     }
   }
 }

@@ -111,6 +111,18 @@ export const CATALOGUE = {
     title: 'An object is larger than what is looked at.',
     hint: 'Split it: several objects of one kind act together where its API says so.',
   },
+  POLICY_INEFFECTIVE: {
+    title: 'A policy is stored where it speaks to nobody.',
+    hint: 'Move it to where it is meant to act.',
+  },
+  DENY_REFUSES_TCP: {
+    title: 'A DENY rule by attributes of requests refuses all other connections.',
+    hint: 'Name the ports it is about in `to.operation.ports`, if other ports carry bytes that are not HTTP.',
+  },
+  PROVIDER_UNKNOWN: {
+    title: 'A policy names an extension provider that the mesh settings do not have.',
+    hint: 'Add it to `extensionProviders` in ConfigMap isthmus of namespace isthmus-system, key `mesh`.',
+  },
   TARGET_UNKNOWN: {
     title: 'A policy names a target that is not in its namespace.',
     hint: 'Correct the name, or create the target: the policy acts as soon as it is there.',

@@ -20,8 +20,21 @@ const NAMES: ReadonlySet<string> = new Set([
   'instance-data.ec2.internal',
 ])
 
+/** Requests go to few places; more than this, and the memory starts anew. */
+const KNOWN_MAX = 1_024
+const known = new Map<string, boolean>()
+
 /** `authority`: host with optional port, lower case. */
 export function isForbiddenTarget(authority: string): boolean {
+  const verdict = known.get(authority)
+  if (verdict !== undefined) return verdict
+  if (known.size >= KNOWN_MAX) known.clear()
+  const forbidden = isForbidden(authority)
+  known.set(authority, forbidden)
+  return forbidden
+}
+
+function isForbidden(authority: string): boolean {
   const host = hostOf(authority)
   if (NAMES.has(host)) return true
   const family = isIP(host)

@@ -48,6 +48,15 @@ describe('followLoad', () => {
     expect(pass(60)).toEqual([])
   })
 
+  it('keeps fast code through pauses shorter than a minute', () => {
+    const { pass } = followed()
+    pass(190)
+    expect(pass(190)).toEqual(['--opt', '--maglev'])
+    for (let look = 1; look < 30; look++) expect(pass(5)).toEqual([])
+    expect(pass(5)).toEqual(['release'])
+    expect(pass(5)).toEqual([])
+  })
+
   it('gives back what work left, once it is quiet', () => {
     const { pass } = followed()
     expect(pass(150)).toEqual([])

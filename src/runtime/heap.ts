@@ -18,6 +18,12 @@ const WARM_SHARE = 0.02
 const QUIET_SHARE = 0.005
 /** One look may be a start or a new configuration; and a pause between two of them is not the end of the work. */
 const LOOKS = 2
+/**
+ * Once it has worked, a pause of a minute. Releasing collects so thoroughly that V8 forgets the shapes of objects that
+ * are not there at that moment, and with them the code that was optimized for them: work that comes back after a pause
+ * of four seconds cost 1.7 times as much for as long again.
+ */
+const IDLE_LOOKS = 30
 /** Work that leaves something behind: a handful of configurations. */
 const WORTH_A_RELEASE_MS = 100
 
@@ -90,7 +96,7 @@ export function followLoad(clock: Clock, { cpuMs, setFlags, release }: LoadTools
       growing = busy
       setFlags(busy ? GROWING : SMALL)
     }
-    if (looks.quiet >= LOOKS && usedMs - releasedAtMs > WORTH_A_RELEASE_MS) {
+    if (looks.quiet >= (optimizing ? IDLE_LOOKS : LOOKS) && usedMs - releasedAtMs > WORTH_A_RELEASE_MS) {
       release()
       usedMs = cpuMs()
       releasedAtMs = usedMs
@@ -100,8 +106,8 @@ export function followLoad(clock: Clock, { cpuMs, setFlags, release }: LoadTools
 
 /**
  * Collects once and thoroughly, and gives free pages back; for the moment when a start is over and nothing waits yet
- * (it takes 20 to 40 ms). Not for a process that serves. V8 alone keeps what loading left for as long as an idle process allocates nothing (measured
- * for a sidecar: 84 to 85 MiB resident with it, 87 to 105 without, by how collections happened to fall).
+ * (it takes 20 to 40 ms). Not for a process that serves. V8 alone keeps what loading left for as long as an idle
+ * process allocates nothing (measured for a sidecar: 84 to 85 MiB resident with it, 87 to 105 without, by how collections happened to fall).
  */
 export function releaseStartupMemory(): void {
   setFlagsFromString('--expose-gc')

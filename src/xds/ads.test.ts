@@ -1,8 +1,10 @@
 /** Server and client over a real socket with TLS and bearer tokens; each test is a small world. */
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Client, credentials, Metadata, Server, ServerCredentials, status as grpcStatus } from '@grpc/grpc-js'
+import { Server, ServerCredentials } from '@grpc/grpc-js'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { ProxyConfig, Rejection } from '../model/config.ts'
 import { createServingCa, issueServing } from '../pki/issue.ts'
@@ -13,7 +15,6 @@ import { systemRandom } from '../runtime/random.ts'
 import { type AdsClient, type AdsClientOptions, createAdsClient } from './client.ts'
 import { type AdsServer, createAdsServer } from './server.ts'
 import { assignmentOf, configOf } from './testing/configs.ts'
-import { STATE_OF_THE_WORLD } from './service.ts'
 
 const log = createLog('test', 'silent')
 const HOST = 'isthmus-control-plane.isthmus-system.svc'
@@ -286,6 +287,40 @@ describe('ADS over a socket', () => {
     await world.delivered(({ config }) => addressesIn(config, 'a').includes('10.0.0.7'))
   })
 
+  it('goes to another replica within 5 s when one is killed, and misses no change', async () => {
+    world.config = configOf({ a: ['10.0.0.1'] })
+    const other = new World()
+    other.config = world.config
+    await other.listen()
+    // One name for both replicas; the first that answers serves.
+    const ports = [world.port, other.port]
+    const relay = createServer((socket) => {
+      const dial = (index: number): void => {
+        const replica = connect({ host: '127.0.0.1', port: ports[index] ?? 0 })
+        replica.once('connect', () => {
+          socket.pipe(replica).pipe(socket)
+          replica.once('close', () => socket.destroy())
+        })
+        replica.once('error', () => (index + 1 < ports.length ? dial(index + 1) : socket.destroy()))
+        socket.once('error', () => replica.destroy())
+      }
+      dial(0)
+    }).listen(0, '127.0.0.1')
+    await once(relay, 'listening')
+    const { port } = relay.address() as AddressInfo
+    await world.connect({ address: `${HOST}:${port}` })
+    await world.delivered(() => true)
+    const killedAt = systemClock.monotonic()
+    world.stop()
+    // Written while nobody serves it.
+    other.set(configOf({ a: ['10.0.0.2'] }))
+    await world.delivered(({ config }) => addressesIn(config, 'a').includes('10.0.0.2'))
+    expect(systemClock.monotonic() - killedAt).toBeLessThan(5_000)
+    expect(other.ads.status()).toHaveLength(1)
+    relay.close()
+    other.stop()
+  })
+
   it('keeps its configuration when the control plane dies', async () => {
     world.config = configOf({ a: ['10.0.0.1'] })
     const client = await world.connect()
@@ -295,18 +330,38 @@ describe('ADS over a socket', () => {
     expect(client.status().resources.cluster).toBe(1)
   })
 
-  it('answers state-of-the-world with UNIMPLEMENTED and the way out', async () => {
-    const client = new Client(`127.0.0.1:${world.port}`, credentials.createSsl(Buffer.from(ca.certificatePem)), {
-      'grpc.ssl_target_name_override': HOST,
-    })
-    const identity = (bytes: Buffer): Buffer => bytes
-    const stream = client.makeBidiStreamRequest(STATE_OF_THE_WORLD.path, identity, identity, new Metadata())
-    const error = await new Promise<{ code: number; details: string }>((resolve) => {
-      stream.on('error', (failure: unknown) => resolve(failure as { code: number; details: string }))
-      stream.resume()
-    })
-    client.close()
-    expect(error.code).toBe(grpcStatus.UNIMPLEMENTED)
-    expect(error.details).toContain('DELTA_GRPC')
+  it('serves state of the world too: everything, a change, a new one, a removal, and no answer without news', async () => {
+    const before = configOf({ a: ['10.0.0.1'], b: ['10.0.0.1'] })
+    world.config = before
+    await world.connect({ protocol: 'sotw' })
+    const first = await world.delivered(() => true)
+    expect(first.config).toEqual(before)
+    await expect.poll(() => world.ads.status()[0]?.synced).toBe(true)
+    const sent = world.ads.status()[0]?.bytesSent
+    world.set(configOf({ a: ['10.0.0.1'], b: ['10.0.0.1'] }))
+    world.set({ ...before, endpoints: new Map(before.endpoints).set('a', assignmentOf('a', ['10.0.0.9'])) })
+    const second = await world.delivered(({ config }) => addressesIn(config, 'a').includes('10.0.0.9'))
+    expect(second.config.clusters).toBe(first.config.clusters)
+    expect((world.ads.status()[0]?.bytesSent ?? 0) - (sent ?? 0), 'one assignment').toBeLessThan(600)
+    const last = configOf({ a: ['10.0.0.9'], c: ['10.0.0.3'] })
+    world.set(last)
+    const { config } = await world.delivered((delivery) => delivery.config.clusters.has('c'))
+    expect(config.clusters.has('b')).toBe(false)
+    await expect.poll(() => world.deliveries.at(-1)?.config.routes).toEqual(last.routes)
+    await expect.poll(() => world.ads.status()[0]?.synced).toBe(true)
+  })
+
+  it('shows what a state-of-the-world client refuses, and goes on with the next change', async () => {
+    const before = configOf({ a: ['10.0.0.1'] })
+    world.config = before
+    await world.connect({ protocol: 'sotw' })
+    await world.delivered(() => true)
+    world.refuse = ({ clusters }) =>
+      clusters.has('bad') ? [{ kind: 'cluster', resource: 'bad', path: 'name', message: 'no' }] : []
+    world.set(configOf({ a: ['10.0.0.1'], bad: ['10.0.0.2'] }))
+    await expect.poll(() => world.ads.status()[0]?.kinds.cluster?.nack?.message).toContain('no')
+    world.set(configOf({ a: ['10.0.0.1'], good: ['10.0.0.2'] }))
+    await world.delivered(({ config }) => config.clusters.has('good'))
+    await expect.poll(() => world.ads.status()[0]?.kinds.cluster?.nack).toBeUndefined()
   })
 })

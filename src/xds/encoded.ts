@@ -5,9 +5,12 @@
  */
 import { createHash } from 'node:crypto'
 import { gzipSync } from 'node:zlib'
+import { toBinary } from '@bufbuild/protobuf'
+import { AnySchema } from '@bufbuild/protobuf/wkt'
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import type { ProxyConfig, ResourceKind } from '../model/config.ts'
 import { encodeResource, type ModelResource, resourceToBytes } from './codec/codec.ts'
+import { present } from './codec/shape.ts'
 import { TYPE_URLS } from './resources.ts'
 
 export interface Encoded {
@@ -18,6 +21,8 @@ export interface Encoded {
 
 /** Field numbers of envoy.service.discovery.v3.DeltaDiscoveryResponse. */
 const RESPONSE = { systemVersionInfo: 1, resources: 2, typeUrl: 4, nonce: 5, removedResources: 6 } as const
+/** And of DiscoveryResponse. */
+const WHOLE = { versionInfo: 1, resources: 2, typeUrl: 4, nonce: 5 } as const
 /** 66 bits: an accidental match among a million resources has a chance of 1 in 10^8. */
 const VERSION_LENGTH = 11
 /** Below this there is little to gain. */
@@ -27,7 +32,23 @@ const GZIP_LEVEL = 3
 
 export class EncodedResources {
   readonly #known = new WeakMap<object, Encoded>()
+  readonly #wholes = new WeakMap<object, Encoded>()
   #nonces = 0
+
+  /** As it stands in a state-of-the-world answer. */
+  wholeOf(resource: ModelResource): Encoded {
+    const known = this.#wholes.get(resource.value)
+    if (known !== undefined) return known
+    const { version } = this.of(resource)
+    const any = present('resource', encodeResource(resource).resource)
+    const bytes = toBinary(AnySchema, any)
+    const whole = {
+      version,
+      frame: new BinaryWriter().tag(WHOLE.resources, WireType.LengthDelimited).bytes(bytes).finish(),
+    }
+    this.#wholes.set(resource.value, whole)
+    return whole
+  }
 
   /** Of a message, not of a stream: streams that are equally far get the same bytes. */
   nextNonce(): string {
@@ -83,8 +104,41 @@ export interface ResponseParts {
   readonly removed: readonly string[]
 }
 
+/** What a stream writes, and what its client answers to. */
+export interface Sendable {
+  readonly nonce: string
+  readonly bytes: Buffer
+  readonly packed: Buffer | undefined
+}
+
+/** An answer of a state-of-the-world stream. */
+export class WholeMessage implements Sendable {
+  readonly nonce: string
+  readonly bytes: Buffer
+  readonly packed = undefined
+
+  constructor({ kind, version, nonce, frames }: WholeParts) {
+    this.nonce = nonce
+    const head = new BinaryWriter()
+      .tag(WHOLE.versionInfo, WireType.LengthDelimited)
+      .string(version)
+      .tag(WHOLE.typeUrl, WireType.LengthDelimited)
+      .string(TYPE_URLS[kind])
+      .tag(WHOLE.nonce, WireType.LengthDelimited)
+      .string(nonce)
+    this.bytes = Buffer.concat([head.finish(), ...frames])
+  }
+}
+
+interface WholeParts {
+  readonly kind: ResourceKind
+  readonly version: string
+  readonly nonce: string
+  readonly frames: readonly Uint8Array[]
+}
+
 /** An answer that many streams may send; made of bytes when the first one does. */
-export class Message {
+export class Message implements Sendable {
   readonly nonce: string
   readonly #parts: ResponseParts
   #bytes: Buffer | undefined

@@ -1,23 +1,28 @@
 /**
- * Delta ADS server over grpc-js: authenticates a stream, then keeps it at what `configFor` says for that client. It
+ * ADS server over grpc-js, delta and state of the world: authenticates a stream, then keeps it at what `configFor` says for that client. It
  * pulls: whoever changes the configuration calls `notify`, bursts coalesce, and each stream compares for itself. The
  * gRPC server, its port and its TLS belong to the composition root.
  */
 import { Metadata, type Server, type ServerDuplexStream, status as grpcStatus } from '@grpc/grpc-js'
-import type { JsonObject } from '@bufbuild/protobuf'
-import type { DeltaDiscoveryRequest } from '#gen/envoy/service/discovery/v3/discovery_pb.js'
+import { fromBinary, type JsonObject } from '@bufbuild/protobuf'
+import {
+  type DeltaDiscoveryRequest,
+  type DiscoveryRequest,
+  DiscoveryRequestSchema,
+} from '#gen/envoy/service/discovery/v3/discovery_pb.js'
 import type { Cancel, Clock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import { COMPRESSION, ROUTES } from './dialect.ts'
-import type { Message } from './encoded.ts'
+import type { Sendable } from './encoded.ts'
 import { Pace, type Sent } from './pace.ts'
 import { announcePacked, asPacked } from './packed.ts'
 import { DELTA_SERVER, STATE_OF_THE_WORLD } from './service.ts'
 import { Warmth } from './warmth.ts'
 import { Requests } from './requests.ts'
 import { Turns } from './turns.ts'
-import { AdsStream, SharedStates, type VersionedConfig } from './stream.ts'
+import { AdsStream, type Outlet, type Received, SharedStates, type VersionedConfig } from './stream.ts'
+import { WholeStream } from './whole-stream.ts'
 
 /** Who a client says it is; believed only as far as `authenticate` allows. */
 export interface AdsNode {
@@ -34,8 +39,10 @@ export type Authentication<C> =
       readonly reason: string
     }
 
+export type Authenticate<C> = (metadata: Metadata, node: AdsNode) => Promise<Authentication<C>>
+
 export interface AdsServerOptions<C> {
-  readonly authenticate: (metadata: Metadata, node: AdsNode) => Promise<Authentication<C>>
+  readonly authenticate: Authenticate<C>
   /** Undefined: nothing to serve yet; the stream waits. Must return the same tables while nothing changed. */
   readonly configFor: (client: C) => VersionedConfig | undefined
   readonly clock: Clock
@@ -56,8 +63,8 @@ export interface ProxyStatus<C> {
 }
 
 export interface AdsServer<C> {
-  /** Adds the discovery service to a gRPC server. */
-  register(server: Pick<Server, 'addService'>): void
+  /** Adds the discovery service to a gRPC server; on one with ways of its own, `authenticate` says who its clients are. */
+  register(server: Pick<Server, 'addService'>, authenticate?: Authenticate<C>): void
   /** The configuration changed, for whom and in what is found by comparing. */
   notify(): void
   status(): readonly ProxyStatus<C>[]
@@ -75,16 +82,31 @@ const REQUESTS_WAITING_MAX = 16
 
 type Call = ServerDuplexStream<Buffer, Buffer>
 
+type Variant = 'delta' | 'whole'
+type Request = DeltaDiscoveryRequest | DiscoveryRequest
+
+/** What both kinds of stream do; each gets only requests of its own. */
+interface ClientStream extends Pick<AdsStream, 'pump' | 'isSynced' | 'status' | 'tables'> {
+  receive(request: Request): Received
+}
+
+interface Opening<C> {
+  readonly call: Call
+  readonly variant: Variant
+  readonly authenticate: Authenticate<C>
+}
+
 interface Session<C> {
   readonly call: Call
-  readonly stream: AdsStream
+  readonly variant: Variant
+  readonly stream: ClientStream
   readonly client: C
   readonly node: string
   readonly connectedAt: number
   config: VersionedConfig | undefined
   bytesSent: number
   /** Not acknowledged yet; one for each kind at most. */
-  readonly outstanding: Map<Message, Sent>
+  readonly outstanding: Map<Sendable, Sent>
 }
 
 const REFUSAL_CODES = {
@@ -95,11 +117,12 @@ const REFUSAL_CODES = {
 
 export function createAdsServer<C>(options: AdsServerOptions<C>): AdsServer<C> {
   const sessions = new Sessions(options)
-  const handle = (call: Call): void => sessions.handle(call)
   return {
-    register: (server) => {
+    register: (server, authenticate = options.authenticate) => {
+      const handle = (call: Call): void => sessions.handle(call, 'delta', authenticate)
+      const handleWhole = (call: Call): void => sessions.handle(call, 'whole', authenticate)
       const service = { delta: DELTA_SERVER, stateOfTheWorld: STATE_OF_THE_WORLD }
-      server.addService(service, { delta: handle, stateOfTheWorld: refuseStateOfTheWorld })
+      server.addService(service, { delta: handle, stateOfTheWorld: handleWhole })
     },
     notify: () => sessions.notify(),
     status: () => sessions.status(),
@@ -109,7 +132,7 @@ export function createAdsServer<C>(options: AdsServerOptions<C>): AdsServer<C> {
 
 class Sessions<C> {
   readonly #options: AdsServerOptions<C>
-  readonly #states = new SharedStates()
+  readonly #states: SharedStates
   readonly #pace: Pace<Session<C>>
   readonly #requests = new Requests()
   readonly #turns: Turns
@@ -124,6 +147,7 @@ class Sessions<C> {
 
   constructor(options: AdsServerOptions<C>) {
     this.#options = options
+    this.#states = new SharedStates(() => options.clock.now())
     this.#turns = new Turns(options.clock)
     this.#warmth = new Warmth({
       clock: options.clock,
@@ -133,7 +157,7 @@ class Sessions<C> {
     this.#pace = new Pace(options, (session) => this.#guarded(session, () => this.#refresh(session)))
   }
 
-  handle(call: Call): void {
+  handle(call: Call, variant: Variant, authenticate: Authenticate<C>): void {
     if (this.#calls >= (this.#options.streamsMax ?? STREAMS_MAX)) {
       end(call, grpcStatus.RESOURCE_EXHAUSTED, 'this control plane serves as many proxies as it may')
       return
@@ -148,9 +172,9 @@ class Sessions<C> {
       // Nothing more is read until the client is known: what it sends meanwhile stays in the socket.
       call.pause()
       this.#turns.add(() => {
-        const first = this.#read(call, bytes)
+        const first = this.#read(call, bytes, variant)
         if (first === undefined) return
-        this.#open(call, first)
+        this.#open({ call, variant, authenticate }, first)
           .then((opened) => {
             session = opened
             if (opened !== undefined) this.#turns.add(() => this.#start(opened, first))
@@ -166,17 +190,17 @@ class Sessions<C> {
     for (const event of ['error', 'cancelled', 'close', 'finish']) call.on(event, leave)
   }
 
-  #read(call: Call, bytes: Buffer): DeltaDiscoveryRequest | undefined {
+  #read(call: Call, bytes: Buffer, variant: Variant): Request | undefined {
     try {
-      return this.#requests.read(bytes)
+      return variant === 'delta' ? this.#requests.read(bytes) : fromBinary(DiscoveryRequestSchema, bytes)
     } catch (error) {
-      end(call, grpcStatus.INVALID_ARGUMENT, `not a DeltaDiscoveryRequest: ${messageOf(error)}`)
+      end(call, grpcStatus.INVALID_ARGUMENT, `not a discovery request: ${messageOf(error)}`)
       return undefined
     }
   }
 
-  async #open(call: Call, first: DeltaDiscoveryRequest): Promise<Session<C> | undefined> {
-    const { clock, log, authenticate } = this.#options
+  async #open({ call, variant, authenticate }: Opening<C>, first: Request): Promise<Session<C> | undefined> {
+    const { clock, log } = this.#options
     const { node } = first
     if (node === undefined || node.id === '') {
       end(call, grpcStatus.INVALID_ARGUMENT, 'the first request must carry a node with an id')
@@ -195,12 +219,13 @@ class Sessions<C> {
     if (isPacked) call.sendMetadata(announcePacked(new Metadata()))
     const outlet = {
       hasRoom: (): boolean => this.#pace.hasRoom(session),
-      write: (message: Message): void => this.#write(session, message, isPacked),
-      answered: (message: Message): void => this.#release(session, message),
+      write: (message: Sendable): void => this.#write(session, message, isPacked),
+      answered: (message: Sendable): void => this.#release(session, message),
     }
-    const stream = new AdsStream(this.#states, outlet, { splitsRoutes: claimed.metadata[ROUTES] === 'split' })
+    const stream = this.#streamOf(variant, outlet, claimed)
     const session: Session<C> = {
       call,
+      variant,
       stream,
       client: answer.client,
       node: node.id,
@@ -212,7 +237,13 @@ class Sessions<C> {
     return session
   }
 
-  #write(session: Session<C>, message: Message, isPacked: boolean): void {
+  /** One of the two kinds of stream, told apart once; a request of the one never reaches the other. */
+  #streamOf(variant: Variant, outlet: Outlet, { metadata }: AdsNode): ClientStream {
+    if (variant === 'whole') return new WholeStream(this.#states, outlet)
+    return new AdsStream(this.#states, outlet, { splitsRoutes: metadata[ROUTES] === 'split' })
+  }
+
+  #write(session: Session<C>, message: Sendable, isPacked: boolean): void {
     const packed = isPacked ? message.packed : undefined
     const { length } = packed ?? message.bytes
     session.bytesSent += length
@@ -220,7 +251,7 @@ class Sessions<C> {
     session.call.write(packed === undefined ? message.bytes : asPacked(packed))
   }
 
-  #release(session: Session<C>, message: Message): void {
+  #release(session: Session<C>, message: Sendable): void {
     const sent = session.outstanding.get(message)
     session.outstanding.delete(message)
     if (sent !== undefined) this.#pace.release(sent)
@@ -233,7 +264,7 @@ class Sessions<C> {
     for (const message of session.outstanding.keys()) this.#release(session, message)
   }
 
-  #start(session: Session<C>, first: DeltaDiscoveryRequest): void {
+  #start(session: Session<C>, first: Request): void {
     // It may have gone while it waited for its turn.
     if (session.call.cancelled || session.call.destroyed) return
     this.#sessions.add(session)
@@ -248,14 +279,14 @@ class Sessions<C> {
         waiting -= 1
         if (!this.#sessions.has(session)) return
         if (call.isPaused()) call.resume()
-        const request = this.#read(call, bytes)
+        const request = this.#read(call, bytes, session.variant)
         if (request !== undefined) this.#guarded(session, () => this.#receive(session, request))
       })
     })
     call.resume()
   }
 
-  #receive(session: Session<C>, request: DeltaDiscoveryRequest): void {
+  #receive(session: Session<C>, request: Request): void {
     const received = session.stream.receive(request)
     if ('refused' in received) {
       end(session.call, grpcStatus.INVALID_ARGUMENT, `${received.typeUrl}: ${received.refused}`)
@@ -335,11 +366,6 @@ class Sessions<C> {
     for (const { call } of this.#sessions) end(call, grpcStatus.UNAVAILABLE, 'the control plane is shutting down')
     this.#sessions.clear()
   }
-}
-
-function refuseStateOfTheWorld(call: ServerDuplexStream<Buffer, Buffer>): void {
-  const reason = 'state-of-the-world xDS is not built yet; set api_type DELTA_GRPC (delta ADS)'
-  end(call, grpcStatus.UNIMPLEMENTED, reason)
 }
 
 function end(call: Call, code: number, details: string): void {

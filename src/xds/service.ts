@@ -34,7 +34,7 @@ export const DELTA_SERVER: MethodDefinition<Buffer, Buffer> = {
   responseDeserialize: bytesAsTheyAre,
 }
 
-/** State of the world: answered with a refusal that names the alternative, so nothing needs decoding. */
+/** State of the world, for gRPC's clients and whoever else speaks no delta. */
 export const STATE_OF_THE_WORLD: MethodDefinition<Buffer, Buffer> = {
   path: `${SERVICE}/StreamAggregatedResources`,
   requestStream: true,

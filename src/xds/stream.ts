@@ -6,7 +6,8 @@
  */
 import type { DeltaDiscoveryRequest } from '#gen/envoy/service/discovery/v3/discovery_pb.js'
 import type { ProxyConfig, ResourceKind } from '../model/config.ts'
-import { EncodedResources, type Message, NO_HOSTS, tableOf } from './encoded.ts'
+import { type Encoded, EncodedResources, NO_HOSTS, type Sendable, tableOf } from './encoded.ts'
+import type { ModelResource } from './codec/codec.ts'
 import { HeldStates, type Table } from './held.ts'
 import { kindOfTypeUrl, SEND_ORDER } from './resources.ts'
 import { RouteSplitter } from './split-routes.ts'
@@ -18,7 +19,7 @@ export interface VersionedConfig {
   readonly version: string
 }
 
-const REFERRING: ReadonlySet<ResourceKind> = new Set(['listener', 'route', 'host'])
+export const REFERRING: ReadonlySet<ResourceKind> = new Set(['listener', 'route', 'host'])
 /** What nothing sent later refers to may go at once. */
 const REMOVED_FIRST: ReadonlySet<ResourceKind> = new Set(['listener', 'host'])
 
@@ -31,6 +32,20 @@ export class SharedStates {
   readonly #encoded = new EncodedResources()
   readonly #kinds = new Map<ResourceKind, HeldStates>()
   readonly splitter = new RouteSplitter()
+  /** Wall clock, for people. */
+  readonly now: () => number
+
+  constructor(now: () => number) {
+    this.now = now
+  }
+
+  wholeOf(resource: ModelResource): Encoded {
+    return this.#encoded.wholeOf(resource)
+  }
+
+  nextNonce(): string {
+    return this.#encoded.nextNonce()
+  }
 
   /** So that sending it later costs nothing. */
   encode(kind: ResourceKind, value: never): void {
@@ -51,9 +66,9 @@ export class SharedStates {
 export interface Outlet {
   /** False: not now; whoever says so pumps the stream again when there is room. */
   hasRoom(): boolean
-  write(message: Message): void
+  write(message: Sendable): void
   /** The client read it, and said what it thinks of it. */
-  answered(message: Message): void
+  answered(message: Sendable): void
 }
 
 export class AdsStream {
@@ -75,7 +90,7 @@ export class AdsStream {
     if (kind === undefined) return { refused: 'this type is not served', typeUrl: request.typeUrl }
     let subscription = this.#subscriptions.get(kind)
     if (subscription === undefined) {
-      subscription = new Subscription(kind, this.#states.of(kind))
+      subscription = new Subscription(kind, this.#states.of(kind), this.#states.now)
       this.#subscriptions.set(kind, subscription)
     }
     const { outstanding } = subscription

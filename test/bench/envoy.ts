@@ -47,7 +47,7 @@ export async function startEnvoy(path: Path, options: EnvoyOptions): Promise<Sys
   const starter = new Starter(options)
   const { places, origin, originH2 } = options
   const caller = places.address()
-  const application = clusterOf('application', [origin], originH2 ? ORIGIN_H2_PORT : ORIGIN_PORT, { h2: originH2 })
+  const application = clusterOf('application', [origin], [originH2 ? ORIGIN_H2_PORT : ORIGIN_PORT], { h2: originH2 })
   if (path === 'one hop') {
     const log = logged('source', places.caller, places.near, LOCAL, 'plain')
     const http = (logs: readonly Json[]): Json =>
@@ -67,17 +67,21 @@ export async function startEnvoy(path: Path, options: EnvoyOptions): Promise<Sys
       tls: downstreamTls(target, options),
     })
   }
-  let next = { addresses: pods, port: MESH_PORT }
+  let next: { addresses: readonly string[]; ports: readonly number[] } = { addresses: pods, ports: [MESH_PORT] }
   if (path === 'nested') {
     const gateway = places.address()
     const nests = options.nests === true
+    // One connection of HTTP/2 would reach one pod only: as many ways into the gateway as there are pods, so that the
+    // peer does the same work as ours, whose tunnels lead to all of them.
+    const ports = pods.map((_, index) => GATEWAY_PORT + index)
     await starter.start(gateway, GATEWAY_PORT, {
-      cluster: clusterOf('pod', pods, MESH_PORT, {}),
+      cluster: clusterOf('pod', pods, [MESH_PORT], { lb: 'ROUND_ROBIN' }),
+      morePorts: ports.slice(1),
       filter: (logs) => (nests ? connectProxy('pod', logs) : tcpProxy('pod', logs)),
       log: logged('destination', places.caller, target, names, 'tunnel'),
       ...(nests ? { tls: downstreamTls(places.gateway, options) } : { serverName: names.sni }),
     })
-    next = { addresses: [gateway], port: GATEWAY_PORT }
+    next = { addresses: [gateway], ports }
   }
   const tls = upstreamTls(places, target, names.sni, options.protocol)
   const h2 = options.protocol === 'h2'
@@ -85,8 +89,8 @@ export async function startEnvoy(path: Path, options: EnvoyOptions): Promise<Sys
   await starter.start(caller, FORWARD_PORT, {
     cluster:
       nested === undefined
-        ? clusterOf('pod', next.addresses, next.port, { h2, tls })
-        : clusterOf('pod', [], 0, { h2, tls }),
+        ? clusterOf('pod', next.addresses, next.ports, { h2, tls })
+        : clusterOf('pod', [], [], { h2, tls }),
     ...(nested === undefined ? {} : { nested }),
     filter: (logs) => connectionManager('pod', logs, { retries: true }),
     log: logged('source', places.caller, target, names, path === 'nested' ? 'tunnel' : 'mtls'),
@@ -101,6 +105,8 @@ interface ProxyParts {
   readonly before?: readonly Json[]
   readonly log: (path: string) => readonly Json[]
   readonly tls?: Json
+  /** Where it listens besides. */
+  readonly morePorts?: readonly number[]
   /** TLS passed through by this name. */
   readonly serverName?: string
   /** What an internal listener needs. */
@@ -132,6 +138,7 @@ export class Starter {
     const listener = {
       name: 'main',
       address: socketAddress(address, port),
+      additional_addresses: (parts.morePorts ?? []).map((more) => ({ address: socketAddress(address, more) })),
       ...(parts.serverName === undefined ? {} : { listener_filters: [inspector] }),
       filter_chains: [chain],
     }
@@ -298,7 +305,7 @@ export const tcpLogged = (reporter: 'source' | 'destination', places: Places): (
   logged(reporter, places.caller, places.near, LOCAL, reporter === 'source' ? 'mtls' : 'plain')
 
 export const tcpCluster = (name: string, address: string, ...[port, tls]: [number, Json?]): Json =>
-  clusterOf(name, [address], port, tls === undefined ? {} : { tls })
+  clusterOf(name, [address], [port], tls === undefined ? {} : { tls })
 
 const INTERNAL_LISTENERS: Json = {
   name: 'internal listeners',
@@ -319,7 +326,7 @@ function encapsulated(gateways: readonly string[], places: Places): { listener: 
   }
   return {
     listener: { name: ENCAPSULATES, internal_listener: {}, filter_chains: [{ filters: [proxy] }] },
-    cluster: clusterOf('gateway', gateways, GATEWAY_PORT, {
+    cluster: clusterOf('gateway', gateways, [GATEWAY_PORT], {
       h2: true,
       tls: upstreamTls(places, places.gateway, GATEWAY_SNI, 'h2'),
     }),
@@ -362,19 +369,20 @@ export function tcpProxy(cluster: string, logs: readonly Json[]): Json {
 function clusterOf(
   name: string,
   addresses: readonly string[],
-  ...[port, given]: [number, { readonly h2?: boolean; readonly tls?: Json }]
+  ...[ports, given]: [readonly number[], { readonly h2?: boolean; readonly tls?: Json; readonly lb?: string }]
 ): Json {
   const explicit = {
     '@type': `${API}.upstreams.http.v3.HttpProtocolOptions`,
     explicit_http_config: { http2_protocol_options: {} },
   }
   const internal = { envoy_internal_address: { server_listener_name: ENCAPSULATES } }
-  const targets = addresses.length === 0 ? [internal] : addresses.map((address) => socketAddress(address, port))
+  const sockets = addresses.flatMap((address) => ports.map((port) => socketAddress(address, port)))
+  const targets = sockets.length === 0 ? [internal] : sockets
   const endpoints = targets.map((address) => ({ endpoint: { address } }))
   return {
     name,
     type: 'STATIC',
-    lb_policy: 'LEAST_REQUEST',
+    lb_policy: given.lb ?? 'LEAST_REQUEST',
     connect_timeout: `${CONNECT_TIMEOUT_MS / 1_000}s`,
     outlier_detection: { consecutive_5xx: 5, base_ejection_time: '30s', max_ejection_percent: 100 },
     load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: endpoints }] },

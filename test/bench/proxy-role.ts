@@ -37,7 +37,12 @@ type Built = typeof import('../../src/proxy/proxy.ts') &
   typeof import('../../src/runtime/heap.ts') &
   typeof import('../../src/runtime/random.ts')
 
-async function built(): Promise<Built> {
+/** What older builds had in its place. */
+interface Older {
+  readonly growYoungGenerationUnderLoad?: Built['followLoad']
+}
+
+async function built(): Promise<Built & Older> {
   const root = join(repositoryRoot, process.env['BENCH_DIST'] ?? 'dist')
   const load = (file: string): Promise<object> => import(pathToFileURL(join(root, file)).href) as Promise<object>
   const runtime = ['clock', 'heap', 'random'].map((name) => `src/runtime/${name}.js`)
@@ -51,7 +56,8 @@ async function serve(path: string): Promise<void> {
   const { startProxy, eastWest, systemClock, systemRandom } = product
   // As src/main.ts and src/proxy/main.ts do; a build to compare with may be older than the second.
   product.keepYoungGenerationSmall()
-  product.followLoad?.(systemClock)
+  const follow = product.followLoad ?? product.growYoungGenerationUnderLoad
+  follow?.(systemClock)
   const { podIp, own, trustDomain, certificate, config } = file
   const proxy = startProxy({
     podIp,
@@ -114,7 +120,7 @@ function writeStats(path: string, proxy: Proxy): void {
 }
 
 /** As the product writes it: to standard output, which the bench points at a file. */
-async function accessLog(): Promise<(lines: string) => void> {
+async function accessLog(): Promise<(lines: string | Buffer) => void> {
   return (lines) => void process.stdout.write(lines)
 }
 

@@ -116,4 +116,29 @@ describe.skipIf(!hasKubectl)(hasKubectl ? 'admission' : 'admission (skipped: the
     expect((await kubectl('-n', SYSTEM_NAMESPACE, 'scale', `deployment/${name}`, '--replicas=1')).code).toBe(0)
     await expect.poll(async () => (await apply(breaker('openFor: 2s'))).code, POLL).toBe(0)
   })
+
+  it('is checked line by line, and versions are told', async () => {
+    await expect.poll(async () => (await mesh.isthmus(['check', '--context', 'east'])).code, POLL).toBe(0)
+    const { stdout } = await mesh.isthmus(['check', '--context', 'east'])
+    expect(stdout).toMatch(/^ok {4}isthmus-control-plane is ready: 1 of 1 pods$/m)
+    expect(stdout).toMatch(/^ok {4}admission is closed$/m)
+    expect(stdout).toMatch(/^ok {4}proxies run what they should: \d+ connected$/m)
+    const version = await mesh.isthmus(['version', '--context', 'east'])
+    expect(version.code).toBe(0)
+    expect(version.stdout).toMatch(/^sidecar +\S+ +\d+ +none$/m)
+  })
+
+  it('goes with the mesh, and only when it is meant', async () => {
+    const asked = await mesh.isthmus(['uninstall', '--context', 'east'])
+    expect(asked.stderr).toContain('would remove ValidatingWebhookConfiguration isthmus')
+    expect((await kubectl('get', 'namespace', SYSTEM_NAMESPACE)).code).toBe(0)
+    const { code, stderr } = await mesh.isthmus(['uninstall', '--context', 'east', '--yes'])
+    expect(code, stderr).toBe(0)
+    await expect.poll(async () => (await kubectl('get', 'namespace', SYSTEM_NAMESPACE)).code, POLL).not.toBe(0)
+    // Definitions and what people wrote stay.
+    expect((await kubectl('-n', 'shop', 'get', 'cbp', 'judged')).code).toBe(0)
+    const check = await mesh.isthmus(['check', '--context', 'east'])
+    expect(check.stdout).toMatch(/^ok {4}you may install: 10 kinds$/m)
+    expect(check.code).toBe(0)
+  })
 })

@@ -156,7 +156,7 @@ describe('install', () => {
     expect(printed.length).toBeGreaterThan(20)
     for (const object of printed) {
       const live = await client.raw<object>({ method: 'GET', path: await pathOf(object) })
-      expect(live).toMatchObject(withoutEmptyMaps(object))
+      expect(live).toMatchObject(asInstalled(object))
     }
   })
 
@@ -175,10 +175,12 @@ describe('install', () => {
     expect(config?.data?.['cluster']).toBe('east')
   })
 
-  /** The server drops them, as every Kubernetes does. */
-  const withoutEmptyMaps = (object: Printed): object =>
+  /** The server drops empty maps, as every Kubernetes does; a webhook that serves is made to count by whoever serves it. */
+  const asInstalled = (object: Printed): object =>
     JSON.parse(JSON.stringify(object), (key, value: unknown) =>
-      ['labels', 'annotations'].includes(key) && JSON.stringify(value) === '{}' ? undefined : value,
+      key === 'failurePolicy' || (['labels', 'annotations'].includes(key) && JSON.stringify(value) === '{}')
+        ? undefined
+        : value,
     ) as object
 
   interface Printed {

@@ -56,7 +56,7 @@ export async function startPlainProxy(options: PlainProxyOptions): Promise<Plain
     random: seededRandom(1),
     log: pino({ level: process.env['TEST_LOG'] ?? 'silent' }),
     accessLog: (text) => {
-      for (const line of text.trim().split('\n')) records.push(JSON.parse(line) as Record<string, unknown>)
+      for (const line of text.toString().trim().split('\n')) records.push(JSON.parse(line) as Record<string, unknown>)
     },
     lookup: undefined,
     modes: ['forward', 'inbound', 'reverse'],

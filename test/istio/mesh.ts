@@ -111,7 +111,8 @@ export class Mesh {
       random: seededRandom(++this.#random),
       log: pino({ level: process.env['TEST_LOG'] ?? 'silent' }),
       accessLog: (lines) => {
-        for (const line of lines.trim().split('\n')) records.push(JSON.parse(line) as Record<string, unknown>)
+        for (const line of lines.toString().trim().split('\n'))
+          records.push(JSON.parse(line) as Record<string, unknown>)
       },
       openLog: () => ({
         write: (lines: string) => void this.lines.push(...lines.trim().split('\n')),

@@ -4,6 +4,7 @@ import { request } from 'node:http'
 import type { Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ORIGIN_PORT } from '../../gateways/testing/world.ts'
+import { until } from '../../gateways/testing/until.ts'
 import { clientHello } from './client-hello.ts'
 import { MeshWorld } from './world.ts'
 
@@ -71,6 +72,21 @@ describe('tcp of a VirtualService', () => {
       ),
     )
     expect(await mesh.said('front', DB, 'x')).toMatch(/^db-v[12]$/)
+  })
+})
+
+describe('a headless Service', () => {
+  it('gives each pod its own connections, over mTLS', async () => {
+    await mesh.pod('front', { captured: true })
+    const pods = []
+    for (const name of ['db-0', 'db-1']) pods.push(await mesh.pod(name, { labels: { app: 'db' }, ...saying(name) }))
+    mesh.service('db', { port: ORIGIN_PORT, portName: 'tcp-db', clusterIP: 'None' })
+    await mesh.apply(sidecar('{ outboundTrafficPolicy: { mode: REGISTRY_ONLY } }'))
+    for (const pod of [...pods, ...pods]) {
+      expect(await mesh.said('front', { address: pod.ip, port: ORIGIN_PORT }, 'x')).toBe(pod.name)
+    }
+    // What came in clear would have gone past the sidecar, which would have nothing to tell.
+    for (const { proxy } of pods) await until(() => (proxy?.records.length ?? 0) === 2)
   })
 })
 

@@ -111,7 +111,12 @@ export class MeshWorld {
   /** A Service for the pods that have `app: name`, or what else its selector says. */
   service(
     name: string,
-    options: { readonly port?: number; readonly portName?: string; readonly clusterIP?: string } = {},
+    options: {
+      readonly port?: number
+      readonly portName?: string
+      readonly clusterIP?: string
+      readonly app?: string
+    } = {},
   ): void {
     const { port = 80, portName = 'http', clusterIP } = options
     this.#put({

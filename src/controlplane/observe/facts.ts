@@ -43,6 +43,8 @@ export interface ServiceFacts {
   readonly localFailover: boolean
   /** Empty for headless services. */
   readonly addresses: readonly string[]
+  /** Without an address on purpose: clients choose among its pods. */
+  readonly isHeadless?: true
   /** Of a ServiceEntry with pods in the mesh: how it is called. Absent: by its own name. */
   readonly host?: string
   /** It is only another name for this one. */

@@ -46,6 +46,7 @@ export function readService(service: Service): ServiceFacts | undefined {
     ports: isName && ports.length === 0 ? NAMED_PORTS : ports,
     ...(hasSelector && { selector: spec.selector }),
     ...(isName && { externalName: spec.externalName?.toLowerCase() ?? '' }),
+    ...(spec.clusterIP === 'None' && !isName && { isHeadless: true }),
     ...visibilityOf(service),
     localFailover: service.metadata.annotations?.[ANNOTATIONS.localFailover] !== 'false',
     addresses: [...new Set([spec.clusterIP ?? '', ...(spec.clusterIPs ?? [])])].filter((ip) => isIP(ip) !== 0),

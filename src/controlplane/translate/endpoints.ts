@@ -20,6 +20,7 @@ import type {
   Snapshot,
 } from '../observe/facts.ts'
 import type { Host } from './hosts.ts'
+import { ADDRESS_KEY, isByAddress } from './headless.ts'
 import type { DialMode } from './istio/client-tls.ts'
 import type { EndpointTerms } from './istio/endpoint-terms.ts'
 import { entryGroups, type EntryTables } from './istio/entry-endpoints.ts'
@@ -51,7 +52,8 @@ export function groupsOf({ host, port, slices, tables, terms }: GroupsInput): re
   if (entry !== undefined) return mergeByPlace(entryGroups({ host, entry, port, tables, terms }))
   const groups = slices.flatMap((slice): readonly Group[] => {
     const { imported } = slice
-    if (imported === undefined) return host.includesLocal ? localGroups({ port, slice, tables, terms }) : []
+    if (imported === undefined)
+      return host.includesLocal ? localGroups({ port, slice, tables, terms, isHeadless: isByAddress(host, port) }) : []
     const peer = tables.peers.get(imported.cluster)
     if (!host.includesRemote || peer === undefined || !isTrustworthy(imported, peer)) return []
     // A peer that does not export this port has no slice port of that number.
@@ -82,9 +84,10 @@ interface SliceInput {
   readonly slice: SliceFacts
   readonly tables: EndpointTables
   readonly terms: EndpointTerms | undefined
+  readonly isHeadless: boolean
 }
 
-function localGroups({ port, slice, tables, terms }: SliceInput): readonly Group[] {
+function localGroups({ port, slice, tables, terms, isHeadless }: SliceInput): readonly Group[] {
   const targetPort = slice.ports[port.name]
   if (targetPort === undefined) return []
   const { cluster } = tables.mesh
@@ -93,7 +96,8 @@ function localGroups({ port, slice, tables, terms }: SliceInput): readonly Group
     const pod = found.pod === undefined ? undefined : tables.pods.get(`${slice.namespace}/${found.pod}`)
     const place = { ...placeOf(found, tables.nodes), cluster }
     if (terms !== undefined && !hasLabels({ ...pod?.labels, ...placeLabels(place) }, terms.labels)) return []
-    const endpoint = localEndpoint({ found, pod, slice, targetPort, tables, dial: terms?.dial ?? 'auto' })
+    const bare = localEndpoint({ found, pod, slice, targetPort, tables, dial: terms?.dial ?? 'auto' })
+    const endpoint = isHeadless ? { ...bare, metadata: { [ADDRESS_KEY]: found.address } } : bare
     const ready = found.state === 'ready' ? 1 : 0
     return [{ ...place, ready, total: 1, healthy: true, endpoints: [endpoint], ...orderOf(terms, pod, found.node) }]
   })

@@ -28,6 +28,8 @@ export interface Host {
   readonly includesRemote: boolean
   /** Namespaces that see it: `.` its own, `*` all. Absent: all. */
   readonly exportTo?: readonly string[]
+  /** Bytes go to the very pod whose address was dialled. */
+  readonly isHeadless?: true
   /** Of a ServiceEntry: its name is all there is. */
   readonly isEntry?: true
   /** Absent: its endpoints are those of its EndpointSlices. */
@@ -48,6 +50,7 @@ export function listHosts(tables: HostTables): readonly Host[] {
         includesLocal: true,
         // The owner's consent: only a service this cluster itself exports may be answered from elsewhere.
         includesRemote: isExported && service.localFailover,
+        ...(service.isHeadless === true && { isHeadless: true }),
         ...(service.exportTo !== undefined && { exportTo: service.exportTo }),
         ...(service.externalName !== undefined && { entry: namedEntry(service.externalName) }),
       }),

@@ -6,6 +6,7 @@ import type { Cluster, FilterChain, Listener, ProxyConfig } from '../../model/co
 import { type PodFacts, type Snapshot } from '../observe/facts.ts'
 import { addressesOf, captureAddress, captureOutbound, requestChains } from './capture.ts'
 import { forwardListener } from './forward.ts'
+import { headlessChains, headlessPods } from './headless.ts'
 import { connectionChains } from './istio/connection-chains.ts'
 import { type Scope, Scopes } from './istio/scope.ts'
 import { Memo } from './memo.ts'
@@ -39,17 +40,17 @@ export class OutboundSide {
   build(snapshot: Snapshot, pod: PodFacts): Outbound {
     const scope = this.#scopes.scopeOf(snapshot, pod, this.#tables.hosts(snapshot))
     return {
-      listeners: this.#listenersOf(pod, scope),
+      listeners: this.#listenersOf(snapshot, pod, scope),
       routes: this.#tables.keep(`routes|${scope.key}`, named([this.#routes.tableFor(scope)])),
       clusters: this.#clusters.clustersFor(snapshot, scope),
       endpoints: this.#endpoints.endpointsFor(snapshot, scope, snapshot.nodes.get(pod.node) ?? NOWHERE),
     }
   }
 
-  #listenersOf(pod: PodFacts, scope: Scope): readonly Listener[] {
+  #listenersOf(snapshot: Snapshot, pod: PodFacts, scope: Scope): readonly Listener[] {
     const forward = this.#listeners.get(`forward|${pod.namespace}/${pod.name}`, [pod.ip], () => forwardListener(pod.ip))
     if (!pod.captured) return [forward]
-    const chains = this.#chainsOf(scope)
+    const chains = this.#chainsOf(snapshot, scope)
     const { passesUnknown, key } = scope
     const captured = addressesOf(pod).map((address, index) => {
       const at = `capture|${captureAddress(address)}|${index}|${key}`
@@ -61,10 +62,16 @@ export class OutboundSide {
   }
 
   /** The same while they are equal: a listener that changes is made anew by some proxies. */
-  #chainsOf(scope: Scope): readonly FilterChain[] {
-    const built = this.#tables.list(`chains|${scope.key}`, [scope], () => [
+  #chainsOf(snapshot: Snapshot, scope: Scope): readonly FilterChain[] {
+    const slices = this.#tables.slicesByService(snapshot)
+    const headless = this.#tables.list(`headless|${scope.key}`, [scope, slices], () =>
+      headlessPods(scope.hosts, slices),
+    )
+    const pods = this.#tables.list(`headless, kept|${scope.key}`, [JSON.stringify(headless)], () => headless)
+    const built = this.#tables.list(`chains|${scope.key}`, [scope, pods], () => [
       ...requestChains(scope.hosts),
       ...connectionChains(scope),
+      ...headlessChains(pods),
     ])
     return this.#tables.list(`chains, kept|${scope.key}`, [JSON.stringify(built)], () => built)
   }

@@ -15,6 +15,7 @@ import { resolveHost } from './istio/names.ts'
 import { hashOf } from './istio/policy-cluster.ts'
 import { DEFAULT_RETRY } from './istio/retries.ts'
 import type { Scope } from './istio/scope.ts'
+import { soundHost } from './istio/sound.ts'
 import type { Led } from './istio/virtual-services.ts'
 
 export const OUTBOUND_ROUTES = 'outbound'
@@ -32,22 +33,23 @@ export const requestPorts = ({ ports }: Host): readonly PortFacts[] =>
 /** `led`: the VirtualService for it. One that says nothing of HTTP leaves requests as they were. */
 export function virtualHostOf(host: Host, { port }: PortFacts, scope: Scope, led: Led | undefined): VirtualHost {
   const names = namesOf(host, scope.caller.namespace)
-  return {
+  const named = {
     name: `${host.host}:${port}`,
     domains: names.flatMap((name) => (port === HTTP_PORT ? [name, `${name}:${port}`] : [`${name}:${port}`])),
-    routes: led === undefined || led.http.length === 0 ? [plainRoute(host, port, scope)] : ledRoutes(led, port, scope),
   }
+  if (led === undefined || led.http.length === 0) return { ...named, routes: [plainRoute(host, port, scope)] }
+  return soundHost({ ...named, routes: ledRoutes(led, port, scope) })
 }
 
 /** For names that are no host of the mesh: a VirtualService may lead them all the same. `*.suffix` is any such name. */
 export function virtualHostOfName(name: string, scope: Scope, led: Led): VirtualHost {
-  return {
+  return soundHost({
     name: `${name}:${HTTP_PORT}`,
     domains: name.startsWith('*')
       ? [name, `${name}:${HTTP_PORT}`]
       : aliasesOf(name, scope.caller.namespace, scope.domain).flatMap((alias) => [alias, `${alias}:*`]),
     routes: ledRoutes(led, HTTP_PORT, scope),
-  }
+  })
 }
 
 function plainRoute(host: Host, port: number, scope: Scope): Route {

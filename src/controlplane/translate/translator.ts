@@ -6,12 +6,15 @@
 import type { ProxyConfig, ValidationContext } from '../../model/config.ts'
 import { type PodFacts, type Snapshot } from '../observe/facts.ts'
 import { EastWestSide } from './east-west-side.ts'
+import { grpcConfig, type PortNames } from './grpc.ts'
 import { InboundSide } from './inbound-side.ts'
 import { Memo } from './memo.ts'
 import { OutboundSide } from './outbound-side.ts'
+import { TelemetryTables } from './security/telemetry-tables.ts'
 import { named, Tables } from './tables.ts'
 
-export type ProxyRole = 'sidecar' | 'east-west'
+/** `grpc`: no proxy at all, a gRPC client that asks for itself. */
+export type ProxyRole = 'sidecar' | 'east-west' | 'grpc'
 
 export interface ProxyFacts {
   readonly role: ProxyRole
@@ -27,8 +30,10 @@ export class Translator {
   readonly #tables = new Tables()
   readonly #outbound = new OutboundSide(this.#tables)
   readonly #inbound = new InboundSide(this.#tables)
+  readonly #telemetry = new TelemetryTables(this.#tables)
   readonly #eastWest: EastWestSide
   readonly #configs = new Memo<ProxyConfig>()
+  readonly #grpc = new Memo<Omit<ProxyConfig, 'secrets'>>()
 
   constructor(options: TranslatorOptions) {
     this.#eastWest = new EastWestSide(this.#tables, options.endpointIdKey)
@@ -39,11 +44,25 @@ export class Translator {
     if (snapshot.trust === undefined || proxy.pod.ip === '') return undefined
     const key = `${proxy.role}|${proxy.pod.namespace}/${proxy.pod.name}`
     const secrets = this.#secrets(snapshot.trust)
-    return this.#configs.get(key, [snapshot, proxy.pod], () =>
-      proxy.role === 'sidecar'
+    return this.#configs.get(key, [snapshot, proxy.pod], () => {
+      if (proxy.role === 'grpc') return { ...this.#grpcClient(snapshot, proxy.pod), secrets }
+      return proxy.role === 'sidecar'
         ? this.#sidecar(snapshot, proxy.pod, secrets)
-        : { ...this.#eastWest.build(snapshot, proxy.pod), secrets },
-    )
+        : { ...this.#eastWest.build(snapshot, proxy.pod), secrets }
+    })
+  }
+
+  /** One for all clients that see the same; their names are many, and each asks for a few. */
+  #grpcClient(snapshot: Snapshot, pod: PodFacts): Omit<ProxyConfig, 'secrets'> {
+    const outbound = this.#outbound.build(snapshot, pod)
+    const { slices, services } = snapshot
+    const { routes, clusters, endpoints } = outbound
+    const key = `${pod.namespace}|${pod.node}`
+    return this.#grpc.get(key, [routes, clusters, endpoints, slices, services], () => {
+      const ports: PortNames = (service, port) =>
+        services.get(service)?.ports.find((candidate) => candidate.port === port)?.name
+      return grpcConfig(outbound, { slices: slices.values(), ports })
+    })
   }
 
   #sidecar(snapshot: Snapshot, pod: PodFacts, secrets: ProxyConfig['secrets']): ProxyConfig {
@@ -51,8 +70,12 @@ export class Translator {
     const key = `${pod.namespace}/${pod.name}`
     const outbound = this.#outbound.build(snapshot, pod)
     const inbound = this.#inbound.build(snapshot, pod)
+    const listeners = [
+      ...this.#telemetry.over(outbound.listeners, 'CLIENT', snapshot, pod),
+      ...this.#telemetry.over(inbound.listeners, 'SERVER', snapshot, pod),
+    ]
     return {
-      listeners: tables.keep(`listeners|${key}`, named([...outbound.listeners, ...inbound.listeners])),
+      listeners: tables.keep(`listeners|${key}`, named(listeners)),
       routes: outbound.routes,
       clusters: tables.layers(`clusters|${key}`, [
         tables.shared(outbound.clusters),

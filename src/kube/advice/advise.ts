@@ -12,8 +12,17 @@ import { schemaFlaws, unsupportedFlaws } from './schema.ts'
 
 /** `more` is run where the schema has accepted the object: CEL rules, for those who ask no API server. */
 export function adviseObject(object: KubeObject, more?: Rule<KubeObject>): readonly Finding[] {
-  return Array.from(flawsOf(object, more), (flaw) => findingOf(object, flaw))
+  const findings: Finding[] = []
+  for (const flaw of flawsOf(object, more)) {
+    findings.push(findingOf(object, flaw))
+    // Rules are generators: what is not asked for is not looked for.
+    if (findings.length >= FINDINGS_MAX) break
+  }
+  return findings
 }
+
+/** More would only be scrolled past, and an object can be wrong in as many places as it has fields. */
+const FINDINGS_MAX = 50
 
 function* flawsOf(object: KubeObject, more: Rule<KubeObject> | undefined): Iterable<Flaw> {
   const group = groupOf(object.apiVersion)

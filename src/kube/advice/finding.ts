@@ -54,8 +54,13 @@ export const about = (object: KubeObject, flaw: Flaw): FlawOf => ({ ...flaw, obj
 
 export function findingOf(object: KubeObject, flaw: Flaw): Finding {
   const { severity, code, field, message, hint = CATALOGUE[code].hint } = flaw
-  return { severity, code, object: refOf(object), field, message, hint }
+  return { severity, code, object: refOf(object), field: short(field), message: short(message), hint }
 }
+
+const CHARS_MAX = 500
+
+/** Names and values are the object's own, as long as it likes. */
+const short = (text: string): string => (text.length <= CHARS_MAX ? text : `${text.slice(0, CHARS_MAX)}…`)
 
 export function refOf({ apiVersion, kind, metadata }: KubeObject): ObjectRef {
   return { apiVersion, kind, namespace: metadata.namespace ?? '', name: metadata.name ?? metadata.generateName ?? '' }

@@ -3,11 +3,13 @@ import type { KubeObject, Resource } from '../object.ts'
 import { KINDS, type AnyDefinition } from '../schemas/index.ts'
 import type { Area, KindAdvice, SetRule } from './area.ts'
 import { ISTHMUS_ADVICE } from './isthmus/advice.ts'
+import { NETWORKING_ADVICE } from './networking/advice.ts'
 import { kindKey } from './objects.ts'
+import { SECURITY_ADVICE } from './security/advice.ts'
 import { TRAFFIC_ADVICE } from './traffic/advice.ts'
 
 /** One line per area. */
-const AREAS: readonly Area[] = [ISTHMUS_ADVICE, TRAFFIC_ADVICE]
+const AREAS: readonly Area[] = [ISTHMUS_ADVICE, TRAFFIC_ADVICE, NETWORKING_ADVICE, SECURITY_ADVICE]
 
 export interface KnownKind {
   readonly definition: AnyDefinition
@@ -21,6 +23,9 @@ const known: ReadonlyMap<string, KnownKind> = new Map(
     return [key, { definition, advice }]
   }),
 )
+
+/** In the order of the definitions; for pages that list them. */
+export const KNOWN_KINDS: readonly KnownKind[] = [...known.values()]
 
 export const SET_RULES: readonly SetRule[] = AREAS.flatMap(({ setRules }) => setRules)
 

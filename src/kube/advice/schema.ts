@@ -16,11 +16,18 @@ export function schemaFlaws(definition: AnyDefinition, object: unknown): readonl
     both = { zod: zodOf(definition), structural: objectSchema(definition) }
     schemas.set(definition, both)
   }
-  const unknown = unknownFields(both.structural, object, '')
+  const unknown: Flaw[] = []
+  for (const flaw of unknownFields(both.structural, object, '')) {
+    // A message that lists thousands of keys takes zod seconds to write.
+    if (unknown.push(flaw) >= UNKNOWN_MAX) return unknown
+  }
   const result = both.zod.safeParse(object)
   if (result.success) return unknown
-  return [...unknown, ...result.error.issues.flatMap((issue) => flawsOf(issue, object))]
+  return [...unknown, ...result.error.issues.slice(0, ISSUES_MAX).flatMap((issue) => flawsOf(issue, object))]
 }
+
+const UNKNOWN_MAX = 50
+const ISSUES_MAX = 50
 
 function flawsOf(issue: z.core.$ZodIssue, object: unknown): readonly Flaw[] {
   const field = fieldOf(issue.path)
@@ -44,21 +51,27 @@ function isAbsent(object: unknown, path: readonly PropertyKey[]): boolean {
 /** metadata is Kubernetes' own and status is written by controllers of any version. */
 const NOT_JUDGED: ReadonlySet<string> = new Set(['metadata', 'status'])
 
-function unknownFields(schema: JsonSchema, value: unknown, path: string): readonly Flaw[] {
+function* unknownFields(schema: JsonSchema, value: unknown, path: string): Iterable<Flaw> {
   if (Array.isArray(value)) {
     const { items } = schema
-    return items === undefined ? [] : value.flatMap((inner, index) => unknownFields(items, inner, join(path, index)))
+    if (items === undefined) return
+    for (const [index, inner] of value.entries()) yield* unknownFields(items, inner, join(path, index))
+    return
   }
-  if (!isRecord(value) || schema['x-kubernetes-preserve-unknown-fields'] === true) return []
-  const { properties = {}, additionalProperties } = schema
-  return Object.entries(value).flatMap(([name, inner]) => {
-    if (path === '' && NOT_JUDGED.has(name)) return []
+  if (!isRecord(value) || schema['x-kubernetes-preserve-unknown-fields'] === true) return
+  for (const [name, inner] of Object.entries(value)) {
+    if (path === '' && NOT_JUDGED.has(name)) continue
     const field = join(path, name)
-    if (Object.hasOwn(properties, name)) return unknownFields(properties[name] ?? {}, inner, field)
-    if (typeof additionalProperties === 'object') return unknownFields(additionalProperties, inner, field)
-    if (additionalProperties === true) return []
-    return [error({ code: 'FIELD_UNKNOWN', field, message: `${name} is not a field here` })]
-  })
+    const known = memberOf(schema, name)
+    if (known === undefined) yield error({ code: 'FIELD_UNKNOWN', field, message: `${name} is not a field here` })
+    else yield* unknownFields(known, inner, field)
+  }
+}
+
+/** What the schema says of a member; undefined when it knows none of that name. */
+function memberOf({ properties = {}, additionalProperties }: JsonSchema, name: string): JsonSchema | undefined {
+  if (Object.hasOwn(properties, name)) return properties[name] ?? {}
+  return additionalProperties === true ? {} : additionalProperties === false ? undefined : additionalProperties
 }
 
 /** Where the definition's status or an area's list says that a field is stored and does nothing. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { JsonSchema } from '../kinds.ts'
-import { fastestMs } from '../testing/fastest.ts'
+import { loopMs } from '../testing/loop-time.ts'
 import { celFlaws, ruleProblems } from './validations.ts'
 
 const ruled = (rule: string, type: JsonSchema = { type: 'object' }): JsonSchema => ({
@@ -130,14 +130,14 @@ describe('celFlaws', () => {
     const schema = ruled('self.all(x, self.all(y, self.all(z, x != y || y != z || x == z)))', STRINGS)
     const object = { spec: Array.from({ length: 5_000 }, String) }
     expect(celFlaws(schema, object)[0]?.message).toMatch(/may take \d+ steps/)
-    expect(fastestMs(() => celFlaws(schema, object))).toBeLessThan(50)
+    expect(loopMs(() => celFlaws(schema, object))).toBeLessThan(50)
   })
 
   it('runs hostile patterns in linear time', () => {
     const schema = ruled("self.matches('(a+)+$')", TEXT)
     const object = { spec: `${'a'.repeat(5_000)}!` }
     expect(celFlaws(schema, object)).toHaveLength(1)
-    expect(fastestMs(() => celFlaws(schema, object))).toBeLessThan(50)
+    expect(loopMs(() => celFlaws(schema, object))).toBeLessThan(50)
   })
 })
 

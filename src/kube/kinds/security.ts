@@ -17,27 +17,27 @@ export type RequestAuthenticationSpec = z.input<typeof requestAuthenticationSpec
 export type AuthorizationPolicySpec = z.input<typeof authorizationPolicySpec>
 export type TelemetrySpec = z.input<typeof telemetrySpec>
 
-/** Whether callers may, must or must not come with a certificate. */
+/** Whether callers may, must or must not come with a certificate. An absent spec is an empty one, in all of these. */
 export interface PeerAuthentication extends KubeObject {
-  spec: PeerAuthenticationSpec
+  spec?: PeerAuthenticationSpec
   status?: IstioStatus
 }
 
 /** Which tokens requests may carry. */
 export interface RequestAuthentication extends KubeObject {
-  spec: RequestAuthenticationSpec
+  spec?: RequestAuthenticationSpec
   status?: IstioStatus
 }
 
 /** Who may call what. */
 export interface AuthorizationPolicy extends KubeObject {
-  spec: AuthorizationPolicySpec
+  spec?: AuthorizationPolicySpec
   status?: IstioStatus
 }
 
 /** What is written down about requests. */
 export interface Telemetry extends KubeObject {
-  spec: TelemetrySpec
+  spec?: TelemetrySpec
   status?: IstioStatus
 }
 

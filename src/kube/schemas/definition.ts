@@ -94,7 +94,7 @@ export function crdOf<T extends KubeObject>(definition: KindDefinition<T>): Cust
 }
 
 /** Marks the CRDs that an install wrote: a later one may change those, and no others of a foreign group. */
-export const PART_OF_ISTHMUS = { 'app.kubernetes.io/part-of': 'isthmus' } as const
+const PART_OF_ISTHMUS = { 'app.kubernetes.io/part-of': 'isthmus' } as const
 
 export function servedVersions<T extends KubeObject>(definition: KindDefinition<T>): readonly string[] {
   return definition.versions ?? [definition.resource.version]

@@ -1,5 +1,5 @@
 /** The CRDs an install applies, and the validation of own kinds. Imports zod (51 ms): not for proxies. */
-import type { CircuitBreakerPolicy, ClusterPeer, CustomResourceDefinition } from '../kinds.ts'
+import type { ClusterPeer, CustomResourceDefinition } from '../kinds.ts'
 import { CIRCUIT_BREAKER_POLICY } from './circuit-breaker-policy.ts'
 import { CLUSTER_PEER } from './cluster-peer.ts'
 import { type AnyDefinition, crdOf, validateKind, type Validation } from './definition.ts'
@@ -15,13 +15,9 @@ import { TELEMETRY } from './security/telemetry.ts'
 import { STORED_KINDS } from './stored/stored.ts'
 
 export { mcsCrds } from './mcs.ts'
-export { PART_OF_ISTHMUS } from './definition.ts'
 export type { AnyDefinition, Validation } from './definition.ts'
 
 export const clusterPeerCrd = (): CustomResourceDefinition => crdOf<ClusterPeer>(CLUSTER_PEER)
-
-export const circuitBreakerPolicyCrd = (): CustomResourceDefinition =>
-  crdOf<CircuitBreakerPolicy>(CIRCUIT_BREAKER_POLICY)
 
 export const validateCircuitBreakerPolicy = (object: unknown): Validation =>
   validateKind(CIRCUIT_BREAKER_POLICY, object)

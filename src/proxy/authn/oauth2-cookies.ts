@@ -110,15 +110,15 @@ export class CookieJar {
     return this.#open(VERIFIER, cookies.get(`${VERIFIER}.${id}`) ?? cookies.get(VERIFIER))
   }
 
-  /** Takes out what is only ours; with `tokens` those go on in clear, without they stay here. */
-  forward(headers: HeaderList, tokens: Pick<Tokens, 'access' | 'id'> | undefined): void {
+  /** Takes out what is only ours; the tokens go on in clear, as Envoy has it. */
+  forward(headers: HeaderList, tokens: Pick<Tokens, 'access' | 'id'>): void {
     const { bearer, id } = this.#names
     const ours = new Set<string>([...Object.values(this.#names), NONCE, VERIFIER])
     const isOurs = (name: string): boolean =>
       ours.has(name) || name.startsWith(`${NONCE}.`) || name.startsWith(`${VERIFIER}.`)
     const kept: string[] = []
-    if (tokens !== undefined && tokens.access !== '') kept.push(`${bearer}=${tokens.access}`)
-    if (tokens !== undefined && tokens.id !== '') kept.push(`${id}=${tokens.id}`)
+    if (tokens.access !== '') kept.push(`${bearer}=${tokens.access}`)
+    if (tokens.id !== '') kept.push(`${id}=${tokens.id}`)
     for (let index = headers.length - 2; index >= 0; index -= 2) {
       if (headers[index] !== 'cookie') continue
       const parts = (headers[index + 1] ?? '').split(';').map((part) => part.trim())

@@ -92,9 +92,8 @@ class OAuth2Step implements Step {
   }
 
   #admit(head: RequestHead, tokens: Tokens): undefined {
-    const forward = this.#policy.forwardBearer === true
-    this.#jar.forward(head.headers, forward ? tokens : undefined)
-    if (forward) setHeader(head.headers, 'authorization', `Bearer ${tokens.access}`)
+    this.#jar.forward(head.headers, tokens)
+    if (this.#policy.forwardBearer === true) setHeader(head.headers, 'authorization', `Bearer ${tokens.access}`)
     return undefined
   }
 

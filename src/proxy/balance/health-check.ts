@@ -86,7 +86,7 @@ class Session {
 
   #ask(): void {
     this.#parts.counters['health_check.attempt']++
-    this.#parts.timers.schedule(this.#deadline, this.#config.timeoutMs)
+    this.#parts.timers.schedulePatiently(this.#deadline, this.#config.timeoutMs)
     this.#probe = new HealthProbe({
       check: this.#config.check,
       transport: this.#state.transport,

@@ -117,7 +117,7 @@ export class PriorityLimits {
 
   enter(): void {
     this.active++
-    this.#budget.request(this.#timers.now())
+    this.#budget.request(this.#timers.coarseNow)
   }
 
   leave(retried: boolean): void {

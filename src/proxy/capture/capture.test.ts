@@ -90,6 +90,7 @@ async function captured(
     accessLog: (text) =>
       void lines.push(
         ...text
+          .toString()
           .trim()
           .split('\n')
           .map((line) => JSON.parse(line) as Record<string, unknown>),

@@ -29,12 +29,22 @@ export function filterResponse(head: ResponseHead, fromMesh: boolean): void {
   for (const filter of RESPONSE_FILTERS) filter(head, fromMesh)
 }
 
-const isIdentityHeader = (name: string): boolean =>
-  name.startsWith('isthmus-') || name === 'x-forwarded-client-cert' || name.startsWith('x-envoy-peer-')
+function isIdentityHeader(name: string): boolean {
+  const first = name.charCodeAt(0)
+  if (first === LETTER_I) return name.startsWith('isthmus-')
+  return first === LETTER_X && (name === 'x-forwarded-client-cert' || name.startsWith('x-envoy-peer-'))
+}
+
+const LETTER_I = 0x69
+const LETTER_P = 0x70
+const LETTER_X = 0x78
+
+const isForThisHop = (name: string): boolean =>
+  isIdentityHeader(name) || (name.charCodeAt(0) === LETTER_P && name.startsWith('proxy-'))
 
 /** Anyone can write these; a service behind us believes them. `proxy-*` was meant for this hop. */
 function stripIdentity(head: RequestHead): void {
-  removeHeaders(head.headers, (name) => isIdentityHeader(name) || name.startsWith('proxy-'))
+  removeHeaders(head.headers, isForThisHop)
 }
 
 /** Envoy's SANITIZE_SET: who called, as the handshake proved it, and as whom we answered. */
@@ -51,7 +61,9 @@ function setForwardedProto(head: RequestHead, context: FilterContext): void {
   if (context.mode === 'forward') setHeader(head.headers, 'x-forwarded-proto', 'http')
 }
 
+const isIdentityButError = (name: string): boolean => isIdentityHeader(name) && name !== 'isthmus-error'
+
 /** An application cannot speak as a proxy; a proxy's own `isthmus-error` is for the caller to read. */
 function stripResponseIdentity(head: ResponseHead, fromMesh: boolean): void {
-  removeHeaders(head.headers, (name) => isIdentityHeader(name) && !(fromMesh && name === 'isthmus-error'))
+  removeHeaders(head.headers, fromMesh ? isIdentityButError : isIdentityHeader)
 }

@@ -177,7 +177,7 @@ class ExtAuthzStep implements Step {
         principal: connection.peer?.uri ?? '',
       },
       destination: { address: client?.localAddress ?? '', port: client?.localPort ?? 0, principal: '' },
-      sni: policy.tlsSession === true ? (client?.serverName ?? '') : '',
+      sni: policy.tlsSession === true ? (client?.sni ?? '') : '',
       extensions: this.#extensions,
       metadata: metadataOf(call, policy.metadataNamespaces),
       body,

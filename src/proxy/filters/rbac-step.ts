@@ -35,6 +35,35 @@ class Shadow {
   }
 }
 
+/** A request as policies see it; what few ask for is found when they do. */
+class CallSubject implements Subject {
+  readonly head: Subject['head']
+  readonly peer: Subject['peer']
+  readonly names: Subject['names']
+  readonly remoteAddress: string
+  readonly directAddress: string
+  readonly call: Call
+
+  constructor(call: Call) {
+    const { peer, remoteAddress, client } = call.connection
+    this.head = call.head
+    this.peer = peer
+    this.names = client?.secure === true ? client.names : undefined
+    this.remoteAddress = remoteAddress
+    this.directAddress = client?.directAddress ?? remoteAddress
+    this.call = call
+  }
+
+  destination(): Destination {
+    return destinationOf(this.call)
+  }
+
+  forwardedAddress(): string {
+    const { connection, head, remoteAddress } = this.call
+    return (connection.client === undefined ? lastForwarded(head.headers) : undefined) ?? remoteAddress
+  }
+}
+
 class RbacStep implements Step {
   readonly #rbac: Rbac | undefined
   readonly #counters: Counters
@@ -47,20 +76,7 @@ class RbacStep implements Step {
   }
 
   request(call: Call): Refused | undefined {
-    const { head, connection } = call
-    const { peer, remoteAddress, client } = connection
-    const directAddress = client?.directAddress ?? remoteAddress
-    const names = client?.secure === true ? client.names : undefined
-    const subject = {
-      head,
-      peer,
-      names,
-      remoteAddress,
-      directAddress,
-      call,
-      destination: () => destinationOf(call),
-      forwardedAddress: () => (client === undefined ? lastForwarded(head.headers) : undefined) ?? call.remoteAddress,
-    }
+    const subject = new CallSubject(call)
     this.#shadow?.judge(call, subject)
     const rbac = this.#rbac
     if (rbac === undefined) return undefined

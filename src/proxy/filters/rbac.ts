@@ -33,11 +33,11 @@ export interface Subject {
   /** The other end of the socket, where a relay has named its own client. */
   readonly directAddress?: string
   /** Whom the last proxy before us named. Absent: nobody was named. */
-  readonly forwardedAddress?: () => string
+  forwardedAddress?(): string
   /** Absent where no filters run, and so none said anything. */
   readonly call?: Pick<Call, 'metadata'>
   /** Asked only by policies that look at it; absent where the codec admits none that do. */
-  readonly destination?: () => Destination
+  destination?(): Destination
 }
 
 /** Where a connection arrived. */
@@ -66,8 +66,13 @@ export class Rbac {
     this.#policies = entries.map(([name, policy]) => [name, compilePolicy(policy)] as const)
   }
 
+  #matching(subject: Subject): string {
+    for (const policy of this.#policies) if (policy[1](subject)) return policy[0]
+    return ''
+  }
+
   judge(subject: Subject): Verdict {
-    const policy = this.#policies.find(([, test]) => test(subject))?.[0] ?? ''
+    const policy = this.#matching(subject)
     if (this.action === 'allow') return { admitted: policy !== '', policy }
     return { admitted: this.action !== 'deny' || policy === '', policy }
   }
@@ -125,7 +130,7 @@ function compileConnection(tree: ConnectionLeaf): SubjectTest {
     case 'source-ip': {
       const inRange = compileRange(tree.address, tree.prefixLength)
       if (tree.forwarded === true) {
-        return ({ remoteAddress, forwardedAddress }) => inRange(forwardedAddress?.() ?? remoteAddress)
+        return (subject) => inRange(subject.forwardedAddress?.() ?? subject.remoteAddress)
       }
       if (tree.direct !== true) return ({ remoteAddress }) => inRange(remoteAddress)
       return ({ remoteAddress, directAddress = remoteAddress }) => inRange(directAddress)
@@ -153,6 +158,19 @@ function compileConnection(tree: ConnectionLeaf): SubjectTest {
 const familyOf = (address: string): 'ipv4' | 'ipv6' => (isIP(address) === 6 ? 'ipv6' : 'ipv4')
 
 function compileRange(address: string, prefixLength: number): (address: string) => boolean {
+  const inRange = rangeOf(address, prefixLength)
+  // The clients of a listener are few, and each asks again and again.
+  let lastGiven = ''
+  let last = inRange(lastGiven)
+  return (given) => {
+    if (given === lastGiven) return last
+    lastGiven = given
+    last = inRange(given)
+    return last
+  }
+}
+
+function rangeOf(address: string, prefixLength: number): (address: string) => boolean {
   const range = new BlockList()
   range.addSubnet(address, prefixLength, familyOf(address))
   return (given) => {
@@ -163,7 +181,8 @@ function compileRange(address: string, prefixLength: number): (address: string) 
 }
 
 /** A policy about what is not known would be a guess, in favour of someone. */
-function arrivedAt({ destination }: Subject): Destination {
+function arrivedAt(subject: Subject): Destination {
+  const destination = subject.destination?.()
   if (destination === undefined) throw new Error('unreachable: no codec admits such a policy here')
-  return destination()
+  return destination
 }

@@ -111,6 +111,7 @@ export interface CallConnection {
         readonly serverName: string
         readonly directAddress: string
         readonly secure: boolean
+        readonly sni: string
         /** URIs, DNS names and the subject of its certificate. */
         readonly names: () => readonly string[]
       }

@@ -10,6 +10,7 @@ export const HOST_MISSING = 'Host is missing'
 export const HEAD_LATE = 'the head did not arrive in time'
 /** Tokens in Connection; more is an attempt to make us walk the fields often. */
 const CONNECTION_TOKENS_MAX = 32
+const LENGTH_DIGITS_MAX = 15
 
 export interface Refusal {
   readonly status: number
@@ -53,7 +54,7 @@ export function frameRequest(reader: HeadReader, scheme: string): RequestFraming
   const refusal = reader.method === 'CONNECT' ? connectTarget(reader, head) : ordinaryTarget(reader, head)
   if (refusal !== undefined) return refusal
   if (hop.upgrade && reader.method === 'GET' && head.bodyLength === 0) head.protocol = upgradeOf(reader)
-  const expect = reader.expect.toLowerCase()
+  const expect = reader.expect === '' ? '' : reader.expect.toLowerCase()
   if (expect !== '' && expect !== '100-continue') return refuse(417, 'Expect is not 100-continue')
   return {
     head,
@@ -120,7 +121,16 @@ function bodyOf(reader: HeadReader): BodyKind | Refusal {
   }
   if (reader.contentLengths === 0) return 'none'
   if (reader.contentLengths > 1) return refuse(400, 'Content-Length twice')
-  return /^[0-9]{1,15}$/.test(reader.contentLength) ? 'length' : refuse(400, 'Content-Length is no number')
+  return isLength(reader.contentLength) ? 'length' : refuse(400, 'Content-Length is no number')
+}
+
+/** Digits and nothing else (RFC 9110 8.6), few enough that the number is exact. */
+function isLength(text: string): boolean {
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index)
+    if (code < 0x30 || code > 0x39) return false
+  }
+  return text.length > 0 && text.length <= LENGTH_DIGITS_MAX
 }
 
 function connectTarget(reader: HeadReader, head: RequestHead): Refusal | undefined {
@@ -148,7 +158,7 @@ function ordinaryTarget(reader: HeadReader, head: RequestHead): Refusal | undefi
 function checkHost(reader: HeadReader): string | Refusal {
   if (reader.hosts === 0) return reader.minor === 0 ? '' : refuse(400, HOST_MISSING)
   if (reader.hosts > 1) return refuse(400, 'Host twice')
-  return parseAuthority(reader.host, false) ?? refuse(400, 'Host is no host with an optional port')
+  return reader.authorityOf(reader.host) ?? refuse(400, 'Host is no host with an optional port')
 }
 
 /** Absolute form (RFC 9112 3.2.2): the target's authority replaces what Host says. */
@@ -176,20 +186,26 @@ function endOfAuthority(text: string, start: number): number {
 }
 
 interface Hop {
-  close: boolean
-  keepAlive: boolean
-  upgrade: boolean
+  readonly close: boolean
+  readonly keepAlive: boolean
+  readonly upgrade: boolean
 }
 
-const KEPT_HOP: Hop = { close: false, keepAlive: false, upgrade: false }
+/** Connection as nearly everyone writes it, the empty text for those who do not. */
+const USUAL_HOPS: Readonly<Record<string, Hop>> = {
+  '': { close: false, keepAlive: false, upgrade: false },
+  'keep-alive': { close: false, keepAlive: true, upgrade: false },
+  close: { close: true, keepAlive: false, upgrade: false },
+}
 
 /** Reads Connection and removes the fields it names: they were meant for us (RFC 9110 7.6.1). */
 function readConnection(reader: HeadReader): Hop | undefined {
   if (reader.te !== '') keepTrailersOnly(reader.te, reader.headers)
-  if (reader.connection === '') return KEPT_HOP
+  const usual = reader.connection
+  if (usual === '' || usual === 'keep-alive' || usual === 'close') return USUAL_HOPS[usual]
   const tokens = reader.connection.toLowerCase().split(',', CONNECTION_TOKENS_MAX + 1)
   if (tokens.length > CONNECTION_TOKENS_MAX) return undefined
-  const hop: Hop = { close: false, keepAlive: false, upgrade: false }
+  const hop = { close: false, keepAlive: false, upgrade: false }
   let named: Set<string> | undefined
   for (const part of tokens) {
     const token = part.trim()

@@ -7,7 +7,7 @@
  * LF, so that a peer sending byte by byte costs no more than one sending whole lines.
  */
 import type { HeaderList } from '../message.ts'
-import { TARGET, TOKEN, VALUE } from './chars.ts'
+import { parseAuthority, TARGET, TOKEN, VALUE } from './chars.ts'
 import { FIELD, hashStep, idInSlot, knownNameSlot, nameInSlot } from './field-names.ts'
 
 const CR = 13
@@ -53,6 +53,8 @@ export class HeadReader {
   #cookieAt = -1
   #text = ''
   #textStart = 0
+  #knownHost = ''
+  #knownAuthority: string | undefined = undefined
 
   constructor(limits: { readonly headersMax: number; readonly headBytesMax: number }) {
     this.#headersMax = limits.headersMax
@@ -77,6 +79,18 @@ export class HeadReader {
     this.#fields = 0
     this.#bytes = 0
     this.#cookieAt = -1
+  }
+
+  /**
+   * What Host names. A connection names the same host again and again: it is judged once, and whoever looks it up in
+   * a table finds the same string, whose hash is known.
+   */
+  authorityOf(host: string): string | undefined {
+    if (host !== this.#knownHost) {
+      this.#knownHost = host
+      this.#knownAuthority = parseAuthority(host, false)
+    }
+    return this.#knownAuthority
   }
 
   /** Any byte of this head has been seen (an empty line before a request does not count). */
@@ -139,7 +153,7 @@ export class HeadReader {
     const next = this.#readVersion(buffer, targetEnd + 1, end)
     if (next < 0) return next
     if (buffer[next] !== CR || buffer[next + 1] !== LF) return this.#fail(400, 'the request line does not end in CRLF')
-    this.method = this.#slice(buffer, methodStart, methodEnd)
+    this.method = isGet(buffer, methodStart, methodEnd) ? 'GET' : this.#slice(buffer, methodStart, methodEnd)
     this.target = this.#slice(buffer, targetStart, targetEnd)
     this.#startRead = true
     return next + 2
@@ -298,6 +312,10 @@ function trimBlanks(buffer: Buffer, start: number, end: number): number {
 
 function isBlank(byte: number): boolean {
   return byte === SP || byte === 9
+}
+
+function isGet(buffer: Buffer, start: number, end: number): boolean {
+  return end - start === 3 && buffer[start] === 0x47 && buffer[start + 1] === 0x45 && buffer[start + 2] === 0x54
 }
 
 function isDigit(byte: number): boolean {

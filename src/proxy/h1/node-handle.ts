@@ -1,7 +1,7 @@
 /**
  * What lies below the streams of node:net, for the plain path alone: bytes read into memory of ours, and writes that
  * need no Writable. Node promises none of it, so all of it is here, is looked for when this file is loaded, and where
- * anything is missing callers take the public way (docs/decisions/0013). Not for sockets that are not connected.
+ * anything is missing callers take the public way (docs/decisions/0015). Not for sockets that are not connected.
  */
 import { Socket } from 'node:net'
 import { getSystemErrorName } from 'node:util'

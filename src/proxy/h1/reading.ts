@@ -95,7 +95,8 @@ export class Reads {
   #read(count: number, buffer: Buffer): boolean {
     this.#next = undefined
     if (this.#left || !this.#flows) return this.#push(Buffer.from(buffer.subarray(0, count)))
-    const much = count * 2 >= this.#ownBytes
+    // Memory that is handed over may be held for long, all of it: most of it should be bytes.
+    const much = count * 4 >= this.#ownBytes * 3
     const shared = this.#landing
     if (buffer === shared.buffer) {
       assert(!shared.busy, 'one read is handled before the next')
@@ -103,10 +104,13 @@ export class Reads {
       if (much) this.#own()
       this.#take(buffer, count)
       shared.busy = false
-    } else {
-      this.#next = much ? Buffer.allocUnsafeSlow(this.#ownBytes) : shared.buffer
-      if (!much) this.#disown()
+    } else if (much) {
+      this.#next = Buffer.allocUnsafeSlow(this.#ownBytes)
       this.#take(count === buffer.length ? buffer : buffer.subarray(0, count), count)
+    } else {
+      this.#next = shared.buffer
+      this.#disown()
+      this.#take(Buffer.from(buffer.subarray(0, count)), count)
     }
     return true
   }

@@ -9,6 +9,9 @@ export interface BlockSink {
   onFlood(detail: string): void
 }
 
+const LAST = { end: true, selfDependent: false } as const
+const MORE_FOLLOWS = { end: false, selfDependent: false } as const
+
 export class HeaderAssembler {
   /** The stream whose block is under way: only its CONTINUATION may come now (RFC 9113 6.10). */
   streamId = 0
@@ -43,7 +46,7 @@ export class HeaderAssembler {
     }
     if (start > end) return this.#sink.onFrameError(ERROR.protocol, 'padding is longer than its frame')
     this.#end = (flags & FLAG.endStream) !== 0
-    const fragment = payload.subarray(start, end)
+    const fragment = start === 0 && end === payload.length ? payload : payload.subarray(start, end)
     if ((flags & FLAG.endHeaders) !== 0) return this.#done(streamId, fragment)
     this.streamId = streamId
     this.#continuations = 0
@@ -71,7 +74,8 @@ export class HeaderAssembler {
   }
 
   #done(streamId: number, block: Buffer): void {
-    this.#sink.onBlock(streamId, block, { end: this.#end, selfDependent: this.#selfDependent })
+    const flags = this.#selfDependent ? { end: this.#end, selfDependent: true } : this.#end ? LAST : MORE_FOLLOWS
+    this.#sink.onBlock(streamId, block, flags)
   }
 
   /** Whether a frame of `type` on `streamId` may come now. */

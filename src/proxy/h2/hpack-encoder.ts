@@ -9,6 +9,8 @@ import { encodeHuffman, huffmanLength } from './huffman.ts'
 const ENTRY_OVERHEAD = 32
 /** Most connections send a handful of fields that repeat. */
 const ENTRIES_MIN = 16
+/** Below this a loop beats a call that copies. */
+const LOOP_CHARS_MAX = 24
 /** Names remembered; beyond it a new name is sent literally, so that no peer can grow the map. */
 const NAMES_MAX = 512
 /** Never kept in a table, here or at any hop behind us (RFC 7541 7.1.3): one connection carries many callers. */
@@ -39,6 +41,10 @@ class NameEntry {
   newest = 0
   seen = ''
   seenBefore = ''
+  /** What was last sent by reference, and where it stands: comparing it costs less than hashing a new string. */
+  last = ''
+  lastFixed = 0
+  lastSerial = 0
 
   constructor(name: string) {
     this.name = name
@@ -103,10 +109,11 @@ export class HpackEncoder {
       return
     }
     if (entry.secret) return this.#literal(entry, value, 0x10)
-    const fixed = entry.fixed?.values.get(value)
-    if (fixed !== undefined) return this.#integer(0x80, 7, fixed)
-    const serial = entry.values?.get(value)
-    if (serial !== undefined) return this.#integer(0x80, 7, this.#positionOf(serial))
+    if (value === entry.last) {
+      if (entry.lastFixed > 0) return this.#integer(0x80, 7, entry.lastFixed)
+      if (entry.lastSerial >= this.#oldest) return this.#integer(0x80, 7, this.#positionOf(entry.lastSerial))
+    }
+    if (this.#known(entry, value)) return
     if (value === entry.seen || value === entry.seenBefore) {
       this.#literal(entry, value, 0x40)
       this.#insert(entry, value)
@@ -115,6 +122,18 @@ export class HpackEncoder {
     entry.seenBefore = entry.seen
     entry.seen = value
     this.#literal(entry, value, 0)
+  }
+
+  /** Writes a field that one of the tables holds. */
+  #known(entry: NameEntry, value: string): boolean {
+    const fixed = entry.fixed?.values.get(value) ?? 0
+    const serial = fixed > 0 ? undefined : entry.values?.get(value)
+    if (fixed === 0 && serial === undefined) return false
+    entry.last = value
+    entry.lastFixed = fixed
+    entry.lastSerial = serial ?? 0
+    this.#integer(0x80, 7, serial === undefined ? fixed : this.#positionOf(serial))
+    return true
   }
 
   #entryOf(name: string): NameEntry | undefined {
@@ -194,8 +213,13 @@ export class HpackEncoder {
       this.length = encodeHuffman(text, this.buffer, this.length)
       return
     }
-    this.#integer(0, 7, text.length)
-    this.length += this.buffer.write(text, this.length, 'latin1')
+    const { length } = text
+    this.#integer(0, 7, length)
+    const { buffer } = this
+    let at = this.length
+    if (length > LOOP_CHARS_MAX) buffer.write(text, at, 'latin1')
+    else for (let index = 0; index < length; index++) buffer[at++] = text.charCodeAt(index)
+    this.length += length
   }
 
   #room(bytes: number): void {

@@ -88,6 +88,7 @@ export class Sender {
     this.#backedUp()
     if (!stream.bulk && stream.bytesSent > BULK_BYTES_MIN) this.#bulk(stream)
     if (stream.queuedBytes === 0) stream.queueAt = at
+    stream.queue ??= []
     stream.queue.push(chunk)
     stream.queuedBytes += chunk.length - at
     this.queuedBytes += chunk.length - at
@@ -177,13 +178,14 @@ export class Sender {
   }
 
   #takeTurn(stream: H2Stream): void {
-    const chunk = stream.queue[stream.queueHead]
-    if (chunk === undefined) return
+    const { queue } = stream
+    const chunk = queue?.[stream.queueHead]
+    if (queue === undefined || chunk === undefined) return
     const sent = this.#sendSome(stream, chunk, { from: stream.queueAt, most: this.#frameBytes })
     stream.queuedBytes -= sent
     this.queuedBytes -= sent
     stream.queueAt += sent
-    if (stream.queueAt === chunk.length) this.#dropFirst(stream, chunk)
+    if (stream.queueAt === chunk.length) this.#dropFirst(stream, queue, chunk)
     if (stream.queuedBytes > 0) this.#wait(stream)
     else if (stream.endQueued) this.#sendEnd(stream, stream.trailersQueued)
     if (!stream.drainWanted || stream.queuedBytes > this.#streamLowBytes) return
@@ -191,12 +193,12 @@ export class Sender {
     stream.deliverDrain()
   }
 
-  #dropFirst(stream: H2Stream, chunk: Buffer): void {
+  #dropFirst(stream: H2Stream, queue: Buffer[], chunk: Buffer): void {
     this.#passed(stream, chunk)
     stream.queueAt = 0
-    stream.queue[stream.queueHead++] = EMPTY
-    if (stream.queueHead < stream.queue.length) return
-    stream.queue.length = 0
+    queue[stream.queueHead++] = EMPTY
+    if (stream.queueHead < queue.length) return
+    queue.length = 0
     stream.queueHead = 0
   }
 
@@ -313,7 +315,7 @@ export class Sender {
   /** What has not been sent will not be. */
   forget(stream: H2Stream): void {
     this.queuedBytes -= stream.queuedBytes
-    stream.queue.length = 0
+    stream.queue = undefined
     stream.queuedBytes = 0
   }
 

@@ -33,7 +33,8 @@ export abstract class H2Stream {
   advanced = 0
   /** Given back to the stream's window but not announced yet. */
   returned = 0
-  readonly queue: Buffer[] = []
+  /** Made with the first chunk that has to wait: most streams have none. */
+  queue: Buffer[] | undefined = undefined
   queueHead = 0
   /** Bytes of the first queued chunk that were sent. */
   queueAt = 0

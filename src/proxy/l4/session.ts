@@ -297,6 +297,7 @@ export class TcpSession implements ServerConnection {
       metrics.at(between, flag).closed++
     }
     const { cluster, upstream, attempts, bytesReceived, bytesSent } = this.#told(flag, detail)
+    if (this.#logEnd !== undefined) return
     recorder.line({
       time: new Date(this.#startedWall).toISOString(),
       reporter,
@@ -317,7 +318,7 @@ export class TcpSession implements ServerConnection {
     })
   }
 
-  /** To counters and configured logs; returned for the line that is always written. */
+  /** To counters and configured logs; returned for the line that is written where there are none. */
   #told(flag: Flag, detail: string): TcpEnd {
     const endpoint = this.#upstream === undefined ? undefined : this.#endpoint?.endpoint
     const end: TcpEnd = {

@@ -234,7 +234,7 @@ export class Attempt<Outcome extends { readonly kind: string }> {
     this.#done = done
     this.#timer = new WheelTimer(() => this.fail({ kind: 'timeout', detail: `no answer within ${timeoutMs} ms` }))
     this.cancel = () => this.#abort()
-    timers.schedule(this.#timer, timeoutMs)
+    timers.schedulePatiently(this.#timer, timeoutMs)
     stream.on('error', this.#onError)
     stream.on('close', this.#onClose)
   }

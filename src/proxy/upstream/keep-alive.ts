@@ -50,7 +50,6 @@ export class KeepAlive {
   readonly #timer: WheelTimer
   readonly #times: KeepAliveTimes
   #pingSentAt = -1
-  #dueAt = 0
   #suspect = false
   #stopped = false
 
@@ -69,16 +68,14 @@ export class KeepAlive {
   }
 
   #schedule(delayMs: number): void {
-    this.#dueAt = this.#timers.now() + delayMs
-    this.#timers.schedule(this.#timer, delayMs)
+    this.#timers.schedulePatiently(this.#timer, delayMs)
   }
 
   #check(): void {
     if (this.#stopped) return
     const now = this.#timers.now()
-    // A process that was itself stopped has the answers unread in its sockets: let it read before it judges.
-    if (now - this.#dueAt > SUSPECT_AFTER_MS) return this.#schedule(this.#times.suspectMs)
-    if (this.#pingSentAt >= 0) return this.#checkPing(now)
+    // A process that was itself stopped has the answers unread in its sockets: the timer lets it read before it judges.
+    if (this.#pingSentAt >= 0) return this.#checkPing()
     const silentMs = now - this.#connection.lastReadAt
     const limitMs = this.#connection.activeStreams > 0 ? this.#times.busyMs : this.#times.idleMs
     if (silentMs >= limitMs) {
@@ -91,22 +88,19 @@ export class KeepAlive {
     return this.#schedule(Math.max(50, Math.min(this.#times.busyMs, limitMs - silentMs)))
   }
 
-  #checkPing(now: number): void {
+  #checkPing(): void {
     // Any byte since proves as much as the answer, which may stand behind megabytes of body.
     if (this.#connection.lastReadAt > this.#pingSentAt) {
       this.#clear()
       return this.#schedule(this.#times.busyMs)
     }
-    const waitedMs = now - this.#pingSentAt
-    if (waitedMs >= this.#times.deadMs) {
+    if (this.#suspect) {
       this.stop()
       return this.#connection.destroy('timeout')
     }
-    if (!this.#suspect) {
-      this.#suspect = true
-      this.#handler.onSuspect(true)
-    }
-    return this.#schedule(this.#times.deadMs - waitedMs)
+    this.#suspect = true
+    this.#handler.onSuspect(true)
+    return this.#schedule(this.#times.deadMs - this.#times.suspectMs)
   }
 
   #answered(): void {

@@ -7,8 +7,7 @@ import { CLUSTER } from '../balance/testing/world.ts'
 import type { H2Client } from '../h2/types.ts'
 import type { ClientConnectionHandler, ClientStream, CloseReason } from '../stream.ts'
 import { TimerWheel } from '../timer-wheel.ts'
-import { Pool } from './pool.ts'
-import type { PoolOptions } from './pool-options.ts'
+import { Pool, type PoolOptions } from './pool.ts'
 import type { ConnectFailure, DialOutcome, Waiter } from './transport.ts'
 
 class FakeConnection implements H2Client {

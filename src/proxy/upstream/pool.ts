@@ -3,16 +3,20 @@
  * leads nowhere, replaced before they end. The same for plain HTTP/1.1, mTLS and tunnels; what differs is how a
  * connection is dialled and how many are wanted. Knows nothing of requests.
  */
+import type { ConnectionSettings } from '../../model/config.ts'
 import { Backoff } from '../../runtime/backoff.ts'
 import type { Cancel } from '../../runtime/clock.ts'
+import type { Random } from '../../runtime/random.ts'
+import type { ClusterLimits } from '../balance/limits.ts'
 import type { Peer } from '../identity.ts'
 import type { ClientConnection, ClientConnectionHandler, CloseReason } from '../stream.ts'
-import { WheelTimer } from '../timer-wheel.ts'
+import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
 import { isQuiet, leastBusy } from './choice.ts'
+import { IdleTimer } from './idle-timer.ts'
 import { canPing, KeepAlive, keepAliveTimes } from './keep-alive.ts'
 import { type CounterName, PoolAccount } from './pool-account.ts'
-import type { PoolOptions } from './pool-options.ts'
-import type { ConnectFailure, Dialed, DialOutcome, Transport, Waiter } from './transport.ts'
+import { areServing, isPromising, lastPart, type Member } from './pool-member.ts'
+import type { ConnectFailure, Dial, Dialed, DialOutcome, Transport, Waiter } from './transport.ts'
 
 const PROBE_INITIAL_MS = 250
 const PROBE_MAX_MS = 2_000 // a healed endpoint is back within 5 s, its handshakes included
@@ -23,30 +27,48 @@ const RETIRING_IDLE_MS = 1_000
 /** Beyond those wanted. Where more large bodies than that are under way, each costs windows, and keeping apart is over. */
 const SPARES_MAX = 3
 const NO_IDS: readonly string[] = []
-/** Replacements are opened this long before a certificate ends, or in the last tenth of a short life. */
-const REPLACE_BEFORE_END_MS = 30_000
 
-interface Member {
-  readonly connection: ClientConnection
-  readonly dialed: Dialed
-  readonly keepAlive: KeepAlive | undefined
-  readonly endTimer: WheelTimer
-  readonly idleTimer: WheelTimer
-  readonly ageTimer: WheelTimer
-  requests: number
-  /** Monotonic. */
-  readonly since: number
-  suspect: boolean
-  readonly spare: boolean
-  /** Takes nothing new; its replacement is on the way. */
-  retiring: boolean
-  errors: number
+export interface PoolOptions {
+  readonly name: string
+  readonly dial: Dial
+  readonly timers: TimerWheel
+  readonly random: Random
+  readonly connectionsMax: number
+  /** Connections wanted as soon as there is any demand; may change with the configuration. */
+  readonly wanted: () => number
+  /** Of those without a large body, how many there shall be: beyond `wanted` only for when it is needed. Absent: any. */
+  readonly quietWanted?: number
+  /** Requests a connection under way is expected to take. */
+  readonly streamsExpected: number
+  /** Waiters beyond this overflow. */
+  readonly waitersMax: number
+  /** For the counters, where `streamsExpected` does not show it. */
+  readonly speaksHttp2?: boolean
+  /** HTTP/2 only: silence is probed with PING. */
+  readonly keepAlive: boolean
+  /** After this long without a request a connection closes; multiplexed ones all together. */
+  readonly idleMs: number
+  /** A connection that failed keeps nobody from asking for the next: whom to leave alone is judged elsewhere. */
+  readonly forgives?: boolean
+  /** Judges each connection's own errors instead of the endpoint's (tunnels lead to different pods). */
+  readonly judgesConnections: boolean
+  /** The cluster's limits, above those of the pool. */
+  readonly limits?: ClusterLimits
+  /** What the cluster asks for instead of the pool's own figures. */
+  readonly settings?: ConnectionSettings | undefined
+  /** `usable` may have changed. */
+  readonly onUsable: () => void
+  /** A connection is gone; those that travelled in it are too. */
+  readonly onGone?: (connection: ClientConnection) => void
+  /** A connection takes nothing new; what travels in it should move. */
+  readonly onRetiring?: (connection: ClientConnection) => void
 }
 
 export class Pool implements Transport, ClientConnectionHandler {
   readonly #options: PoolOptions
   readonly #backoff: Backoff
   readonly #members: Member[] = []
+  readonly #byConnection = new Map<ClientConnection, Member>()
   readonly #waiters: Waiter[] = []
   readonly #dials = new Set<{ cancel: Cancel }>()
   readonly #probeTimer: WheelTimer
@@ -174,10 +196,10 @@ export class Pool implements Transport, ClientConnectionHandler {
     if (this.#closed || this.#waiters.length > 0 || connection.activeStreams > 0) return
     const { timers, keepAlive, settings } = this.#options
     const member = this.#memberOf(connection)
-    if (member?.retiring === true) return timers.schedule(member.idleTimer, RETIRING_IDLE_MS)
+    if (member?.retiring === true) return member.idleTimer.start(RETIRING_IDLE_MS)
     const idleMs = settings?.idleMs ?? this.#options.idleMs
     if (idleMs === 0) return undefined
-    if (!keepAlive) return member === undefined ? undefined : timers.schedule(member.idleTimer, idleMs)
+    if (!keepAlive) return member?.idleTimer.start(idleMs)
     if (!this.#members.some((member) => member.connection.activeStreams > 0)) timers.schedule(this.#idleTimer, idleMs)
   }
 
@@ -202,14 +224,15 @@ export class Pool implements Transport, ClientConnectionHandler {
   }
 
   onClose(connection: ClientConnection, reason: CloseReason): void {
-    const index = this.#members.findIndex((member) => member.connection === connection)
-    const [member] = index < 0 ? [] : this.#members.splice(index, 1)
+    const member = this.#memberOf(connection)
     if (member === undefined) return
+    this.#byConnection.delete(connection)
+    this.#members.splice(this.#members.indexOf(member), 1)
     member.keepAlive?.stop()
     this.account.closed(reason, this.#options.timers.now() - member.since)
     this.#options.timers.cancel(member.ageTimer)
     this.#options.timers.cancel(member.endTimer)
-    this.#options.timers.cancel(member.idleTimer)
+    member.idleTimer.cancel()
     this.#options.onGone?.(connection)
     if (this.#closed) return
     if (reason === 'timeout' && this.#options.keepAlive && this.#members.length === 0) {
@@ -222,7 +245,7 @@ export class Pool implements Transport, ClientConnectionHandler {
   // Members
 
   #memberOf(connection: ClientConnection): Member | undefined {
-    return this.#members.find((member) => member.connection === connection)
+    return this.#byConnection.get(connection)
   }
 
   #pick(waiter: Waiter): Member | undefined {
@@ -253,9 +276,7 @@ export class Pool implements Transport, ClientConnectionHandler {
 
   #retire(member: Member): void {
     member.retiring = true
-    if (member.connection.activeStreams === 0) {
-      this.#options.timers.schedule(member.idleTimer, RETIRING_IDLE_MS)
-    }
+    if (member.connection.activeStreams === 0) member.idleTimer.start(RETIRING_IDLE_MS)
     this.#drainRetired()
   }
 
@@ -269,7 +290,9 @@ export class Pool implements Transport, ClientConnectionHandler {
 
   /** Opens what demand and `wanted` ask for, within `connectionsMax`. */
   #fill(): void {
+    const { quietWanted = 0 } = this.#options
     if (this.#closed) return
+    if (this.#waiters.length === 0 && quietWanted === 0 && areServing(this.#members, this.#wanted())) return
     let serving = 0
     for (const member of this.#members) if (!member.retiring) serving++
     const open = serving + this.#dials.size
@@ -325,6 +348,7 @@ export class Pool implements Transport, ClientConnectionHandler {
     this.#fillAfter = 0
     const member = this.#createMember(dialed)
     this.#members.push(member)
+    this.#byConnection.set(dialed.connection, member)
     const wasDown = this.#down
     this.#down = false
     this.#serve()
@@ -344,7 +368,7 @@ export class Pool implements Transport, ClientConnectionHandler {
         this.#options.onUsable()
       }),
       endTimer: new WheelTimer(() => this.#nearEnd(member)),
-      idleTimer: new WheelTimer(() => {
+      idleTimer: new IdleTimer(timers, () => {
         if (!member.retiring) this.account.count('upstream_cx_idle_timeout')
         dialed.connection.drain()
       }),
@@ -429,11 +453,11 @@ export class Pool implements Transport, ClientConnectionHandler {
   }
 
   #use(member: Member, waiter: Waiter): void {
-    const { limits, settings, timers } = this.#options
+    const { limits, settings } = this.#options
     if (limits?.of(waiter.priority).maySend() === false) {
       return waiter.onConnectFailed({ kind: 'overflow', detail: 'too many requests are under way' })
     }
-    if (member.idleTimer.scheduled) timers.cancel(member.idleTimer)
+    member.idleTimer.stop()
     member.requests++
     waiter.onConnected(member.connection)
     if (member.requests === settings?.requestsMax) this.#wornOut(member, 'upstream_cx_max_requests')
@@ -457,8 +481,3 @@ export class Pool implements Transport, ClientConnectionHandler {
     for (const member of this.#members.slice()) member.connection.drain()
   }
 }
-
-const lastPart = (lifetimeMs: number): number => Math.min(REPLACE_BEFORE_END_MS, Math.max(0, lifetimeMs) / 10)
-
-/** A connection after GOAWAY leads nowhere new; one whose certificate nears its end still does. */
-const isPromising = (member: Member): boolean => !member.suspect && (!member.retiring || member.connection.capacity > 0)

@@ -70,7 +70,7 @@ class RawWay implements Way {
     })
     this.#waiter = waiter
     this.#socket = socket
-    timers.schedule(this.#timer, this.#target.timeoutMs)
+    timers.schedulePatiently(this.#timer, this.#target.timeoutMs)
     socket.on('error', (error) => this.#fail('connect', error.message))
     socket.once('connect', () => this.#opened(socket))
   }

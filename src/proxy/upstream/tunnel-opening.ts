@@ -77,7 +77,7 @@ export class TunnelOpening implements Waiter {
   onConnected(carrier: ClientConnection): void {
     this.#cancelStep = () => {}
     const { timers } = this.#options.context
-    timers.schedule(this.#timer, this.#options.target.timeoutMs)
+    timers.schedulePatiently(this.#timer, this.#options.target.timeoutMs)
     openTunnel(carrier, this.#connectHead(), (outcome) => {
       timers.cancel(this.#timer)
       if (this.#over) return outcome.kind === 'open' ? void outcome.duplex.destroy() : undefined

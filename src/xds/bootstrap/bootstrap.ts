@@ -10,10 +10,10 @@ import { ListenerSchema } from '#gen/envoy/config/listener/v3/listener_pb.js'
 import { SecretSchema } from '#gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import type { ProxyConfig } from '../../model/config.ts'
 import type { OverloadConfig } from '../../model/overload.ts'
-import { CLUSTER_SHAPE, decodeCluster } from '../codec/cluster.ts'
+import { decodeCluster, FILE_CLUSTER_SHAPE } from '../codec/cluster.ts'
 import { ADDRESS_SHAPE, decodeAddress } from '../codec/common.ts'
 import { decodeListener, shapeOfListener } from '../codec/listener.ts'
-import { decodeSecret, SECRET_SHAPE } from '../codec/secret.ts'
+import { decodeSecret, FILE_SECRET_SHAPE } from '../codec/secret.ts'
 import { checkShape, Refusal, require, type Shape, within } from '../codec/shape.ts'
 import { referencesOf } from '../client-state.ts'
 import { readDocument } from './document.ts'
@@ -85,13 +85,13 @@ function decodeBootstrap(message: BootstrapMessage, faults: Fault[]): Bootstrap 
         return decodeListener(path, listener)
       }),
       clusters: named('clusters', faults, clusters, (path, cluster) => {
-        checkShape(ClusterSchema, cluster, CLUSTER_SHAPE, path)
+        checkShape(ClusterSchema, cluster, FILE_CLUSTER_SHAPE, path)
         return decodeCluster(path, cluster)
       }),
       routes: new Map(),
       endpoints: new Map(),
       secrets: named('secrets', faults, secrets, (path, secret) => {
-        checkShape(SecretSchema, secret, SECRET_SHAPE, path)
+        checkShape(SecretSchema, secret, FILE_SECRET_SHAPE, path)
         return decodeSecret(path, secret, undefined)
       }),
     },

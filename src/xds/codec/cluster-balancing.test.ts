@@ -28,7 +28,7 @@ describe('decodeCluster', () => {
     expect(decode({ lb_policy: 'RING_HASH', ring_hash_lb_config: ring })).toMatchObject({
       ringHash: { sizeMin: 64, sizeMax: 128 },
     })
-    const slow = { slow_start_window: '60s', aggression: { default_value: 2, runtime_key: 'x' } }
+    const slow = { slow_start_window: '60s', aggression: { default_value: 2 } }
     const config = { choice_count: 3, slow_start_config: slow }
     expect(decode({ lb_policy: 'LEAST_REQUEST', least_request_lb_config: config })).toMatchObject({
       leastRequest: { choiceCount: 3 },

@@ -36,7 +36,7 @@ import { present, refuse, require, type Shape, within } from './shape.ts'
 
 const SLOW_START_SHAPE: Shape = {
   slow_start_window: true,
-  aggression: { default_value: true, runtime_key: true },
+  aggression: { default_value: true },
   min_weight_percent: true,
 }
 
@@ -44,7 +44,7 @@ export const BALANCING_SHAPE: Shape = {
   lb_policy: true,
   least_request_lb_config: {
     choice_count: true,
-    active_request_bias: { default_value: true, runtime_key: true },
+    active_request_bias: { default_value: true },
     slow_start_config: SLOW_START_SHAPE,
   },
   round_robin_lb_config: { slow_start_config: SLOW_START_SHAPE },
@@ -70,8 +70,6 @@ const POLICIES = {
 const RING_SIZE_MIN = 1_024n // Envoy's defaults
 const RING_SIZE_MAX = 8_388_608n
 const TABLE_SIZE_MAX = 5_000_011n
-/** Envoy wants a key wherever a value could come from its runtime. */
-const RUNTIME_KEY = 'isthmus'
 
 type Balancing = Pick<
   Cluster,
@@ -126,10 +124,7 @@ function encodeLeastRequest({ leastRequest, slowStart }: Balancing): ClusterMess
   return { case: 'leastRequestLbConfig', value }
 }
 
-const runtimeDouble = (defaultValue: number): { defaultValue: number; runtimeKey: string } => ({
-  defaultValue,
-  runtimeKey: RUNTIME_KEY,
-})
+const runtimeDouble = (defaultValue: number): { defaultValue: number } => ({ defaultValue })
 
 function encodeSlowStart({ windowMs, aggression, weightPercentMin }: SlowStart): SlowStartMessage {
   return create(SlowStartSchema, {

@@ -24,7 +24,7 @@ import { decodeDns, discoveryType, encodeDns } from './cluster-dns.ts'
 import { decodeHealthCheck, encodeHealthCheck, HEALTH_SHAPE } from './cluster-health.ts'
 import { decodeOriginalDst, encodeOriginalDst, isOriginalDst, ORIGINAL_DST_SHAPE } from './cluster-original-dst.ts'
 import { ADS_SHAPE, decodeDuration, encodeAds, encodeDuration, requireAds } from './common.ts'
-import { decodeEndpoints, encodeEndpoints, ENDPOINTS_SHAPE, TRANSPORT_KEY } from './endpoints.ts'
+import { decodeEndpoints, encodeEndpoints, ENDPOINTS_SHAPE, FILE_ENDPOINTS_SHAPE, TRANSPORT_KEY } from './endpoints.ts'
 import { decodeClientTls, encodeClientTls } from './generic-tls.ts'
 import { decodeProxyHeader, encodeProxyHeader } from './proxy-protocol.ts'
 import { present, refuse, require, type Shape, typeOf, unpackShaped, within } from './shape.ts'
@@ -34,11 +34,12 @@ const RAW_BUFFER_SOCKET = 'envoy.transport_sockets.raw_buffer'
 const ALPN_H2 = 'h2'
 const CONNECT_TIMEOUT_MS = 5_000 // Envoy's default
 
-export const CLUSTER_SHAPE: Shape = {
+/** Of a file: without what only a control plane of the mesh says. */
+export const FILE_CLUSTER_SHAPE: Shape = {
   name: true,
   type: true,
   eds_cluster_config: { eds_config: ADS_SHAPE },
-  load_assignment: ENDPOINTS_SHAPE,
+  load_assignment: FILE_ENDPOINTS_SHAPE,
   dns_refresh_rate: true,
   respect_dns_ttl: true,
   dns_lookup_family: true,
@@ -46,12 +47,16 @@ export const CLUSTER_SHAPE: Shape = {
   ...BALANCING_SHAPE,
   ...ORIGINAL_DST_SHAPE,
   transport_socket: { name: true, typed_config: true },
-  transport_socket_matches: { name: true, match: true, transport_socket: { name: true, typed_config: true } },
   typed_extension_protocol_options: true,
   circuit_breakers: CIRCUIT_BREAKERS_SHAPE,
   health_checks: HEALTH_SHAPE,
   outlier_detection: OUTLIER_SHAPE,
   metadata: CLUSTER_METADATA_SHAPE,
+}
+export const CLUSTER_SHAPE: Shape = {
+  ...FILE_CLUSTER_SHAPE,
+  load_assignment: ENDPOINTS_SHAPE,
+  transport_socket_matches: { name: true, match: true, transport_socket: { name: true, typed_config: true } },
 }
 
 /** In the order that the wire has them; a decoder accepts any. */

@@ -21,8 +21,6 @@ import { present, refuse, require, type Shape, within } from './shape.ts'
 const KEY_SHAPE: Shape = { key: true, path: { key: true } }
 export const RATE_LIMITS_SHAPE: Shape = {
   stage: true,
-  // A key of the runtime, which is always empty here: nothing is switched off by it.
-  disable_key: true,
   actions: {
     destination_cluster: {},
     request_headers: { header_name: true, descriptor_key: true, skip_if_absent: true },
@@ -40,7 +38,6 @@ export const RATE_LIMITS_SHAPE: Shape = {
       descriptor_key: true,
       metadata_key: KEY_SHAPE,
       default_value: true,
-      source: true,
       skip_if_absent: true,
     },
   },

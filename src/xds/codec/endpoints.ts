@@ -30,22 +30,26 @@ const WORKLOAD_FIELDS = ['cluster', 'namespace', 'workload'] as const satisfies 
 /** Envoy's own limits (endpoint_components.proto). */
 const PRIORITY_MAX = 128
 
-export const ENDPOINTS_SHAPE: Shape = {
-  cluster_name: true,
-  endpoints: {
-    locality: { region: true, zone: true },
+const LOCALITY_SHAPE: Shape = {
+  locality: { region: true, zone: true },
+  lb_endpoints: {
+    endpoint: { address: ADDRESS_SHAPE, hostname: true },
+    health_status: true,
     metadata: { filter_metadata: true },
-    lb_endpoints: {
-      endpoint: { address: ADDRESS_SHAPE, hostname: true },
-      health_status: true,
-      metadata: { filter_metadata: true },
-      load_balancing_weight: true,
-    },
     load_balancing_weight: true,
-    priority: true,
   },
-  policy: { overprovisioning_factor: true },
+  load_balancing_weight: true,
+  priority: true,
 }
+const assignmentShape = (endpoints: Shape): Shape => ({
+  cluster_name: true,
+  endpoints,
+  policy: { overprovisioning_factor: true },
+})
+/** A locality's metadata names the gateway that leads there. */
+export const ENDPOINTS_SHAPE: Shape = assignmentShape({ ...LOCALITY_SHAPE, metadata: { filter_metadata: true } })
+/** Of a file, which knows no gateways. */
+export const FILE_ENDPOINTS_SHAPE: Shape = assignmentShape(LOCALITY_SHAPE)
 
 const HEALTH = {
   healthy: HealthStatus.HEALTHY,

@@ -33,6 +33,20 @@ import { CONNECT, decodeMeshUpgrades, encodeUpgrades, LISTENER_UPGRADES_SHAPE } 
 export const HTTP_CONNECTION_MANAGER = 'envoy.filters.network.http_connection_manager'
 const ROUTER_FILTER = 'envoy.filters.http.router'
 
+/** Of a listener that only names a route table. */
+export function encodeApiManager(rds: string): Any {
+  const router = create(HttpFilterSchema, {
+    name: ROUTER_FILTER,
+    configType: { case: 'typedConfig', value: anyPack(RouterSchema, create(RouterSchema)) },
+  })
+  const manager = create(HttpConnectionManagerSchema, {
+    statPrefix: rds,
+    routeSpecifier: { case: 'rds', value: create(RdsSchema, { routeConfigName: rds, configSource: encodeAds() }) },
+    httpFilters: [router],
+  })
+  return anyPack(HttpConnectionManagerSchema, manager)
+}
+
 export const HTTP_CONNECTION_MANAGER_SHAPE: Shape = {
   codec_type: true,
   stat_prefix: true,

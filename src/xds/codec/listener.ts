@@ -28,7 +28,7 @@ import {
 } from './capture.ts'
 import { ADDRESS_SHAPE, decodeAddress, decodeMetadata, encodeAddress } from './common.ts'
 import { decodeGeneric, encodeGeneric, GENERIC_LISTENER_SHAPE } from './generic-listener.ts'
-import { decodeHttp, encodeHttp, HTTP_CONNECTION_MANAGER } from './http-connection-manager.ts'
+import { decodeHttp, encodeApiManager, encodeHttp, HTTP_CONNECTION_MANAGER } from './http-connection-manager.ts'
 import { decodeMeshRules, encodeNetworkFilter, MESH_NETWORK_RBAC_SHAPE } from './network-filters.ts'
 import { decodeRules, encodeRules, RULES_SHAPE } from './principals.ts'
 import { present, refuse, require, type Shape, unpackShaped, within } from './shape.ts'
@@ -66,7 +66,8 @@ const isMesh = (message: ListenerMessage): boolean =>
   Object.hasOwn(message.metadata?.filterMetadata ?? {}, MESH_METADATA)
 
 export function encodeListener(listener: Listener): ListenerMessage {
-  const { generic } = listener
+  const { generic, api } = listener
+  if (api !== undefined) return encodeApiListener(listener.name, api.rds)
   if (generic !== undefined) return encodeGeneric(listener, generic)
   return create(ListenerSchema, {
     name: listener.name,
@@ -76,6 +77,11 @@ export function encodeListener(listener: Listener): ListenerMessage {
     ...encodeCapture(listener),
     filterChains: listener.chains.map(encodeChain),
   })
+}
+
+/** gRFC A27: a manager with a route table and the router, and nothing that a client library would not know. */
+function encodeApiListener(name: string, rds: string): ListenerMessage {
+  return create(ListenerSchema, { name, apiListener: { apiListener: encodeApiManager(rds) } })
 }
 
 function encodeChain(chain: FilterChain): FilterChainMessage {

@@ -15,8 +15,7 @@ import type { HeaderMatch, QueryMatch, StringMatch } from '../../model/config.ts
 import { regexFault } from '../../runtime/regex.ts'
 import { present, refuse, require, type Shape, within } from './shape.ts'
 
-/** `google_re2` chose an engine when there were two. */
-export const REGEX_SHAPE: Shape = { google_re2: {}, regex: true }
+export const REGEX_SHAPE: Shape = { regex: true }
 export const STRING_SHAPE: Shape = {
   exact: true,
   prefix: true,

@@ -28,10 +28,15 @@ const SPIFFE_VALIDATOR = 'envoy.tls.cert_validator.spiffe'
 export const REVOCATIONS_METADATA = 'isthmus.revocations'
 const PEM = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?/g
 
-export const SECRET_SHAPE: Shape = {
+/** Of a file, where identities are not the mesh's. */
+export const FILE_SECRET_SHAPE: Shape = {
   name: true,
   tls_certificate: CERTIFICATE_SHAPE,
   generic_secret: { secret: { filename: true, inline_bytes: true, inline_string: true, environment_variable: true } },
+  validation_context: VALIDATION_SHAPE,
+}
+export const SECRET_SHAPE: Shape = {
+  ...FILE_SECRET_SHAPE,
   validation_context: { ...VALIDATION_SHAPE, custom_validator_config: { name: true, typed_config: true } },
 }
 const BUNDLE_SHAPE: Shape = {

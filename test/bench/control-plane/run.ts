@@ -14,13 +14,24 @@ import { parseArgs } from 'node:util'
 import type { KubeClient } from '../../../src/kube/client.ts'
 import { createKubeClient } from '../../../src/kube/http-client.ts'
 import { ENDPOINT_SLICES, SECRETS, SERVICES } from '../../../src/kube/kinds.ts'
+import { VIRTUAL_SERVICES } from '../../../src/kube/kinds/networking.ts'
 import { kubeconfigConnection } from '../../../src/kube/kubeconfig.ts'
 import { OBJECTS, SYSTEM_NAMESPACE } from '../../../src/model/names.ts'
 import { PORTS } from '../../../src/model/ports.ts'
 import { OWN_DIALECT } from '../../../src/xds/dialect.ts'
 import type { ClientsConfig, Order, Told } from './clients.ts'
 import { CONTROL_PLANE_IP, type ControlPlane, grantControlPlane, startControlPlane } from './control-plane.ts'
-import { each, fill, NAMESPACE, serviceName, signTrust, type Size, sliceOf, tokenOf } from './world.ts'
+import {
+  each,
+  fill,
+  NAMESPACE,
+  serviceName,
+  signTrust,
+  type Size,
+  sliceOf,
+  tokenOf,
+  virtualServiceOf,
+} from './world.ts'
 
 const { values } = parseArgs({
   options: {
@@ -142,6 +153,16 @@ function declarePort(client: KubeClient, turn: number): Promise<unknown> {
   return client.patch(SERVICES, target, { spec: { ports } }, { type: 'merge' })
 }
 
+function moveWeight(client: KubeClient, turn: number): Promise<unknown> {
+  const { metadata, spec } = virtualServiceOf(turn, 20)
+  return client.patch(
+    VIRTUAL_SERVICES,
+    { name: metadata.name ?? '', namespace: NAMESPACE },
+    { spec },
+    { type: 'merge' },
+  )
+}
+
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0
 
 async function changes(
@@ -224,6 +245,7 @@ async function main(): Promise<void> {
   const world = await connect()
   const { client, clients, controlPlane, start } = world
   await changes('one endpoint changes', world, (turn) => dropEndpoint(client, turn))
+  await changes('one VirtualService changes', world, (turn) => moveWeight(client, turn))
   await changes('one service changes', world, (turn) => declarePort(client, turn))
 
   clients.say('keep')

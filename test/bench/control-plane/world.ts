@@ -11,8 +11,9 @@ import {
   PODS,
   SERVICES,
 } from '../../../src/kube/kinds.ts'
+import { VIRTUAL_SERVICES, type VirtualService } from '../../../src/kube/kinds/networking.ts'
 import type { KubeObject, Resource } from '../../../src/kube/object.ts'
-import { mcsCrds, ownCrds } from '../../../src/kube/schemas/index.ts'
+import { mcsCrds, ownCrds, standardCrds } from '../../../src/kube/schemas/index.ts'
 import { trustDomainOf } from '../../../src/model/identity.ts'
 import { CA_AUDIENCE, OBJECTS, SYSTEM_NAMESPACE } from '../../../src/model/names.ts'
 import { formatBundle } from '../../../src/pki/bundle.ts'
@@ -25,6 +26,8 @@ export const CLUSTER = 'east'
 export const NAMESPACE = 'shop'
 /** All pods are of one Deployment. */
 const OWNER = [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'app-6d5f7c8b9d', uid: 'bench', controller: true }]
+/** VirtualServices; each change takes its own. */
+const RULES = 100
 /** Requests under way at once while the world is filled. */
 const WRITERS = 24
 
@@ -43,10 +46,12 @@ export async function fill(client: KubeClient, size: Size): Promise<void> {
   await ensure(client, NAMESPACES, object('v1', 'Namespace', { name: SYSTEM_NAMESPACE }))
   await ensure(client, NAMESPACES, object('v1', 'Namespace', { name: NAMESPACE }))
   const path = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
-  for (const body of [...mcsCrds(), ...ownCrds()]) await client.raw({ method: 'POST', path, body })
+  for (const body of [...mcsCrds(), ...ownCrds(), ...standardCrds()]) await client.raw({ method: 'POST', path, body })
   // No controller runs that would make it.
   await makeServiceAccount(client, 'default', NAMESPACE)
   await each(size.proxies, (index) => makePod(client, index))
+  const rules = Math.min(RULES, size.services - 1)
+  await each(rules, async (index) => void (await client.create(VIRTUAL_SERVICES, virtualServiceOf(index, 10))))
   await each(size.services, async (index) => {
     const name = serviceName(index)
     await client.create(SERVICES, {
@@ -74,6 +79,27 @@ export function sliceOf(index: number, { endpoints, proxies }: Size): EndpointSl
       conditions: { ready: true, serving: true, terminating: false },
       targetRef: { kind: 'Pod', name: podName(pod), namespace: NAMESPACE },
     })),
+  }
+}
+
+/** Rules for the first services: two routes, of which changes move the weight. */
+export function virtualServiceOf(index: number, weight: number): VirtualService {
+  const host = serviceName(index)
+  const other = serviceName(index + 1)
+  return {
+    ...object('networking.istio.io/v1', 'VirtualService', { name: host, namespace: NAMESPACE }),
+    spec: {
+      hosts: [host],
+      http: [
+        { match: [{ headers: { 'end-user': { exact: 'jason' } } }], route: [{ destination: { host: other } }] },
+        {
+          route: [
+            { destination: { host }, weight: 100 - weight },
+            { destination: { host: other }, weight },
+          ],
+        },
+      ],
+    },
   }
 }
 

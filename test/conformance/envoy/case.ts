@@ -100,12 +100,17 @@ export interface TogetherStep {
   readonly together: readonly (RawStep | StreamStep)[]
 }
 
+/** What a client says that has heard the answers before, as they came. */
+export interface NextStep {
+  readonly next: (replies: readonly Reply[]) => RawStep
+}
+
 /** Two handshakes with one session: whether the second resumes the first. */
 export interface ResumeStep {
   readonly resume: ClientTls & { readonly maxVersion?: 'TLSv1.2'; readonly tickets?: false }
 }
 
-export type Step = RawStep | StreamStep | TcpStep | RepeatStep | UntilStep | TogetherStep | ResumeStep
+export type Step = RawStep | StreamStep | TcpStep | RepeatStep | UntilStep | TogetherStep | NextStep | ResumeStep
 
 export interface Reply {
   readonly status: number

@@ -20,6 +20,7 @@ import {
   type Reply,
   type Step,
   type StreamStep,
+  type NextStep,
   type TogetherStep,
   type UntilStep,
 } from './case.ts'
@@ -104,13 +105,16 @@ interface Stage {
 async function playSteps(contest: Case, { running, places, origins }: Stage): Promise<Result> {
   const names: Names = { ...places, directory: places.file(''), chance: contest.chance ?? [] }
   const steps: Result['steps'][number][] = []
-  for (const step of contest.steps) {
+  const heard: Reply[] = []
+  for (const given of contest.steps) {
+    const step = 'next' in given ? given.next(heard) : given
     if ('together' in step) {
       const all = await Promise.all(step.together.map((one) => send(one, places.proxy)))
       steps.push(...all.map((one) => normalOutcome(one, names)))
       continue
     }
     const result = await playStep(step, places.proxy, running)
+    if (result !== undefined && 'replies' in result) heard.push(...result.replies)
     if (result !== undefined) steps.push('shares' in result ? result : normalOutcome(result, names))
   }
   releaseHeld()
@@ -126,7 +130,7 @@ async function playSteps(contest: Case, { running, places, origins }: Stage): Pr
 }
 
 async function playStep(
-  step: Exclude<Step, TogetherStep>,
+  step: Exclude<Step, TogetherStep | NextStep>,
   proxy: string,
   running: Running,
 ): Promise<Outcome | Shares | undefined> {

@@ -73,8 +73,16 @@ function fieldsOf(fields: Message['headers'], names: Names): [string, string][] 
   const chance = new Set([...CHANCE, ...names.chance])
   return fields
     .filter(([name]) => !FRAMING.has(name))
-    .map(([name, value]): [string, string] => [name, chance.has(name) ? '<chance>' : named(value, names)])
+    .map(([name, value]): [string, string] => [name, chance.has(name) ? chanceOf(name, value) : named(value, names)])
     .sort(([one], [other]) => (one < other ? -1 : one > other ? 1 : 0))
+}
+
+/** Of cookies the values are chance, and what tells one sign-in from another; names and attributes are not. */
+function chanceOf(name: string, value: string): string {
+  if (name === 'set-cookie') return value.replace(/^([^.=;]*)(\.[0-9a-f]{16})?=[^;]*/, '$1=<chance>')
+  if (name !== 'cookie') return '<chance>'
+  const names = value.split('; ').map((cookie) => cookie.replace(/(\.[0-9a-f]{16})?=.*/, ''))
+  return names.toSorted().join('; ')
 }
 
 /** Of an access log. */

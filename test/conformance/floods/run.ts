@@ -34,10 +34,18 @@ async function attackRow(victim: Victim, attack: (typeof ATTACKS)[number]): Prom
   const cuts: Cut[] = []
   const quiet: number[] = []
   const during: number[] = []
+  let cpuMs = 0
+  const measured = async (into: number[], phase: () => Promise<unknown>): Promise<number> => {
+    const [before, startedAt] = [await victim.usage(), systemClock.monotonic()]
+    into.push((await measure(victim, phase)).p99)
+    return ((await victim.usage()).cpuMs - before.cpuMs) / (systemClock.monotonic() - startedAt)
+  }
   for (let round = 0; round < ROUNDS; round++) {
-    quiet.push((await measure(victim, () => sleep(PHASE_MS))).p99)
+    const share = await measured(quiet, () => sleep(PHASE_MS))
     const attacker = await Attacker.start(victim.http2Port, attack.name)
-    during.push((await measure(victim, async () => cuts.push(...(await attacker.flood(PHASE_MS))))).p99)
+    const startedAt = systemClock.monotonic()
+    const attacked = await measured(during, async () => cuts.push(...(await attacker.flood(PHASE_MS))))
+    cpuMs += (attacked - share) * (systemClock.monotonic() - startedAt)
   }
   const uncut = cuts.filter(({ afterMs }) => afterMs === undefined).length
   const kib = Math.round(cuts.reduce((sum, { sentBytes }) => sum + sentBytes, 0) / cuts.length / 1024)
@@ -46,6 +54,7 @@ async function attackRow(victim: Victim, attack: (typeof ATTACKS)[number]): Prom
     attack.origin,
     `${cuts.length - uncut} of ${cuts.length}`,
     `${ms(median(cuts.map(({ afterMs }) => afterMs ?? Infinity)))} ms, ${kib} KiB`,
+    ms(Math.max(0, cpuMs / cuts.length)),
     ms(median(quiet)),
     ms(median(during)),
     (median(during) / median(quiet)).toFixed(1),
@@ -91,8 +100,8 @@ for (const attack of ATTACKS.filter(({ name }) => values.attack === undefined ||
 const held = values.attack === undefined ? await holdConnections(victim) : ''
 victim.stop()
 const table = [
-  '| flood | origin | cut | after | p99 before, ms | during | ratio |',
-  '| --- | --- | --- | --- | --- | --- | --- |',
+  '| flood | origin | cut | after | our CPU, ms | p99 before, ms | during | ratio |',
+  '| --- | --- | --- | --- | --- | --- | --- | --- |',
   ...rows,
   '',
   held,

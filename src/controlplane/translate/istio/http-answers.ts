@@ -8,6 +8,9 @@ type Status = RedirectAction['redirect']['status']
 const STATUSES: readonly Status[] = [301, 302, 303, 307, 308]
 const PORTS: Readonly<Record<string, number>> = { http: 80, https: 443 }
 
+/** Envoy's for direct responses, and this proxy's. */
+const BODY_BYTES_MAX = 4_096
+
 /** `port`: the one that was called. */
 export function redirectOf(spec: RedirectSpec, port: number): RedirectAction {
   const { uri, prefixRewrite, authority, scheme } = spec
@@ -37,5 +40,6 @@ function portOf({ port, derivePort, scheme }: RedirectSpec, called: number): num
 
 export function directOf({ status, body }: NonNullable<HttpRouteSpec['directResponse']>): DirectAction {
   const text = body?.string ?? (body?.bytes === undefined ? '' : Buffer.from(body.bytes, 'base64').toString('utf8'))
-  return { direct: { status, body: text } }
+  // Refused as unsupported where it is written; one such text must not cost a proxy its whole table.
+  return { direct: { status, body: Buffer.byteLength(text) > BODY_BYTES_MAX ? '' : text } }
 }

@@ -1,0 +1,47 @@
+/**
+ * docs/reference/istio.md: every field of the Istio kinds that are acted on, and those among them that are not, from the
+ * definitions that make the CRDs and the lists that make the condition `Unsupported`.
+ */
+import { KNOWN_KINDS, type KnownKind } from '../src/kube/advice/registry.ts'
+import type { JsonSchema } from '../src/kube/kinds.ts'
+import { objectSchema, servedVersions } from '../src/kube/schemas/definition.ts'
+
+const HEAD = `# What is supported of Istio's API
+
+Written by \`npm run docs\` from the definitions that make the CRDs. Objects may set the fields below and no other:
+unknown ones are refused. A field with a note is stored and does nothing here: the object gets the condition
+\`Unsupported\` with its path, and \`isthmus validate\` counts it as an error. All other fields act; test/golden shows what
+becomes of each, test/mesh and test/istio what requests meet.
+`
+
+export function istioPage(): string {
+  const kinds = KNOWN_KINDS.filter(({ definition }) => definition.resource.group.endsWith('.istio.io'))
+  const acted = kinds.filter(({ definition }) => definition.support !== 'stored')
+  const stored = kinds.filter(({ definition }) => definition.support === 'stored')
+  const names = stored.map(({ definition: { resource } }) => `- ${resource.kind} (${resource.group})`)
+  const rest = `\n## Stored, never read\n\nObjects of these kinds are admitted, and their condition says that they do nothing.\n\n${names.join('\n')}\n`
+  return [HEAD, ...acted.map(kindSection), rest].join('')
+}
+
+function kindSection(known: KnownKind): string {
+  const { resource } = known.definition
+  const unsupported = known.advice.flatMap(({ unsupported: fields }) => fields)
+  const rows = leavesOf(objectSchema(known.definition).properties?.['spec'] ?? {}, 'spec').map((path) => {
+    const found = unsupported.find(
+      (field) => path === field.path || path.startsWith(`${field.path}.`) || path.startsWith(`${field.path}[`),
+    )
+    return `| ${path} | ${found === undefined ? '' : `Not supported. ${found.hint ?? ''}`} |`
+  })
+  const versions = servedVersions(known.definition).join(', ')
+  return `\n## ${resource.kind} (${resource.group}: ${versions})\n\n| field | note |\n| --- | --- |\n${rows.join('\n')}\n`
+}
+
+/** Fields that hold no others, with `[]` for each element and `*` for each key. */
+function leavesOf(schema: JsonSchema, path: string): readonly string[] {
+  const { properties, items, additionalProperties } = schema
+  if (items !== undefined) return leavesOf(items, `${path}[]`)
+  if (properties !== undefined && Object.keys(properties).length > 0) {
+    return Object.entries(properties).flatMap(([name, inner]) => leavesOf(inner, `${path}.${name}`))
+  }
+  return typeof additionalProperties === 'object' ? leavesOf(additionalProperties, `${path}.*`) : [path]
+}
