@@ -59,9 +59,10 @@ function world(limits: H2Limits): {
     onClose: () => {},
   }
   const options = { limits, budgets: H2_BUDGETS, timers, extendedConnect: false }
-  new H2ServerConnection(taken as unknown as Socket, handler, options)
+  const connection = new H2ServerConnection(taken as unknown as Socket, handler, options)
   const send = (bytes: Buffer): void => void taken.emit('data', bytes)
   send(HELLO)
+  expect(connection.activeStreams).toBe(0)
   const ask = (id: number): ServerStream => {
     send(frame(FRAME.headers, 5, id, GET))
     return streams.at(-1) ?? expect.unreachable()
