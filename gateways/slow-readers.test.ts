@@ -65,7 +65,7 @@ async function readers(pod: Pod, host: string, count: number): Promise<Socket[]>
     socket.write(`GET http://${host}/ HTTP/1.1\r\nhost: ${host}\r\n\r\n`)
     sockets.push(socket)
   }
-  await until(() => pod.proxy.activeConnections === count)
+  await until(() => pod.proxy.activeConnections === count, 60_000)
   return sockets
 }
 

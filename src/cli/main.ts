@@ -10,6 +10,7 @@ import { registerLint } from './lint.ts'
 import { registerLocal } from './local.ts'
 import { registerPeers } from './peers.ts'
 import { registerProxyConfig } from './proxy-config.ts'
+import { registerProxyStatus } from './proxy-status.ts'
 import { registerStatus } from './status.ts'
 import { registerTrust } from './trust.ts'
 import { registerUninstall } from './uninstall.ts'
@@ -38,6 +39,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     registerValidate,
     registerLint,
     registerProxyConfig,
+    registerProxyStatus,
     registerCapture,
   ]) {
     register(program)

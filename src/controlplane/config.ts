@@ -13,6 +13,11 @@ export const CONTROL_PLANE_SETTINGS = {
     default: IMAGE,
     doc: 'Image of the sidecars that the injection webhook adds.',
   },
+  xdsPlaintext: {
+    env: 'ISTHMUS_XDS_PLAINTEXT',
+    default: 'false',
+    doc: 'true: xDS without TLS and token on port 15010 of the loopback address, for gRPC clients beside the control plane.',
+  },
   proxiesMax: {
     env: 'ISTHMUS_PROXIES_MAX',
     default: '5000',

@@ -33,6 +33,7 @@ import { type ControlPlaneMetrics, createMetrics } from './metrics.ts'
 import type { MeshFacts } from './observe/facts.ts'
 import { Observer } from './observe/observer.ts'
 import { PolicyStatus } from './policy-status.ts'
+import { openPlainPort } from './plain-port.ts'
 import { authenticateProxy, type ProxyClient, Push } from './push.ts'
 import { statusPages } from './status-pages.ts'
 import { WebhookConfigurations } from './webhooks/configurations.ts'
@@ -77,6 +78,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   const keys = await keysWhenReachable(client, mesh, log)
   const { grpc, serving, servingRoot } = await serve(parts, keys, settings.podIp)
   const webhooks = await admission(parts, keys, { serving, settings })
+  const plain = await plainPort(parts, settings)
   servingReady()
   log.info({ address: settings.podIp, port: PORTS.xds, trustDomain: mesh.trustDomain }, 'serving xDS and certificates')
 
@@ -87,6 +89,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     const closing = new Promise<void>((resolve) => grpc.tryShutdown(() => resolve()))
     await Promise.race([closing, delay(systemClock, DRAIN_MS)])
     grpc.forceShutdown()
+    plain?.forceShutdown()
     for (const server of pages) closePages(server)
     await Promise.all([observer.stop(), servingRoot.stop(), webhooks.stop()])
     client.close()
@@ -102,6 +105,7 @@ interface Parts {
   readonly observer: Observer
   readonly authenticator: Authenticator
   readonly ads: AdsServer<ProxyClient>
+  readonly findPod: Push['findPod']
   readonly metrics: ControlPlaneMetrics
   readonly access: PageAccess
   /** What exists only once the cluster's keys are known. */
@@ -116,11 +120,8 @@ function assemble(settings: Values): Parts {
   const client = createKubeClient(inClusterConnection(), { userAgent: 'isthmus-control-plane/v1' })
   const late: Parts['late'] = {}
   const push = new Push(() => late.translator)
-  const authenticator = new Authenticator({
-    client,
-    clock: systemClock,
-    findPod: (namespace, name) => push.findPod(namespace, name),
-  })
+  const findPod: Push['findPod'] = (namespace, name) => push.findPod(namespace, name)
+  const authenticator = new Authenticator({ client, clock: systemClock, findPod })
   const ads = createAdsServer<ProxyClient>({
     authenticate: (metadata, node) => authenticateProxy(authenticator, metadata.get('authorization'), node),
     configFor: (proxy) => push.configFor(proxy),
@@ -149,7 +150,15 @@ function assemble(settings: Values): Parts {
     snapshotVersion: () => observer.snapshot?.version ?? 0,
   })
   const access = new PageAccess({ client, clock: systemClock, host: settings.podIp })
-  return { mesh, log, client, observer, authenticator, ads, metrics, access, late }
+  return { mesh, log, client, observer, authenticator, ads, findPod, metrics, access, late }
+}
+
+/** Opens 15010 where someone asked for it. */
+async function plainPort({ ads, findPod, log }: Parts, { podIp, xdsPlaintext }: Values): Promise<Server | undefined> {
+  if (xdsPlaintext !== 'true') return undefined
+  const { server, port } = await openPlainPort(ads, { podIp, findPod })
+  log.warn({ port }, 'serving xDS in plaintext on the loopback address')
+  return server
 }
 
 /** Opens 15012 with the cluster's own serving certificate. */

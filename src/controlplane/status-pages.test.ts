@@ -34,8 +34,8 @@ describe('pages', () => {
   })
 
   it('show proxies with what they refused, and count them', async () => {
-    const nack = { message: 'a: no', nonce: '2' }
-    const refusing = { resources: 1, awaiting: undefined, acked: '1', nack }
+    const nack = { message: 'a: no', nonce: '2', at: 1 }
+    const refusing = { resources: 1, awaiting: undefined, acked: '1', nack, sentAt: undefined, ackedAt: 1 }
     const client = { namespace: 'shop', pod: 'a', podUid: 'u', role: 'sidecar' as const }
     const proxy = {
       node: 'n',

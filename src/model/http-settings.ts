@@ -40,6 +40,8 @@ export interface HttpSettings {
 
   /** Without a byte on a stream; 0: none. For routes that say nothing. */
   readonly streamIdleMs?: number
+  /** Between the word that a connection is to end and its end; absent: 5 s. */
+  readonly drainMs?: number
   /** Until a request is whole; 0: none. */
   readonly requestMs?: number
   /** Until a request's head is whole; 0: none. */

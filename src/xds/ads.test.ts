@@ -1,5 +1,7 @@
 /** Server and client over a real socket with TLS and bearer tokens; each test is a small world. */
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Server, ServerCredentials } from '@grpc/grpc-js'
@@ -283,6 +285,40 @@ describe('ADS over a socket', () => {
     expect(world.deliveries, 'what it has is not sent again').toHaveLength(1)
     world.set(configOf({ a: ['10.0.0.7'] }))
     await world.delivered(({ config }) => addressesIn(config, 'a').includes('10.0.0.7'))
+  })
+
+  it('goes to another replica within 5 s when one is killed, and misses no change', async () => {
+    world.config = configOf({ a: ['10.0.0.1'] })
+    const other = new World()
+    other.config = world.config
+    await other.listen()
+    // One name for both replicas; the first that answers serves.
+    const ports = [world.port, other.port]
+    const relay = createServer((socket) => {
+      const dial = (index: number): void => {
+        const replica = connect({ host: '127.0.0.1', port: ports[index] ?? 0 })
+        replica.once('connect', () => {
+          socket.pipe(replica).pipe(socket)
+          replica.once('close', () => socket.destroy())
+        })
+        replica.once('error', () => (index + 1 < ports.length ? dial(index + 1) : socket.destroy()))
+        socket.once('error', () => replica.destroy())
+      }
+      dial(0)
+    }).listen(0, '127.0.0.1')
+    await once(relay, 'listening')
+    const { port } = relay.address() as AddressInfo
+    await world.connect({ address: `${HOST}:${port}` })
+    await world.delivered(() => true)
+    const killedAt = systemClock.monotonic()
+    world.stop()
+    // Written while nobody serves it.
+    other.set(configOf({ a: ['10.0.0.2'] }))
+    await world.delivered(({ config }) => addressesIn(config, 'a').includes('10.0.0.2'))
+    expect(systemClock.monotonic() - killedAt).toBeLessThan(5_000)
+    expect(other.ads.status()).toHaveLength(1)
+    relay.close()
+    other.stop()
   })
 
   it('keeps its configuration when the control plane dies', async () => {

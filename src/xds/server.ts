@@ -39,8 +39,10 @@ export type Authentication<C> =
       readonly reason: string
     }
 
+export type Authenticate<C> = (metadata: Metadata, node: AdsNode) => Promise<Authentication<C>>
+
 export interface AdsServerOptions<C> {
-  readonly authenticate: (metadata: Metadata, node: AdsNode) => Promise<Authentication<C>>
+  readonly authenticate: Authenticate<C>
   /** Undefined: nothing to serve yet; the stream waits. Must return the same tables while nothing changed. */
   readonly configFor: (client: C) => VersionedConfig | undefined
   readonly clock: Clock
@@ -61,8 +63,8 @@ export interface ProxyStatus<C> {
 }
 
 export interface AdsServer<C> {
-  /** Adds the discovery service to a gRPC server. */
-  register(server: Pick<Server, 'addService'>): void
+  /** Adds the discovery service to a gRPC server; on one with ways of its own, `authenticate` says who its clients are. */
+  register(server: Pick<Server, 'addService'>, authenticate?: Authenticate<C>): void
   /** The configuration changed, for whom and in what is found by comparing. */
   notify(): void
   status(): readonly ProxyStatus<C>[]
@@ -88,6 +90,12 @@ interface ClientStream extends Pick<AdsStream, 'pump' | 'isSynced' | 'status' | 
   receive(request: Request): Received
 }
 
+interface Opening<C> {
+  readonly call: Call
+  readonly variant: Variant
+  readonly authenticate: Authenticate<C>
+}
+
 interface Session<C> {
   readonly call: Call
   readonly variant: Variant
@@ -109,10 +117,10 @@ const REFUSAL_CODES = {
 
 export function createAdsServer<C>(options: AdsServerOptions<C>): AdsServer<C> {
   const sessions = new Sessions(options)
-  const handle = (call: Call): void => sessions.handle(call, 'delta')
-  const handleWhole = (call: Call): void => sessions.handle(call, 'whole')
   return {
-    register: (server) => {
+    register: (server, authenticate = options.authenticate) => {
+      const handle = (call: Call): void => sessions.handle(call, 'delta', authenticate)
+      const handleWhole = (call: Call): void => sessions.handle(call, 'whole', authenticate)
       const service = { delta: DELTA_SERVER, stateOfTheWorld: STATE_OF_THE_WORLD }
       server.addService(service, { delta: handle, stateOfTheWorld: handleWhole })
     },
@@ -124,7 +132,7 @@ export function createAdsServer<C>(options: AdsServerOptions<C>): AdsServer<C> {
 
 class Sessions<C> {
   readonly #options: AdsServerOptions<C>
-  readonly #states = new SharedStates()
+  readonly #states: SharedStates
   readonly #pace: Pace<Session<C>>
   readonly #requests = new Requests()
   readonly #turns: Turns
@@ -139,6 +147,7 @@ class Sessions<C> {
 
   constructor(options: AdsServerOptions<C>) {
     this.#options = options
+    this.#states = new SharedStates(() => options.clock.now())
     this.#turns = new Turns(options.clock)
     this.#warmth = new Warmth({
       clock: options.clock,
@@ -148,7 +157,7 @@ class Sessions<C> {
     this.#pace = new Pace(options, (session) => this.#guarded(session, () => this.#refresh(session)))
   }
 
-  handle(call: Call, variant: Variant): void {
+  handle(call: Call, variant: Variant, authenticate: Authenticate<C>): void {
     if (this.#calls >= (this.#options.streamsMax ?? STREAMS_MAX)) {
       end(call, grpcStatus.RESOURCE_EXHAUSTED, 'this control plane serves as many proxies as it may')
       return
@@ -165,7 +174,7 @@ class Sessions<C> {
       this.#turns.add(() => {
         const first = this.#read(call, bytes, variant)
         if (first === undefined) return
-        this.#open(call, first, variant)
+        this.#open({ call, variant, authenticate }, first)
           .then((opened) => {
             session = opened
             if (opened !== undefined) this.#turns.add(() => this.#start(opened, first))
@@ -190,8 +199,8 @@ class Sessions<C> {
     }
   }
 
-  async #open(call: Call, first: Request, variant: Variant): Promise<Session<C> | undefined> {
-    const { clock, log, authenticate } = this.#options
+  async #open({ call, variant, authenticate }: Opening<C>, first: Request): Promise<Session<C> | undefined> {
+    const { clock, log } = this.#options
     const { node } = first
     if (node === undefined || node.id === '') {
       end(call, grpcStatus.INVALID_ARGUMENT, 'the first request must carry a node with an id')

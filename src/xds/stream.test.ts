@@ -22,7 +22,7 @@ interface Ask {
 
 function world(initial: ProxyConfig) {
   const answers: DeltaDiscoveryResponse[] = []
-  const stream = new AdsStream(new SharedStates(), {
+  const stream = new AdsStream(new SharedStates(() => 0), {
     hasRoom: () => true,
     write: ({ bytes }) => answers.push(fromBinary(DeltaDiscoveryResponseSchema, bytes)),
     answered: () => undefined,

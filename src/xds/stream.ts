@@ -32,6 +32,12 @@ export class SharedStates {
   readonly #encoded = new EncodedResources()
   readonly #kinds = new Map<ResourceKind, HeldStates>()
   readonly splitter = new RouteSplitter()
+  /** Wall clock, for people. */
+  readonly now: () => number
+
+  constructor(now: () => number) {
+    this.now = now
+  }
 
   wholeOf(resource: ModelResource): Encoded {
     return this.#encoded.wholeOf(resource)
@@ -84,7 +90,7 @@ export class AdsStream {
     if (kind === undefined) return { refused: 'this type is not served', typeUrl: request.typeUrl }
     let subscription = this.#subscriptions.get(kind)
     if (subscription === undefined) {
-      subscription = new Subscription(kind, this.#states.of(kind))
+      subscription = new Subscription(kind, this.#states.of(kind), this.#states.now)
       this.#subscriptions.set(kind, subscription)
     }
     const { outstanding } = subscription

@@ -17,6 +17,8 @@ const NAMES_MAX = 50_000
 export interface Nack {
   readonly message: string
   readonly nonce: string
+  /** Wall clock. */
+  readonly at: number
 }
 
 export interface SubscriptionStatus {
@@ -25,6 +27,9 @@ export interface SubscriptionStatus {
   readonly awaiting: string | undefined
   readonly acked: string | undefined
   readonly nack: Nack | undefined
+  /** Wall clock: of the answer under way, and of the last one that was accepted. */
+  readonly sentAt: number | undefined
+  readonly ackedAt: number | undefined
 }
 
 export class Subscription {
@@ -42,8 +47,12 @@ export class Subscription {
   #latestNonce: string | undefined
   #acked: string | undefined
   #nack: Nack | undefined
+  readonly #now: () => number
+  #sentAt: number | undefined
+  #ackedAt: number | undefined
 
-  constructor(kind: ResourceKind, states: HeldStates) {
+  constructor(kind: ResourceKind, states: HeldStates, now: () => number) {
+    this.#now = now
     this.kind = kind
     this.#states = states
     this.#wish = states.wishes.nothing
@@ -60,7 +69,9 @@ export class Subscription {
 
   status(): SubscriptionStatus {
     const resources = this.#held.reduce((sum, held) => sum + held.resources, 0)
-    return { resources, awaiting: this.#awaiting?.nonce, acked: this.#acked, nack: this.#nack }
+    const sentAt = this.#awaiting === undefined ? undefined : this.#sentAt
+    const { acked, nack, ackedAt } = { acked: this.#acked, nack: this.#nack, ackedAt: this.#ackedAt }
+    return { resources, awaiting: this.#awaiting?.nonce, acked, nack, sentAt, ackedAt }
   }
 
   #allVersions(): readonly ReadonlyMap<string, string>[] {
@@ -84,11 +95,12 @@ export class Subscription {
     this.#awaiting = undefined
     if (request.errorDetail === undefined) {
       this.#acked = request.responseNonce
+      this.#ackedAt = this.#now()
       this.#nack = undefined
       return undefined
     }
     // The refused version is not sent again: the client would refuse it again. The next change is.
-    this.#nack = { message: request.errorDetail.message, nonce: request.responseNonce }
+    this.#nack = { message: request.errorDetail.message, nonce: request.responseNonce, at: this.#now() }
     return this.#nack
   }
 
@@ -177,6 +189,7 @@ export class Subscription {
   /** The message went out. */
   sent(message: Message): void {
     this.#awaiting = message
+    this.#sentAt = this.#now()
     this.#latestNonce = message.nonce
   }
 }

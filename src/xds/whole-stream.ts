@@ -28,6 +28,8 @@ interface KindState {
   nonce: string
   acked: string | undefined
   nack: SubscriptionStatus['nack']
+  sentAt: number | undefined
+  ackedAt: number | undefined
 }
 
 export class WholeStream {
@@ -69,6 +71,8 @@ export class WholeStream {
         nonce: '',
         acked: undefined,
         nack: undefined,
+        sentAt: undefined,
+        ackedAt: undefined,
       }
       this.#kinds.set(kind, state)
     }
@@ -82,8 +86,11 @@ export class WholeStream {
     // A request without an answer before it; or one for other names, which judges nothing a second time.
     if (responseNonce === '' || (awaiting === undefined && errorDetail === undefined)) return undefined
     // What was refused is not sent again: the client would refuse it again. The next change is.
-    state.nack = errorDetail === undefined ? undefined : { message: errorDetail.message, nonce: responseNonce }
-    if (errorDetail === undefined) state.acked = responseNonce
+    state.nack =
+      errorDetail === undefined
+        ? undefined
+        : { message: errorDetail.message, nonce: responseNonce, at: this.#states.now() }
+    if (errorDetail === undefined) [state.acked, state.ackedAt] = [responseNonce, this.#states.now()]
     return state.nack
   }
 
@@ -118,6 +125,7 @@ export class WholeStream {
     state.isNew = false
     state.awaiting = message
     state.nonce = message.nonce
+    state.sentAt = this.#states.now()
     this.#outlet.write(message)
   }
 
@@ -152,8 +160,9 @@ export class WholeStream {
     readonly kinds: Partial<Record<ResourceKind, SubscriptionStatus>>
   } {
     const kinds: Partial<Record<ResourceKind, SubscriptionStatus>> = {}
-    for (const [kind, { sent, awaiting, acked, nack }] of this.#kinds) {
-      kinds[kind] = { resources: sent.size, awaiting: awaiting?.nonce, acked, nack }
+    for (const [kind, { sent, awaiting, acked, nack, sentAt, ackedAt }] of this.#kinds) {
+      const waitsSince = awaiting === undefined ? undefined : sentAt
+      kinds[kind] = { resources: sent.size, awaiting: awaiting?.nonce, acked, nack, sentAt: waitsSince, ackedAt }
     }
     return { version: this.#version, kinds }
   }

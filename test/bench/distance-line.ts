@@ -21,6 +21,8 @@ export interface LineOptions {
   readonly loss: number
   /** 0: no limit. */
   readonly mbit: number
+  /** TCP's over the line, for all alike; empty: the machine's. */
+  readonly congestion: string
 }
 
 export interface Line {
@@ -57,14 +59,27 @@ function relayed({ places, rttMs }: LineOptions): Line {
 }
 
 /** Built each time: a second, and nobody runs an old one. */
-async function linked({ rttMs, loss, mbit }: LineOptions): Promise<Line> {
+async function linked({ rttMs, loss, mbit, congestion }: LineOptions): Promise<Line> {
   const directory = await mkdtemp(join(tmpdir(), 'isthmus-far-link-'))
   const program = join(directory, 'far-link')
   const source = join(import.meta.dirname, 'far-link.go')
   const { status, error } = spawnSync('go', ['build', '-o', program, source], { stdio: 'inherit' })
   if (status !== 0) throw new Error(`far-link.go does not build: ${error?.message ?? status}; --line relay needs no Go`)
   const whole = loss === 0 && mbit === 0 ? ['-whole'] : []
-  const args = ['-near', NEAR, '-far', FAR, '-rtt', `${rttMs}ms`, '-loss', String(loss), '-mbit', String(mbit)]
+  const args = [
+    '-near',
+    NEAR,
+    '-far',
+    FAR,
+    '-rtt',
+    `${rttMs}ms`,
+    '-loss',
+    String(loss),
+    '-mbit',
+    String(mbit),
+    '-congestion',
+    congestion,
+  ]
   const child = spawn(program, [...args, ...whole], { stdio: ['ignore', 'pipe', 'inherit'] })
   await Promise.race([
     once(child.stdout, 'data'),

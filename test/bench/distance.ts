@@ -2,7 +2,8 @@
  * Two clusters 70 ms apart: how fast one large body crosses the tunnel beside plain TCP over the same line, and what
  * small requests wait beside it.
  *
- *     node test/bench/distance.ts [--rounds 3] [--dist dist] [--rtt 70] [--loss 0.001] [--mbit 1000] [--line packets|relay]
+ *     node test/bench/distance.ts [--rounds 3] [--dist dist] [--rtt 70] [--loss 0.001] [--mbit 1000] [--mib 100]
+ *         [--congestion cubic] [--line packets|relay]
  *
  * `packets` (the default; needs root, /dev/net/tun and Go): far-link.go, where TCP itself sees distance and loss.
  * `relay`: relay.ts, which answers for the other end, so that nothing starts slowly.
@@ -26,11 +27,32 @@ import type { System } from './system.ts'
 import { cpuOfAllUs } from './usage.ts'
 
 const MIB = 1024 * 1024
-const BODY_MIB = 100
 const SMALL_EVERY_MS = 25
 /** Connections rest between transfers: what one left in buffers is not the next one's. */
 const REST_MS = 500
 const PRIORITY = -15
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '3' },
+    rtt: { type: 'string', default: '70' },
+    loss: { type: 'string', default: '0' },
+    mib: { type: 'string', default: '100' },
+    congestion: { type: 'string', default: '' },
+    mbit: { type: 'string', default: '0' },
+    line: { type: 'string', default: 'packets' },
+    dist: { type: 'string', default: 'dist' },
+  },
+})
+const options = {
+  places: new Places(),
+  kind: values.line === 'relay' ? ('relay' as const) : ('packets' as const),
+  rttMs: Number(values.rtt),
+  loss: Number(values.loss),
+  mbit: Number(values.mbit),
+  congestion: values.congestion,
+}
+const bodyMib = Number(values.mib)
 
 function fetched(target: Target, path: string, agent: Agent): Promise<number> {
   const startedAt = performance.now()
@@ -50,7 +72,7 @@ function fetched(target: Target, path: string, agent: Agent): Promise<number> {
 /** MiB/s of one body, by a process of its own. */
 async function moved(target: Target, direction: 'down' | 'up', connections = 1): Promise<number> {
   const { address, port, authority } = target
-  const words = [direction, address, port, authority, BODY_MIB * MIB, connections].map(String)
+  const words = [direction, address, port, authority, bodyMib * MIB, connections].map(String)
   const client = spawn(process.execPath, [join(import.meta.dirname, 'distance-load.ts'), ...words], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, NODE_NO_WARNINGS: '1' },
@@ -59,7 +81,7 @@ async function moved(target: Target, direction: 'down' | 'up', connections = 1):
   client.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()))
   const [code] = (await once(client, 'close')) as [number | null]
   if (code !== 0) throw new Error(`${direction} over ${connections}: the client failed`)
-  return BODY_MIB / (Number(text) / 1_000)
+  return bodyMib / (Number(text) / 1_000)
 }
 
 interface Beside {
@@ -126,6 +148,7 @@ async function measure(line: Line, options: LineOptions & { rounds: number; dist
       directory,
       origin,
       dist: options.dist,
+      timeoutMs: 600_000,
       ...(line.endsOn === undefined ? {} : { endsOn: line.endsOn }),
       gatewayAt: (address) => {
         gateway = address
@@ -183,7 +206,8 @@ async function table(options: LineOptions, seen: readonly Seen[]): Promise<strin
     const target = share > 0.9 ? `≤ ${options.rttMs + 20}` : ''
     return `| small requests beside a body ${way}, p${share * 100}, ms | ${all('ours')} | ${all('plain')} | | ${target} |`
   }
-  const congestion = (await readFile('/proc/sys/net/ipv4/tcp_congestion_control', 'utf8')).trim()
+  const ours = (await readFile('/proc/sys/net/ipv4/tcp_congestion_control', 'utf8')).trim()
+  const congestion = options.congestion === '' ? ours : options.congestion
   const load = loadavg()[0]?.toFixed(1) ?? '?'
   const { rttMs, loss, mbit, kind } = options
   return `${rttMs} ms apart (${kind}), loss ${loss * 100} %, ${mbit === 0 ? 'no limit' : `${mbit} Mbit/s`}, ${congestion}, ${seen.length} rounds, machine load ${load}
@@ -191,7 +215,7 @@ async function table(options: LineOptions, seen: readonly Seen[]): Promise<strin
 | | ours, nested | plain TCP | ratio | target |
 | --- | --- | --- | --- | --- |
 ${rate(
-  `one body of ${BODY_MIB} MiB down, MiB/s`,
+  `one body of ${bodyMib} MiB down, MiB/s`,
   (one) => one.down.mibPerSecond,
   (one) => one.down.mibPerSecond,
   '≥ 0.8',
@@ -221,23 +245,6 @@ ${small('up', 0.99)}
 `
 }
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '3' },
-    rtt: { type: 'string', default: '70' },
-    loss: { type: 'string', default: '0' },
-    mbit: { type: 'string', default: '0' },
-    line: { type: 'string', default: 'packets' },
-    dist: { type: 'string', default: 'dist' },
-  },
-})
-const options: LineOptions = {
-  places: new Places(),
-  kind: values.line === 'relay' ? 'relay' : 'packets',
-  rttMs: Number(values.rtt),
-  loss: Number(values.loss),
-  mbit: Number(values.mbit),
-}
 try {
   // All that take part, plain TCP's ends too: what is measured is distance, not what else runs on this machine.
   setPriority(PRIORITY)

@@ -2,7 +2,7 @@
 // back to the same device after a delay, with source and destination exchanged. Whoever connects to the far address
 // reaches what listens on the near one; checksums stay right, since they add both addresses up. Needs root.
 //
-//	far-link -name ist0 -near 10.77.0.1 -far 10.77.0.2 -rtt 70ms [-loss 0.001] [-mbit 1000] [-queue 50ms] [-whole]
+//	far-link -name ist0 -near 10.77.0.1 -far 10.77.0.2 -rtt 70ms [-loss 0.001] [-mbit 1000] [-queue 50ms] [-whole] [-congestion cubic]
 //
 // -whole passes segments on as the kernel offloads them, up to 64 KiB: cheaper, and enough where nothing is lost.
 package main
@@ -94,6 +94,7 @@ func main() {
 	mbit := flag.Float64("mbit", 0, "rate of each way; 0: none")
 	queue := flag.Duration("queue", 50*time.Millisecond, "what may wait for the rate before packets are dropped")
 	whole := flag.Bool("whole", false, "segments as the kernel offloads them")
+	congestion := flag.String("congestion", "", "TCP's congestion control over this line; empty: the machine's")
 	flag.Parse()
 
 	fd, err := open(*name, *whole)
@@ -103,6 +104,9 @@ func main() {
 	run("ip addr add " + *near + "/32 peer " + *far + " dev " + *name)
 	// A device that drops what its reader has not fetched yet would be a second, unasked loss.
 	run("ip link set " + *name + " mtu " + strconv.Itoa(mtu) + " txqueuelen 65536 up")
+	if *congestion != "" {
+		run("ip route replace " + *far + " dev " + *name + " src " + *near + " congctl " + *congestion)
+	}
 	fmt.Println("ready")
 
 	ways := [2]way{}

@@ -50,6 +50,8 @@ export interface IsthmusOptions {
   readonly pods?: number
   /** Where the caller finds the gateway that listens on this address: a relay between clusters. */
   readonly gatewayAt?: (gateway: string) => string
+  /** Of the caller's route; what all systems have if absent. */
+  readonly timeoutMs?: number
   /** Where caller and gateway listen, and dial from: a line's near end. Addresses of their own if absent. */
   readonly endsOn?: string
 }
@@ -99,7 +101,7 @@ export async function startIsthmus(path: Path, options: IsthmusOptions): Promise
     const way = endpointOf(target, options.gatewayAt?.(gateway) ?? gateway, GATEWAY_PORT, 'tunnel')
     endpoints = [{ ...way, tunnel }]
   }
-  await starter.start('caller', places.caller, caller, outbound(caller, names, endpoints, { tls }))
+  await starter.start('caller', places.caller, caller, outbound(caller, names, endpoints, { tls, ...options }))
   return starter.system({ address: caller, port: FORWARD_PORT, authority: names.host })
 }
 
@@ -175,6 +177,7 @@ const LOCAL_CLIENTS: RbacRules = {
 }
 
 interface OutboundMore {
+  readonly timeoutMs?: number
   readonly tls?: UpstreamTls
   readonly protocol?: 'http2'
   readonly filters?: RoutedFilters
@@ -184,7 +187,7 @@ export function outbound(
   address: string,
   names: ServiceNames,
   endpoints: readonly Endpoint[],
-  { filters, ...more }: OutboundMore,
+  { filters, tls, protocol, timeoutMs = TIMEOUT_MS }: OutboundMore,
 ): Config {
   const listener: Listener = {
     name: 'http-proxy',
@@ -218,7 +221,7 @@ export function outbound(
           {
             match: { kind: 'prefix', prefix: '/' },
             cluster: names.cluster,
-            timeoutMs: TIMEOUT_MS,
+            timeoutMs,
             retry: { on: ['connect-failure', 'refused-stream', 'reset-before-request'], retriesMax: RETRIES_MAX },
           },
         ],
@@ -231,7 +234,8 @@ export function outbound(
     lb: 'least-request',
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
     outlier: { consecutiveErrors: 5, baseEjectionMs: 30_000, ejectionPercentMax: 100 },
-    ...more,
+    ...(tls === undefined ? {} : { tls }),
+    ...(protocol === undefined ? {} : { protocol }),
   }
   return { listeners: [listener, captured], routes: [table], clusters: [cluster] }
 }

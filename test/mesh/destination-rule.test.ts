@@ -141,6 +141,7 @@ describe('TLS', () => {
     const tls = (account: string): string =>
       `{ tls: { mode: ISTIO_MUTUAL, subjectAltNames: ['spiffe://east.demo.mesh/ns/shop/sa/${account}'] } }`
     expect(await seenBy(tls('reviews-1'))).toBe(200)
+    expect(await seenBy(tls('reviews-1').replace('east.demo.mesh', 'cluster.local'))).toBe(200)
     expect(await seenBy(tls('someone-else'))).toBe(503)
   })
 })

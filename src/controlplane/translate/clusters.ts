@@ -28,8 +28,9 @@ export interface OutboundClusterInput {
   readonly host: Host
   readonly port: PortFacts
   readonly identities: readonly string[]
-  /** This one's name. */
+  /** This one's name, and its identities' domain. */
   readonly cluster: string
+  readonly trustDomain: string
   readonly breaker?: ServiceBreaker
   /** What the rules for it say. */
   readonly policy?: PortPolicy
@@ -51,7 +52,12 @@ export function outboundCluster(input: OutboundClusterInput): Cluster {
   }
   return policy === undefined
     ? cluster
-    : withTls(withPolicy(cluster, policy), policy, { host: host.host, port, names: entry?.names ?? [] })
+    : withTls(withPolicy(cluster, policy), policy, {
+        host: host.host,
+        port,
+        names: entry?.names ?? [],
+        trustDomain: input.trustDomain,
+      })
 }
 
 function meshTlsOf({ host, port, identities }: OutboundClusterInput): UpstreamTls {

@@ -1,7 +1,7 @@
 /** The outbound clusters of a scope, with memory: one per host and port, one more per subset that a rule names. */
 import type { Cluster } from '../../model/config.ts'
 import { clusterName } from '../../model/sni.ts'
-import type { PortFacts, Snapshot } from '../observe/facts.ts'
+import type { MeshFacts, PortFacts, Snapshot } from '../observe/facts.ts'
 import { breakersOf, type Breakers } from './breakers.ts'
 import { identitiesOf, outboundCluster } from './clusters.ts'
 import type { Host } from './hosts.ts'
@@ -33,7 +33,7 @@ export class OutboundClusters {
         const rule = scope.ruleFor(host)
         return host.ports.flatMap((port) =>
           subsetsOf(rule).map((subset) =>
-            this.#clusterOf({ host, port, subset, rule, identities, breakers, cluster: snapshot.mesh.cluster }),
+            this.#clusterOf({ host, port, subset, rule, identities, breakers, mesh: snapshot.mesh }),
           ),
         )
       }),
@@ -42,7 +42,7 @@ export class OutboundClusters {
     return this.#tables.list(`outbound-clusters, kept|${scope.key}`, built, () => built)
   }
 
-  #clusterOf({ host, port, subset, rule, identities, breakers, cluster }: ClusterInput): Cluster {
+  #clusterOf({ host, port, subset, rule, identities, breakers, mesh }: ClusterInput): Cluster {
     const name = clusterName('outbound', port.port, host.host, subset)
     // A policy on a service holds for all of its subsets.
     const breaker = breakers.get(clusterName('outbound', port.port, host.host))
@@ -52,7 +52,8 @@ export class OutboundClusters {
         host,
         port,
         identities,
-        cluster,
+        cluster: mesh.cluster,
+        trustDomain: mesh.trustDomain,
         ...(breaker !== undefined && { breaker }),
         ...(rule !== undefined && { policy: policyFor(rule, port.port, subset) }),
       }),
@@ -89,7 +90,7 @@ interface ClusterInput {
   readonly rule: HostRule | undefined
   readonly identities: readonly string[]
   readonly breakers: Breakers
-  readonly cluster: string
+  readonly mesh: MeshFacts
 }
 
 /** The whole service first. */

@@ -63,6 +63,14 @@ describe('validateReview', () => {
     })
   })
 
+  it("admits kinds that only somebody else's definitions serve, with a warning", () => {
+    const theirs = { apiVersion: 'gateway.networking.k8s.io/v1', kind: 'NotYetKnown', metadata: { name: 'a' } }
+    expect(validateReview(request(theirs))).toMatchObject({
+      allowed: true,
+      warnings: [expect.stringContaining('[KIND_UNKNOWN]')],
+    })
+  })
+
   it('never stands in the way of an update that leaves the spec alone, nor of an end', () => {
     const bad = policy({ openFor: '2h' })
     const labelled = policy({ openFor: '2h' }, { labels: { a: 'b' } })

@@ -82,6 +82,11 @@ describe('adviseSet', () => {
     expect(adviseSet([policy({})], { isWhole: true })).toHaveLength(1)
   })
 
+  it('leaves objects of unknown versions out of it: nobody has looked at their fields', () => {
+    const strange = { ...policy({}), apiVersion: 'isthmus.dev/v2', spec: 7 } as unknown as KubeObject
+    expect(adviseSet([strange], { isWhole: true }).map(({ code }) => code)).toEqual(['KIND_UNKNOWN'])
+  })
+
   it('leaves refused objects out of what it looks at together', () => {
     const findings = adviseSet([policy({ window: '1h' })], { isWhole: true })
     expect(findings.map(({ code }) => code)).toEqual(['FIELD_INVALID'])

@@ -34,7 +34,7 @@ function* flawsOf(object: KubeObject, more: Rule<KubeObject> | undefined): Itera
   const { definition, advice } = known
   const served = servedVersions(definition)
   if (!served.includes(versionOf(object.apiVersion))) {
-    const message = `${object.kind} is served as ${served.join(', ')}, not as ${versionOf(object.apiVersion)}`
+    const message = `${object.kind} is known as ${served.join(', ')}, not as ${versionOf(object.apiVersion)}`
     yield error({ code: 'KIND_UNKNOWN', field: 'apiVersion', message })
     return
   }
@@ -56,7 +56,7 @@ function* flawsOf(object: KubeObject, more: Rule<KubeObject> | undefined): Itera
 }
 
 function unknownKind({ apiVersion, kind }: KubeObject): Flaw {
-  return error({ code: 'KIND_UNKNOWN', field: 'kind', message: `${apiVersion} has no kind ${kind}` })
+  return error({ code: 'KIND_UNKNOWN', field: 'kind', message: `this mesh knows no kind ${kind} of ${apiVersion}` })
 }
 
 function storedOnly({ kind }: KubeObject): Flaw {
@@ -73,7 +73,9 @@ export function adviseSet(
   options: { readonly isWhole: boolean; readonly more?: Rule<KubeObject> },
 ): readonly Finding[] {
   const judged = objects.map((object) => ({ object, findings: adviseObject(object, options.more) }))
-  const sound = judged.filter(({ findings }) => !findings.some(refuses)).map(({ object }) => object)
+  // Nobody has looked at the fields of an unknown kind or version.
+  const isUnsound = (finding: Finding): boolean => refuses(finding) || finding.code === 'KIND_UNKNOWN'
+  const sound = judged.filter(({ findings }) => !findings.some(isUnsound)).map(({ object }) => object)
   const set = new ObjectSet(sound, options)
   const findings = judged.flatMap(({ findings }) => findings)
   for (const rule of SET_RULES) for (const flaw of rule(set)) findings.push(findingOf(flaw.object, flaw))

@@ -68,9 +68,10 @@ export function refOf({ apiVersion, kind, metadata }: KubeObject): ObjectRef {
 
 /**
  * Errors that a cluster stores all the same: manifests written for Istio must apply unchanged, so what we do not run is
- * admitted with a warning and shown in the condition `Unsupported`. `isthmus validate` counts it as an error.
+ * admitted with a warning and shown in the condition `Unsupported`. So are kinds and versions that only somebody else's
+ * definitions serve. `isthmus validate` counts them as errors.
  */
-const STORED_ALL_THE_SAME: ReadonlySet<ErrorCode> = new Set(['FIELD_UNSUPPORTED', 'KIND_UNSUPPORTED'])
+const STORED_ALL_THE_SAME: ReadonlySet<ErrorCode> = new Set(['FIELD_UNSUPPORTED', 'KIND_UNSUPPORTED', 'KIND_UNKNOWN'])
 
 export const isUnsupported = ({ code }: Flaw): boolean => STORED_ALL_THE_SAME.has(code)
 

@@ -10,22 +10,25 @@ const DEPTH_MAX = 64
 const TEXT_CHARS_MAX = 1_048_576
 
 export function sizeFlaw(object: object): Flaw | undefined {
-  let values = 0
+  let values = 1
   let chars = 0
-  // A stack of its own: recursion would end in a RangeError on what is nested deepest.
-  const pending: { readonly value: unknown; readonly depth: number }[] = [{ value: object, depth: 0 }]
+  // A stack of its own: recursion would end in a RangeError on what is nested deepest. Only containers go onto it.
+  const pending: object[] = [object]
+  const depths: number[] = [0]
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    const { value, depth } = next
-    values += 1
-    if (typeof value === 'string') chars += value.length
-    if (values > VALUES_MAX) return tooLarge(`has more than ${VALUES_MAX} values`)
-    if (chars > TEXT_CHARS_MAX) return tooLarge(`has more than ${TEXT_CHARS_MAX} characters`)
-    if (typeof value !== 'object' || value === null) continue
+    const depth = depths.pop() ?? 0
     if (depth >= DEPTH_MAX) return tooLarge(`is nested more than ${DEPTH_MAX} levels deep`)
-    // Pushing a list of millions is work of its own.
-    const inner = Array.isArray(value) ? value : Object.values(value)
-    if (values + pending.length + inner.length > VALUES_MAX) return tooLarge(`has more than ${VALUES_MAX} values`)
-    for (const one of inner) pending.push({ value: one, depth: depth + 1 })
+    const members: readonly unknown[] = Array.isArray(next) ? next : Object.values(next)
+    values += members.length
+    if (values > VALUES_MAX) return tooLarge(`has more than ${VALUES_MAX} values`)
+    for (const member of members) {
+      if (typeof member === 'string') chars += member.length
+      else if (typeof member === 'object' && member !== null) {
+        pending.push(member)
+        depths.push(depth + 1)
+      }
+    }
+    if (chars > TEXT_CHARS_MAX) return tooLarge(`has more than ${TEXT_CHARS_MAX} characters`)
   }
   return undefined
 }

@@ -97,13 +97,13 @@ export class ReceiveWindows {
   }
 
   /**
-   * A reader that took a whole window may be kept waiting by distance alone, and gets four times the window: a sender
-   * that is let go on doubles what it sends per round trip, and is not to wait for us.
+   * A reader that took a whole window may be kept waiting by distance alone, and gets twice the window, as TCP doubles
+   * what it sends per round trip. Four times would let readers that stop hold as much as their kernel's buffer takes first.
    */
   #growth(stream: H2Stream): number {
     if (stream.taken < stream.window) return 0
     if (!stream.bulk) this.#bulk(stream)
-    return this.#granted(stream, 4 * stream.window, this.#limits.connectionHeldBytesMax)
+    return this.#granted(stream, 2 * stream.window, this.#limits.connectionHeldBytesMax)
   }
 
   /**

@@ -82,7 +82,7 @@ export class Sender {
   data(stream: H2Stream, chunk: Buffer): void {
     let at = 0
     // Only as much as keeps the socket busy: the rest takes turns with other streams.
-    if (stream.queuedBytes === 0 && !this.#backedUp())
+    if (stream.queuedBytes === 0 && !stream.givesWay && !this.#backedUp())
       at = this.#sendSome(stream, chunk, { from: 0, most: this.#highBytes - this.output.pendingBytes })
     if (at === chunk.length) return this.#passed(stream, chunk)
     this.#backedUp()
@@ -156,7 +156,7 @@ export class Sender {
   }
 
   #wait(stream: H2Stream): void {
-    if (stream.waiting || stream.sendWindow <= 0) return
+    if (stream.waiting || stream.sendWindow <= 0 || stream.givesWay) return
     stream.waiting = true
     this.#turns.push(stream)
   }
@@ -209,11 +209,21 @@ export class Sender {
       if (this.window > WINDOW_MAX) return false
     } else {
       stream.sendWindow += increment
+      stream.givesWay = false
       if (stream.sendWindow > WINDOW_MAX) return false
       if (stream.queuedBytes > 0) this.#wait(stream)
     }
     this.pump()
     return true
+  }
+
+  /** It gave way for long enough. */
+  goOn(stream: H2Stream): void {
+    if (!stream.givesWay || stream.over) return
+    stream.givesWay = false
+    if (stream.queuedBytes === 0) return
+    this.#wait(stream)
+    this.pump()
   }
 
   /** The peer's SETTINGS_MAX_FRAME_SIZE. */

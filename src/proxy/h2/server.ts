@@ -15,6 +15,10 @@ import type { H2ServerOptions } from './types.ts'
 
 /** Between the warning and the last word of a drain: requests on their way still get in. */
 const DRAIN_GRACE_MS = 1_000
+/** Longer than a round trip between any two regions (about 300 ms). */
+const GIVES_WAY_MS = 400
+/** Who asked so lately is likely to ask again before an answer's head is there. */
+const SHARED_MS = 1_000
 /** A list this many times over the limit was never meant to be read: only references make it out of one block. */
 const BOMB_FACTOR = 8
 
@@ -23,6 +27,9 @@ export class H2ServerConnection extends H2Session implements ServerConnection, H
   readonly #options: H2ServerOptions
   readonly #drainTimer: WheelTimer
   #prefaceLeft = PREFACE.length
+  /** Coarse times of the last request and the one before it. */
+  #requestAt = Number.NEGATIVE_INFINITY
+  #requestBeforeAt = Number.NEGATIVE_INFINITY
 
   constructor(socket: Socket, handler: ServerConnectionHandler, options: H2ServerOptions) {
     super(socket, options)
@@ -99,6 +106,8 @@ export class H2ServerConnection extends H2Session implements ServerConnection, H
       end,
     })
     stream.bytesReceived = this.decoder.listBytes
+    this.#requestBeforeAt = this.#requestAt
+    this.#requestAt = stream.openedAt
     this.open(stream)
     this.#handler.onRequest(stream)
     this.expectBody(stream)
@@ -124,6 +133,20 @@ export class H2ServerConnection extends H2Session implements ServerConnection, H
     this.sender.headers(stream.id, last)
     if (!this.budget.frameQueued(this.behind)) return this.onFlood('answers that are not read')
     if (last) this.localDone(stream)
+    else if (head.bodyLength > stream.sendWindow) this.#giveWay(stream)
+  }
+
+  /**
+   * A body larger than its window, on a connection over a long way that others use too: what is written of it before the
+   * peer knows would be in front of every other answer for several round trips. With its head the peer opens the window,
+   * and sends its next requests elsewhere; peers that do not are not waited for longer than a long round trip takes.
+   */
+  #giveWay(stream: H2ServerStream): void {
+    const { streamWindowBytes, streamWindowMaxBytes } = this.limits
+    const shared = this.streams.size > 1 || this.timers.coarseNow - this.#requestBeforeAt < SHARED_MS
+    if (streamWindowMaxBytes === streamWindowBytes || !shared) return
+    stream.givesWay = true
+    this.timers.schedule(new WheelTimer(() => this.sender.goOn(stream)), GIVES_WAY_MS)
   }
 
   /** The answer is complete: what the client still sends is not wanted, unless the stream is a tunnel. */

@@ -43,6 +43,8 @@ export abstract class H2Stream {
   queuedBytes = 0
   endQueued = false
   trailersQueued: HeaderList | undefined = undefined
+  /** Its body waits until the peer opens the stream's window, or long enough. */
+  givesWay = false
   /** In the sender's list of streams that wait for their turn. */
   waiting = false
   drainWanted = false

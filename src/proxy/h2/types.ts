@@ -57,6 +57,7 @@ export const H2_FAR_LIMITS: H2Limits = {
   streamWindowBytes: 256 * 1024, // a tunnel may grow; what nobody reads stays small
   streamWindowMaxBytes: 8 * 1024 * 1024,
   connectionWindowBytes: 16 * 1024 * 1024,
+  connectionHeldBytesMax: 32 * 1024 * 1024, // of many: large bodies do not share one
 }
 
 /** Tunnels carry whole connections over long distances: 64 KiB would give 0.88 MB/s at 70 ms, 4 MiB half of what TCP gives. */
@@ -65,6 +66,7 @@ export const H2_TUNNEL_LIMITS: H2Limits = {
   streamWindowBytes: 256 * 1024, // a tunnel may grow; what nobody reads stays small
   streamWindowMaxBytes: 8 * 1024 * 1024,
   connectionWindowBytes: 16 * 1024 * 1024,
+  connectionHeldBytesMax: 32 * 1024 * 1024, // of many: large bodies do not share one
   streamIdleTimeoutMs: 0,
   streamWriteHighBytes: 1024 * 1024,
   connectionWriteHighBytes: 512 * 1024,

@@ -105,29 +105,40 @@ function codecOf(
   return new H1ServerConnection(socket, handler, { limits: h1, timers, scheme: secure ? 'https' : 'http', behaviour })
 }
 
+const DRAIN_MS = 5_000 // Envoy's
+
 /** Ends after so many requests or so long a life, with the requests that are under way. */
 class ReverseConnection extends HttpConnection {
   #left = Number.POSITIVE_INFINITY
   #refuses = false
+  readonly #http2: boolean
   readonly #now: () => number
 
   constructor(options: HttpConnectionOptions) {
     super(options)
+    this.#http2 = options.codec.http2
     this.#now = () => options.services.now()
   }
 
   /** The returned function stops the clock. */
   limit(connection: ServerConnection, timers: TimerWheel, settings: HttpSettings): () => void {
-    const { requestsMax, connectionMaxMs = 0, underscores } = settings
+    const { requestsMax, connectionMaxMs = 0, drainMs = DRAIN_MS, underscores } = settings
     this.#refuses = underscores === 'reject'
     if (requestsMax !== undefined) this.#left = requestsMax
     if (connectionMaxMs === 0) return () => {}
+    const end = new WheelTimer(() => connection.drain())
     const timer = new WheelTimer(() => {
       this.telemetry.stats.counters.downstream_cx_max_duration_reached++
-      connection.drain()
+      // HTTP/2 has a word for it; in HTTP/1.1 the next answer says it, or silence ends it.
+      if (this.#http2 || connection.activeStreams > 0) return connection.drain()
+      this.#left = 1
+      timers.schedule(end, drainMs)
     })
     timers.schedule(timer, connectionMaxMs)
-    return () => timers.cancel(timer)
+    return () => {
+      timers.cancel(timer)
+      timers.cancel(end)
+    }
   }
 
   /** As a message that cannot be read: HTTP/1.1 has no way to end a request but the connection. */

@@ -223,6 +223,14 @@ describe('Pool with large bodies', () => {
     expect(frugal.connection).toBe(first)
   })
 
+  it('opens no more than three beyond those wanted, however many large bodies there are', () => {
+    const { dials, ask } = world({ quietWanted: 2 })
+    ask()
+    for (let count = 0; count < 8; count++) dials[count]?.().addBulk(1)
+    ask()
+    expect(dials).toHaveLength(4)
+  })
+
   it('opens no spare beyond the most there may be', () => {
     const { dials, ask } = world({ quietWanted: 2, connectionsMax: 2 })
     ask()

@@ -24,6 +24,8 @@ const ERRORS_IN_A_ROW_MAX = 5 // per tunnel; the figure Envoy uses per host
 const SHUN_MS = 30_000 // Envoy's base ejection time
 /** Without a replacement a connection on its way out goes on serving, but does not linger. */
 const RETIRING_IDLE_MS = 1_000
+/** Beyond those wanted. Where more large bodies than that are under way, each costs windows, and keeping apart is over. */
+const SPARES_MAX = 3
 const NO_IDS: readonly string[] = []
 
 export interface PoolOptions {
@@ -310,7 +312,9 @@ export class Pool implements Transport, ClientConnectionHandler {
   #quietMissing(): number {
     const wanted = this.#options.quietWanted ?? 0
     if (wanted === 0 || this.#members.length === 0) return 0
-    return wanted - this.#members.filter(isQuiet).length - this.#dials.size
+    const open = this.#members.length + this.#dials.size
+    const quiet = this.#members.filter(isQuiet).length + this.#dials.size
+    return Math.min(wanted - quiet, this.#wanted() + SPARES_MAX - open)
   }
 
   #dial(): void {

@@ -37,28 +37,41 @@ export interface TlsHost {
   readonly port: PortFacts
   /** Names that its ServiceEntry allows. */
   readonly names: readonly string[]
+  /** What `cluster.local` means in identities. */
+  readonly trustDomain: string
 }
 
 /** The cluster, dialled as the rule says. */
 export function withTls(cluster: Cluster, policy: PortPolicy, host: TlsHost): Cluster {
-  if (policy.tls === undefined || cluster.originalDst !== undefined) return cluster
+  if (cluster.originalDst !== undefined) return cluster
+  if (policy.tls === undefined) return cluster.tls === undefined ? withProtocol(cluster, policy, host.port) : cluster
   const { tls: mesh, ...rest } = cluster
   const { tls: spec } = policy
   const mode = dialModeOf(policy)
-  if (mode === 'own') return { ...rest, clientTls: clientTls(spec, host), ...protocolOf(policy, host.port) }
-  return mode === 'mtls' && mesh !== undefined ? { ...cluster, tls: { ...mesh, ...identitiesOf(spec) } } : cluster
+  if (mode === 'own') {
+    const { protocol, ...made } = withProtocol(rest, policy, host.port)
+    const own = clientTls(spec, host, alpnOf(protocol, host.port))
+    return { ...made, ...(protocol !== undefined && { protocol }), clientTls: own }
+  }
+  if (mesh === undefined) return withProtocol(cluster, policy, host.port)
+  return mode === 'mtls' ? { ...cluster, tls: { ...mesh, ...identitiesOf(spec, host.trustDomain) } } : cluster
 }
 
-/** Between sidecars it is HTTP/2 whatever a rule says. */
-export function protocolOf({ connectionPool }: PortPolicy, port: PortFacts): Pick<Cluster, 'protocol'> {
+/** Between sidecars it is HTTP/2 whatever a rule says; a port that is declared as HTTP/2 stays so. */
+function withProtocol(cluster: Cluster, { connectionPool }: PortPolicy, port: PortFacts): Cluster {
   const { useClientProtocol, h2UpgradePolicy } = connectionPool?.http ?? {}
-  if (port.protocol === 'tcp') return {}
-  if (useClientProtocol === true) return { protocol: 'downstream' }
-  const isHttp2 = port.isHttp2 === true || h2UpgradePolicy === 'UPGRADE'
-  return isHttp2 && h2UpgradePolicy !== 'DO_NOT_UPGRADE' ? { protocol: 'http2' } : {}
+  if (port.protocol === 'tcp') return cluster
+  if (useClientProtocol === true) return { ...cluster, protocol: 'downstream' }
+  return port.isHttp2 === true || h2UpgradePolicy === 'UPGRADE' ? { ...cluster, protocol: 'http2' } : cluster
 }
 
-function clientTls(spec: TlsSpec, { host, port, names }: TlsHost): ClientTls {
+/** What is offered is what will be spoken. */
+function alpnOf(protocol: Cluster['protocol'], port: PortFacts): readonly string[] {
+  if (port.protocol === 'tcp') return []
+  return protocol === 'http2' ? ['h2'] : protocol === 'downstream' ? ['h2', 'http/1.1'] : ['http/1.1']
+}
+
+function clientTls(spec: TlsSpec, { host, names }: TlsHost, alpn: readonly string[]): ClientTls {
   const { credentialName, clientCertificate, privateKey } = spec
   const hasFiles = clientCertificate !== undefined && privateKey !== undefined
   const validation = validationOf(spec, host, names)
@@ -70,7 +83,7 @@ function clientTls(spec: TlsSpec, { host, port, names }: TlsHost): ClientTls {
     ...(validation !== undefined && { validation }),
     minVersion: 'TLSv1.2',
     maxVersion: 'TLSv1.3',
-    alpn: port.protocol === 'tcp' ? [] : [port.isHttp2 === true ? 'h2' : 'http/1.1'],
+    alpn,
     sni: sniOf(spec, host),
   }
 }
@@ -108,6 +121,9 @@ function nameMatch(value: string): NameMatch {
 }
 
 /** SPIFFE ids as they are on the wire; whoever names none accepts those of the service's own pods. */
-function identitiesOf({ subjectAltNames = [] }: TlsSpec): { identities?: readonly string[] } {
-  return subjectAltNames.length === 0 ? {} : { identities: subjectAltNames }
+function identitiesOf({ subjectAltNames = [] }: TlsSpec, trustDomain: string): { identities?: readonly string[] } {
+  if (subjectAltNames.length === 0) return {}
+  return {
+    identities: subjectAltNames.map((id) => id.replace(/^spiffe:\/\/cluster\.local\//, `spiffe://${trustDomain}/`)),
+  }
 }

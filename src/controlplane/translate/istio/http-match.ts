@@ -23,9 +23,17 @@ export interface Requests {
 const ANY: RouteMatch = { kind: 'prefix', prefix: '/' }
 
 /** One for each alternative; none: nothing of it is for this caller. A route without matches takes everything. */
-export function routeMatches(matches: readonly HttpMatchSpec[] | undefined, requests: Requests): RouteMatch[] {
-  if (matches === undefined || matches.length === 0) return [ANY]
-  return matches.filter((match) => concerns(match, requests)).map(toMatch)
+export function routeMatches(matches: readonly HttpMatchSpec[] | undefined, requests: Requests): NamedMatch[] {
+  if (matches === undefined || matches.length === 0) return [{ match: ANY, name: '' }]
+  return matches
+    .filter((match) => concerns(match, requests))
+    .map((match) => ({ match: toMatch(match), name: match.name ?? '' }))
+}
+
+export interface NamedMatch {
+  readonly match: RouteMatch
+  /** Empty: it has none. */
+  readonly name: string
 }
 
 /** What both kinds of rules ask of the caller; HTTP and connections alike. */

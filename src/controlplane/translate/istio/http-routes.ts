@@ -37,9 +37,9 @@ export function httpRoutes({ routes, requests, find }: HttpRoutesInput): readonl
     const matches = routeMatches(spec.match, requests)
     const rest = matches.length === 0 ? undefined : withoutMatch(spec, requests, find)
     if (rest === undefined) continue
-    for (const match of matches) built.push({ ...named(spec), match, ...rest })
+    for (const { match, name } of matches) built.push({ ...named(spec, name), match, ...rest })
     // Nothing behind it can be reached.
-    if (matches.some(isCatchAll)) break
+    if (matches.some(({ match }) => isCatchAll(match))) break
   }
   return built
 }
@@ -47,7 +47,11 @@ export function httpRoutes({ routes, requests, find }: HttpRoutesInput): readonl
 const isCatchAll = (match: RouteMatch): boolean =>
   match.kind === 'prefix' && match.prefix === '/' && match.headers === undefined && match.query === undefined
 
-const named = ({ name = '' }: HttpRouteSpec): Pick<Route, 'name'> => (name === '' ? {} : { name })
+/** As Istio has it, for access logs. */
+function named({ name: own = '' }: HttpRouteSpec, match: string): Pick<Route, 'name'> {
+  const name = [own, match].filter((part) => part !== '').join('.')
+  return name === '' ? {} : { name }
+}
 
 type WithoutMatch<R> = R extends unknown ? Omit<R, 'match' | 'name'> : never
 

@@ -22,6 +22,8 @@ export const VIRTUAL_SERVICE_UNSUPPORTED: readonly UnsupportedField[] = [
 const POLICIES = ['spec.trafficPolicy', 'spec.subsets[].trafficPolicy'] as const
 const PORT_POLICIES = POLICIES.flatMap((path) => [path, `${path}.portLevelSettings[]`])
 
+const COOKIE_HINT = 'The cookie is read, never set: let the application set it.'
+
 export const DESTINATION_RULE_UNSUPPORTED: readonly UnsupportedField[] = [
   ...POLICIES.flatMap((path) => [
     field(`${path}.tunnel`, 'Connections go to endpoints directly.'),
@@ -29,7 +31,9 @@ export const DESTINATION_RULE_UNSUPPORTED: readonly UnsupportedField[] = [
   ]),
   ...PORT_POLICIES.flatMap((path) => [
     field(`${path}.connectionPool.tcp.tcpKeepalive`, 'Connections of the mesh are kept alive by HTTP/2 PING.'),
-    field(`${path}.loadBalancer.consistentHash.httpCookie.attributes`, 'Let the application set the cookie.'),
+    field(`${path}.loadBalancer.consistentHash.httpCookie.ttl`, COOKIE_HINT),
+    field(`${path}.loadBalancer.consistentHash.httpCookie.path`, COOKIE_HINT),
+    field(`${path}.loadBalancer.consistentHash.httpCookie.attributes`, COOKIE_HINT),
     field(`${path}.tls.caCrl`, 'Revoke by replacing caCertificates.'),
     field(`${path}.tls.credentialName`, 'Sidecars get no Secrets: mount the files and name them.'),
   ]),

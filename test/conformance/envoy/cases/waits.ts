@@ -106,6 +106,21 @@ export const CASES: readonly Case[] = [
     counters: ['http.main.downstream_cx_max_duration_reached'],
   },
   {
+    name: 'a connection that has lived long enough, and how long it still may be used',
+    covers: [`${HCM}.drain_timeout`],
+    config: chains([
+      {
+        filters: [
+          http({
+            manager: { common_http_protocol_options: { max_connection_duration: '0.3s' }, drain_timeout: '0.3s' },
+          }),
+        ],
+      },
+    ]),
+    steps: [{ raw: get('/'), answers: 'close', patienceMs: 3_000 }],
+    counters: ['http.main.downstream_cx_max_duration_reached'],
+  },
+  {
     name: 'a connection over the limit is let go later',
     covers: ['envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit.delay'],
     origins: { app: echo },
