@@ -11,8 +11,13 @@ interface Entry<V> {
 /** Sweeping is not worth its work below this. */
 const ENTRIES_MIN = 1_024
 
+/** Keys remembered; more than that were hardly in use. */
+const SWEPT_MAX = 65_536
+
 export class Memo<V> {
   readonly #entries = new Map<string, Entry<V>>()
+  /** Keys only, to notice that what was swept was in use. */
+  readonly #swept = new Set<string>()
   #generation = 0
   #limit = ENTRIES_MIN
 
@@ -23,6 +28,8 @@ export class Memo<V> {
       known.generation = this.#generation
       return known.value
     }
+    // Asked for after all: so much is in use that a sweep must not come within one round of it.
+    if (this.#swept.delete(key)) this.#limit = Math.max(this.#limit, 2 * (this.#entries.size + this.#swept.size))
     const value = build()
     this.#entries.set(key, { inputs, value, generation: this.#generation })
     if (this.#entries.size > this.#limit) this.#sweep()
@@ -31,7 +38,12 @@ export class Memo<V> {
 
   /** Drops what nobody asked for since the last sweep, so that removed services and pods leave no residue. */
   #sweep(): void {
-    for (const [key, { generation }] of this.#entries) if (generation < this.#generation) this.#entries.delete(key)
+    if (this.#swept.size > SWEPT_MAX) this.#swept.clear()
+    for (const [key, { generation }] of this.#entries) {
+      if (generation >= this.#generation) continue
+      this.#entries.delete(key)
+      this.#swept.add(key)
+    }
     this.#generation += 1
     this.#limit = Math.max(ENTRIES_MIN, 2 * this.#entries.size)
   }

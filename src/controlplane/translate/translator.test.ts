@@ -191,6 +191,16 @@ describe('Memo', () => {
     expect(memo.get('a', [{}], () => ({}))).not.toBe(first)
   })
 
+  it('keeps what is in use however much that is, after a few rounds', () => {
+    const memo = new Memo<number>()
+    let built = 0
+    for (let round = 0; round < 10; round += 1) {
+      built = 0
+      for (let index = 0; index < 20_000; index += 1) memo.get(String(index), [], () => (built += 1))
+    }
+    expect(built).toBe(0)
+  })
+
   it('forgets keys that are asked for no more', () => {
     const memo = new Memo<number>()
     for (let round = 0; round < 20; round += 1) {

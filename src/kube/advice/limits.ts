@@ -5,7 +5,7 @@
 import { error, type Flaw } from './finding.ts'
 
 /** Fields and list elements together; the largest that are in use (generated route tables) have some thousands. */
-const VALUES_MAX = 50_000
+const VALUES_MAX = 30_000
 const DEPTH_MAX = 64
 const TEXT_CHARS_MAX = 1_048_576
 

@@ -15,6 +15,9 @@ export const CONTROL_PLANE_IP = '127.91.0.1'
 /** Kubernetes gives a container's mounts; here a directory stands for them. */
 const SERVICE_ACCOUNT_PATH = 'var/run/secrets/kubernetes.io/serviceaccount'
 
+/** A busy machine takes its time. */
+const START_MS = 60_000
+
 export class ControlPlane {
   readonly child: ChildProcess
   readonly #pid: number
@@ -55,10 +58,12 @@ export interface StartOptions {
   readonly caPem: string
   readonly directory: string
   readonly dist: string
+  /** Told of the process as soon as there is one: what fails to start has to be stopped too. */
+  readonly onSpawn: (child: ChildProcess) => void
 }
 
 export async function startControlPlane(options: StartOptions): Promise<ControlPlane> {
-  const { client, apiUrl, caPem, directory, dist } = options
+  const { client, apiUrl, caPem, directory, dist, onSpawn } = options
   const mounts = join(directory, 'mounts')
   const account = join(mounts, SERVICE_ACCOUNT_PATH)
   mkdirSync(account, { recursive: true })
@@ -85,7 +90,8 @@ export async function startControlPlane(options: StartOptions): Promise<ControlP
       },
     },
   )
-  await untilListening(CONTROL_PLANE_IP, PORTS.xds)
+  onSpawn(child)
+  await untilListening(CONTROL_PLANE_IP, PORTS.xds, START_MS)
   return new ControlPlane(child)
 }
 

@@ -210,11 +210,9 @@ async function connect(): Promise<World> {
   await fill(client, size)
   await grantControlPlane(client)
   say(`the API is filled after ${((nowMs() - filledFrom) / 1e3).toFixed(1)} s`)
-  const start = async (): Promise<ControlPlane> => {
-    const started = await startControlPlane({ client, apiUrl, caPem, directory, dist: values.dist })
-    children.push(started.child)
-    return started
-  }
+  const onSpawn = (child: ChildProcess): void => void children.push(child)
+  const start = (): Promise<ControlPlane> =>
+    startControlPlane({ client, apiUrl, caPem, directory, dist: values.dist, onSpawn })
   const controlPlane = await start()
   while ((await signTrust(client)) === undefined) await sleep(50)
   const tokens: string[] = []
