@@ -16,8 +16,8 @@ interface Cost {
 }
 /** A quarter of a MiB per hop and direction, for a hundred streams of one connection. */
 const NEAR: Cost = { readers: 100, heldBytes: 4.5 * MIB }
-/** Windows for a long way begin at half a MiB, and grow only where somebody reads. Held after a collection: 6.05 MiB. */
-const FAR: Cost = { readers: 100, heldBytes: 6.5 * MIB }
+/** Windows for a long way begin at half a MiB, and grow only where somebody reads. */
+const FAR: Cost = { readers: 100, heldBytes: 6 * MIB }
 /** Longer than anyone here waits: a stalled answer is no slow one. */
 const timeoutMs = 600_000
 const MARKER = Buffer.alloc(64 * 1024, 'x')
