@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { TELEMETRIES } from '../kube/kinds.ts'
+import { AUTHORIZATION_POLICIES, PEER_AUTHENTICATIONS, TELEMETRIES } from '../kube/kinds.ts'
 import { DESTINATION_RULES, type DestinationRule } from '../kube/kinds/networking.ts'
 import type { Condition, KubeObject } from '../kube/object.ts'
 import { ENVOY_FILTERS } from '../kube/schemas/stored/stored.ts'
@@ -83,6 +83,48 @@ describe('an object that admission would have refused', () => {
     )
     await expect.poll(() => conditions(client)).toMatchObject([{ type: 'Invalid', status: 'False' }])
     await expect.poll(hosts).toContain('pay.shop')
+  })
+})
+
+describe('a security policy that was refused from the beginning', () => {
+  const metadata = { name: 'r', namespace: 'shop' }
+  const apiVersion = 'security.istio.io/v1'
+  const labels = { app: 'checkout' }
+  const stored = async (spec: object, annotations: Record<string, string> = {}): Promise<() => unknown> => {
+    const client = new MemoryClient()
+    const policy = { apiVersion, kind: 'AuthorizationPolicy', metadata: { ...metadata, annotations }, spec }
+    await client.create(AUTHORIZATION_POLICIES, policy)
+    const { latest } = await world(client)
+    return () => [...(latest()?.security.authorizationPolicies.values() ?? [])]
+  }
+
+  it.each([
+    ['where its labels say', { selector: { matchLabels: labels }, x: 1 }, { selector: labels }],
+    ['for what it names', { targetRefs: [{ kind: 'Service', name: 'pay' }], x: 1 }, { targets: [{ name: 'pay' }] }],
+    ['in its whole namespace otherwise', { action: 'DENY', selector: { matchLabels: 7 } }, {}],
+  ])('admits nobody %s', async (_, spec, scope) => {
+    const policies = await stored(spec)
+    expect(policies()).toMatchObject([{ ...scope, namespace: 'shop', action: 'ALLOW', rules: [] }])
+    expect(Object.hasOwn((policies() as object[])[0] ?? {}, 'selector')).toBe('selector' in scope)
+  })
+
+  it('closes nothing where it only watches', async () => {
+    expect((await stored({ action: 'AUDIT', x: 1 }))()).toEqual([])
+    expect((await stored({ x: 1 }, { 'istio.io/dry-run': 'true' }))()).toEqual([])
+  })
+
+  it('wants mTLS, says so, and gives way to what it says once it is mended', async () => {
+    const client = new MemoryClient()
+    const policy = { apiVersion, kind: 'PeerAuthentication', metadata, spec: { mtls: { mode: 'OPEN' } } }
+    await client.create(PEER_AUTHENTICATIONS, policy as never)
+    const { latest } = await world(client)
+    const modes = (): unknown => [...(latest()?.security.peerAuthentications.values() ?? [])].map(({ mode }) => mode)
+    expect(modes()).toEqual(['STRICT'])
+    await expect
+      .poll(() => conditions(client, PEER_AUTHENTICATIONS as never))
+      .toMatchObject([{ type: 'Invalid', message: expect.stringContaining('without one callers need mTLS') }])
+    await client.patch(PEER_AUTHENTICATIONS, metadata, { spec: { mtls: { mode: 'DISABLE' } } }, { type: 'merge' })
+    await expect.poll(modes).toEqual(['DISABLE'])
   })
 })
 

@@ -26,6 +26,12 @@ type WithStatus = KubeObject & { status?: { conditions?: Condition[] } }
 const CONCURRENCY = 4
 const LINES_MAX = 20
 
+/** What holds where no good version is known: read-unsound.ts. */
+const WITHOUT_ONE: Readonly<Record<string, string>> = {
+  AuthorizationPolicy: '; without one nobody is admitted where it applies',
+  PeerAuthentication: '; without one callers need mTLS where it applies',
+}
+
 export class AdviceStatus {
   readonly #options: AdviceStatusOptions
   readonly #queue: WorkQueue
@@ -47,7 +53,7 @@ export class AdviceStatus {
   /** Told of every object that was judged; most have nothing to say and nothing that stands there. */
   readonly judged = (verdict: Verdict): void => {
     const { resource, object } = verdict
-    const wanted = conditionsOf(verdict.findings, conditionsIn(object))
+    const wanted = conditionsOf(resource, verdict.findings, conditionsIn(object))
     if (wanted.length === 0) return
     const key = `${resource.plural}.${resource.group}/${object.metadata.namespace ?? ''}/${object.metadata.name ?? ''}`
     this.#pending.set(key, { resource, verdict })
@@ -73,7 +79,7 @@ export class AdviceStatus {
     if (found !== undefined && found.metadata.generation === generation) {
       const before = conditionsIn(found)
       const now = new Date(clock.now()).toISOString().replace(/\.\d+Z$/, 'Z')
-      const next = withConditions(before, conditionsOf(verdict.findings, before), { now, generation })
+      const next = withConditions(before, conditionsOf(resource, verdict.findings, before), { now, generation })
       if (JSON.stringify(before) !== JSON.stringify(next))
         await this.#replace(resource, { ...found, status: { ...found.status, conditions: next } })
     }
@@ -98,7 +104,11 @@ export class AdviceStatus {
 const conditionsIn = (object: WithStatus): readonly Condition[] => object.status?.conditions ?? []
 
 /** Ours that must stand there; one that stood there before is turned to False, never removed. */
-function conditionsOf(findings: readonly Finding[], before: readonly Condition[]): ConditionVerdict[] {
+function conditionsOf(
+  { kind }: Resource<KubeObject>,
+  findings: readonly Finding[],
+  before: readonly Condition[],
+): ConditionVerdict[] {
   const conditions: ConditionVerdict[] = []
   const say = (type: string, about: readonly Finding[], after: string): void => {
     const [first] = about
@@ -109,7 +119,7 @@ function conditionsOf(findings: readonly Finding[], before: readonly Condition[]
     }
   }
   const refused = findings.filter(refuses)
-  say('Invalid', refused, '. Its last good version, if there was one, stays in force')
+  say('Invalid', refused, `. Its last good version stays in force${WITHOUT_ONE[kind] ?? ''}`)
   say('Unsupported', findings.filter(isUnsupported), '')
   return conditions
 }

@@ -6,29 +6,56 @@ import { isDeepStrictEqual } from 'node:util'
 import type { KubeObject } from '../../kube/object.ts'
 import type { StoreChange } from '../../kube/store.ts'
 
+export interface Judgement<T, F> {
+  /** An object that is not keeps what was read of it when it last was. */
+  readonly isSound: (object: T) => boolean
+  /** What stands for an object that never was sound. Absent, or undefined: nothing. */
+  readonly instead?: (object: T) => F | undefined
+}
+
+const ALL_ARE_SOUND = { isSound: (): boolean => true }
+
 export class FactTable<T extends KubeObject, F> {
   readonly #read: (object: T) => F | undefined
   readonly #onChange: () => void
-  readonly #isSound: (object: T) => boolean
+  readonly #judge: Judgement<T, F>
   readonly #rows = new Map<string, F>()
+  /** Whose row was read of a sound object. */
+  readonly #sound = new Set<string>()
   #current: ReadonlyMap<string, F> | undefined
 
-  /** `isSound`: an object that is not keeps what was read of it when it last was. */
-  constructor(read: (object: T) => F | undefined, onChange: () => void, isSound: (object: T) => boolean = () => true) {
+  constructor(read: (object: T) => F | undefined, onChange: () => void, judge: Judgement<T, F> = ALL_ARE_SOUND) {
     this.#read = read
     this.#onChange = onChange
-    this.#isSound = isSound
+    this.#judge = judge
   }
 
-  apply(change: StoreChange<T>): void {
-    if (change.new !== undefined && !this.#isSound(change.new)) return
-    const fact = change.new === undefined ? undefined : this.#read(change.new)
-    if (fact === undefined) {
-      if (!this.#rows.delete(change.key)) return
-    } else {
-      if (isDeepStrictEqual(this.#rows.get(change.key), fact)) return
-      this.#rows.set(change.key, fact)
-    }
+  apply({ key, new: object }: StoreChange<T>): void {
+    if (object !== undefined && !this.#judge.isSound(object)) return this.#takeUnsound(key, object)
+    this.#sound.add(key)
+    const fact = object === undefined ? undefined : this.#read(object)
+    if (fact === undefined) this.#forget(key)
+    else this.#set(key, fact)
+  }
+
+  #takeUnsound(key: string, object: T): void {
+    if (this.#sound.has(key)) return
+    const fact = this.#judge.instead?.(object)
+    if (fact !== undefined) this.#set(key, fact)
+  }
+
+  #forget(key: string): void {
+    this.#sound.delete(key)
+    if (this.#rows.delete(key)) this.#changed()
+  }
+
+  #set(key: string, fact: F): void {
+    if (isDeepStrictEqual(this.#rows.get(key), fact)) return
+    this.#rows.set(key, fact)
+    this.#changed()
+  }
+
+  #changed(): void {
     this.#current = undefined
     this.#onChange()
   }

@@ -66,6 +66,7 @@ import {
   readRequestAuthentication,
   readTelemetry,
 } from './read-security.ts'
+import { nobodyInstead, strictInstead } from './read-unsound.ts'
 import { readSettings } from './read-settings.ts'
 import { type ClusterTrust, readTrust } from './trust.ts'
 
@@ -147,9 +148,9 @@ export class Observer {
       sidecars: this.#optional(SIDECARS, readSidecar),
       istioGateways: this.#optional(ISTIO_GATEWAYS, readIstioGateway),
     }
-    this.#peerAuthentications = this.#optional(PEER_AUTHENTICATIONS, readPeerAuthentication)
+    this.#peerAuthentications = this.#optional(PEER_AUTHENTICATIONS, readPeerAuthentication, strictInstead)
     this.#requestAuthentications = this.#optional(REQUEST_AUTHENTICATIONS, readRequestAuthentication)
-    this.#authorizationPolicies = this.#optional(AUTHORIZATION_POLICIES, readAuthorizationPolicy)
+    this.#authorizationPolicies = this.#optional(AUTHORIZATION_POLICIES, readAuthorizationPolicy, nobodyInstead)
     this.#telemetries = this.#optional(TELEMETRIES, readTelemetry)
     // Never read, so that they only get their condition.
     for (const { resource } of STORED_KINDS) this.#optional(resource, () => undefined)
@@ -203,10 +204,15 @@ export class Observer {
     return table
   }
 
-  /** Of kinds that a cluster may lack altogether. */
-  #optional<T extends KubeObject, F>(resource: Resource<T>, read: (object: T) => F | undefined): FactTable<T, F> {
+  /** Of kinds that a cluster may lack altogether. `instead`: what stands for an object that never was sound. */
+  #optional<T extends KubeObject, F>(
+    resource: Resource<T>,
+    read: (object: T) => F | undefined,
+    instead: (object: T) => F | undefined = () => undefined,
+  ): FactTable<T, F> {
     const { onVerdict } = this.#options
-    const judge = onVerdict !== undefined && isJudged(resource) ? judgeOf(resource, onVerdict) : undefined
+    const isSound = onVerdict !== undefined && isJudged(resource) ? judgeOf(resource, onVerdict) : undefined
+    const judge = isSound === undefined ? undefined : { isSound, instead }
     const table = new FactTable<T, F>(read, () => this.#changed(), judge)
     this.#watch(resource, {}, { mayBeAbsent: true }).subscribe((change) => table.apply(change))
     return table

@@ -27,14 +27,13 @@ interface GoldenInput {
 }
 
 /** Files that policies name lie in pods; here they lie in the test's directory. */
-const FILES = /"filename":"([^"]+\.pem)"/g
+const FILES = /"([a-z_]+)":\{"filename":"([^"]+\.pem)"/g
 
 function withFiles(bootstrap: object): string {
-  return JSON.stringify(bootstrap).replaceAll(FILES, (_, path: string) => {
-    const isKey = path.includes('key')
+  return JSON.stringify(bootstrap).replaceAll(FILES, (_, field: string, path: string) => {
     const file = join(directory, path.replaceAll('/', '-'))
-    writeFileSync(file, isKey ? certificate.key : certificate.cert)
-    return `"filename":"${file}"`
+    writeFileSync(file, field === 'private_key' ? certificate.key : certificate.cert)
+    return `"${field}":{"filename":"${file}"`
   })
 }
 
