@@ -26,6 +26,7 @@ export interface WebhookServerOptions {
 const BODY_BYTES_MAX = 4 * 1_048_576
 const REQUEST_TIMEOUT_MS = 10_000
 const CONNECTIONS_MAX = 256
+const TLS_MIN = 'TLSv1.3'
 
 export interface WebhookServer {
   readonly port: number
@@ -38,14 +39,16 @@ export async function serveWebhooks(options: WebhookServerOptions): Promise<Webh
   const renewals = new Renewals(serving)
   const { certificate, privateKey } = await renewals.first
   const app = fastify<HttpsServer>({
-    https: { cert: certificate, key: privateKey, minVersion: 'TLSv1.3', maxHeaderSize: 16_384 },
+    https: { cert: certificate, key: privateKey, minVersion: TLS_MIN, maxHeaderSize: 16_384 },
     bodyLimit: BODY_BYTES_MAX,
     requestTimeout: REQUEST_TIMEOUT_MS,
     exposeHeadRoutes: false,
     // Reviews name users and objects: only what is decided is logged, below.
     logger: false,
   })
-  renewals.follow((update) => app.server.setSecureContext({ cert: update.certificate, key: update.privateKey }))
+  renewals.follow((update) =>
+    app.server.setSecureContext({ cert: update.certificate, key: update.privateKey, minVersion: TLS_MIN }),
+  )
   app.server.maxConnections = CONNECTIONS_MAX
   // Ours, because a key named __proto__ is a finding with a path and not a body that cannot be read.
   app.removeAllContentTypeParsers()

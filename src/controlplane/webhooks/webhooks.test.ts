@@ -1,4 +1,5 @@
 import { request as httpsRequest } from 'node:https'
+import { connect as tlsConnect } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { AdmissionRequest } from '../../kube/kinds/admission.ts'
 import { VALIDATING_WEBHOOKS } from '../../kube/kinds/admission.ts'
@@ -8,7 +9,7 @@ import { MemoryClient } from '../../kube/testing/memory-client.ts'
 import { INJECT_PATHS, VALIDATE_PATH, webhookConfigurations } from '../../kube/webhooks.ts'
 import { createServingCa } from '../../pki/issue.ts'
 import { parsePrivateKey } from '../../pki/keys.ts'
-import { systemClock } from '../../runtime/clock.ts'
+import { ManualClock, systemClock } from '../../runtime/clock.ts'
 import { createLog } from '../../runtime/log.ts'
 import { systemRandom } from '../../runtime/random.ts'
 import { ServingCertificate } from '../identity/serving.ts'
@@ -95,6 +96,41 @@ describe('validateReview', () => {
       expect(validateReview(request(object)).allowed).toBe(false)
       expect(loopMs(() => validateReview(request(object)))).toBeLessThan(50)
     }
+  })
+})
+
+describe('a renewed certificate', () => {
+  it('leaves TLS 1.3 the least that is spoken', async () => {
+    const days = 20 * 24 * 3_600_000
+    const clock = new ManualClock(Date.now() - days)
+    const ca = createServingCa({ cluster: 'east', mesh: 'test.mesh', nowMs: clock.now() })
+    const authority = { certificatePem: ca.certificatePem, key: parsePrivateKey(ca.keyPem) }
+    const serving = new ServingCertificate({ authority, names: ['hooks.test'], clock })
+    const inject = { mesh, image: 'isthmus:1' }
+    const server = await serveWebhooks({ host: '127.0.0.1', port: 0, serving, inject, log })
+    const shake = (maxVersion: 'TLSv1.2' | 'TLSv1.3'): Promise<string> =>
+      new Promise((resolve) => {
+        const options = {
+          host: '127.0.0.1',
+          port: server.port,
+          ca: ca.certificatePem,
+          servername: 'hooks.test',
+          maxVersion,
+        }
+        const socket = tlsConnect(options, () => {
+          resolve(socket.getPeerX509Certificate()?.serialNumber ?? 'none')
+          socket.destroy()
+        })
+        socket.on('error', () => resolve('refused'))
+      })
+    const first = await shake('TLSv1.3')
+    expect(await shake('TLSv1.2')).toBe('refused')
+    clock.advance(days)
+    const second = await shake('TLSv1.3')
+    expect(['refused', 'none', first]).not.toContain(second)
+    expect(await shake('TLSv1.2')).toBe('refused')
+    await server.close()
+    serving.close()
   })
 })
 
