@@ -49,6 +49,15 @@ describe('parseClientHello', () => {
     expect(parseClientHello(split)).toMatchObject({ kind: 'hello', serverName: 'gateway.east.mesh' })
   })
 
+  it('refuses a record that goes on past the hello, however much of it has come', async () => {
+    const bytes = await capture({ servername: 'gateway.east.mesh' })
+    const longer = Buffer.concat([bytes, Buffer.alloc(100)])
+    longer.writeUInt16BE(longer.length - 5, 3)
+    for (const length of [9, bytes.length - 1, bytes.length, bytes.length + 1, longer.length]) {
+      expect(parseClientHello(longer.subarray(0, length)).kind).toBe('invalid')
+    }
+  })
+
   it('refuses plaintext, upper case and a truncated extension list', async () => {
     expect(parseClientHello(Buffer.from('GET / HTTP/1.1\r\n')).kind).toBe('invalid')
     const upper = await capture({ servername: 'Gateway.East.mesh' })

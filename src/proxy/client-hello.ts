@@ -50,6 +50,7 @@ export function parseClientHello(bytes: Buffer, options: HelloOptions = {}): Cli
 /** The handshake message out of its records: it may be spread over several. */
 function gatherHandshake(bytes: Buffer): Buffer | ClientHello {
   const parts: Buffer[] = []
+  let announced = 0
   for (let offset = 0; ;) {
     const recordBytes = readRecordHeader(bytes, offset)
     if (typeof recordBytes !== 'number') return recordBytes
@@ -57,7 +58,8 @@ function gatherHandshake(bytes: Buffer): Buffer | ClientHello {
     const part = bytes.subarray(start, start + recordBytes)
     parts.push(part)
     const message = parts.length === 1 ? part : Buffer.concat(parts)
-    const state = judgeMessage(message)
+    announced += recordBytes
+    const state = judgeMessage(message, announced)
     if (state !== 'partial') return state === 'whole' ? message : state
     if (part.length < recordBytes) return INCOMPLETE
     offset = start + recordBytes
@@ -73,14 +75,15 @@ function readRecordHeader(bytes: Buffer, offset: number): number | ClientHello {
   return recordBytes === 0 || recordBytes > RECORD_BYTES_MAX ? invalid('record length out of range') : recordBytes
 }
 
-function judgeMessage(message: Buffer): 'partial' | 'whole' | ClientHello {
+/** `announced`: what the records begun so far hold, arrived or not: how the bytes arrive must not change the verdict. */
+function judgeMessage(message: Buffer, announced: number): 'partial' | 'whole' | ClientHello {
   if (message.length >= 1 && message[0] !== HANDSHAKE_CLIENT_HELLO) return invalid('not a ClientHello')
   if (message.length < 4) return 'partial'
   const total = 4 + message.readUIntBE(1, 3)
   if (total > CLIENT_HELLO_BYTES_MAX) return invalid('ClientHello over 16 KiB')
-  if (message.length < total) return 'partial'
   // A record that goes on past the ClientHello would carry a second message before the first is answered.
-  return message.length === total ? 'whole' : invalid('bytes after the ClientHello in its record')
+  if (announced > total) return invalid('bytes after the ClientHello in its record')
+  return message.length < total ? 'partial' : 'whole'
 }
 
 function readExtensions(extensions: Buffer, options: HelloOptions): ClientHello {
