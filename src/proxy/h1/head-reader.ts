@@ -272,7 +272,8 @@ export class HeadReader {
   #collectCookie(value: string): void {
     const at = this.#cookieAt
     if (at === -1) this.#cookieAt = this.headers.push('cookie', value) - 1
-    else this.headers[at] = `${this.headers[at] ?? ''}; ${value}`
+    // An empty crumb would leave a space at the end, which no field has when it is read again.
+    else if (value !== '') this.headers[at] = `${this.headers[at] ?? ''}; ${value}`
   }
 }
 

@@ -89,7 +89,7 @@ function collectSpecial(kind: number, value: string): boolean {
     case KIND.cookie:
       // Crumbs become one field again (RFC 9113 8.2.3).
       if (found.cookieAt === -1) found.cookieAt = found.headers.push('cookie', value) - 1
-      else found.headers[found.cookieAt] = `${found.headers[found.cookieAt] ?? ''}; ${value}`
+      else if (value !== '') found.headers[found.cookieAt] = `${found.headers[found.cookieAt] ?? ''}; ${value}`
       return true
     case KIND.te:
       if (value.toLowerCase() !== 'trailers') return false
