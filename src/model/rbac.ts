@@ -23,10 +23,10 @@ export interface AccessPolicy {
   readonly principals: readonly Principal[]
 }
 
-type Tree<Leaf> =
+export type RuleTree<Leaf> =
   | Leaf
-  | { readonly kind: 'and' | 'or'; readonly of: readonly Tree<Leaf>[] }
-  | { readonly kind: 'not'; readonly of: Tree<Leaf> }
+  | { readonly kind: 'and' | 'or'; readonly of: readonly RuleTree<Leaf>[] }
+  | { readonly kind: 'not'; readonly of: RuleTree<Leaf> }
   | { readonly kind: 'any' }
   | { readonly kind: 'header'; readonly header: HeaderMatch }
   /** The normal path without query. */
@@ -59,8 +59,8 @@ export type DestinationLeaf =
   | { readonly kind: 'destination-port'; readonly from: number; readonly to: number }
   | { readonly kind: 'server-name'; readonly name: StringMatch }
 
-export type Permission = Tree<DestinationLeaf>
-export type Principal = Tree<PeerLeaf>
+export type Permission = RuleTree<DestinationLeaf>
+export type Principal = RuleTree<PeerLeaf>
 
 /**
  * `peer`: who proved an identity, by its URI. `source-ip`: the other end of the connection, whatever headers say; as a

@@ -5,6 +5,7 @@
 import type { experimental } from '@grpc/grpc-js'
 import type { Server as HttpsServer } from 'node:https'
 import { fastify, type FastifyInstance } from 'fastify'
+import { isRecord } from '../../kube/advice/fields.ts'
 import type { AdmissionRequest, AdmissionResponse, AdmissionReview } from '../../kube/kinds/admission.ts'
 import { INJECT_PATHS, VALIDATE_PATH } from '../../kube/webhooks.ts'
 import { messageOf } from '../../runtime/errors.ts'
@@ -108,9 +109,6 @@ function requestOf(body: unknown): AdmissionRequest | undefined {
   if (!isObjectOrAbsent(request['object']) || !isObjectOrAbsent(request['oldObject'])) return undefined
   return request as unknown as AdmissionRequest
 }
-
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function isObjectOrAbsent(value: unknown): boolean {
   if (value === undefined || value === null) return true

@@ -2,7 +2,15 @@
  * AuthorizationPolicy to RBAC rules, for one chain. Bytes have no paths, headers or tokens: a rule that asks for one
  * never admits them, and refuses them as if it did not ask (Istio's rule: what cannot be told is decided for refusal).
  */
-import type { AccessPolicy, Permission, Principal, RbacRules } from '../../../model/config.ts'
+import type {
+  AccessPolicy,
+  DestinationLeaf,
+  PeerLeaf,
+  Permission,
+  Principal,
+  RbacRules,
+  RuleTree,
+} from '../../../model/config.ts'
 import type {
   AuthorizationAction,
   AuthorizationPolicyFacts,
@@ -15,7 +23,7 @@ import {
   type RuleContext,
   sourceAttributes,
 } from './conditions.ts'
-import { and, ANY, isNever, NEVER, not, or } from './trees.ts'
+import { and, ANY, isNever, not, or } from './trees.ts'
 
 export interface ChainContext extends Omit<RuleContext, 'namespace'> {
   /** What the chain reads. */
@@ -73,8 +81,8 @@ function compileRule(
       ...(targets.length > 0 ? [or(targets.map(({ target }) => target))] : []),
       ...conditions.map(({ target }) => target),
     ]
-    const principal = and<Principal>(who)
-    const permission = and<Permission>(what)
+    const principal = and<PeerLeaf>(who)
+    const permission = and<DestinationLeaf>(what)
     if (isNever(principal) || isNever(permission)) return undefined
     return { permissions: [permission], principals: [principal] }
   } catch (error) {
@@ -120,12 +128,12 @@ class RuleReader {
   }
 }
 
-function within<T extends Principal | Permission>(
+function within<L extends DestinationLeaf | PeerLeaf>(
   values: readonly string[],
   notValues: readonly string[],
-  test: (value: string) => T,
-): T | typeof ANY | typeof NEVER {
-  const some = values.length === 0 ? ANY : or<T>(values.map(test))
-  const none = notValues.length === 0 ? ANY : not<T>(or<T>(notValues.map(test)) as T)
-  return and<T>([some, none] as T[])
+  test: (value: string) => RuleTree<L>,
+): RuleTree<L> {
+  const some = values.length === 0 ? ANY : or(values.map(test))
+  const none = notValues.length === 0 ? ANY : not(or(notValues.map(test)))
+  return and<L>([some, none])
 }
