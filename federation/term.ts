@@ -41,13 +41,14 @@ export interface TermOptions {
   readonly certified: Promise<unknown>
   readonly resolver: GatewayResolver
   readonly cidr: Cidr
-  readonly listen: { readonly address: string; readonly peerPort: number; readonly joinPort: number }
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
   /** Absent: gRPC over TLS and the tunnel through gateways; the simulator brings its own. */
   readonly dialler?: PeerDialler
   readonly probe?: (peer: () => Peer) => Probe
+  /** Absent: the peer and join ports; the simulator hands streams to the links itself. */
+  readonly listen?: { readonly address: string; readonly peerPort: number; readonly joinPort: number }
 }
 
 export class Term {
@@ -137,8 +138,9 @@ export class Term {
   }
 
   async #listen(): Promise<void> {
-    const { own, material, clock, log } = this.#options
-    const { address, peerPort, joinPort } = this.#options.listen
+    const { own, material, clock, log, listen } = this.#options
+    if (listen === undefined) return
+    const { address, peerPort, joinPort } = listen
     const peers = new PeerListener({
       ...own,
       address,

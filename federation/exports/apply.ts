@@ -14,6 +14,8 @@ export interface Rejection {
 export interface Applied {
   readonly done: number
   readonly raced: number
+  /** Removals that did not happen: what they withdraw still stands. */
+  readonly unremoved: number
   readonly rejected: readonly Rejection[]
 }
 
@@ -24,12 +26,14 @@ export async function apply(operations: readonly Operation[], writer: FencedWrit
   const rejected: Rejection[] = []
   let done = 0
   let raced = 0
+  let unremoved = 0
   const one = async (operation: Operation): Promise<void> => {
     try {
       await write(operation, writer)
       done += 1
     } catch (error) {
       if (error instanceof MeshError && error.code === 'LEADER_LOST') throw error
+      if (operation.verb === 'remove') unremoved += 1
       if (isRace(error)) raced += 1
       else rejected.push({ operation, message: messageOf(error) })
     }
@@ -37,7 +41,7 @@ export async function apply(operations: readonly Operation[], writer: FencedWrit
   for (let start = 0; start < operations.length; start += CONCURRENT_MAX) {
     await Promise.all(operations.slice(start, start + CONCURRENT_MAX).map(one))
   }
-  return { done, raced, rejected }
+  return { done, raced, unremoved, rejected }
 }
 
 function write({ verb, resource, object }: Operation, writer: FencedWriter): Promise<unknown> {

@@ -109,6 +109,14 @@ export class PeerLinks implements LinkHost {
     return this.#entries.get(peer)?.link.ackedVersion ?? 0
   }
 
+  /** To be called when what `exports` gives now stands in this cluster's objects: peers forget what was acknowledged. */
+  acknowledgements(): () => void {
+    const each = [...this.#entries.values()].map(({ link }) => link.acknowledgement())
+    return () => {
+      for (const acknowledge of each) acknowledge()
+    }
+  }
+
   /** Everything that peers export, stamped with who said it. */
   exports(): readonly ClusterExport[] {
     return [...this.#entries].flatMap(([cluster, { link }]) =>
