@@ -158,7 +158,7 @@ export class PeerLinks implements LinkHost {
       cluster: own.cluster,
       trustDomain: trustDomainOf(own.cluster, own.mesh),
       gateways: this.#ownGateways(),
-      signer: trust.root !== undefined,
+      signer: trust.isSigner,
     }
     const peers = [...mirror.peers.values()].flatMap((object) => {
       const peer = peerOf(object, own)
@@ -186,7 +186,7 @@ export class PeerLinks implements LinkHost {
       epoch,
       features: [],
       gateways: this.#ownGateways(),
-      members: trust.root === undefined ? undefined : this.#membersMessage(),
+      members: trust.isSigner ? this.#membersMessage() : undefined,
     }
   }
 
@@ -290,8 +290,7 @@ export class PeerLinks implements LinkHost {
     this.#entries.delete(name)
     stopEntry(entry)
     this.#options.log.warn({ peer: name, audit: true }, 'peer removed: its exports go')
-    if (this.#options.trust.root !== undefined)
-      this.#remember([...new Set([...this.#options.state.state.removed, name])])
+    if (this.#options.trust.isSigner) this.#remember([...new Set([...this.#options.state.state.removed, name])])
     this.#options.onViews()
   }
 
@@ -326,7 +325,7 @@ export class PeerLinks implements LinkHost {
   /** The signer tells everyone of everyone; another cluster of its own addresses. */
   #tellMembers(): void {
     const all = this.#membersMessage()
-    const said = this.#options.trust.root === undefined ? { members: all.members.slice(0, 1), removed: [] } : all
+    const said = this.#options.trust.isSigner ? all : { members: all.members.slice(0, 1), removed: [] }
     for (const { link } of this.#entries.values()) link.tellMembers(said)
   }
 

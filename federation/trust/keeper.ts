@@ -67,6 +67,12 @@ export class TrustKeeper {
     this.#cancelSoon()
   }
 
+  /** Whether this cluster holds the root key; `root` reads it, which costs more. */
+  get isSigner(): boolean {
+    const data = this.#options.mirror.root?.data
+    return data?.['root.key'] !== undefined && data['root.crt'] !== undefined
+  }
+
   /** undefined where this cluster holds no root key. */
   get root(): Authority | undefined {
     const data = this.#options.mirror.root?.data

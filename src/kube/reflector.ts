@@ -23,9 +23,10 @@ export interface ReflectorOptions<T extends KubeObject> {
   readonly onError?: (error: unknown, retryMs: number) => void
 }
 
-/** client-go's reflector waits as long; `Backoff` jitters between half and the whole. */
+/** As client-go's at first; `Backoff` jitters between half and the whole. */
 const BACKOFF_INITIAL_MS = 800
-const BACKOFF_MAX_MS = 30_000
+/** client-go's 30 s would keep a controller blind for as long after its API server is back; peers converge in 10. */
+const BACKOFF_MAX_MS = 5_000
 /** A watch that lived this long clears what earlier failures added to the back-off. */
 const HEALTHY_AFTER_MS = 60_000
 /** Servers send a bookmark about every minute: longer silence is a connection that died without closing. */

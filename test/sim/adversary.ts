@@ -76,7 +76,13 @@ export class Adversary {
   }
 
   #truthful(): PeerMessage {
-    return { kind: 'snapshot', version: this.#epoch, services: OWN.map((name) => own(name)), withdrawals: [], last: true }
+    return {
+      kind: 'snapshot',
+      version: this.#epoch,
+      services: OWN.map((name) => own(name)),
+      withdrawals: [],
+      last: true,
+    }
   }
 
   #lie(): PeerMessage {
@@ -126,7 +132,12 @@ export class Adversary {
   }
 
   #othersServices(): Extract<PeerMessage, { kind: 'delta' }>['withdrawals'] {
-    return ['cart', 'catalog', 'checkout'].map((name) => ({ namespace: NAMESPACE, name, uid: '', version: this.#epoch }))
+    return ['cart', 'catalog', 'checkout'].map((name) => ({
+      namespace: NAMESPACE,
+      name,
+      uid: '',
+      version: this.#epoch,
+    }))
   }
 
   #pick<T>(list: readonly T[]): T {

@@ -102,6 +102,7 @@ export class Judge {
     const id = `${importer} ${source} ${key}`
     const facts = JSON.parse(slice.metadata.annotations?.[ANNOTATIONS.facts] ?? '{}') as ImportedFacts
     if (after !== undefined) this.#believed(importer, { source, namespace, key, facts })
+    this.#network.trace?.(`${importer}: slice ${name} ${after === undefined ? 'goes' : `says ${facts.ready} ready`}`)
     const { now } = this.#network.time
     const holding = this.#holdings.get(id) ?? { since: now, ready: new Map<string, number>(), readySince: undefined }
     this.#holdings.set(id, holding)
@@ -145,6 +146,9 @@ export class Judge {
     const key = `${namespace}/${name}`
     const id = `${importer} ${key}`
     const { now } = this.#network.time
+    if (before === undefined || after === undefined) {
+      this.#network.trace?.(`${importer}: import of ${key} ${after === undefined ? 'goes' : 'comes'}`)
+    }
     if (after !== undefined) {
       if (!this.#imports.has(id)) this.#imports.set(id, now)
       return
@@ -152,8 +156,11 @@ export class Judge {
     const since = this.#imports.get(id) ?? 0
     this.#imports.delete(id)
     if (this.#tampered.has(id)) return
-    const stays = [...this.#truths.values()].find((truth) => !truth.wasAbsentSince(key, importer, since))
-    if (stays !== undefined) this.#broken('imports stay', `${importer} dropped the import of ${key} (${stays.cluster})`)
+    // What others export goes with its slices, which are judged by themselves.
+    if (this.#truths.get(importer)?.wasAbsentSince(key, importer, since) === true) return
+    if (this.#truths.get(importer)?.exportedTo(key, importer) === true) {
+      this.#broken('imports stay', `${importer} dropped the import of ${key}, which it exports`)
+    }
   }
 
   #trustChanged(importer: string, object: ConfigMap | undefined): void {
@@ -171,7 +178,8 @@ export class Judge {
     const id = `${cluster.name} ${epoch}`
     const writer = this.#writers.get(id) ?? process
     this.#writers.set(id, writer)
-    if (writer !== process) this.#broken('one writer per epoch', `${process} and ${writer} both write in epoch ${epoch}`)
+    if (writer !== process)
+      this.#broken('one writer per epoch', `${process} and ${writer} both write in epoch ${epoch}`)
     const current = leaseOf(cluster)
     if (current.epoch > epoch && current.holder !== process) {
       this.#broken('fencing', `${process} writes in epoch ${epoch}; ${current.holder} leads in ${current.epoch}`)
@@ -180,7 +188,7 @@ export class Judge {
 
   /** Whoever answers a stream has accepted its Hello. */
   #said(stream: SimStream, from: Side, message: PeerMessage): void {
-    if (message.kind === 'hello' || message.kind === 'members') return
+    if (message.kind === 'hello' || message.kind === 'members' || stream.clusters[from] === ADVERSARY) return
     if (message.kind === 'trust-grant') return this.#granted(stream, from, message)
     const [own, theirs] = [stream.epochs[from], stream.epochs[other(from)]]
     if (theirs === undefined) return
@@ -226,7 +234,12 @@ export class Judge {
     const honest = [...this.#truths.values()].filter(({ cluster }) => cluster !== ADVERSARY)
     const liars = this.#truths.get(ADVERSARY)?.keys ?? []
     const wanted = new Set(honest.flatMap((truth) => truth.keys.filter((key) => truth.exportedTo(key, importer))))
-    const standing = new Set(server.store.standing(SERVICE_IMPORTS).map(keyOf).filter((key) => !liars.includes(key)))
+    const standing = new Set(
+      server.store
+        .standing(SERVICE_IMPORTS)
+        .map(keyOf)
+        .filter((key) => !liars.includes(key)),
+    )
     return [
       ...[...wanted].filter((key) => !standing.has(key)).map((key) => `${importer} lacks the import ${key}`),
       ...[...standing].filter((key) => !wanted.has(key)).map((key) => `${importer} keeps the import ${key}`),

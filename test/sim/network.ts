@@ -42,6 +42,9 @@ export class SimNetwork {
   /** Sees every message as it is sent, on which stream and from which end. */
   onSend: (stream: SimStream, from: Side, message: PeerMessage) => void = () => {}
 
+  /** For a story with every message in it. */
+  trace: ((line: string) => void) | undefined
+
   constructor(time: SimTime, random: Random) {
     this.time = time
     this.random = random
@@ -259,10 +262,12 @@ export class SimStream {
     if (events === undefined) return void this.#early[to].push(packet)
     if ('closed' in packet) {
       this.#closed[to] = true
+      this.#network.trace?.(`${this.clusters[to]} sees ${this.clusters[other(to)]} close: ${packet.closed}`)
       events.closed(packet.closed)
       return this.#tidy()
     }
     if (this.#closed[to]) return
+    this.#network.trace?.(`${this.clusters[to]} hears ${this.clusters[other(to)]}: ${brief(packet.message)}`)
     events.message(packet.message)
   }
 
@@ -276,3 +281,21 @@ export class SimStream {
 }
 
 export const other = (side: Side): Side => (side === 0 ? 1 : 0)
+
+function brief(message: PeerMessage | undefined): string {
+  if (message === undefined) return 'garbage'
+  const names = (list: readonly { name: string; uid: string }[]): string =>
+    list.map(({ name, uid }) => `${name}/${uid.slice(0, 4)}`).join()
+  switch (message.kind) {
+    case 'hello':
+      return `hello, epoch ${message.hello.epoch}`
+    case 'snapshot':
+      return `snapshot ${message.version} of ${names(message.services)}, without ${names(message.withdrawals)}`
+    case 'delta':
+      return `delta ${message.baseVersion} to ${message.version} with ${names(message.upserts)}, without ${names(message.withdrawals)}`
+    case 'ack':
+      return `ack ${message.version}${message.held ? ', held' : ''}`
+    default:
+      return message.kind
+  }
+}

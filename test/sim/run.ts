@@ -10,6 +10,7 @@ const { values } = parseArgs({
     schedules: { type: 'string' },
     seed: { type: 'string' },
     story: { type: 'boolean' },
+    wire: { type: 'boolean' },
     'until-failure': { type: 'boolean' },
   },
 })
@@ -20,10 +21,10 @@ let events = 0
 let failures = 0
 const startedAt = performance.now()
 for (let seed = first; seed < first + count; seed++) {
-  const outcome: Outcome = await runSchedule(seed)
+  const outcome: Outcome = await runSchedule(seed, { wire: values.wire === true })
   events += outcome.events
   if (outcome.convergedMs !== undefined) took.push(outcome.convergedMs)
-  if (values.story === true) process.stdout.write(`${outcome.story.join('\n')}\n`)
+  if (values.story === true || values.wire === true) process.stdout.write(`${outcome.story.join('\n')}\n`)
   if (outcome.broken === undefined) continue
   failures++
   process.stdout.write(`seed ${seed}: ${outcome.broken}\n`)

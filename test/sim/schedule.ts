@@ -32,8 +32,9 @@ export const CONVERGED_WITHIN_MS = 10_000
 const LOOK_MS = 250
 const OWN_EXPORT = 'isthmus.dev/own-export'
 
-export async function runSchedule(seed: number): Promise<Outcome> {
-  const schedule = new Schedule(seed)
+/** `wire`: the story tells every message besides. */
+export async function runSchedule(seed: number, options: { readonly wire?: boolean } = {}): Promise<Outcome> {
+  const schedule = new Schedule(seed, options.wire === true)
   return schedule.run()
 }
 
@@ -50,10 +51,11 @@ class Schedule {
   readonly #story: string[] = []
   #acts: readonly (readonly [weight: number, act: Act])[] = []
 
-  constructor(seed: number) {
+  constructor(seed: number, wire: boolean) {
     this.#seed = seed
     this.#random = seededRandom(seed)
     this.#network = new SimNetwork(this.#time, this.#random)
+    if (wire) this.#network.trace = (line) => this.#tell(`  ${line}`)
     const roll = this.#random.next()
     const names = NAMES.slice(0, roll < 0.5 ? 2 : roll < 0.9 ? 3 : 4)
     const hostile = this.#random.next() < 0.3
