@@ -41,8 +41,6 @@ export interface PeerLinksOptions {
   readonly log: Log
   readonly dialler: PeerDialler
   readonly probe: (peer: () => Peer) => Probe
-  /** As rebuilt from this cluster's objects at the start of the term. */
-  readonly views: ReadonlyMap<string, ReadonlyMap<string, Export>>
   readonly announcement: () => Announcement
   readonly trust: TrustKeeper
   /** What peers export has changed. */
@@ -61,6 +59,7 @@ export class PeerLinks implements LinkHost {
   readonly #options: PeerLinksOptions
   readonly #entries = new Map<string, Entry>()
   #unsubscribe: readonly (() => void)[] = []
+  #views: ReadonlyMap<string, ReadonlyMap<string, Export>> = new Map()
   #gateways: readonly string[] = []
   /** Hellos whose cluster was not the certificate's (a liar, or a wrong installation). */
   stampedNames = 0
@@ -75,8 +74,10 @@ export class PeerLinks implements LinkHost {
     return this.#options.own.cluster
   }
 
-  start(): void {
+  /** `views`: what peers had said, as rebuilt from this cluster's objects. */
+  start(views: ReadonlyMap<string, ReadonlyMap<string, Export>>): void {
     const { mirror } = this.#options
+    this.#views = views
     this.#unsubscribe = [
       mirror.peers.subscribe(({ key, new: object }) => this.#peerChanged(key, object)),
       mirror.services.subscribe(() => this.#gatewaysChanged()),
@@ -254,8 +255,8 @@ export class PeerLinks implements LinkHost {
   }
 
   #added(peer: Peer, object: ClusterPeer): void {
-    const { clock, random, dialler, probe, views, state } = this.#options
-    const services = views.get(peer.name)
+    const { clock, random, dialler, probe, state } = this.#options
+    const services = this.#views.get(peer.name)
     const view: PeerView = services === undefined ? EMPTY_VIEW : { services, held: undefined }
     const heartbeat = Date.parse(object.status?.sync?.lastHeartbeat ?? '')
     const link = new PeerLink({

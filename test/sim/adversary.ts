@@ -93,7 +93,7 @@ export class Adversary {
       () => ({ kind: 'members', members: this.#members() }),
       () => ({ kind: 'trust-grant', answer: { ok: true, intermediatePem: forged(this.#pick(this.#victims)) } }),
       () => ({ kind: 'trust-request', csrPem: materialsOf(this.#pick(this.#victims)).csrPem }),
-      () => ({ kind: 'delta', version: 9, baseVersion: 8, upserts: [own('late')], withdrawals: [] }),
+      () => ({ kind: 'delta', version: 999_999, baseVersion: 999_998, upserts: [own('late')], withdrawals: [] }),
       () => ({ kind: 'hello', hello: this.#hello(true) }),
       () => ({ kind: 'ack', version: 1_000_000, rejected: [], held: false }),
       () => ({ kind: 'delta', version, baseVersion: version, upserts: [], withdrawals: this.#othersServices() }),

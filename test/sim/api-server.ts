@@ -119,7 +119,8 @@ export class SimClient implements KubeClient {
     await this.#server.store.watch(resource, options, (event) => {
       // Events keep their order, whatever each takes.
       readyAt = Math.max(readyAt, time.now + this.#delay())
-      time.after(readyAt - time.now, () => onEvent(event), this.#process)
+      const hand = (): void => (options.signal.aborted ? undefined : onEvent(event))
+      time.after(readyAt - time.now, hand, this.#process)
     })
   }
 

@@ -154,7 +154,7 @@ export class SimStream {
   readonly #lanes: readonly [Lane, Lane] = [lane(), lane()]
   readonly #closed: [boolean, boolean] = [false, false]
   forgotten = false
-  /** Of the Hello that each side has sent; for who watches. */
+  /** Of the first Hello that each side has sent; for who watches. */
   readonly epochs: [number | undefined, number | undefined] = [undefined, undefined]
 
   constructor(network: SimNetwork, clusters: [string, string], processes: [Process, Process]) {
@@ -199,7 +199,7 @@ export class SimStream {
     return {
       send: (message) => {
         if (this.#closed[side] || this.processes[side].dead) return
-        if (message.kind === 'hello') this.epochs[side] = message.hello.epoch
+        if (message.kind === 'hello') this.epochs[side] ??= message.hello.epoch
         this.#network.onSend(this, side, message)
         // What is said is what it was when it was said.
         this.#send(other(side), { message: structuredClone(message) })

@@ -30,6 +30,7 @@ const CHAOS_MORE_MS = 16_000
 const ELECTION_MS = 16_000
 export const CONVERGED_WITHIN_MS = 10_000
 const LOOK_MS = 250
+const FORGETS_APART_MS = 6_000
 const OWN_EXPORT = 'isthmus.dev/own-export'
 
 /** `wire`: the story tells every message besides. */
@@ -49,6 +50,7 @@ class Schedule {
   readonly #judge: Judge
   readonly #adversary: Adversary | undefined
   readonly #story: string[] = []
+  readonly #forgotAt = new Map<SimCluster, number>()
   #acts: readonly (readonly [weight: number, act: Act])[] = []
 
   constructor(seed: number, wire: boolean) {
@@ -310,6 +312,9 @@ class Schedule {
   /** Half of it is missing, for less time than it takes to ask again. */
   #apiForgets(): void {
     const cluster = this.#cluster()
+    // Twice within the time of asking again is no lapse of memory any more.
+    if (this.#time.now - (this.#forgotAt.get(cluster) ?? -Infinity) < FORGETS_APART_MS) return
+    this.#forgotAt.set(cluster, this.#time.now)
     this.#tell(`the API server of ${cluster.name} lists a third of what it has`)
     cluster.server.forgets = true
     cluster.server.restart()
