@@ -28,7 +28,13 @@ function copyWith(patch: string): string {
 }
 
 async function find(name: string): Promise<boolean> {
-  const copy = copyWith(join(FAULTS, `${name}.patch`))
+  let copy: string
+  try {
+    copy = copyWith(join(FAULTS, `${name}.patch`))
+  } catch {
+    process.stdout.write(`NOT FOUND: ${name}: the patch does not apply any more; make it anew\n`)
+    return false
+  }
   try {
     const args = ['test/sim/run.ts', '--schedules', String(SCHEDULES), '--until-failure']
     const child = spawn(process.execPath, args, { cwd: copy, stdio: ['ignore', 'pipe', 'inherit'] })
