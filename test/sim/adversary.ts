@@ -27,8 +27,8 @@ export class Adversary {
     this.#random = random
     this.#victims = victims
     this.#process = new Process(network.time, ADVERSARY)
-    this.truth = new Truth(ADVERSARY, [...victims, ADVERSARY], () => network.time.now)
-    for (const name of OWN) this.truth.set(`${NAMESPACE}/${name}`, { to: 'all', ready: 1 })
+    this.truth = new Truth(ADVERSARY, [...victims, ADVERSARY])
+    for (const name of OWN) this.truth.set(`${NAMESPACE}/${name}`, { uid: `uid-of-${name}`, to: 'all', ready: 1 })
     network.answers.set(ADVERSARY, () => true)
     network.doors.set(ADVERSARY, () => ({ process: this.#process, accept: (_from, channel) => this.#talk(channel) }))
   }

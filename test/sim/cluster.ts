@@ -52,7 +52,7 @@ export class SimCluster {
     this.name = options.name
     const { network, random, members } = options
     this.server = new ApiServer(network.time, random, options.name)
-    this.truth = new Truth(options.name, members, () => network.time.now)
+    this.truth = new Truth(options.name, members)
     network.answers.set(this.name, () => this.gatewayUp)
     network.doors.set(this.name, () => {
       const { leader } = this
@@ -102,8 +102,8 @@ export class SimCluster {
       metadata: { ...metadata, ...annotations },
     }
     await this.scale(name, ready)
-    await store.create(SERVICE_EXPORTS, object)
-    this.truth.set(`${NAMESPACE}/${name}`, { to, ready })
+    const { uid = '' } = (await store.create(SERVICE_EXPORTS, object)).metadata
+    this.truth.set(`${NAMESPACE}/${name}`, { uid, to, ready })
   }
 
   async unexport(name: string): Promise<void> {

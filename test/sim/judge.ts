@@ -34,10 +34,10 @@ export class Broken extends Error {
 
 /** What one cluster holds of one service of one other cluster. */
 interface Holding {
-  readonly since: number
   readonly ready: Map<string, number>
-  /** Since when pods stand there as ready; undefined: none does. */
-  readySince: number | undefined
+  /** Of the ServiceExport that it was made for. */
+  uid: string
+  hasReady: boolean
 }
 
 export class Judge {
@@ -47,7 +47,6 @@ export class Judge {
   readonly #truths: ReadonlyMap<string, Truth>
   /** `importer source key` → what stands there. */
   readonly #holdings = new Map<string, Holding>()
-  readonly #imports = new Map<string, number>()
   /** What somebody deleted by hand: its going says nothing. */
   readonly #tampered = new Set<string>()
   readonly #writers = new Map<string, string>()
@@ -89,7 +88,7 @@ export class Judge {
     else if (change.collection === PEERS && change.after === undefined) {
       this.#broken('peers stay', `${importer} lost ClusterPeer ${object.metadata.name ?? ''}, which nobody removed`)
     } else if (change.collection === CONFIGS && object.metadata.name === OBJECTS.trust) {
-      this.#trustChanged(importer, change.after as ConfigMap | undefined)
+      this.#trustChanged(importer, change.after)
     }
   }
 
@@ -103,29 +102,34 @@ export class Judge {
     const facts = JSON.parse(slice.metadata.annotations?.[ANNOTATIONS.facts] ?? '{}') as ImportedFacts
     if (after !== undefined) this.#believed(importer, { source, namespace, key, facts })
     this.#network.trace?.(`${importer}: slice ${name} ${after === undefined ? 'goes' : `says ${facts.ready} ready`}`)
-    const { now } = this.#network.time
-    const holding = this.#holdings.get(id) ?? { since: now, ready: new Map<string, number>(), readySince: undefined }
+    const holding = this.#holdings.get(id) ?? { ready: new Map<string, number>(), uid: '', hasReady: false }
     this.#holdings.set(id, holding)
     if (after === undefined) holding.ready.delete(name)
-    else holding.ready.set(name, facts.ready)
+    else {
+      holding.ready.set(name, facts.ready)
+      holding.uid = uidOf(slice)
+    }
+    this.#held({ importer, source, key, holding })
+  }
+
+  #held(found: { importer: string; source: string; key: string; holding: Holding }): void {
+    const { importer, source, key, holding } = found
     this.#counted({ importer, source, key, holding })
     if (holding.ready.size > 0) return
-    this.#holdings.delete(id)
+    this.#holdings.delete(`${importer} ${source} ${key}`)
     if (this.#tampered.has(`${importer} ${key}`)) return
-    if (this.#truths.get(source)?.wasAbsentSince(key, importer, holding.since) === true) return
+    if (this.#truths.get(source)?.hasTakenBack(key, importer, holding.uid) === true) return
     this.#broken('silence removes nothing', `${importer} dropped ${key} of ${source}, which exported it all the time`)
   }
 
   #counted(found: { importer: string; source: string; key: string; holding: Holding }): void {
     const { importer, source, key, holding } = found
     const ready = [...holding.ready.values()].reduce((sum, each) => sum + each, 0)
-    const { now } = this.#network.time
-    if (ready > 0) holding.readySince ??= now
-    else if (holding.readySince !== undefined) {
-      const since = holding.readySince
-      holding.readySince = undefined
+    const hadReady = holding.hasReady
+    holding.hasReady = ready > 0
+    if (hadReady && !holding.hasReady) {
       const excused = holding.ready.size === 0 || this.#tampered.has(`${importer} ${key}`)
-      if (excused || this.#truths.get(source)?.wasEmptySince(key, importer, since) === true) return
+      if (excused || this.#truths.get(source)?.hasBeenEmpty(key, importer, holding.uid) === true) return
       this.#broken('silence empties nothing', `${importer} holds ${key} of ${source} as without ready pods`)
     }
   }
@@ -145,22 +149,18 @@ export class Judge {
     const { namespace = '', name = '' } = (after ?? before)?.metadata ?? {}
     const key = `${namespace}/${name}`
     const id = `${importer} ${key}`
-    const { now } = this.#network.time
-    if (before === undefined || after === undefined) {
-      this.#network.trace?.(`${importer}: import of ${key} ${after === undefined ? 'goes' : 'comes'}`)
-    }
-    if (after !== undefined) {
-      if (!this.#imports.has(id)) this.#imports.set(id, now)
-      return
-    }
-    const since = this.#imports.get(id) ?? 0
-    this.#imports.delete(id)
-    if (this.#tampered.has(id)) return
-    // What others export goes with its slices, which are judged by themselves.
-    if (this.#truths.get(importer)?.wasAbsentSince(key, importer, since) === true) return
-    if (this.#truths.get(importer)?.exportedTo(key, importer) === true) {
-      this.#broken('imports stay', `${importer} dropped the import of ${key}, which it exports`)
-    }
+    if (before !== undefined && after !== undefined) return
+    this.#network.trace?.(`${importer}: import of ${key} ${after === undefined ? 'goes' : 'comes'}`)
+    if (after === undefined && !this.#tampered.has(id)) this.#importGone(importer, key, before)
+  }
+
+  /** What others export goes with its slices, which are judged by themselves. */
+  #importGone(importer: string, key: string, gone: KubeObject | undefined): void {
+    const own = gone?.metadata.annotations?.[OWN_EXPORT]
+    if (own === undefined) return
+    const { uid } = JSON.parse(own) as { uid: string }
+    if (this.#truths.get(importer)?.hasTakenBack(key, importer, uid) !== false) return
+    this.#broken('imports stay', `${importer} dropped the import of ${key}, which it exports`)
   }
 
   #trustChanged(importer: string, object: ConfigMap | undefined): void {
@@ -260,6 +260,14 @@ export class Judge {
   }
 }
 
+/** The annotation that says what an imported slice was made from. */
+function uidOf(slice: EndpointSlice): string {
+  const said = JSON.parse(slice.metadata.annotations?.['isthmus.dev/export'] ?? '{}') as { uid?: string }
+  return said.uid ?? ''
+}
+
+/** On the import of what this cluster exports itself. */
+export const OWN_EXPORT = 'isthmus.dev/own-export'
 const SLICES = collectionOf(ENDPOINT_SLICES)
 const IMPORTS = collectionOf(SERVICE_IMPORTS)
 const PEERS = collectionOf(CLUSTER_PEERS)

@@ -6,7 +6,7 @@ import { SERVICE_IMPORTS } from '../../src/kube/kinds.ts'
 import { seededRandom, type Random } from '../../src/runtime/random.ts'
 import { Adversary } from './adversary.ts'
 import { NAMESPACE, PODS_MAX, SERVICE_NAMES, SimCluster } from './cluster.ts'
-import { ADVERSARY, Broken, Judge } from './judge.ts'
+import { ADVERSARY, Broken, Judge, OWN_EXPORT } from './judge.ts'
 import { SimNetwork } from './network.ts'
 import { SimTime } from './time.ts'
 
@@ -31,7 +31,6 @@ const ELECTION_MS = 16_000
 export const CONVERGED_WITHIN_MS = 10_000
 const LOOK_MS = 250
 const FORGETS_APART_MS = 6_000
-const OWN_EXPORT = 'isthmus.dev/own-export'
 
 /** `wire`: the story tells every message besides. */
 export async function runSchedule(seed: number, options: { readonly wire?: boolean } = {}): Promise<Outcome> {

@@ -1,37 +1,38 @@
 /**
  * What a cluster's owner wants, apart from anything the product computes: which service is exported to whom with how many
- * ready pods, and when that was last otherwise. Judges compare what stands in other clusters with this.
+ * ready pods, and whether that was ever otherwise. Judges compare what stands in other clusters with this; they hear of
+ * it late, so what counts is whether a statement was ever made, not when.
  */
 
 export interface Wanted {
+  /** Of the ServiceExport: made anew, it is another one. */
+  readonly uid: string
   readonly to: 'all' | readonly string[]
   readonly ready: number
 }
 
 export class Truth {
   readonly cluster: string
-  readonly #now: () => number
   readonly #peers: readonly string[]
   readonly #wanted = new Map<string, Wanted>()
-  /** `key>peer` → when it was last not exported to that peer. */
-  readonly #absentAt = new Map<string, number>()
-  /** The same for having no ready pod. */
-  readonly #emptyAt = new Map<string, number>()
+  /** `uid>peer` of exports that this peer was once not to have. */
+  readonly #withheld = new Set<string>()
+  /** `uid>peer` of exports that once had no ready pod for it. */
+  readonly #empty = new Set<string>()
 
-  constructor(cluster: string, peers: readonly string[], now: () => number) {
+  constructor(cluster: string, peers: readonly string[]) {
     this.cluster = cluster
     this.#peers = peers
-    this.#now = now
   }
 
   set(key: string, wanted: Wanted | undefined): void {
-    for (const peer of this.#peers) {
-      // Until this very moment it was what it was; from now on it is what it becomes.
-      if (!this.exportedTo(key, peer)) this.#absentAt.set(`${key}>${peer}`, this.#now())
-      if (this.readyTo(key, peer) === 0) this.#emptyAt.set(`${key}>${peer}`, this.#now())
-    }
     if (wanted === undefined) this.#wanted.delete(key)
     else this.#wanted.set(key, wanted)
+    if (wanted === undefined) return
+    for (const peer of this.#peers) {
+      if (!this.exportedTo(key, peer)) this.#withheld.add(`${wanted.uid}>${peer}`)
+      if (this.readyTo(key, peer) === 0) this.#empty.add(`${wanted.uid}>${peer}`)
+    }
   }
 
   get keys(): readonly string[] {
@@ -51,14 +52,12 @@ export class Truth {
     return this.exportedTo(key, peer) ? (this.#wanted.get(key)?.ready ?? 0) : 0
   }
 
-  /** Whether there was a moment since then at which that peer was not to have it. */
-  wasAbsentSince(key: string, peer: string, since: number): boolean {
-    if (!this.exportedTo(key, peer)) return true
-    return (this.#absentAt.get(`${key}>${peer}`) ?? -1) >= since
+  /** Whether that peer has ever been told, or was to be, that this export is not for it. */
+  hasTakenBack(key: string, peer: string, uid: string): boolean {
+    return this.#wanted.get(key)?.uid !== uid || this.#withheld.has(`${uid}>${peer}`)
   }
 
-  wasEmptySince(key: string, peer: string, since: number): boolean {
-    if (this.readyTo(key, peer) === 0) return true
-    return (this.#emptyAt.get(`${key}>${peer}`) ?? -1) >= since
+  hasBeenEmpty(key: string, peer: string, uid: string): boolean {
+    return this.hasTakenBack(key, peer, uid) || this.#empty.has(`${uid}>${peer}`)
   }
 }
