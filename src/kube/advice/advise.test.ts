@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { KubeObject } from '../object.ts'
-import { breakerPolicy as policy } from '../testing/objects.ts'
+import { breakerPolicy as policy } from './testing/objects.ts'
 import { adviseObject, adviseSet } from './advise.ts'
 import { fieldsAt } from './fields.ts'
 import { lineOf, refuses } from './finding.ts'

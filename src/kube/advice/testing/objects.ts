@@ -1,5 +1,5 @@
 /** Objects that tests of several folders judge. */
-import type { KubeObject } from '../object.ts'
+import type { KubeObject } from '../../object.ts'
 
 /** A sound CircuitBreakerPolicy with a spec of the test's own. */
 export const breakerPolicy = (spec: object, metadata: object = {}): KubeObject =>
