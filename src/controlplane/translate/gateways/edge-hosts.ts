@@ -71,9 +71,9 @@ export function tableOf(name: string, joined: readonly JoinedHost[]): RouteTable
     if (group === undefined) groups.set(key, { domains: [host.domain], of: host })
     else group.domains.push(host.domain)
   }
-  const hosts = [...groups.values()].map(({ domains, of }): VirtualHost => {
-    const { routes, filters } = of
-    return { name: domains[0] ?? '', domains, routes, ...(filters !== undefined && { filters }) }
+  const hosts = [...groups.values()].map(({ domains, of: { routes, filters } }): VirtualHost => {
+    const host = { name: domains[0] ?? '', domains, routes }
+    return filters === undefined ? host : Object.assign(host, { filters })
   })
   // Clients write the port that they know; which one it is behind a load balancer is no one's matter here.
   return { name, hosts, ignorePort: true }
