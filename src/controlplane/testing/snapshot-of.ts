@@ -22,6 +22,7 @@ import { readSettings } from '../observe/read-settings.ts'
 import { readBreakerPolicy } from '../observe/read-breaker.ts'
 import {
   readDestinationRule,
+  readIstioGateway,
   readServiceEntry,
   readSidecar,
   readVirtualService,
@@ -59,6 +60,7 @@ const KINDS: ReadonlySet<string> = new Set([
   'Lease',
   'VirtualService',
   'DestinationRule',
+  'Gateway',
   'ServiceEntry',
   'WorkloadEntry',
   'Sidecar',
@@ -94,7 +96,7 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
       serviceEntries: table('ServiceEntry', strictly(readServiceEntry)),
       workloadEntries: table('WorkloadEntry', strictly(readWorkloadEntry)),
       sidecars: table('Sidecar', strictly(readSidecar)),
-      istioGateways: new Map(),
+      istioGateways: table('Gateway', strictly(readIstioGateway)),
     },
     security: {
       peerAuthentications: table('PeerAuthentication', readPeerAuthentication),

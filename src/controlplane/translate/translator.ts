@@ -6,6 +6,7 @@
 import type { ProxyConfig, ValidationContext } from '../../model/config.ts'
 import { type PodFacts, type Snapshot } from '../observe/facts.ts'
 import { EastWestSide } from './east-west-side.ts'
+import { GatewaySide } from './gateways/gateway-side.ts'
 import { grpcConfig, type PortNames } from './grpc.ts'
 import { InboundSide } from './inbound-side.ts'
 import { Memo } from './memo.ts'
@@ -14,7 +15,7 @@ import { TelemetryTables } from './security/telemetry-tables.ts'
 import { named, Tables } from './tables.ts'
 
 /** `grpc`: no proxy at all, a gRPC client that asks for itself. */
-export type ProxyRole = 'sidecar' | 'east-west' | 'grpc'
+export type ProxyRole = 'sidecar' | 'east-west' | 'gateway' | 'grpc'
 
 export interface ProxyFacts {
   readonly role: ProxyRole
@@ -32,6 +33,7 @@ export class Translator {
   readonly #inbound = new InboundSide(this.#tables)
   readonly #telemetry = new TelemetryTables(this.#tables)
   readonly #eastWest: EastWestSide
+  readonly #gateway = new GatewaySide(this.#tables, this.#outbound)
   readonly #configs = new Memo<ProxyConfig>()
   readonly #grpc = new Memo<Omit<ProxyConfig, 'secrets'>>()
 
@@ -42,10 +44,13 @@ export class Translator {
   /** Undefined while there is nothing sensible to run: no trust yet, or a pod without an address. */
   translate(snapshot: Snapshot, proxy: ProxyFacts): ProxyConfig | undefined {
     if (snapshot.trust === undefined || proxy.pod.ip === '') return undefined
+    // Its pod says that it is one, not the process in it.
+    if (proxy.role === 'gateway' && proxy.pod.gateway === undefined) return undefined
     const key = `${proxy.role}|${proxy.pod.namespace}/${proxy.pod.name}`
     const secrets = this.#secrets(snapshot.trust)
     return this.#configs.get(key, [snapshot, proxy.pod], () => {
       if (proxy.role === 'grpc') return { ...this.#grpcClient(snapshot, proxy.pod), secrets }
+      if (proxy.role === 'gateway') return this.#gatewayProxy(snapshot, proxy.pod, secrets)
       return proxy.role === 'sidecar'
         ? this.#sidecar(snapshot, proxy.pod, secrets)
         : { ...this.#eastWest.build(snapshot, proxy.pod), secrets }
@@ -84,6 +89,14 @@ export class Translator {
       endpoints: outbound.endpoints,
       secrets,
     }
+  }
+
+  /** Its side towards clients counts as a caller's, as in Istio. */
+  #gatewayProxy(snapshot: Snapshot, pod: PodFacts, secrets: ProxyConfig['secrets']): ProxyConfig {
+    const built = this.#gateway.build(snapshot, pod)
+    const listeners = this.#telemetry.over(built.listeners, 'CLIENT', snapshot, pod)
+    const key = `${pod.namespace}/${pod.name}`
+    return { ...built, listeners: this.#tables.keep(`listeners|${key}`, named(listeners)), secrets }
   }
 
   #secrets(trust: ValidationContext): ProxyConfig['secrets'] {
