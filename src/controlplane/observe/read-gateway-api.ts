@@ -4,21 +4,13 @@
  */
 import type { z } from 'zod'
 import type {
-  BackendTlsPolicy,
   BackendTlsPolicySpec,
-  Gateway,
-  GatewayClass,
   GatewayClassSpec,
   GatewaySpec,
-  GrpcRoute,
   GrpcRouteSpec,
-  HttpRoute,
   HttpRouteSpec,
-  ReferenceGrant,
   ReferenceGrantSpec,
-  TcpRoute,
   TcpRouteSpec,
-  TlsRoute,
   TlsRouteSpec,
 } from '../../kube/kinds/gateway-api.ts'
 import type { KubeObject } from '../../kube/object.ts'
@@ -27,9 +19,9 @@ import { backendTlsPolicySpec, referenceGrantSpec } from '../../kube/schemas/gat
 import { grpcRouteSpec, httpRouteSpec, tcpRouteSpec, tlsRouteSpec } from '../../kube/schemas/gateway-api/routes.ts'
 import type { Ruled } from './facts-networking.ts'
 
-function reader<T extends KubeObject & { readonly spec?: unknown }, Spec>(
+function reader<Spec>(
   schema: z.ZodType<Spec>,
-): (object: T) => Ruled<Spec> | undefined {
+): (object: KubeObject & { readonly spec?: unknown }) => Ruled<Spec> | undefined {
   return ({ metadata, spec }) => {
     if (metadata.deletionTimestamp !== undefined) return undefined
     const parsed = schema.safeParse(spec)
@@ -39,11 +31,11 @@ function reader<T extends KubeObject & { readonly spec?: unknown }, Spec>(
   }
 }
 
-export const readHttpRoute = reader<HttpRoute, HttpRouteSpec>(httpRouteSpec)
-export const readGrpcRoute = reader<GrpcRoute, GrpcRouteSpec>(grpcRouteSpec)
-export const readTlsRoute = reader<TlsRoute, TlsRouteSpec>(tlsRouteSpec)
-export const readTcpRoute = reader<TcpRoute, TcpRouteSpec>(tcpRouteSpec)
-export const readGateway = reader<Gateway, GatewaySpec>(gatewaySpec)
-export const readGatewayClass = reader<GatewayClass, GatewayClassSpec>(gatewayClassSpec)
-export const readReferenceGrant = reader<ReferenceGrant, ReferenceGrantSpec>(referenceGrantSpec)
-export const readBackendTlsPolicy = reader<BackendTlsPolicy, BackendTlsPolicySpec>(backendTlsPolicySpec)
+export const readHttpRoute = reader<HttpRouteSpec>(httpRouteSpec)
+export const readGrpcRoute = reader<GrpcRouteSpec>(grpcRouteSpec)
+export const readTlsRoute = reader<TlsRouteSpec>(tlsRouteSpec)
+export const readTcpRoute = reader<TcpRouteSpec>(tcpRouteSpec)
+export const readGateway = reader<GatewaySpec>(gatewaySpec)
+export const readGatewayClass = reader<GatewayClassSpec>(gatewayClassSpec)
+export const readReferenceGrant = reader<ReferenceGrantSpec>(referenceGrantSpec)
+export const readBackendTlsPolicy = reader<BackendTlsPolicySpec>(backendTlsPolicySpec)

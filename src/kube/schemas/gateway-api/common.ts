@@ -19,7 +19,11 @@ const ANNOTATIONS = {
 const LABEL = '[a-z0-9]([-a-z0-9]*[a-z0-9])?'
 const NAME = `${LABEL}(\\.${LABEL})*`
 
-export const groupName = () => z.string().max(253).regex(new RegExp(`^$|^${NAME}$`))
+export const groupName = () =>
+  z
+    .string()
+    .max(253)
+    .regex(new RegExp(`^$|^${NAME}$`))
 export const kindName = () =>
   z
     .string()
@@ -27,11 +31,31 @@ export const kindName = () =>
     .max(63)
     .regex(/^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$/)
 export const objectName = () => z.string().min(1).max(253)
-export const namespaceName = () => z.string().min(1).max(63).regex(new RegExp(`^${LABEL}$`))
-export const sectionName = () => z.string().min(1).max(253).regex(new RegExp(`^${NAME}$`))
+export const namespaceName = () =>
+  z
+    .string()
+    .min(1)
+    .max(63)
+    .regex(new RegExp(`^${LABEL}$`))
+export const sectionName = () =>
+  z
+    .string()
+    .min(1)
+    .max(253)
+    .regex(new RegExp(`^${NAME}$`))
 export const portNumber = () => z.number().int().min(1).max(65_535)
-export const preciseHostname = () => z.string().min(1).max(253).regex(new RegExp(`^${NAME}$`))
-export const hostname = () => z.string().min(1).max(253).regex(new RegExp(`^(\\*\\.)?${NAME}$`))
+export const preciseHostname = () =>
+  z
+    .string()
+    .min(1)
+    .max(253)
+    .regex(new RegExp(`^${NAME}$`))
+export const hostname = () =>
+  z
+    .string()
+    .min(1)
+    .max(253)
+    .regex(new RegExp(`^(\\*\\.)?${NAME}$`))
 export const controllerName = () =>
   z
     .string()

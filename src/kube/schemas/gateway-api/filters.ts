@@ -43,7 +43,12 @@ export const requestMirror = () =>
         )
         .exactOptional(),
     })
-    .meta(celRules({ rule: '!has(self.percent) || !has(self.fraction)', message: 'percent and fraction exclude each other' }))
+    .meta(
+      celRules({
+        rule: '!has(self.percent) || !has(self.fraction)',
+        message: 'percent and fraction exclude each other',
+      }),
+    )
 
 function int32(min: number) {
   return z.number().int().min(min).max(2_147_483_647)
@@ -59,7 +64,10 @@ const pathModifier = () =>
     .meta(
       celRules(
         { rule: "(self.type == 'ReplaceFullPath') == has(self.replaceFullPath)", message: 'type and field differ' },
-        { rule: "(self.type == 'ReplacePrefixMatch') == has(self.replacePrefixMatch)", message: 'type and field differ' },
+        {
+          rule: "(self.type == 'ReplacePrefixMatch') == has(self.replacePrefixMatch)",
+          message: 'type and field differ',
+        },
       ),
     )
 
@@ -118,7 +126,9 @@ const externalAuth = () =>
   z.strictObject({
     protocol: z.enum(['HTTP', 'GRPC']),
     backendRef: backendObjectRef(),
-    grpc: z.strictObject({ allowedHeaders: z.array(z.string().max(256)).max(64).meta(set).exactOptional() }).exactOptional(),
+    grpc: z
+      .strictObject({ allowedHeaders: z.array(z.string().max(256)).max(64).meta(set).exactOptional() })
+      .exactOptional(),
     http: z
       .strictObject({
         path: z.string().max(1_024).exactOptional(),
@@ -180,13 +190,10 @@ export const httpFilters = () =>
     .max(16)
     .meta({
       ...atomic,
-      ...celRules(
-        ...once('RequestHeaderModifier', 'ResponseHeaderModifier', 'RequestRedirect', 'URLRewrite', 'CORS'),
-        {
-          rule: "!(self.exists(f, f.type == 'RequestRedirect') && self.exists(f, f.type == 'URLRewrite'))",
-          message: 'RequestRedirect and URLRewrite exclude each other',
-        },
-      ),
+      ...celRules(...once('RequestHeaderModifier', 'ResponseHeaderModifier', 'RequestRedirect', 'URLRewrite', 'CORS'), {
+        rule: "!(self.exists(f, f.type == 'RequestRedirect') && self.exists(f, f.type == 'URLRewrite'))",
+        message: 'RequestRedirect and URLRewrite exclude each other',
+      }),
     })
 
 export const grpcFilters = () =>

@@ -21,7 +21,6 @@ import {
   sectionName,
 } from './common.ts'
 
-
 /** What stands there before a controller has looked: the moment is the one that says "never". */
 const waiting = (...types: readonly string[]) =>
   types.map((type) => ({
@@ -145,7 +144,12 @@ export const gatewaySpec = z.strictObject({
   gatewayClassName: objectName(),
   listeners: listeners(),
   addresses: z
-    .array(z.strictObject({ type: z.string().min(1).max(253).default('IPAddress'), value: z.string().max(253).exactOptional() }))
+    .array(
+      z.strictObject({
+        type: z.string().min(1).max(253).default('IPAddress'),
+        value: z.string().max(253).exactOptional(),
+      }),
+    )
     .max(16)
     .meta(atomic)
     .exactOptional(),
@@ -201,7 +205,8 @@ const listenerStatus = () =>
     .max(64)
     .meta(mapBy('name'))
 
-const gatewayStatus = z.object({
+const gatewayStatus = z
+  .object({
     addresses: z
       .array(z.object({ type: z.string().default('IPAddress'), value: z.string().min(1).max(253) }))
       .max(16)
@@ -227,7 +232,8 @@ export const GATEWAY_CLASS = gatewayKind({
   resource: GATEWAY_CLASSES,
   description: 'Gateways that one controller makes alike.',
   spec: gatewayClassSpec,
-  status: z.object({
+  status: z
+    .object({
       conditions: conditions().max(8).exactOptional(),
       supportedFeatures: z
         .array(z.object({ name: z.string() }))
@@ -266,7 +272,8 @@ export const LISTENER_SET = gatewayKind({
   description: 'More listeners for a Gateway, by somebody else.',
   support: 'stored',
   spec: listenerSetSpec,
-  status: z.object({ conditions: conditions().max(8).exactOptional(), listeners: listenerStatus().exactOptional() })
+  status: z
+    .object({ conditions: conditions().max(8).exactOptional(), listeners: listenerStatus().exactOptional() })
     .default({ conditions: waiting('Accepted', 'Programmed') }),
   shortNames: ['lset'],
   columns: [

@@ -63,7 +63,7 @@ const httpMatch = z.strictObject({
 const REPLACES_PREFIX = (filters: string): string =>
   `${filters}.exists(f, (has(f.urlRewrite) && has(f.urlRewrite.path) && f.urlRewrite.path.type == 'ReplacePrefixMatch') || (has(f.requestRedirect) && has(f.requestRedirect.path) && f.requestRedirect.path.type == 'ReplacePrefixMatch'))`
 const ONE_PREFIX =
-  "(!has(self.matches) || (size(self.matches) == 1 && (!has(self.matches[0].path) || !has(self.matches[0].path.type) || self.matches[0].path.type == 'PathPrefix')))"
+  "(!has(self.matches) || (size(self.matches) == 1 && self.matches.all(m, !has(m.path) || !has(m.path.type) || m.path.type == 'PathPrefix')))"
 
 const httpRule = z
   .strictObject({
@@ -86,7 +86,11 @@ const httpRule = z
       .exactOptional(),
     retry: z
       .strictObject({
-        codes: z.array(z.number().int().min(400).max(599)).max(200).meta({ 'x-kubernetes-list-type': 'set' }).exactOptional(),
+        codes: z
+          .array(z.number().int().min(400).max(599))
+          .max(200)
+          .meta({ 'x-kubernetes-list-type': 'set' })
+          .exactOptional(),
         attempts: z.number().int().min(1).exactOptional(),
         backoff: duration().exactOptional(),
       })
