@@ -89,7 +89,7 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
   const table = <F>(kind: string, read: (object: never) => F | undefined, group = ''): ReadonlyMap<string, F> => {
     const rows = new Map<string, F>()
     for (const object of objects) {
-      const isOne = object.kind === kind && object.apiVersion.startsWith(group)
+      const isOne = object.kind === kind && (group === '' || object.apiVersion.startsWith(group))
       const fact = isOne ? read(object as never) : undefined
       if (fact !== undefined) rows.set(keyOfObject(object), fact)
     }
