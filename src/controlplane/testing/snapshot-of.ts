@@ -81,7 +81,6 @@ const KINDS: ReadonlySet<string> = new Set([
   'TCPRoute',
   'ReferenceGrant',
   'BackendTLSPolicy',
-  'Gateway',
   'GatewayClass',
 ])
 
@@ -117,7 +116,7 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
       serviceEntries: table('ServiceEntry', strictly(readServiceEntry)),
       workloadEntries: table('WorkloadEntry', strictly(readWorkloadEntry)),
       sidecars: table('Sidecar', strictly(readSidecar)),
-      istioGateways: table('Gateway', strictly(readIstioGateway)),
+      istioGateways: table('Gateway', strictly(readIstioGateway), 'networking.istio.io'),
     },
     gatewayApi: {
       httpRoutes: table('HTTPRoute', strictly(readHttpRoute)),
