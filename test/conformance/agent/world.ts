@@ -369,7 +369,7 @@ export class SidecarWorld {
 
   /** A request of the pod's application, by the explicit proxy. */
   ask(from: TestPod, url: string, options: Parameters<typeof ask>[2] = {}): Promise<Answer> {
-    return ask(from as unknown as Parameters<typeof ask>[0], url, options)
+    return ask(from, url, options)
   }
 }
 
