@@ -86,11 +86,16 @@ function roleOf(type: NodeName['type'], node: AdsNode, caller: Caller): ProxyRol
   // Istio's word in the bootstrap of a gRPC client.
   if (node.metadata['GENERATOR'] === 'grpc') return 'grpc'
   const role = node.metadata['ROLE'] ?? (type === 'router' ? 'gateway' : 'sidecar')
-  if (role === 'sidecar') return role
+  if (role === 'sidecar') return sidecarRole(node)
+  if (role === 'agent') return role
   // What a gateway gets is decided by its pod (translate): whoever claims to be one and is none gets nothing.
   if (role === 'gateway' || role === 'ingress' || role === 'egress') return 'gateway'
   const isGateway = caller.namespace === SYSTEM_NAMESPACE && caller.serviceAccount === SYSTEM_ACCOUNTS.eastWest
   return role === 'east-west' && isGateway ? role : undefined
 }
+
+/** Envoy says itself who it is; whatever else asks for a sidecar's configuration is a proxy of ours. */
+export const sidecarRole = ({ userAgent }: AdsNode): 'sidecar' | 'envoy' =>
+  userAgent === 'envoy' ? 'envoy' : 'sidecar'
 
 const denied = (reason: string): Authentication<never> => ({ ok: false, code: 'permission-denied', reason })
