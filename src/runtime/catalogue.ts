@@ -47,6 +47,18 @@ export const CATALOGUE = {
     title: 'No control plane could be asked.',
     hint: 'Check `kubectl -n isthmus-system get pods -l app=isthmus-control-plane` and your rights: pods/proxy and serviceaccounts/token in isthmus-system.',
   },
+  CONTROL_PLANE_REFUSED: {
+    title: 'The control plane does not show this to the reader.',
+    hint: 'A Role may allow `get` on descriptions, tlschecks and proxyconfigs of isthmus.dev in your namespace: pass --as-account NAMESPACE/NAME of an account that has it.',
+  },
+  PROXY_UNKNOWN: {
+    title: 'No control plane has a connection of that proxy.',
+    hint: 'See `isthmus proxy-status`; a proxy that just lost its control plane comes back within seconds.',
+  },
+  WORKLOAD_UNKNOWN: {
+    title: 'The mesh knows no pod or service of that name.',
+    hint: 'Give the namespace with -n, or as name.namespace; `kubectl get pods,services` lists them.',
+  },
   FIELD_REQUIRED: {
     title: 'An object lacks a field that its kind needs.',
     hint: 'Add the field; `kubectl explain` shows its form.',
