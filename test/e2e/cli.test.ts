@@ -326,7 +326,17 @@ describe('what the control plane explains', () => {
     expect(header).toEqual(['HOST:PORT', 'STATUS', 'SERVER', 'CLIENT', 'AUTHN-POLICY', 'DESTINATION-RULE'])
     expect(row).toEqual(['inventory.shop.svc.clusterset.local:80', 'OK', 'mTLS', 'mTLS', 'default', '-'])
     const own = await inEast('authn', 'tls-check', 'svc/checkout', 'checkout', '--port', '80', '-o', 'json')
-    expect(JSON.parse(own.stdout)).toMatchObject({ callers: [{ rows: [{ status: 'OK', server: ['PERMISSIVE'] }] }] })
+    expect(JSON.parse(own.stdout)).toMatchObject({
+      callers: [
+        {
+          rows: ['cluster.local', 'clusterset.local'].map((domain) => ({
+            host: `checkout.shop.svc.${domain}`,
+            status: 'OK',
+            server: ['PERMISSIVE'],
+          })),
+        },
+      ],
+    })
     const unknown = await inEast('tls-check', pod, 'nobody', '-o', 'wide')
     expect(unknown.code).toBe(1)
     expect(unknown.stdout).toMatch(/^nobody:0 +UNKNOWN .*no host of this name is known$/m)
