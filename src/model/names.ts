@@ -74,6 +74,10 @@ export const ANNOTATIONS = {
   gatewayAddress: 'isthmus.dev/gateway-address',
 } as const
 
+/** What the two ends of a mesh connection tell each other (proxy/peer-facts.ts), and where an Envoy finds its own text. */
+export const PEER_HEADER = 'isthmus-peer'
+export const PEER_ENVIRONMENT = 'ISTHMUS_PEER'
+
 /** Audience of the projected ServiceAccount tokens that the certificate service accepts. */
 export const CA_AUDIENCE = 'isthmus-ca'
 
