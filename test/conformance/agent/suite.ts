@@ -167,7 +167,7 @@ export function trafficSuite(place: () => Place): void {
     )
     const found = await Promise.all(Array.from({ length: 12 }, () => place().ask('/slow')))
     const statuses = new Set(found.map(({ status }) => status))
-    expect([...statuses].sort()).toEqual([200, 503])
+    expect(statuses).toEqual(new Set([200, 503]))
   })
 
   it('lets in who has a token with the right claim, and whom the policy names', async () => {
