@@ -14,10 +14,10 @@ const shop = serverCertificate('shop.example.com')
 const wide = serverCertificate('*.example.com')
 
 /** Certificates that clients may show, of two issuers. */
-const clientOf = ({ mesh: { root, cluster } }: World): { cert: string; key: string; ca: string } => {
+const clientOf = ({ mesh: issuers }: World): { cert: string; key: string; ca: string } => {
   const id = { trustDomain: 'east.demo.mesh', namespace: 'clients', serviceAccount: 'someone' }
-  const { chain, keyPem } = cluster('east').workload(id)
-  return { cert: chain.join(''), key: keyPem, ca: root.certificatePem }
+  const { chain, keyPem } = issuers.cluster('east').workload(id)
+  return { cert: chain.join(''), key: keyPem, ca: issuers.root.certificatePem }
 }
 const client = clientOf(mesh.world)
 const stranger = clientOf(new World(['east']))
