@@ -24,9 +24,9 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const DEPS = join(ROOT, 'node_modules/@grpc/grpc-js-xds/deps')
 /** Import roots, as in the repositories the files come from. */
 const SHIPPED_ROOTS = ['envoy-api', 'xds', 'googleapis', 'protoc-gen-validate'].map((name) => join(DEPS, name))
-/** What Envoy has and the package has not: names and numbers, in files of our own. */
+/** What Envoy has and the package has not, or not all of it: names and numbers, in files of our own, which come first. */
 const ADDED_ROOT = join(ROOT, 'tools/proto')
-const PROTO_ROOTS = [...SHIPPED_ROOTS, ADDED_ROOT]
+const PROTO_ROOTS = [ADDED_ROOT, ...SHIPPED_ROOTS]
 const OWN_PROTO_ROOT = join(ROOT, 'federation/proto')
 const OUT = join(ROOT, 'gen')
 const STAMP = '.inputs'

@@ -97,3 +97,14 @@ function removeAfter(headers: HeaderList, name: string, from: number): void {
   }
   if (kept !== headers.length) headers.length = kept
 }
+
+/**
+ * One cookie field, whatever number came: HTTP/2 may split it into crumbs, HTTP/1.1 must see one (RFC 9113 8.2.3).
+ * An empty crumb is left out: joined, it would end in a space, which no field has when it is read again. Takes the
+ * index of the value that stands already (-1: none), gives the one that stands now.
+ */
+export function addCookieCrumb(headers: HeaderList, at: number, value: string): number {
+  if (at === -1) return headers.push('cookie', value) - 1
+  if (value !== '') headers[at] = `${headers[at] ?? ''}; ${value}`
+  return at
+}

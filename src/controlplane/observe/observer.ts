@@ -24,6 +24,16 @@ import {
   TELEMETRIES,
 } from '../../kube/kinds.ts'
 import {
+  BACKEND_TLS_POLICIES,
+  GATEWAY_CLASSES,
+  GATEWAYS,
+  GRPC_ROUTES,
+  HTTP_ROUTES,
+  REFERENCE_GRANTS,
+  TCP_ROUTES,
+  TLS_ROUTES,
+} from '../../kube/kinds/gateway-api.ts'
+import {
   DESTINATION_RULES,
   ISTIO_GATEWAYS,
   SERVICE_ENTRIES,
@@ -52,6 +62,16 @@ import { FactTable } from './fact-table.ts'
 import { isJudged, judgeOf, type OnVerdict } from './judge.ts'
 import { readExport, readImport, readNamespace, readNode, readPeer, readPod, readService, readSlice } from './read.ts'
 import { readBreakerPolicy } from './read-breaker.ts'
+import {
+  readBackendTlsPolicy,
+  readGateway,
+  readGatewayClass,
+  readGrpcRoute,
+  readHttpRoute,
+  readReferenceGrant,
+  readTcpRoute,
+  readTlsRoute,
+} from './read-gateway-api.ts'
 import {
   readDestinationRule,
   readIstioGateway,
@@ -117,6 +137,7 @@ export class Observer {
   readonly #peers
   readonly #breakers
   readonly #networking
+  readonly #gatewayApi
   readonly #peerAuthentications
   readonly #requestAuthentications
   readonly #authorizationPolicies
@@ -147,6 +168,16 @@ export class Observer {
       workloadEntries: this.#optional(WORKLOAD_ENTRIES, readWorkloadEntry),
       sidecars: this.#optional(SIDECARS, readSidecar),
       istioGateways: this.#optional(ISTIO_GATEWAYS, readIstioGateway),
+    }
+    this.#gatewayApi = {
+      httpRoutes: this.#optional(HTTP_ROUTES, readHttpRoute),
+      grpcRoutes: this.#optional(GRPC_ROUTES, readGrpcRoute),
+      tlsRoutes: this.#optional(TLS_ROUTES, readTlsRoute),
+      tcpRoutes: this.#optional(TCP_ROUTES, readTcpRoute),
+      referenceGrants: this.#optional(REFERENCE_GRANTS, readReferenceGrant),
+      backendTlsPolicies: this.#optional(BACKEND_TLS_POLICIES, readBackendTlsPolicy),
+      gateways: this.#optional(GATEWAYS, readGateway),
+      gatewayClasses: this.#optional(GATEWAY_CLASSES, readGatewayClass),
     }
     this.#peerAuthentications = this.#optional(PEER_AUTHENTICATIONS, readPeerAuthentication, strictInstead)
     this.#requestAuthentications = this.#optional(REQUEST_AUTHENTICATIONS, readRequestAuthentication)
@@ -306,6 +337,16 @@ export class Observer {
         workloadEntries: this.#networking.workloadEntries.current,
         sidecars: this.#networking.sidecars.current,
         istioGateways: this.#networking.istioGateways.current,
+      },
+      gatewayApi: {
+        httpRoutes: this.#gatewayApi.httpRoutes.current,
+        grpcRoutes: this.#gatewayApi.grpcRoutes.current,
+        tlsRoutes: this.#gatewayApi.tlsRoutes.current,
+        tcpRoutes: this.#gatewayApi.tcpRoutes.current,
+        referenceGrants: this.#gatewayApi.referenceGrants.current,
+        backendTlsPolicies: this.#gatewayApi.backendTlsPolicies.current,
+        gateways: this.#gatewayApi.gateways.current,
+        gatewayClasses: this.#gatewayApi.gatewayClasses.current,
       },
       security: this.#security(),
       trust: this.#trust?.validation,

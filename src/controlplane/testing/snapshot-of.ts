@@ -21,6 +21,16 @@ import {
 import { readSettings } from '../observe/read-settings.ts'
 import { readBreakerPolicy } from '../observe/read-breaker.ts'
 import {
+  readBackendTlsPolicy,
+  readGateway,
+  readGatewayClass,
+  readGrpcRoute,
+  readHttpRoute,
+  readReferenceGrant,
+  readTcpRoute,
+  readTlsRoute,
+} from '../observe/read-gateway-api.ts'
+import {
   readDestinationRule,
   readServiceEntry,
   readSidecar,
@@ -62,15 +72,25 @@ const KINDS: ReadonlySet<string> = new Set([
   'ServiceEntry',
   'WorkloadEntry',
   'Sidecar',
+  'HTTPRoute',
+  'GRPCRoute',
+  'TLSRoute',
+  'TCPRoute',
+  'ReferenceGrant',
+  'BackendTLSPolicy',
+  'Gateway',
+  'GatewayClass',
 ])
 
 /** Throws on a kind that the control plane does not watch: a typo in a case must not pass silently. */
 export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
   for (const { kind } of objects) if (!KINDS.has(kind)) throw new Error(`${kind} is not watched`)
-  const table = <F>(kind: string, read: (object: never) => F | undefined): ReadonlyMap<string, F> => {
+  // Istio has a kind Gateway too.
+  const table = <F>(kind: string, read: (object: never) => F | undefined, group = ''): ReadonlyMap<string, F> => {
     const rows = new Map<string, F>()
     for (const object of objects) {
-      const fact = object.kind === kind ? read(object as never) : undefined
+      const isOne = object.kind === kind && (group === '' || object.apiVersion.startsWith(group))
+      const fact = isOne ? read(object as never) : undefined
       if (fact !== undefined) rows.set(keyOfObject(object), fact)
     }
     return rows
@@ -95,6 +115,16 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
       workloadEntries: table('WorkloadEntry', strictly(readWorkloadEntry)),
       sidecars: table('Sidecar', strictly(readSidecar)),
       istioGateways: new Map(),
+    },
+    gatewayApi: {
+      httpRoutes: table('HTTPRoute', strictly(readHttpRoute)),
+      grpcRoutes: table('GRPCRoute', strictly(readGrpcRoute)),
+      tlsRoutes: table('TLSRoute', strictly(readTlsRoute)),
+      tcpRoutes: table('TCPRoute', strictly(readTcpRoute)),
+      referenceGrants: table('ReferenceGrant', strictly(readReferenceGrant)),
+      backendTlsPolicies: table('BackendTLSPolicy', strictly(readBackendTlsPolicy)),
+      gateways: table('Gateway', strictly(readGateway), 'gateway.networking.k8s.io'),
+      gatewayClasses: table('GatewayClass', strictly(readGatewayClass)),
     },
     security: {
       peerAuthentications: table('PeerAuthentication', readPeerAuthentication),

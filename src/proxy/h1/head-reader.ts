@@ -6,7 +6,7 @@
  * A line that is not complete yet is read again from its start when more arrives; the caller asks only after a new
  * LF, so that a peer sending byte by byte costs no more than one sending whole lines.
  */
-import type { HeaderList } from '../message.ts'
+import { addCookieCrumb, type HeaderList } from '../message.ts'
 import { parseAuthority, TARGET, TOKEN, VALUE } from './chars.ts'
 import { FIELD, hashStep, idInSlot, knownNameSlot, nameInSlot } from './field-names.ts'
 
@@ -240,7 +240,8 @@ export class HeadReader {
         this.headers.push(nameInSlot(slot), value)
         return
       case FIELD.cookie:
-        return this.#collectCookie(value)
+        this.#cookieAt = addCookieCrumb(this.headers, this.#cookieAt, value)
+        return
       case FIELD.host:
         this.hosts++
         this.host = value
@@ -266,14 +267,6 @@ export class HeadReader {
     else if (id === FIELD.upgrade) this.upgrade = this.upgrade === '' ? value : `${this.upgrade},${value}`
     else if (id === FIELD.expect) this.expect = this.expect === '' ? value : `${this.expect},${value}`
     else if (id === FIELD.te) this.te = this.te === '' ? value : `${this.te},${value}`
-  }
-
-  /** One cookie field, whatever number came (RFC 9113 8.2.3 lets HTTP/2 split it; HTTP/1.1 must see one). */
-  #collectCookie(value: string): void {
-    const at = this.#cookieAt
-    if (at === -1) this.#cookieAt = this.headers.push('cookie', value) - 1
-    // An empty crumb would leave a space at the end, which no field has when it is read again.
-    else if (value !== '') this.headers[at] = `${this.headers[at] ?? ''}; ${value}`
   }
 }
 

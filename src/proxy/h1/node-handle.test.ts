@@ -1,34 +1,12 @@
 import { once } from 'node:events'
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { DirectWriter, directWriterOf } from './node-handle.ts'
 import { Output } from './output.ts'
 import { kept, takeReads } from './reading.ts'
+import { closePairs, pair, until } from './testing/sockets.ts'
 
-let server: Server | undefined
-const sockets: Socket[] = []
-afterEach(() => {
-  for (const socket of sockets.splice(0)) socket.destroy()
-  server?.close()
-})
-
-/** The accepted end and the one that connected. */
-async function pair(): Promise<{ near: Socket; far: Socket }> {
-  server?.close()
-  server = createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  const accepted = once(server, 'connection') as Promise<[Socket]>
-  const far = connect({ port: typeof address === 'object' ? (address?.port ?? 0) : 0, host: '127.0.0.1' })
-  const [near] = await accepted
-  sockets.push(near, far)
-  if (far.connecting) await once(far, 'connect')
-  return { near, far }
-}
-
-async function until(done: () => boolean): Promise<void> {
-  while (!done()) await new Promise((resolve) => setImmediate(resolve))
-}
+afterEach(closePairs)
 
 const outputOf = (socket: Socket, way: 'direct' | 'streams'): Output =>
   way === 'direct' ? new Output(socket) : new Output(socket, () => undefined)

@@ -4,7 +4,7 @@
  * other side of the proxy may speak it.
  */
 import { AUTHORITY, isMadeOf, parseAuthority, TARGET, TOKEN } from '../h1/chars.ts'
-import { LENGTH_UNKNOWN, type HeaderList, type RequestHead, type ResponseHead } from '../message.ts'
+import { addCookieCrumb, LENGTH_UNKNOWN, type HeaderList, type RequestHead, type ResponseHead } from '../message.ts'
 import { KIND } from './fields.ts'
 import type { HpackDecoder } from './hpack-decoder.ts'
 import type { HpackEncoder } from './hpack-encoder.ts'
@@ -87,9 +87,7 @@ function collectSpecial(kind: number, value: string): boolean {
       found.contentLength = value
       return true
     case KIND.cookie:
-      // Crumbs become one field again (RFC 9113 8.2.3).
-      if (found.cookieAt === -1) found.cookieAt = found.headers.push('cookie', value) - 1
-      else if (value !== '') found.headers[found.cookieAt] = `${found.headers[found.cookieAt] ?? ''}; ${value}`
+      found.cookieAt = addCookieCrumb(found.headers, found.cookieAt, value)
       return true
     case KIND.te:
       if (value.toLowerCase() !== 'trailers') return false
