@@ -80,7 +80,8 @@ function roleOf(node: AdsNode, caller: Caller): ProxyRole | undefined {
   // Istio's word in the bootstrap of a gRPC client.
   if (node.metadata['GENERATOR'] === 'grpc') return 'grpc'
   const role = node.metadata['ROLE'] ?? 'sidecar'
-  if (role === 'sidecar') return role
+  // Names of services are no secret to a workload: any sidecar gets them.
+  if (role === 'sidecar' || role === 'dns') return role
   const isGateway = caller.namespace === SYSTEM_NAMESPACE && caller.serviceAccount === SYSTEM_ACCOUNTS.eastWest
   return role === 'east-west' && isGateway ? role : undefined
 }

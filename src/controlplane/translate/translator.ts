@@ -5,6 +5,7 @@
  */
 import type { ProxyConfig, ValidationContext } from '../../model/config.ts'
 import { type PodFacts, type Snapshot } from '../observe/facts.ts'
+import { namesOnly } from './dns-names.ts'
 import { EastWestSide } from './east-west-side.ts'
 import { grpcConfig, type PortNames } from './grpc.ts'
 import { InboundSide } from './inbound-side.ts'
@@ -13,8 +14,8 @@ import { OutboundSide } from './outbound-side.ts'
 import { TelemetryTables } from './security/telemetry-tables.ts'
 import { named, Tables } from './tables.ts'
 
-/** `grpc`: no proxy at all, a gRPC client that asks for itself. */
-export type ProxyRole = 'sidecar' | 'east-west' | 'grpc'
+/** `grpc`: no proxy at all, a gRPC client that asks for itself. `dns`: names and nothing to carry. */
+export type ProxyRole = 'sidecar' | 'east-west' | 'grpc' | 'dns'
 
 export interface ProxyFacts {
   readonly role: ProxyRole
@@ -45,6 +46,7 @@ export class Translator {
     const key = `${proxy.role}|${proxy.pod.namespace}/${proxy.pod.name}`
     const secrets = this.#secrets(snapshot.trust)
     return this.#configs.get(key, [snapshot, proxy.pod], () => {
+      if (proxy.role === 'dns') return { ...namesOnly(this.#outbound.namesFor(snapshot, proxy.pod)), secrets }
       if (proxy.role === 'grpc') return { ...this.#grpcClient(snapshot, proxy.pod), secrets }
       return proxy.role === 'sidecar'
         ? this.#sidecar(snapshot, proxy.pod, secrets)
@@ -83,6 +85,7 @@ export class Translator {
       ]),
       endpoints: outbound.endpoints,
       secrets,
+      ...(pod.answersNames === true && { names: this.#outbound.namesFor(snapshot, pod) }),
     }
   }
 
