@@ -13,6 +13,7 @@ const ROLES: Readonly<Record<string, () => Promise<{ main: Main }>>> = {
   'control-plane': () => import('./controlplane/main.ts'),
   proxy: () => import('./proxy/main.ts'),
   dns: async () => ({ main: (await import('./proxy/main.ts')).dnsMain }),
+  agent: () => import('./agent/main.ts'),
   gateway: () => import('../gateways/main.ts'),
   federation: () => import('../federation/main.ts'),
 }

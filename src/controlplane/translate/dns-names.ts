@@ -8,7 +8,7 @@ import type { SliceFacts, Snapshot } from '../observe/facts.ts'
 import type { Host } from './hosts.ts'
 import type { Scope } from './istio/scope.ts'
 import { Memo } from './memo.ts'
-import { named, type Tables } from './tables.ts'
+import type { Tables } from './tables.ts'
 
 /** As many as travel for one name (the codec refuses more); DNS may answer a part of them. */
 const ENDPOINTS_MAX = 1_000
@@ -71,12 +71,3 @@ function readyOf({ endpoints, ports }: SliceFacts, suffix: string): readonly Dns
       ports,
     }))
 }
-
-/** Of a DNS server alone. */
-export const namesOnly = (names: ReadonlyMap<string, DnsName>) => ({
-  listeners: named([]),
-  routes: named([]),
-  clusters: named([]),
-  endpoints: new Map<string, never>(),
-  names,
-})
