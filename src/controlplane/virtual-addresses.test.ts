@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
-import { SERVICE_ENTRIES, type ServiceEntry, type ServiceEntrySpec } from '../kube/kinds/networking.ts'
+import { SERVICE_ENTRIES, type ServiceEntry } from '../kube/kinds/networking.ts'
 import { MemoryClient } from '../kube/testing/memory-client.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { createLog } from '../runtime/log.ts'
@@ -15,7 +15,7 @@ const entry = (name: string, more: Partial<ServiceEntryFacts> = {}, spec: object
   namespace: 'shop',
   name,
   createdAt: '2026-01-01T00:00:00Z',
-  spec: { hosts: [`${name}.example.com`], resolution: 'DNS', ...spec } as ServiceEntrySpec,
+  spec: { hosts: [`${name}.example.com`], resolution: 'DNS', ...spec },
   ...more,
 })
 const table = (...entries: ServiceEntryFacts[]): ReadonlyMap<string, ServiceEntryFacts> =>
@@ -71,7 +71,7 @@ describe('allocate', () => {
         const all = [...found.values()].flatMap((list) => list.map(({ value }) => value))
         expect(new Set(all).size).toBe(all.length)
         expect(all.every(isVirtualAddress)).toBe(true)
-        const settled = entries.map((one) => ({ ...one, allocated: found.get(`shop/${one.name}`) ?? [] }))
+        const settled = entries.map((one) => entry(one.name, { allocated: found.get(`shop/${one.name}`) ?? [] }))
         expect(allocate(table(...settled))).toEqual(found)
       }),
       { numRuns: 100 },
@@ -98,7 +98,7 @@ const object = (name: string, spec: object = {}): ServiceEntry => ({
   apiVersion: 'networking.istio.io/v1',
   kind: 'ServiceEntry',
   metadata: { name, namespace: 'shop' },
-  spec: { hosts: [`${name}.example.com`], resolution: 'DNS', ...spec } as ServiceEntrySpec,
+  spec: { hosts: [`${name}.example.com`], resolution: 'DNS', ...spec },
 })
 const writtenIn = async (client: MemoryClient, name: string): Promise<unknown[]> =>
   (await client.get(SERVICE_ENTRIES, name, 'shop'))?.status?.addresses ?? []

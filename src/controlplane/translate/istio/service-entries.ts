@@ -78,7 +78,6 @@ function hostOf(
   if (said === 'DYNAMIC_DNS') return undefined
   const resolution = RESOLUTIONS[said]
   const byName = resolution === 'dns' || resolution === 'dns-round-robin'
-  const { labels } = workloadSelector ?? {}
   return {
     namespace,
     name,
@@ -94,10 +93,15 @@ function hostOf(
       resolution,
       isInternal: spec.location === 'MESH_INTERNAL',
       endpoints: byName && endpoints.length === 0 ? [{ address: host }] : endpoints,
-      ...(labels !== undefined && Object.keys(labels).length > 0 && { selector: labels }),
+      ...selectorOf(workloadSelector),
       names: subjectAltNames,
     },
   }
+}
+
+function selectorOf(selector: ServiceEntrySpec['workloadSelector']): Pick<HostEntry, 'selector'> {
+  const { labels = {} } = selector ?? {}
+  return Object.keys(labels).length > 0 ? { selector: labels } : {}
 }
 
 /** A block of one is an address. */
