@@ -1,6 +1,6 @@
 /**
  * Generates `gen/` (git-ignored): TypeScript-typed JavaScript of the Envoy v3 protos that @grpc/grpc-js-xds ships
- * (and tools/proto, where it lacks one), and of our own protos under federation/. Works offline with what `npm ci` installed. It is not a build step of its own:
+ * (and tools/proto, where it lacks one), and of our own protos under federation/ and src/xds/. Works offline with what `npm ci` installed. It is not a build step of its own:
  * `prepare` runs it, and it does nothing while its inputs are unchanged.
  */
 import { spawnSync } from 'node:child_process'
@@ -24,10 +24,11 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const DEPS = join(ROOT, 'node_modules/@grpc/grpc-js-xds/deps')
 /** Import roots, as in the repositories the files come from. */
 const SHIPPED_ROOTS = ['envoy-api', 'xds', 'googleapis', 'protoc-gen-validate'].map((name) => join(DEPS, name))
-/** What Envoy has and the package has not: names and numbers, in files of our own. */
+/** What Envoy has and the package has not, or not all of it: names and numbers, in files of our own, which come first. */
 const ADDED_ROOT = join(ROOT, 'tools/proto')
-const PROTO_ROOTS = [...SHIPPED_ROOTS, ADDED_ROOT]
-const OWN_PROTO_ROOT = join(ROOT, 'federation/proto')
+const PROTO_ROOTS = [ADDED_ROOT, ...SHIPPED_ROOTS]
+/** Ours: what federations say to each other, and what proxies are told that Envoy has no word for. */
+const OWN_PROTO_ROOTS = ['federation/proto', 'src/xds/proto'].map((path) => join(ROOT, path))
 const OUT = join(ROOT, 'gen')
 const STAMP = '.inputs'
 
@@ -67,6 +68,7 @@ const ENTRY_FILES = [
   'envoy/extensions/filters/http/ratelimit/v3/rate_limit.proto',
   'envoy/extensions/filters/http/rbac/v3/rbac.proto',
   'envoy/extensions/filters/http/router/v3/router.proto',
+  'envoy/extensions/filters/http/upstream_codec/v3/upstream_codec.proto',
   'envoy/extensions/filters/listener/http_inspector/v3/http_inspector.proto',
   'envoy/extensions/filters/listener/original_dst/v3/original_dst.proto',
   'envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.proto',
@@ -77,6 +79,7 @@ const ENTRY_FILES = [
   'envoy/extensions/retry/host/omit_canary_hosts/v3/omit_canary_hosts.proto',
   'envoy/extensions/retry/host/omit_host_metadata/v3/omit_host_metadata_config.proto',
   'envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.proto',
+  'envoy/extensions/transport_sockets/internal_upstream/v3/internal_upstream.proto',
   'envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.proto',
   'envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.proto',
   'envoy/extensions/transport_sockets/tls/v3/tls.proto',
@@ -101,7 +104,7 @@ function hashInputs(): string {
     hash.update(readFileSync(join(ROOT, 'node_modules', name, 'package.json')))
   }
   for (const tool of ['gen.ts', 'strip-proto.ts']) hash.update(readFileSync(join(ROOT, 'tools', tool)))
-  for (const root of [ADDED_ROOT, OWN_PROTO_ROOT]) {
+  for (const root of [ADDED_ROOT, ...OWN_PROTO_ROOTS]) {
     for (const path of protosUnder(root)) hash.update(path).update(readFileSync(join(root, path)))
   }
   return hash.digest('hex')
@@ -124,9 +127,11 @@ function stageProtos(stage: string): void {
       if (match[1] !== undefined) pending.push(match[1])
     }
   }
-  for (const path of protosUnder(OWN_PROTO_ROOT)) {
-    mkdirSync(dirname(join(stage, path)), { recursive: true })
-    cpSync(join(OWN_PROTO_ROOT, path), join(stage, path))
+  for (const root of OWN_PROTO_ROOTS) {
+    for (const path of protosUnder(root)) {
+      mkdirSync(dirname(join(stage, path)), { recursive: true })
+      cpSync(join(root, path), join(stage, path))
+    }
   }
 }
 

@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { FEDERATION_SETTINGS } from '../federation/config.ts'
+import { AGENT_SETTINGS } from '../src/agent/config.ts'
 import { CONTROL_PLANE_SETTINGS } from '../src/controlplane/config.ts'
 import { PORTS } from '../src/model/ports.ts'
 import { PROXY_SETTINGS } from '../src/proxy/config.ts'
@@ -14,7 +15,7 @@ import { EXPORT_NAMES } from '../src/proxy/tracing/exporter.ts'
 import { LIMITS } from '../src/proxy/limits.ts'
 import { CATALOGUE } from '../src/runtime/catalogue.ts'
 import type { Settings } from '../src/runtime/config.ts'
-import { istioPage } from './istio-reference.ts'
+import { gatewayApiPage, istioPage } from './istio-reference.ts'
 
 /** File name under docs/reference -> its text. */
 export function referencePages(): Readonly<Record<string, string>> {
@@ -25,6 +26,7 @@ export function referencePages(): Readonly<Record<string, string>> {
     'defaults.yaml': defaultsPage(),
     'limits.md': limitsPage(),
     'istio.md': istioPage(),
+    'gateway-api.md': gatewayApiPage(),
   }
 }
 
@@ -80,6 +82,7 @@ function defaultsPage(): string {
   const roles: readonly (readonly [string, Settings])[] = [
     ['control-plane', CONTROL_PLANE_SETTINGS],
     ['proxy and gateway', PROXY_SETTINGS],
+    ['agent', AGENT_SETTINGS],
     ['federation', FEDERATION_SETTINGS],
   ]
   const header =

@@ -3,7 +3,7 @@
  * configurations written as the control plane would write them. Never imported by the product.
  */
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, request as httpRequest, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTcpServer, connect, type Socket } from 'node:net'
 import pino from 'pino'
 import { eastWest } from '../east-west.ts'
@@ -24,11 +24,12 @@ import { systemClock } from '../../src/runtime/clock.ts'
 import { seededRandom } from '../../src/runtime/random.ts'
 import type { OriginalDestination } from '../../src/proxy/capture/destination.ts'
 import type { IdentitySource, OwnCertificate } from '../../src/proxy/identity.ts'
-import { type Proxy, startProxy } from '../../src/proxy/proxy.ts'
+import { type Proxy, type ProxyOptions, startProxy } from '../../src/proxy/proxy.ts'
 import { freshIp } from './fresh-ip.ts'
 
 export { freshIp }
 
+export { type Answer, ask } from './ask.ts'
 export { listening, until } from './until.ts'
 
 export const MESH = 'demo.mesh'
@@ -66,6 +67,13 @@ interface PodOptions {
   readonly overload?: OverloadConfig | undefined
   /** Where captured connections wanted to go. */
   readonly originalDestination?: OriginalDestination
+  readonly namespace?: string
+  /** Its ServiceAccount. Absent: named as the workload. */
+  readonly account?: string
+  /** Where logs that configurations ask for go. */
+  readonly openLog?: ProxyOptions['openLog']
+  /** Of an ingress or egress gateway. */
+  readonly modes?: ProxyOptions['modes']
 }
 
 export class World {
@@ -95,7 +103,8 @@ export class World {
   pod(cluster: string, workload: string, options: PodOptions = {}): Pod {
     const ip = freshIp()
     const gateway = options.gateway === true
-    const namespace = gateway ? 'isthmus-system' : NAMESPACE
+    const namespace = gateway ? 'isthmus-system' : (options.namespace ?? NAMESPACE)
+    const account = options.account ?? workload
     const { trustDomain } = this.mesh.cluster(cluster)
     const records: Record<string, unknown>[] = []
     const role = gateway ? eastWest() : undefined
@@ -103,7 +112,7 @@ export class World {
       podIp: ip,
       own: { cluster, namespace, workload, version: 'v1', region: '', zone: '' },
       trustDomain,
-      identity: options.identity ?? this.identity(cluster, workload, namespace),
+      identity: options.identity ?? this.identity(cluster, account, namespace),
       clock: systemClock,
       random: seededRandom(++pods),
       log: pino({ level: process.env['TEST_LOG'] ?? 'silent' }),
@@ -115,9 +124,11 @@ export class World {
       ...(role === undefined ? {} : { tunnels: role.tunnels }),
       ...(options.overload === undefined ? {} : { overload: options.overload }),
       ...(options.originalDestination === undefined ? {} : { originalDestination: options.originalDestination }),
+      ...(options.openLog === undefined ? {} : { openLog: options.openLog }),
+      ...(options.modes === undefined ? {} : { modes: options.modes }),
     })
     this.onClose(() => proxy.close())
-    const uri = formatSpiffeId({ trustDomain, namespace, serviceAccount: workload })
+    const uri = formatSpiffeId({ trustDomain, namespace, serviceAccount: account })
     const id = `${workload}${ip.replaceAll('.', '')}`.replaceAll('-', '')
     return { ip, cluster, workload, proxy, records, uri, id, ...(role === undefined ? {} : { live: role.live }) }
   }
@@ -461,40 +472,4 @@ function outboundCluster(service: ServiceSpec, name: string): Cluster {
 function inboundCluster(pod: Pod): Cluster {
   const endpoints = { cluster: 'inbound|8080||', localities: localitiesOf([[plainEndpoint(pod)]]) }
   return { name: 'inbound|8080||', endpoints, lb: 'least-request', connectTimeoutMs: 1_000 }
-}
-
-export interface Answer {
-  readonly status: number
-  readonly headers: IncomingMessage['headers']
-  readonly body: Buffer
-}
-
-/** One request through a pod's explicit proxy, as an application makes it. */
-export function ask(
-  pod: Pod,
-  url: string,
-  options: { method?: string; headers?: Record<string, string>; body?: Buffer } = {},
-): Promise<Answer> {
-  const { host } = new URL(url)
-  return new Promise((resolve, reject) => {
-    const request = httpRequest(
-      {
-        host: pod.ip,
-        port: 15003,
-        path: url,
-        method: options.method ?? 'GET',
-        headers: { host, ...options.headers },
-      },
-      (response) => {
-        const chunks: Buffer[] = []
-        response.on('data', (chunk: Buffer) => chunks.push(chunk))
-        response.on('error', reject)
-        response.on('end', () =>
-          resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks) }),
-        )
-      },
-    )
-    request.on('error', reject)
-    request.end(options.body)
-  })
 }

@@ -22,6 +22,7 @@ import { Readiness } from '../runtime/readiness.ts'
 import { type AdsServer, createAdsServer } from '../xds/server.ts'
 import { CONTROL_PLANE_SETTINGS } from './config.ts'
 import { PageAccess } from './access.ts'
+import { AddressStatus } from './address-status.ts'
 import { AdviceStatus } from './advice-status.ts'
 import { Authenticator } from './identity/authenticator.ts'
 import { registerCertificateService } from './identity/certificate-service.ts'
@@ -29,13 +30,15 @@ import { type ClusterKeys, loadClusterKeys } from './identity/keys.ts'
 import { ServingRoot } from './identity/serving-root.ts'
 import { ServingCertificate, servingNames } from './identity/serving.ts'
 import { Signer } from './identity/signer.ts'
+import { fetchByHttps, type IssuerKeyParts, issuerKeyParts, type IssuerKeySettings } from './issuer-keys/parts.ts'
 import { type ControlPlaneMetrics, createMetrics } from './metrics.ts'
 import type { MeshFacts } from './observe/facts.ts'
 import { Observer } from './observe/observer.ts'
 import { PolicyStatus } from './policy-status.ts'
 import { openPlainPort } from './plain-port.ts'
 import { authenticateProxy, type ProxyClient, Push } from './push.ts'
-import { statusPages } from './status-pages.ts'
+import { OPEN_PAGES, statusPages } from './status-pages.ts'
+import { serveStatus } from './status-port.ts'
 import { WebhookConfigurations } from './webhooks/configurations.ts'
 import { serveWebhooks } from './webhooks/server.ts'
 import { Translator } from './translate/translator.ts'
@@ -63,20 +66,20 @@ export async function main(argv: readonly string[]): Promise<void> {
   const servingReady = readiness.register('keys from the API server')
   const parts = assemble(settings)
   const { mesh, client, observer, ads, log } = parts
-  const pages = [
-    await servePages(
-      settings.podIp,
-      PORTS.readiness,
-      readinessPages(() => readiness.awaited),
-    ),
-    await servePages(settings.podIp, PORTS.controlMetrics, statusPages(parts)),
-  ]
+  const readinessServer = await servePages(
+    settings.podIp,
+    PORTS.readiness,
+    readinessPages(() => readiness.awaited),
+  )
+  const port = PORTS.controlMetrics
+  const status = await serveStatus({ host: settings.podIp, port, pages: statusPages(parts), open: OPEN_PAGES })
   observer.start().then(
     () => snapshotReady(),
     (error: unknown) => log.fatal({ reason: messageOf(error) }, 'the cluster cannot be observed'),
   )
   const keys = await keysWhenReachable(client, mesh, log)
   const { grpc, serving, servingRoot } = await serve(parts, keys, settings.podIp)
+  await status.secure(serving)
   const webhooks = await admission(parts, keys, { serving, settings })
   const plain = await plainPort(parts, settings)
   servingReady()
@@ -90,8 +93,9 @@ export async function main(argv: readonly string[]): Promise<void> {
     await Promise.race([closing, delay(systemClock, DRAIN_MS)])
     grpc.forceShutdown()
     plain?.forceShutdown()
-    for (const server of pages) closePages(server)
-    await Promise.all([observer.stop(), servingRoot.stop(), webhooks.stop()])
+    closePages(readinessServer)
+    status.close()
+    await Promise.all([observer.stop(), servingRoot.stop(), webhooks.stop(), parts.issuerKeys.stop()])
     client.close()
     process.exit(0)
   }
@@ -108,6 +112,7 @@ interface Parts {
   readonly findPod: Push['findPod']
   readonly metrics: ControlPlaneMetrics
   readonly access: PageAccess
+  readonly issuerKeys: IssuerKeyParts
   /** What exists only once the cluster's keys are known. */
   readonly late: { translator?: Translator; servingRoot?: ServingRoot }
 }
@@ -130,7 +135,10 @@ function assemble(settings: Values): Parts {
     streamsMax: numberSetting('ISTHMUS_PROXIES_MAX', settings.proxiesMax, { min: 1, max: 100_000 }),
   })
   const policies = new PolicyStatus({ client, clock: systemClock, log })
-  const advice = new AdviceStatus({ client, clock: systemClock, random: systemRandom, log })
+  const shared = { client, clock: systemClock, random: systemRandom, log }
+  const advice = new AdviceStatus(shared)
+  const issuerKeys = issuerKeyParts({ ...shared, ...keysFrom(settings) })
+  const addresses = new AddressStatus({ client, clock: systemClock, random: systemRandom, log })
   const observer = new Observer({
     onVerdict: advice.judged,
     client,
@@ -142,6 +150,8 @@ function assemble(settings: Values): Parts {
       push.set(snapshot)
       late.servingRoot?.reconcile(snapshot.namespaces.keys())
       policies.set(snapshot)
+      addresses.set(snapshot)
+      issuerKeys.set(snapshot)
       ads.notify()
     },
   })
@@ -149,8 +159,14 @@ function assemble(settings: Values): Parts {
     proxies: () => ads.status(),
     snapshotVersion: () => observer.snapshot?.version ?? 0,
   })
-  const access = new PageAccess({ client, clock: systemClock, host: settings.podIp })
-  return { mesh, log, client, observer, authenticator, ads, findPod, metrics, access, late }
+  const access = new PageAccess({ client, clock: systemClock, host: settings.podIp, log })
+  return { mesh, log, client, observer, authenticator, ads, findPod, metrics, access, issuerKeys, late }
+}
+
+/** Of token issuers outside the mesh. */
+function keysFrom({ jwksCaFile, jwksRefresh }: Values): Pick<IssuerKeySettings, 'fetch' | 'refreshMs'> {
+  const refreshS = numberSetting('ISTHMUS_JWKS_REFRESH', jwksRefresh, { min: 10, max: 86_400 })
+  return { refreshMs: refreshS * 1_000, fetch: fetchByHttps(jwksCaFile, process.env['KUBERNETES_SERVICE_HOST']) }
 }
 
 /** Opens 15010 where someone asked for it. */

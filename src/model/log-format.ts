@@ -5,7 +5,7 @@
  */
 
 /** What may stand in an operator's parentheses. */
-type Argument = 'none' | 'header' | 'time' | 'metadata' | 'optional'
+type Argument = 'none' | 'header' | 'path' | 'time' | 'metadata' | 'optional'
 
 /** Every operator that is supported; anything else in percent signs is refused by name. */
 const COMMANDS = {
@@ -15,6 +15,7 @@ const COMMANDS = {
   RESP: 'header',
   TRAILER: 'header',
   REQ_WITHOUT_QUERY: 'header',
+  PATH: 'path',
   PROTOCOL: 'none',
   /** Of a local reply, in its own format; empty elsewhere. */
   LOCAL_REPLY_BODY: 'none',
@@ -139,6 +140,8 @@ function argumentFault(rule: Argument, argument: string): string | undefined {
       return argument === '' ? undefined : 'takes no argument'
     case 'header':
       return argument !== '' && HEADER.test(argument) ? undefined : 'needs a header, or two with ? between them'
+    case 'path':
+      return argument === 'NQ:PATH' || argument === 'WQ:PATH' ? undefined : 'takes NQ:PATH or WQ:PATH'
     case 'metadata':
       return argument === '' || argument.startsWith(':') ? 'needs a namespace' : undefined
     case 'optional':

@@ -35,6 +35,8 @@ export const OBJECTS = {
   servingCa: 'isthmus-serving-ca',
   /** ConfigMap with `ca.crt` of the serving CA, in every namespace. */
   servingRoot: 'isthmus-serving-root',
+  /** ConfigMap of the control plane: public keys of token issuers outside the mesh, by their address. */
+  issuerKeys: 'isthmus-issuer-keys',
   /** Secret with `token`: a join the federation controller has still to perform. */
   join: 'isthmus-join',
   /** Secret that remembers issued join tokens, one key per token id; redeemed by compare-and-swap. */
@@ -54,6 +56,8 @@ export const LABELS = {
   zone: 'topology.kubernetes.io/zone',
   injectNamespace: 'istio-injection',
   injectPod: 'sidecar.istio.io/inject',
+  /** On pods that serve Gateways: `ingress` or `egress`. Whoever may make such a pod may mount its namespace's Secrets. */
+  gateway: 'isthmus.dev/gateway',
 } as const
 
 export const ANNOTATIONS = {
@@ -65,12 +69,22 @@ export const ANNOTATIONS = {
   localFailover: 'isthmus.dev/local-failover',
   /** On pods: `false` keeps the explicit proxy where pods are captured. */
   capture: 'isthmus.dev/capture',
+  /** On pods: `false` keeps DNS questions from the sidecar where connections are captured. */
+  dns: 'isthmus.dev/dns',
   captureExcludeOutboundPorts: 'isthmus.dev/capture-exclude-outbound-ports',
   captureExcludeInboundPorts: 'isthmus.dev/capture-exclude-inbound-ports',
   captureExcludeOutboundRanges: 'isthmus.dev/capture-exclude-outbound-ranges',
+  /** On pods: `envoy` makes the sidecar an Envoy; `isthmus` is what is there without it. */
+  sidecarProxy: 'sidecar.isthmus.dev/proxy',
+  /** On pods: the image of the sidecar, where it is not the mesh's own (one that has Envoy, say). */
+  sidecarImage: 'sidecar.isthmus.dev/proxyImage',
   /** On the gateway's Service, when the load balancer's address is not the reachable one. */
   gatewayAddress: 'isthmus.dev/gateway-address',
 } as const
+
+/** What the two ends of a mesh connection tell each other (proxy/peer-facts.ts), and where an Envoy finds its own text. */
+export const PEER_HEADER = 'isthmus-peer'
+export const PEER_ENVIRONMENT = 'ISTHMUS_PEER'
 
 /** Audience of the projected ServiceAccount tokens that the certificate service accepts. */
 export const CA_AUDIENCE = 'isthmus-ca'

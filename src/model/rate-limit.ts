@@ -55,6 +55,12 @@ export type DescriptorAction =
       readonly optional?: true
     }
 
+/**
+ * Local limits whose filter's name begins so are one limit of the whole proxy: chains that have the same one under the
+ * same name take from the same buckets, for many chains may lead to one service. Envoy has buckets for each chain.
+ */
+export const SHARED_LIMIT = 'isthmus.limit/'
+
 /** Which descriptors count: the route's own or else its virtual host's, both, or the route's alone. */
 export type HostDescriptors = 'override' | 'include' | 'ignore'
 
@@ -64,6 +70,8 @@ interface LimitAnswer {
   readonly status?: number
   /** Clients are told how much is left: `x-ratelimit-limit`, `-remaining` and `-reset`. */
   readonly tellsClient?: true
+  /** Whole seconds, on refusals: `retry-after`. */
+  readonly retryAfter?: true
   /** A gRPC client is told RESOURCE_EXHAUSTED instead of UNAVAILABLE. */
   readonly resourceExhausted?: true
   /** On refusals only. */
@@ -77,8 +85,15 @@ export interface RateLimitPolicy extends LimitAnswer {
   /** Of requests that are counted at all, and of those found over the limit that are refused. */
   readonly enabled: Fraction
   readonly enforced: Fraction
-  /** Buckets of their own for requests whose descriptor is exactly this. */
+  /** What requests are counted as here, whatever route and host say. */
+  readonly rules?: readonly DescriptorRule[]
+  /**
+   * Buckets of their own for requests whose descriptor is exactly this. An empty value stands for any, and each that
+   * comes has a bucket, while there are no more than `valuesMax`: then the one asked longest ago makes room.
+   */
   readonly descriptors?: readonly { readonly entries: readonly DescriptorEntry[]; readonly bucket: TokenBucket }[]
+  /** For each descriptor with an empty value; absent: 20. */
+  readonly valuesMax?: number
   /** A request that met a descriptor's bucket does not take from the common one as well. */
   readonly descriptorsOnly?: true
   readonly stage?: number
@@ -111,6 +126,10 @@ export interface GlobalRateLimit extends LimitAnswer {
   readonly failureModeDeny?: true
   /** Absent: 500. */
   readonly statusOnError?: number
+  /** What requests are counted as here, whatever route and host say. */
+  readonly rules?: readonly DescriptorRule[]
+  /** Of requests found over the limit: how many are refused. Absent: all. */
+  readonly enforced?: Fraction
   readonly hidesLimited?: true
   readonly statPrefix?: string
 }

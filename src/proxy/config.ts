@@ -39,6 +39,11 @@ export const PROXY_SETTINGS = {
     default: '1',
     doc: 'Processes that serve, behind one that accepts; 0: one per core. The flag --workers wins.',
   },
+  dns: {
+    env: 'ISTHMUS_DNS',
+    default: 'false',
+    doc: 'Answers questions for names on port 15053; `isthmus dns` always does.',
+  },
   drainMs: {
     env: 'ISTHMUS_DRAIN_MS',
     default: '5000',
@@ -46,9 +51,3 @@ export const PROXY_SETTINGS = {
     doc: 'After SIGTERM what is in flight may finish for so long.',
   },
 } as const satisfies Settings
-
-/** `checkout-7d9f8b6c5-x2x4z` is a pod of `checkout`: a ReplicaSet's hash and the pod's own five characters. */
-export function workloadOf(podName: string): string {
-  const match = /^(.+?)-[a-z0-9]{5,10}-[a-z0-9]{5}$/.exec(podName) ?? /^(.+)-[0-9]+$/.exec(podName)
-  return match?.[1] ?? podName
-}

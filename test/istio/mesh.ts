@@ -1,39 +1,21 @@
 /**
- * A cluster in one process for tests of what Istio's documents do: Kubernetes objects in YAML are read and translated as
- * the control plane does it, carried through the codec, and run by real proxies over real sockets; requests show the
- * effect. No API server: admission is not here.
+ * A cluster in one process for tests of what Istio's security and telemetry documents do: requests of real proxies over
+ * real sockets show the effect, also of those that come without mTLS and from peers. Admission is not here.
  */
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, request as httpRequest, type ServerResponse } from 'node:http'
-import { connect, createServer as createTcpServer } from 'node:net'
-import { parseAllDocuments } from 'yaml'
-import {
-  ask,
-  type Answer,
-  freshIp,
-  listening,
-  MESH,
-  mtlsEndpoint,
-  type Pod,
-  World,
-} from '../../gateways/testing/world.ts'
-import { snapshotOf } from '../../src/controlplane/testing/snapshot-of.ts'
-import { Translator } from '../../src/controlplane/translate/translator.ts'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { connect } from 'node:net'
+import { answered } from '../../gateways/testing/ask.ts'
+import { ask, type Answer, freshIp, mtlsEndpoint, type Pod } from '../../gateways/testing/world.ts'
 import type { KubeObject } from '../../src/kube/object.ts'
-import type { ProxyConfig } from '../../src/model/config.ts'
-import { formatSpiffeId } from '../../src/model/identity.ts'
-import { startProxy } from '../../src/proxy/proxy.ts'
-import { systemClock } from '../../src/runtime/clock.ts'
-import { seededRandom } from '../../src/runtime/random.ts'
-import { decodeResource, encodeResource, type ModelResource } from '../../src/xds/codec/codec.ts'
-import { tableOf } from '../../src/xds/encoded.ts'
-import { SEND_ORDER } from '../../src/xds/resources.ts'
-import pino from 'pino'
+import { TRUST_BUNDLE } from '../../src/model/config.ts'
+import { PORTS } from '../../src/model/ports.ts'
+import { ApiSource } from '../mesh/api.ts'
+import { Cluster, CLUSTER, documentsOf, NAMESPACE, podObject, rootsOf, sliceObject } from '../mesh/cluster.ts'
 
 /** Where applications listen. */
 export const APP_PORT = 8_080
 export const TCP_PORT = 9_000
-const CLUSTER = 'east'
 
 export interface PodOptions {
   readonly namespace?: string
@@ -64,15 +46,15 @@ export interface Seen {
 }
 
 export class Mesh {
-  readonly world = new World([CLUSTER, 'west', 'europe'])
+  readonly #cluster = new Cluster([CLUSTER, 'west', 'europe'])
+  readonly world = this.#cluster.world
   readonly seen: Seen[] = []
   /** Lines of access logs that configurations ask for, by sink. */
   readonly lines: string[] = []
-  readonly #translator = new Translator({ endpointIdKey: Buffer.from('test') })
-  readonly #workloads: Workload[] = []
   readonly #own: KubeObject[] = []
-  #applied: readonly KubeObject[] = []
-  #random = 1
+  #api: ApiSource | undefined
+  /** Which port a captured connection wanted, by its client's address. */
+  readonly #wanted = new Map<string, number>()
 
   close(): Promise<void> {
     return this.world.close()
@@ -80,58 +62,26 @@ export class Mesh {
 
   /** A pod of the cluster; its configuration comes with `apply`. */
   pod(name: string, options: PodOptions = {}): Workload {
-    const { namespace = 'shop', account = name, labels = { app: name }, sidecar } = options
-    const ip = freshIp()
-    this.#own.push({
-      apiVersion: 'v1',
-      kind: 'Pod',
-      metadata: { name, namespace, uid: `uid-${namespace}-${name}`, labels },
-      spec: {
-        serviceAccountName: account,
-        nodeName: 'n',
-        ...(sidecar !== false && { initContainers: [{ name: 'isthmus-init' }] }),
-        containers: [{ name: 'app' }, ...(sidecar === false ? [] : [{ name: 'isthmus-proxy' }])],
-      },
-      status: { phase: 'Running', podIP: ip, conditions: [{ type: 'Ready', status: 'True' }] },
-    } as KubeObject)
-    const workload = { ...this.#proxy(ip, { name, namespace, account }), namespace, name }
-    if (sidecar !== false) this.#workloads.push(workload)
-    return workload
-  }
-
-  #proxy(ip: string, { name, namespace, account }: { name: string; namespace: string; account: string }): Pod {
-    const { trustDomain } = this.world.mesh.cluster(CLUSTER)
-    const records: Record<string, unknown>[] = []
-    const proxy = startProxy({
-      podIp: ip,
-      own: { cluster: CLUSTER, namespace, workload: name, version: 'v1', region: '', zone: '' },
-      trustDomain,
-      identity: this.world.identity(CLUSTER, account, namespace),
-      clock: systemClock,
-      random: seededRandom(++this.#random),
-      log: pino({ level: process.env['TEST_LOG'] ?? 'silent' }),
-      accessLog: (lines) => {
-        for (const line of lines.toString().trim().split('\n'))
-          records.push(JSON.parse(line) as Record<string, unknown>)
-      },
+    const { namespace = NAMESPACE, account = name, labels = { app: name } } = options
+    const sidecar = options.sidecar !== false
+    const pod = this.world.pod(CLUSTER, name, {
+      namespace,
+      account,
       openLog: () => ({
         write: (lines: string) => void this.lines.push(...lines.trim().split('\n')),
         reopen: () => {},
         close: () => {},
       }),
-      lookup: undefined,
-      // As if the kernel had led the connection here; which port it wanted is known by the client's address.
+      // As if the kernel had led the connection here.
       originalDestination: (socket) => ({
-        address: ip,
+        address: pod.ip,
         port: this.#wanted.get(socket.remoteAddress ?? '') ?? APP_PORT,
       }),
     })
-    this.world.onClose(() => proxy.close())
-    const uri = formatSpiffeId({ trustDomain, namespace, serviceAccount: account })
-    return { ip, cluster: CLUSTER, workload: name, proxy, records, uri, id: name }
+    this.#own.push(podObject({ name, namespace, account, labels, ip: pod.ip, sidecar, captured: sidecar }))
+    if (sidecar) this.#cluster.sidecar(namespace, name, pod)
+    return { ...pod, namespace, name }
   }
-
-  readonly #wanted = new Map<string, number>()
 
   /** A Service with its endpoints; `pods` are behind it, ports lead to the same numbers unless `targets` say otherwise. */
   service(
@@ -140,7 +90,7 @@ export class Mesh {
     ports: readonly { name: string; port: number; target?: number }[] = [{ name: 'http', port: 80, target: APP_PORT }],
   ): void {
     const [first] = pods
-    const namespace = first?.namespace ?? 'shop'
+    const namespace = first?.namespace ?? NAMESPACE
     this.#own.push(
       {
         apiVersion: 'v1',
@@ -155,19 +105,12 @@ export class Mesh {
           })),
         },
       } as KubeObject,
-      {
-        apiVersion: 'discovery.k8s.io/v1',
-        kind: 'EndpointSlice',
-        metadata: { name: `${name}-1`, namespace, labels: { 'kubernetes.io/service-name': name } },
-        addressType: 'IPv4',
+      sliceObject({
+        service: name,
+        namespace,
         ports: ports.map(({ name: port, port: number, target }) => ({ name: port, port: target ?? number })),
-        endpoints: pods.map((pod) => ({
-          addresses: [pod.ip],
-          conditions: { ready: true },
-          nodeName: 'n',
-          targetRef: { kind: 'Pod', name: pod.name },
-        })),
-      } as KubeObject,
+        pods,
+      }),
     )
   }
 
@@ -188,38 +131,50 @@ export class Mesh {
   }
 
   /** Says `hello` to whoever connects, before it hears a byte. */
-  async greeter(pod: Pod, port = TCP_PORT): Promise<void> {
-    const server = createTcpServer((socket) => socket.on('error', () => {}).end('hello'))
-    server.listen(port, pod.ip)
-    await once(server, 'listening')
-    this.world.onClose(() => void server.close())
+  greeter(pod: Pod, port = TCP_PORT): Promise<void> {
+    return this.#cluster.bytes(pod.ip, port, (server) => {
+      server.on('connection', (socket) => socket.on('error', () => {}).end('hello'))
+    })
+  }
+
+  /** From now on documents go through an API server, as they do for everyone else. */
+  async useApi(): Promise<ApiSource> {
+    const api = await ApiSource.start()
+    this.world.onClose(() => api.close())
+    this.#api = api
+    return api
   }
 
   /** Everything that people wrote, instead of what was applied before. */
   async apply(yaml: string): Promise<void> {
-    const documents = parseAllDocuments(yaml).map((document) => document.toJS() as KubeObject | null)
-    this.#applied = documents.filter((object) => object !== null).map(stamped)
-    const { trustDomain } = this.world.mesh.cluster(CLUSTER)
-    const snapshot = snapshotOf({
-      mesh: { mesh: MESH, cluster: CLUSTER, trustDomain, domain: 'cluster.local' },
-      objects: [...this.#own, ...this.#applied],
-      roots: Object.fromEntries(
-        this.world.allTrustDomains().map((name) => [name, [this.world.mesh.root.certificatePem]]),
-      ),
-    })
-    for (const workload of this.#workloads) {
-      const pod = snapshot.pods.get(`${workload.namespace}/${workload.name}`)
-      const config = pod && this.#translator.translate(snapshot, { role: 'sidecar', pod })
-      if (config === undefined) throw new Error(`nothing for ${workload.name}`)
-      const { rejected } = workload.proxy.apply(carried(config))
-      if (rejected.length > 0) throw new Error(JSON.stringify(rejected))
-    }
-    await Promise.all(this.#workloads.map((workload) => listening(workload)))
+    if (this.#api !== undefined) return this.#applyThrough(this.#api, yaml)
+    const applied = documentsOf(yaml).map(stamped)
+    return this.#cluster.run([...this.#own, ...applied], this.world.allTrustDomains())
+  }
+
+  async #applyThrough(api: ApiSource, yaml: string): Promise<void> {
+    const named = documentsOf(yaml).map(inNamespace)
+    await api.replace(this.#own, named)
+    await this.runPresent(api)
+  }
+
+  /** What the API server holds now, also of what others wrote there. */
+  async runPresent({ observer }: ApiSource): Promise<void> {
+    const { snapshot } = observer
+    if (snapshot === undefined) throw new Error('nothing was observed')
+    const roots = rootsOf(this.world, this.world.allTrustDomains())
+    const trust = { name: TRUST_BUNDLE, roots, revokedTrustDomains: [], revokedIssuers: [] }
+    await this.#cluster.runSnapshot({ ...snapshot, trust })
   }
 
   /** A request of the pod's application. */
   ask(from: Workload, url: string, options: Parameters<typeof ask>[2] = {}): Promise<Answer> {
     return ask(from, url, options)
+  }
+
+  /** What a client of that address dials is led here as if it had wanted the port. */
+  wants(from: string, port: number): void {
+    this.#wanted.set(from, port)
   }
 
   /** A request without mTLS at the pod's own port, as the kernel would lead it. */
@@ -229,29 +184,8 @@ export class Mesh {
     { method = 'GET', headers = {}, from = freshIp(), port = APP_PORT }: PlainOptions = {},
   ): Promise<Answer> {
     this.#wanted.set(from, port)
-    return new Promise((resolve, reject) => {
-      const request = httpRequest(
-        {
-          host: to.ip,
-          port: 15_006,
-          localAddress: from,
-          path,
-          method,
-          headers: { host: to.name, ...headers },
-          agent: false,
-        },
-        (response) => {
-          const chunks: Buffer[] = []
-          response.on('data', (chunk: Buffer) => chunks.push(chunk))
-          response.on('error', reject)
-          response.on('end', () =>
-            resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks) }),
-          )
-        },
-      )
-      request.on('error', reject)
-      request.end()
-    })
+    const address = { host: to.ip, port: PORTS.inbound, localAddress: from }
+    return answered({ ...address, path, method, headers: { host: to.name, ...headers }, agent: false })
   }
 
   /** Bytes without mTLS at the pod's own port: what was heard until the end; undefined: the connection was refused. */
@@ -259,7 +193,7 @@ export class Mesh {
     return new Promise((resolve) => {
       const localAddress = freshIp()
       this.#wanted.set(localAddress, port)
-      const socket = connect({ host: to.ip, port: 15_006, localAddress })
+      const socket = connect({ host: to.ip, port: PORTS.inbound, localAddress })
       let heard = ''
       socket.on('data', (chunk: Buffer) => void (heard += chunk.toString()))
       socket.on('error', () => resolve(undefined))
@@ -278,29 +212,12 @@ export class Mesh {
   }
 }
 
+function inNamespace(object: KubeObject): KubeObject {
+  return { ...object, metadata: { namespace: NAMESPACE, ...object.metadata } }
+}
+
 /** As an API server stores it: in a namespace, and each a second after the one before. */
 function stamped(object: KubeObject, index: number): KubeObject {
   const creationTimestamp = new Date(Date.UTC(2026, 0, 1, 0, 0, index)).toISOString()
-  return { ...object, metadata: { namespace: 'shop', creationTimestamp, ...object.metadata } }
-}
-
-/** As proxies get it from a control plane. */
-function carried(config: ProxyConfig): ProxyConfig {
-  const kinds = SEND_ORDER.map((kind) => {
-    const table = new Map<string, unknown>()
-    for (const [name, value] of tableOf(config, kind)) {
-      const decoded = decodeResource(kind, encodeResource({ kind, value } as ModelResource))
-      if ('rejection' in decoded) throw new Error(JSON.stringify(decoded.rejection))
-      table.set(name, decoded.value)
-    }
-    return [kind, table] as const
-  })
-  const tables = Object.fromEntries(kinds) as Record<(typeof SEND_ORDER)[number], Map<string, never>>
-  return {
-    listeners: tables.listener,
-    routes: tables.route,
-    clusters: tables.cluster,
-    endpoints: tables.endpoints,
-    secrets: tables.secret,
-  }
+  return { ...object, metadata: { namespace: NAMESPACE, creationTimestamp, ...object.metadata } }
 }

@@ -4,33 +4,17 @@
  * Only the API server, the control plane's stream and the kernel's capture are left out (test/e2e has those).
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { connect, createServer, type Server, type Socket } from 'node:net'
-import { parseAllDocuments } from 'yaml'
-import { snapshotOf } from '../../src/controlplane/testing/snapshot-of.ts'
-import { Translator } from '../../src/controlplane/translate/translator.ts'
-import {
-  type Answer,
-  ask,
-  freshIp,
-  listening,
-  MESH,
-  ORIGIN_PORT,
-  type Pod,
-  World,
-} from '../../gateways/testing/world.ts'
-import { CAPTURE_CONTAINER } from '../../src/kube/inject.ts'
-import { PORTS } from '../../src/model/ports.ts'
-import type { Destination } from '../../src/proxy/capture/destination.ts'
+import { connect, type Server, type Socket } from 'node:net'
+import { type Answer, ask, freshIp, ORIGIN_PORT, type Pod } from '../../gateways/testing/world.ts'
+import { EDGE_MODES } from '../../gateways/edge.ts'
 import { adviseObject } from '../../src/kube/advice/advise.ts'
 import { lineOf, refuses } from '../../src/kube/advice/finding.ts'
 import type { KubeObject } from '../../src/kube/object.ts'
-import type { ProxyConfig, ResourceKind } from '../../src/model/config.ts'
-import { decodeResource, encodeResource, type ModelResource } from '../../src/xds/codec/codec.ts'
-import { tableOf } from '../../src/xds/encoded.ts'
-import { SEND_ORDER } from '../../src/xds/resources.ts'
-
-const NAMESPACE = 'shop'
-const CLUSTER = 'east'
+import { LABELS } from '../../src/model/names.ts'
+import { PORTS } from '../../src/model/ports.ts'
+import { redacted } from '../../src/proxy/admin/config-dump.ts'
+import type { Destination } from '../../src/proxy/capture/destination.ts'
+import { Cluster, CLUSTER, documentsOf, NAMESPACE, podObject, sliceObject } from './cluster.ts'
 
 /** Kinds without a namespace. */
 const CLUSTER_KINDS = new Set(['Node', 'Namespace'])
@@ -47,6 +31,12 @@ export interface PodSpec {
   readonly node?: string
 }
 
+export interface GatewayPodSpec {
+  readonly namespace?: string
+  readonly labels?: Readonly<Record<string, string>>
+  readonly role?: 'ingress' | 'egress'
+}
+
 export interface MeshPod {
   readonly name: string
   readonly ip: string
@@ -59,8 +49,8 @@ export interface MeshPod {
 }
 
 export class MeshWorld {
-  readonly world = new World([CLUSTER])
-  readonly #translator = new Translator({ endpointIdKey: Buffer.from('test') })
+  readonly #cluster = new Cluster()
+  readonly world = this.#cluster.world
   readonly #pods = new Map<string, MeshPod>()
   /** By kind, namespace and name, as an API server has them. */
   readonly #objects = new Map<string, KubeObject>()
@@ -83,29 +73,26 @@ export class MeshWorld {
         if (spec.app === undefined) response.end(name)
         else spec.app(request, response)
       })
-    } else await this.#listen(ip, spec.bytes)
+    } else await this.#cluster.bytes(ip, ORIGIN_PORT, spec.bytes)
     const pod = { name, ip, seen, wanted, ...(proxy !== undefined && { proxy }) }
     this.#pods.set(name, pod)
-    this.#put({
-      apiVersion: 'v1',
-      kind: 'Pod',
-      metadata: { name, namespace: NAMESPACE, labels: { app: name, ...spec.labels } },
-      spec: {
-        serviceAccountName: name,
-        nodeName: spec.node ?? 'node',
-        containers: [{ name: 'app' }, ...(hasSidecar ? [{ name: 'isthmus-proxy' }] : [])],
-        ...(spec.captured === true && { initContainers: [{ name: CAPTURE_CONTAINER }] }),
-      },
-      status: { podIP: ip, conditions: [{ type: 'Ready', status: 'True' }] },
-    } as KubeObject)
+    if (proxy !== undefined) this.#cluster.sidecar(NAMESPACE, name, proxy)
+    const labels = { app: name, ...spec.labels }
+    const { node = 'node', captured = false } = spec
+    this.#put(podObject({ name, labels, node, ip, sidecar: hasSidecar, captured }))
     return pod
   }
 
-  #listen(ip: string, accept: (server: Server) => void): Promise<void> {
-    const server = createServer()
-    accept(server)
-    this.world.onClose(() => void server.close())
-    return new Promise((resolve) => server.listen(ORIGIN_PORT, ip, resolve))
+  /** A pod that serves Gateways. */
+  gateway(name: string, { namespace = NAMESPACE, labels = {}, role = 'ingress' }: GatewayPodSpec = {}): MeshPod {
+    const proxy = this.world.pod(CLUSTER, name, { namespace, modes: EDGE_MODES })
+    const { ip } = proxy
+    const pod = { name, ip, seen: [], wanted: [], proxy }
+    this.#pods.set(name, pod)
+    this.#cluster.sidecar(namespace, name, proxy, 'gateway')
+    const own = { app: name, [LABELS.gateway]: role, ...labels }
+    this.#put(podObject({ name, namespace, labels: own, node: 'node', ip, sidecar: false, captured: false }))
+    return pod
   }
 
   /** A Service for the pods that have `app: name`, or what else its selector says. */
@@ -133,7 +120,7 @@ export class MeshWorld {
 
   /** Everything so far, and these documents, is what the mesh runs when it returns. */
   async apply(yaml = ''): Promise<void> {
-    for (const object of objectsOf(yaml)) {
+    for (const object of documentsOf(yaml)) {
       const refused = adviseObject(object).filter(refuses)
       if (refused.length > 0) throw new Error(refused.map(lineOf).join('\n'))
       this.#put(object)
@@ -143,7 +130,7 @@ export class MeshWorld {
 
   /** As `apply` would, if nobody had judged the documents; takes effect with the next one. */
   put(yaml: string): void {
-    for (const object of objectsOf(yaml)) this.#put(object)
+    for (const object of documentsOf(yaml)) this.#put(object)
   }
 
   /** `VirtualService/reviews` */
@@ -160,20 +147,9 @@ export class MeshWorld {
     this.#objects.set(`${object.kind}/${namespace}/${name}`, { ...object, metadata: placed })
   }
 
-  async #push(): Promise<void> {
-    const roots = { [`${CLUSTER}.${MESH}`]: [this.world.mesh.root.certificatePem] }
-    const mesh = { mesh: MESH, cluster: CLUSTER, trustDomain: `${CLUSTER}.${MESH}`, domain: 'cluster.local' }
+  #push(): Promise<void> {
     const objects = [...this.#objects.values()]
-    const snapshot = snapshotOf({ mesh, roots, objects: [...objects, ...slicesOf(objects)] })
-    for (const { name, proxy } of this.#pods.values()) {
-      const facts = snapshot.pods.get(`${NAMESPACE}/${name}`)
-      if (proxy === undefined || facts === undefined) continue
-      const config = this.#translator.translate(snapshot, { role: 'sidecar', pod: facts })
-      if (config === undefined) throw new Error(`nothing for ${name}`)
-      const { rejected } = proxy.proxy.apply(overTheWire(config))
-      if (rejected.length > 0) throw new Error(JSON.stringify(rejected))
-    }
-    for (const { proxy } of this.#pods.values()) if (proxy !== undefined) await listening(proxy)
+    return this.#cluster.run([...objects, ...slicesOf(objects)])
   }
 
   /** A request of the application in pod `from`, which must have a sidecar. */
@@ -181,6 +157,33 @@ export class MeshWorld {
     const pod = this.#pods.get(from)?.proxy
     if (pod === undefined) throw new Error(`${from} has no sidecar`)
     return ask(pod, url, options)
+  }
+
+  /** Requests that reached the application. */
+  seenBy(name: string): readonly IncomingMessage[] {
+    return this.#pods.get(name)?.seen ?? []
+  }
+
+  /** The proxy's own lines. */
+  recordsOf(name: string): readonly Record<string, unknown>[] {
+    const proxy = this.#pods.get(name)?.proxy
+    proxy?.proxy.recorder.flush()
+    return proxy?.records ?? []
+  }
+
+  /** What its proxy shows of its configuration. */
+  configOf(name: string): unknown {
+    const proxy = this.#pods.get(name)?.proxy?.proxy
+    return proxy === undefined ? undefined : redacted(proxy.state.snapshot.config)
+  }
+
+  /** What a client that says nothing hears. */
+  async bytesOf(host: string, port: number): Promise<string> {
+    const chunks: Buffer[] = []
+    const socket = connect({ host, port })
+    socket.on('error', () => {}).on('data', (chunk: Buffer) => chunks.push(chunk))
+    await new Promise<void>((resolve) => socket.once('close', () => resolve()))
+    return Buffer.concat(chunks).toString('latin1')
   }
 
   addressOf(name: string): string {
@@ -223,61 +226,31 @@ export class MeshWorld {
   }
 }
 
-const objectsOf = (yaml: string): KubeObject[] =>
-  parseAllDocuments(yaml).flatMap((document) => (document.toJS() as KubeObject | null) ?? [])
-
-/** What the EndpointSlice controller would write. */
+/** Of the services whose pods a selector chooses. */
 function slicesOf(objects: readonly KubeObject[]): KubeObject[] {
   const pods = objects.filter(({ kind }) => kind === 'Pod') as PodObject[]
   const services = objects.filter(({ kind }) => kind === 'Service') as ServiceObject[]
-  return services.flatMap(({ metadata, spec }) => {
-    const { selector } = spec
+  return services.flatMap(({ metadata, spec: { selector, ports } }) => {
     if (selector === undefined) return []
-    const chosen = pods.filter((pod) =>
-      Object.entries(selector).every(([label, value]) => pod.metadata.labels?.[label] === value),
+    const { name: service = '', namespace = NAMESPACE } = metadata
+    const chosen = pods.filter(
+      ({ metadata: { labels, namespace: own } }) =>
+        own === namespace && Object.entries(selector).every(([label, value]) => labels?.[label] === value),
     )
-    const slice = {
-      apiVersion: 'discovery.k8s.io/v1',
-      kind: 'EndpointSlice',
-      metadata: {
-        name: `${metadata.name}-1`,
-        namespace: NAMESPACE,
-        labels: { 'kubernetes.io/service-name': metadata.name },
-      },
-      addressType: 'IPv4',
-      ports: spec.ports.map(({ name, targetPort }) => ({ name, port: targetPort, protocol: 'TCP' })),
-      endpoints: chosen.map((pod) => ({
-        addresses: [pod.status.podIP],
-        conditions: { ready: true },
-        nodeName: pod.spec.nodeName,
-        targetRef: { kind: 'Pod', name: pod.metadata.name, namespace: NAMESPACE },
+    return sliceObject({
+      service,
+      namespace,
+      ports: ports.map(({ name, targetPort: port }) => ({ name, port })),
+      pods: chosen.map(({ metadata: { name = '' }, status, spec }) => ({
+        name,
+        ip: status.podIP,
+        node: spec.nodeName,
       })),
-    }
-    return [slice as unknown as KubeObject]
+    })
   })
 }
 
 type PodObject = KubeObject & { status: { podIP: string }; spec: { nodeName: string } }
 type ServiceObject = KubeObject & {
   spec: { selector?: Record<string, string>; ports: { name: string; targetPort: number }[] }
-}
-
-function overTheWire(config: ProxyConfig): ProxyConfig {
-  const tables = Object.fromEntries(SEND_ORDER.map((kind) => [kind, decoded(config, kind)]))
-  return {
-    clusters: tables['cluster'] as ProxyConfig['clusters'],
-    endpoints: tables['endpoints'] as ProxyConfig['endpoints'],
-    secrets: tables['secret'] as ProxyConfig['secrets'],
-    listeners: tables['listener'] as ProxyConfig['listeners'],
-    routes: tables['route'] as ProxyConfig['routes'],
-  }
-}
-
-function decoded(config: ProxyConfig, kind: ResourceKind): ReadonlyMap<string, unknown> {
-  const values = [...tableOf(config, kind)].map(([name, value]): [string, unknown] => {
-    const found = decodeResource(kind, encodeResource({ kind, value } as ModelResource))
-    if ('rejection' in found) throw new Error(JSON.stringify(found.rejection))
-    return [name, found.value]
-  })
-  return new Map(values)
 }

@@ -24,6 +24,16 @@ import {
   TELEMETRIES,
 } from '../../kube/kinds.ts'
 import {
+  BACKEND_TLS_POLICIES,
+  GATEWAY_CLASSES,
+  GATEWAYS,
+  GRPC_ROUTES,
+  HTTP_ROUTES,
+  REFERENCE_GRANTS,
+  TCP_ROUTES,
+  TLS_ROUTES,
+} from '../../kube/kinds/gateway-api.ts'
+import {
   DESTINATION_RULES,
   ISTIO_GATEWAYS,
   SERVICE_ENTRIES,
@@ -53,6 +63,16 @@ import { isJudged, judgeOf, type OnVerdict } from './judge.ts'
 import { readExport, readImport, readNamespace, readNode, readPeer, readPod, readService, readSlice } from './read.ts'
 import { readBreakerPolicy } from './read-breaker.ts'
 import {
+  readBackendTlsPolicy,
+  readGateway,
+  readGatewayClass,
+  readGrpcRoute,
+  readHttpRoute,
+  readReferenceGrant,
+  readTcpRoute,
+  readTlsRoute,
+} from './read-gateway-api.ts'
+import {
   readDestinationRule,
   readIstioGateway,
   readServiceEntry,
@@ -67,7 +87,9 @@ import {
   readTelemetry,
 } from './read-security.ts'
 import { nobodyInstead, strictInstead } from './read-unsound.ts'
+import { readKeySets } from '../issuer-keys/key-store.ts'
 import { readSettings } from './read-settings.ts'
+import { SecretWatch } from './secret-watch.ts'
 import { type ClusterTrust, readTrust } from './trust.ts'
 
 export interface ObserverOptions {
@@ -100,13 +122,19 @@ export interface Observed {
   readonly resourceVersion: string | undefined
 }
 
+/** A kind's objects as last seen. */
+interface Known extends Pick<Store<KubeObject>, 'get' | 'values'> {
+  readonly apiVersion: string
+  readonly kind: string
+}
+
 /** Together with the push's own 50 ms this stays under the design's 100 ms. */
 const COALESCE_MS = 25
 
 export class Observer {
   readonly #options: ObserverOptions
   readonly #reflectors: { readonly synced: Promise<void>; start(): unknown; stop(): Promise<void> }[] = []
-  readonly #stores = new Map<string, { get(name: string, namespace?: string): KubeObject | undefined }>()
+  readonly #stores = new Map<string, Known>()
   readonly #services
   readonly #pods
   readonly #slices
@@ -117,11 +145,14 @@ export class Observer {
   readonly #peers
   readonly #breakers
   readonly #networking
+  readonly #gatewayApi
   readonly #peerAuthentications
   readonly #requestAuthentications
   readonly #authorizationPolicies
   readonly #telemetries
+  readonly #secrets
   #settings: MeshSettings = NO_SETTINGS
+  #keySets = NO_SECURITY.keySets
   #trust: ClusterTrust | undefined
   #leader = ''
   #version = 0
@@ -131,6 +162,8 @@ export class Observer {
 
   constructor(options: ObserverOptions) {
     this.#options = options
+    const { client, clock, random, log } = options
+    this.#secrets = new SecretWatch({ client, clock, random, log, onChange: () => this.#changed() })
     this.#services = this.#table(SERVICES, readService)
     this.#pods = this.#table(PODS, readPod)
     this.#slices = this.#table(ENDPOINT_SLICES, readSlice)
@@ -148,6 +181,16 @@ export class Observer {
       sidecars: this.#optional(SIDECARS, readSidecar),
       istioGateways: this.#optional(ISTIO_GATEWAYS, readIstioGateway),
     }
+    this.#gatewayApi = {
+      httpRoutes: this.#optional(HTTP_ROUTES, readHttpRoute),
+      grpcRoutes: this.#optional(GRPC_ROUTES, readGrpcRoute),
+      tlsRoutes: this.#optional(TLS_ROUTES, readTlsRoute),
+      tcpRoutes: this.#optional(TCP_ROUTES, readTcpRoute),
+      referenceGrants: this.#optional(REFERENCE_GRANTS, readReferenceGrant),
+      backendTlsPolicies: this.#optional(BACKEND_TLS_POLICIES, readBackendTlsPolicy),
+      gateways: this.#optional(GATEWAYS, readGateway),
+      gatewayClasses: this.#optional(GATEWAY_CLASSES, readGatewayClass),
+    }
     this.#peerAuthentications = this.#optional(PEER_AUTHENTICATIONS, readPeerAuthentication, strictInstead)
     this.#requestAuthentications = this.#optional(REQUEST_AUTHENTICATIONS, readRequestAuthentication)
     this.#authorizationPolicies = this.#optional(AUTHORIZATION_POLICIES, readAuthorizationPolicy, nobodyInstead)
@@ -160,6 +203,7 @@ export class Observer {
     })
     this.#watch(CONFIG_MAPS, named(OBJECTS.trust)).subscribe(({ new: found }) => this.#takeTrust(found))
     this.#watch(CONFIG_MAPS, named(OBJECTS.meshSettings)).subscribe(({ new: found }) => this.#takeSettings(found))
+    this.#watch(CONFIG_MAPS, named(OBJECTS.issuerKeys)).subscribe(({ new: found }) => this.#takeKeys(found))
     this.#watch(LEASES, named(OBJECTS.federationLease)).subscribe(({ new: lease }) => this.#takeLease(lease))
   }
 
@@ -185,6 +229,13 @@ export class Observer {
     }
   }
 
+  /** Everything that is watched, as it was last seen; each with its kind, which items of built-in lists lack. */
+  objects(): readonly KubeObject[] {
+    return Array.from(this.#stores.values()).flatMap(({ apiVersion, kind, values }) =>
+      Array.from(values(), (object) => ({ ...object, apiVersion, kind })),
+    )
+  }
+
   /** Resolves after the first whole snapshot. */
   async start(): Promise<void> {
     for (const reflector of this.#reflectors) reflector.start()
@@ -195,7 +246,7 @@ export class Observer {
 
   async stop(): Promise<void> {
     this.#scheduled?.()
-    await Promise.all(this.#reflectors.map((reflector) => reflector.stop()))
+    await Promise.all([this.#secrets, ...this.#reflectors].map((watching) => watching.stop()))
   }
 
   #table<T extends KubeObject, F>(resource: Resource<T>, read: (object: T) => F | undefined): FactTable<T, F> {
@@ -229,8 +280,17 @@ export class Observer {
     }
     const reflector = new Reflector({ client, resource, scope, clock, random, onError, ...extra })
     this.#reflectors.push(reflector)
-    if (scope.fieldSelector === undefined) this.#stores.set(`${resource.plural}.${resource.group}`, reflector.store)
+    if (scope.fieldSelector === undefined) this.#know(resource, reflector.store)
     return reflector.store
+  }
+
+  #know<T extends KubeObject>({ group, version, plural, kind }: Resource<T>, store: Store<T>): void {
+    this.#stores.set(`${plural}.${group}`, {
+      apiVersion: group === '' ? version : `${group}/${version}`,
+      kind,
+      get: (name, namespace) => store.get(name, namespace),
+      values: () => store.values(),
+    })
   }
 
   #takeTrust(found: ConfigMap | undefined): void {
@@ -260,6 +320,14 @@ export class Observer {
     this.#changed()
   }
 
+  /** Deleting them costs one fetch. */
+  #takeKeys(found: ConfigMap | undefined): void {
+    const keySets = readKeySets(found)
+    if (isDeepStrictEqual(keySets, this.#keySets)) return
+    this.#keySets = keySets
+    this.#changed()
+  }
+
   #takeLease(lease: Lease | undefined): void {
     // Renewals come every few seconds and change nothing that matters here.
     const leader = lease?.spec?.holderIdentity ?? ''
@@ -280,13 +348,14 @@ export class Observer {
       authorizationPolicies: this.#authorizationPolicies.current,
       telemetries: this.#telemetries.current,
       settings: this.#settings,
-      keySets: NO_SECURITY.keySets,
+      keySets: this.#keySets,
     }
   }
 
   #build(): void {
     this.#scheduled = undefined
     this.#version += 1
+    this.#secrets.follow(this.#pods.current)
     this.#snapshot = {
       version: this.#version,
       mesh: this.#options.mesh,
@@ -307,7 +376,18 @@ export class Observer {
         sidecars: this.#networking.sidecars.current,
         istioGateways: this.#networking.istioGateways.current,
       },
+      gatewayApi: {
+        httpRoutes: this.#gatewayApi.httpRoutes.current,
+        grpcRoutes: this.#gatewayApi.grpcRoutes.current,
+        tlsRoutes: this.#gatewayApi.tlsRoutes.current,
+        tcpRoutes: this.#gatewayApi.tcpRoutes.current,
+        referenceGrants: this.#gatewayApi.referenceGrants.current,
+        backendTlsPolicies: this.#gatewayApi.backendTlsPolicies.current,
+        gateways: this.#gatewayApi.gateways.current,
+        gatewayClasses: this.#gatewayApi.gatewayClasses.current,
+      },
       security: this.#security(),
+      secrets: this.#secrets.current,
       trust: this.#trust?.validation,
       federationLeader: this.#leader,
     }

@@ -24,11 +24,24 @@ interface TargetSpec {
   readonly name: string
 }
 
-function scopeOf({ metadata }: KubeObject, { selector, targetRef, targetRefs = [] }: ScopedSpec): PolicyScope {
-  const labels = selector?.matchLabels ?? {}
-  const targets = [...(targetRef === undefined ? [] : [targetRef]), ...targetRefs].map(
-    ({ group = '', kind, name }): PolicyTarget => ({ group: group === 'core' ? '' : group, kind, name }),
-  )
+function scopeOf(object: KubeObject, { selector, targetRef, targetRefs = [] }: ScopedSpec): PolicyScope {
+  const targets = [...(targetRef === undefined ? [] : [targetRef]), ...targetRefs].map(targetOf)
+  return scopeWith(object, selector?.matchLabels ?? {}, targets)
+}
+
+/** The core group has two names. */
+export const targetOf = ({ group = '', kind, name }: TargetSpec): PolicyTarget => ({
+  group: group === 'core' ? '' : group,
+  kind,
+  name,
+})
+
+/** Labels and targets that are not there do not narrow. */
+export function scopeWith(
+  { metadata }: KubeObject,
+  labels: Readonly<Record<string, string>>,
+  targets: readonly PolicyTarget[],
+): PolicyScope {
   return {
     namespace: metadata.namespace ?? '',
     name: metadata.name ?? '',

@@ -7,7 +7,7 @@ import type { AuthorizationPolicy, PeerAuthentication } from '../../kube/kinds.t
 import { isRecord } from '../../kube/advice/fields.ts'
 import type { KubeObject } from '../../kube/object.ts'
 import type { AuthorizationPolicyFacts, PeerAuthenticationFacts, PolicyScope, PolicyTarget } from './facts-security.ts'
-import { DRY_RUN_ANNOTATION } from './read-security.ts'
+import { DRY_RUN_ANNOTATION, scopeWith, targetOf } from './read-security.ts'
 
 export function nobodyInstead(policy: AuthorizationPolicy): AuthorizationPolicyFacts | undefined {
   // What only writes things down closes nothing.
@@ -21,20 +21,13 @@ export function strictInstead(policy: PeerAuthentication): PeerAuthenticationFac
 
 /** Where the policy says so plainly, that; otherwise its namespace. Nothing of it was held to a schema. */
 function scopeOf(object: KubeObject & { readonly spec?: unknown }): PolicyScope {
-  const { metadata, spec } = object
+  const { spec } = object
   const { selector, targetRef, targetRefs } = isRecord(spec) ? spec : {}
   const labels = labelsIn(selector)
   const refs: readonly unknown[] = Array.isArray(targetRefs) ? targetRefs : targetRef === undefined ? [] : [targetRef]
-  const targets = refs.map(targetOf)
-  const isPlain = targets.length > 0 && targets.every((target) => target !== undefined)
-  return {
-    namespace: metadata.namespace ?? '',
-    name: metadata.name ?? '',
-    createdAt: metadata.creationTimestamp ?? '',
-    generation: metadata.generation,
-    ...(labels !== undefined && { selector: labels }),
-    ...(isPlain && labels === undefined && { targets }),
-  }
+  const targets = refs.map(plainTarget).filter((target) => target !== undefined)
+  const isPlain = targets.length === refs.length && labels === undefined
+  return scopeWith(object, labels ?? {}, isPlain ? targets : [])
 }
 
 function labelsIn(selector: unknown): Readonly<Record<string, string>> | undefined {
@@ -46,9 +39,9 @@ function labelsIn(selector: unknown): Readonly<Record<string, string>> | undefin
   return isPlain ? Object.fromEntries(entries) : undefined
 }
 
-function targetOf(ref: unknown): PolicyTarget | undefined {
+function plainTarget(ref: unknown): PolicyTarget | undefined {
   if (!isRecord(ref)) return undefined
   const { group = '', kind, name } = ref
   if (typeof group !== 'string' || typeof kind !== 'string' || typeof name !== 'string') return undefined
-  return { group: group === 'core' ? '' : group, kind, name }
+  return targetOf({ group, kind, name })
 }

@@ -7,6 +7,7 @@ import type { KubeObject } from '../../kube/object.ts'
 import { keyOfObject } from '../../kube/store.ts'
 import { OBJECTS } from '../../model/names.ts'
 import { TRUST_BUNDLE } from '../../model/config.ts'
+import { readKeySets } from '../issuer-keys/key-store.ts'
 import { type MeshFacts, type MeshSettings, type Snapshot } from '../observe/facts.ts'
 import {
   readExport,
@@ -18,10 +19,22 @@ import {
   readService,
   readSlice,
 } from '../observe/read.ts'
+import { readTlsSecret } from '../observe/read-secret.ts'
 import { readSettings } from '../observe/read-settings.ts'
 import { readBreakerPolicy } from '../observe/read-breaker.ts'
 import {
+  readBackendTlsPolicy,
+  readGateway,
+  readGatewayClass,
+  readGrpcRoute,
+  readHttpRoute,
+  readReferenceGrant,
+  readTcpRoute,
+  readTlsRoute,
+} from '../observe/read-gateway-api.ts'
+import {
   readDestinationRule,
+  readIstioGateway,
   readServiceEntry,
   readSidecar,
   readVirtualService,
@@ -59,18 +72,29 @@ const KINDS: ReadonlySet<string> = new Set([
   'Lease',
   'VirtualService',
   'DestinationRule',
+  'Gateway',
+  'Secret',
   'ServiceEntry',
   'WorkloadEntry',
   'Sidecar',
+  'HTTPRoute',
+  'GRPCRoute',
+  'TLSRoute',
+  'TCPRoute',
+  'ReferenceGrant',
+  'BackendTLSPolicy',
+  'GatewayClass',
 ])
 
 /** Throws on a kind that the control plane does not watch: a typo in a case must not pass silently. */
 export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
   for (const { kind } of objects) if (!KINDS.has(kind)) throw new Error(`${kind} is not watched`)
-  const table = <F>(kind: string, read: (object: never) => F | undefined): ReadonlyMap<string, F> => {
+  // Istio has a kind Gateway too.
+  const table = <F>(kind: string, read: (object: never) => F | undefined, group = ''): ReadonlyMap<string, F> => {
     const rows = new Map<string, F>()
     for (const object of objects) {
-      const fact = object.kind === kind ? read(object as never) : undefined
+      const isOne = object.kind === kind && (group === '' || object.apiVersion.startsWith(group))
+      const fact = isOne ? read(object as never) : undefined
       if (fact !== undefined) rows.set(keyOfObject(object), fact)
     }
     return rows
@@ -94,7 +118,17 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
       serviceEntries: table('ServiceEntry', strictly(readServiceEntry)),
       workloadEntries: table('WorkloadEntry', strictly(readWorkloadEntry)),
       sidecars: table('Sidecar', strictly(readSidecar)),
-      istioGateways: new Map(),
+      istioGateways: table('Gateway', strictly(readIstioGateway), 'networking.istio.io'),
+    },
+    gatewayApi: {
+      httpRoutes: table('HTTPRoute', strictly(readHttpRoute)),
+      grpcRoutes: table('GRPCRoute', strictly(readGrpcRoute)),
+      tlsRoutes: table('TLSRoute', strictly(readTlsRoute)),
+      tcpRoutes: table('TCPRoute', strictly(readTcpRoute)),
+      referenceGrants: table('ReferenceGrant', strictly(readReferenceGrant)),
+      backendTlsPolicies: table('BackendTLSPolicy', strictly(readBackendTlsPolicy)),
+      gateways: table('Gateway', strictly(readGateway), 'gateway.networking.k8s.io'),
+      gatewayClasses: table('GatewayClass', strictly(readGatewayClass)),
     },
     security: {
       peerAuthentications: table('PeerAuthentication', readPeerAuthentication),
@@ -102,7 +136,13 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
       authorizationPolicies: table('AuthorizationPolicy', readAuthorizationPolicy),
       telemetries: table('Telemetry', readTelemetry),
       settings: settingsOf(objects),
-      keySets: new Map(),
+      keySets: readKeySets(
+        objects.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === OBJECTS.issuerKeys),
+      ),
+    },
+    secrets: {
+      byName: table('Secret', readTlsSecret),
+      namespaces: new Map(objects.map(({ metadata }) => [metadata.namespace ?? '', 'listed'])),
     },
     trust: roots === undefined ? undefined : { name: TRUST_BUNDLE, roots, revokedTrustDomains: [], revokedIssuers: [] },
     federationLeader: lease?.spec?.holderIdentity ?? '',

@@ -6,6 +6,7 @@ import { VALIDATING_WEBHOOKS } from '../../kube/kinds/admission.ts'
 import type { KubeObject } from '../../kube/object.ts'
 import { loopMs } from '../../kube/testing/loop-time.ts'
 import { MemoryClient } from '../../kube/testing/memory-client.ts'
+import { breakerPolicy as policy } from '../../kube/advice/testing/objects.ts'
 import { INJECT_PATHS, VALIDATE_PATH, webhookConfigurations } from '../../kube/webhooks.ts'
 import { createServingCa } from '../../pki/issue.ts'
 import { parsePrivateKey } from '../../pki/keys.ts'
@@ -19,14 +20,6 @@ import { validateReview } from './validate.ts'
 
 const log = createLog('test', 'fatal')
 const mesh = { mesh: 'test.mesh', cluster: 'east', trustDomain: 'east.test.mesh', domain: 'cluster.local' }
-
-const policy = (spec: object, metadata: object = {}): KubeObject =>
-  ({
-    apiVersion: 'isthmus.dev/v1alpha1',
-    kind: 'CircuitBreakerPolicy',
-    metadata: { name: 'checkout', namespace: 'shop', ...metadata },
-    spec: { targetRefs: [{ kind: 'Service', name: 'checkout' }], ...spec },
-  }) as KubeObject
 
 const request = (object: KubeObject, more: Partial<AdmissionRequest> = {}): AdmissionRequest => ({
   uid: 'u1',

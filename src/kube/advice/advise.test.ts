@@ -1,16 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import type { KubeObject } from '../object.ts'
+import { breakerPolicy as policy } from './testing/objects.ts'
 import { adviseObject, adviseSet } from './advise.ts'
 import { fieldsAt } from './fields.ts'
 import { lineOf, refuses } from './finding.ts'
-
-const policy = (spec: object, metadata: object = {}): KubeObject =>
-  ({
-    apiVersion: 'isthmus.dev/v1alpha1',
-    kind: 'CircuitBreakerPolicy',
-    metadata: { name: 'checkout', namespace: 'shop', ...metadata },
-    spec: { targetRefs: [{ kind: 'Service', name: 'checkout' }], ...spec },
-  }) as KubeObject
 
 const said = (object: KubeObject): string[] =>
   adviseObject(object).map(({ severity, code, field }) => `${severity} ${code} ${field}`)

@@ -119,6 +119,10 @@ const COMPILERS: Readonly<Record<CommandName, Compile>> = {
   RESP: header(({ response }) => response),
   TRAILER: header(({ trailers }) => trailers),
   REQ_WITHOUT_QUERY: header(({ request }) => request?.headers, withoutQuery),
+  PATH: (argument) => {
+    const isWhole = argument === 'WQ:PATH'
+    return ({ request }) => (request === undefined || isWhole ? request?.path : withoutQuery(request.path))
+  },
   PROTOCOL: always(({ protocol }) => protocol),
   LOCAL_REPLY_BODY: always(({ localBody = '' }) => localBody),
   RESPONSE_CODE: always(({ status }) => status),

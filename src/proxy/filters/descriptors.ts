@@ -77,6 +77,16 @@ export function descriptorsOf(call: Call, stage: number, option: HostDescriptors
   return found
 }
 
+/** By a filter's own rules, which know no stages. */
+export function descriptorsBy(call: Call, rules: readonly CompiledDescriptor[]): Descriptor[] {
+  const found: Descriptor[] = []
+  for (const rule of rules) {
+    const descriptor = rule.make(call)
+    if (descriptor !== undefined) found.push(descriptor)
+  }
+  return found
+}
+
 function compileAction(action: DescriptorAction): Maker {
   switch (action.kind) {
     case 'generic': {

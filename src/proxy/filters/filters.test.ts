@@ -4,7 +4,7 @@ import { systemClock } from '../../runtime/clock.ts'
 import { type Filters, listing, saying } from '../../../gateways/testing/filters.ts'
 import { routed } from '../../../gateways/testing/routed.ts'
 import { ask, freshIp, until, World } from '../../../gateways/testing/world.ts'
-import { Bucket } from './rate-limit.ts'
+import { Bucket } from './buckets.ts'
 
 let world: World
 afterEach(() => world.close())

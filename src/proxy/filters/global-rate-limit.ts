@@ -6,9 +6,10 @@ import type { GlobalRateLimit, GlobalRateLimitRoute, HostDescriptors } from '../
 import type { ClusterState } from '../balance/cluster.ts'
 import { isMadeOf, TOKEN, VALUE } from '../h1/chars.ts'
 import { type LocalAnswer, type Refusal, REFUSALS } from '../local-reply.ts'
-import { type HeaderList, headerOf, type ResponseHead } from '../message.ts'
+import { type HeaderList, headerOf, type ResponseHead, setHeader } from '../message.ts'
 import { GRPC_STATUS, unaryCall, type UnaryOutcome } from '../side/grpc.ts'
-import { descriptorsOf } from './descriptors.ts'
+import { type CompiledDescriptor, compileDescriptors, descriptorsBy, descriptorsOf } from './descriptors.ts'
+import { hits } from './fractions.ts'
 import { changeHeaders, compileHeaderSteps, type HeaderSteps } from './header-steps.ts'
 import { filterKind, type FilterCounters, type FilterEnvironment } from './kind.ts'
 import {
@@ -29,6 +30,7 @@ class Limiter {
   readonly cluster: ClusterState | undefined
   readonly added: HeaderSteps | undefined
   readonly unanswered: Refused
+  readonly rules: readonly CompiledDescriptor[] | undefined
   readonly #environment: FilterEnvironment
   readonly #counters = new Map<string, Counted>()
 
@@ -39,6 +41,7 @@ class Limiter {
     this.added = compileHeaderSteps([addResponse && { addResponse }], 'response')
     const refusal: Refusal = { ...REFUSALS.limiterFailed, status: statusOnError ?? REFUSALS.limiterFailed.status }
     this.unanswered = { kind: 'refuse', refusal }
+    this.rules = policy.rules && compileDescriptors(policy.rules)
     this.#environment = environment
   }
 
@@ -68,12 +71,12 @@ class GlobalRateLimitStep implements Step {
   }
 
   request(call: Call): Verdict {
-    const { policy, cluster } = this.#limiter
+    const { policy, cluster, rules } = this.#limiter
     const { requestType, service, stage = 0 } = policy
     // Nobody but an operator's own proxies can say that a request comes from inside.
     const internal = headerOf(call.head.headers, 'x-envoy-internal') === 'true'
     if (requestType !== undefined && internal !== (requestType === 'internal')) return undefined
-    const descriptors = descriptorsOf(call, stage, this.#host)
+    const descriptors = rules === undefined ? descriptorsOf(call, stage, this.#host) : descriptorsBy(call, rules)
     if (descriptors.length === 0) return undefined
     const { authority = service.cluster, timeoutMs, metadata = [] } = service
     const request = {
@@ -113,6 +116,13 @@ class GlobalRateLimitStep implements Step {
     counters.over_limit++
     if (policy.hidesLimited !== true) fields.push('x-envoy-ratelimited', 'true')
     if (policy.tellsClient === true) fields.push(...verdict.limits)
+    if (policy.enforced !== undefined && !hits(policy.enforced, call.services.random)) {
+      told.set(call, fields)
+      return undefined
+    }
+    if (policy.retryAfter === true && verdict.retryAfterS !== undefined) {
+      setHeader(fields, 'retry-after', String(verdict.retryAfterS))
+    }
     if (added !== undefined) changeHeaders(fields, added, call)
     return this.#refusal(fields, verdict.body)
   }

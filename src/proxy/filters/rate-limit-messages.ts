@@ -22,6 +22,8 @@ export type LimitVerdict =
       readonly metadata: Metadata | undefined
       /** What the client may be told of its limits, as fields. */
       readonly limits: HeaderList
+      /** Until all limits that refused would admit again; undefined: none of them said when. */
+      readonly retryAfterS: number | undefined
     }
   | { readonly kind: 'error'; readonly detail: string }
 
@@ -46,6 +48,7 @@ export function readLimitResponse(bytes: Buffer): LimitVerdict {
 }
 
 interface Status {
+  code: number
   perUnit: number
   unit: number
   name: string
@@ -70,7 +73,14 @@ function readResponse(reader: ProtoReader): LimitVerdict {
     else if (reader.field === 6) metadata = readStruct(reader.message())
   }
   const limits = limitFields(statuses.filter(({ limited }) => limited))
-  return { kind: 'answer', overLimit: code === OVER_LIMIT, responseHeaders, requestHeaders, body, metadata, limits }
+  const overLimit = code === OVER_LIMIT
+  const retryAfterS = overLimit ? retryAfterOf(statuses) : undefined
+  return { kind: 'answer', overLimit, responseHeaders, requestHeaders, body, metadata, limits, retryAfterS }
+}
+
+function retryAfterOf(statuses: readonly Status[]): number | undefined {
+  const waits = statuses.filter((status) => status.code === OVER_LIMIT && status.resetMs > 0)
+  return waits.length === 0 ? undefined : Math.ceil(Math.max(...waits.map(({ resetMs }) => resetMs)) / 1_000)
 }
 
 function readHeader(reader: ProtoReader): [string, string] {
@@ -83,9 +93,10 @@ function readHeader(reader: ProtoReader): [string, string] {
 }
 
 function readStatus(reader: ProtoReader): Status {
-  const status: Status = { perUnit: 0, unit: 0, name: '', limited: false, remaining: 0, resetMs: 0 }
+  const status: Status = { code: 0, perUnit: 0, unit: 0, name: '', limited: false, remaining: 0, resetMs: 0 }
   while (reader.next()) {
-    if (reader.field === 2) readLimit(reader.message(), status)
+    if (reader.field === 1) status.code = reader.uint()
+    else if (reader.field === 2) readLimit(reader.message(), status)
     else if (reader.field === 3) status.remaining = reader.uint()
     else if (reader.field === 4) status.resetMs = reader.durationMs()
   }

@@ -1,12 +1,19 @@
 /**
- * Local rate limits: token buckets of this proxy alone, filled continuously as Envoy's are. Buckets outlive the tables
- * they are compiled into as long as their configuration stays the same.
+ * Local rate limits: token buckets of this proxy alone. Buckets outlive the tables they are compiled into as long as
+ * their configuration stays the same.
  */
-import type { HostDescriptors, ListedConfigs, RateLimitPolicy, TokenBucket } from '../../model/config.ts'
+import { type HostDescriptors, type ListedConfigs, type RateLimitPolicy, SHARED_LIMIT } from '../../model/config.ts'
 import { REFUSALS } from '../local-reply.ts'
-import type { ResponseHead } from '../message.ts'
+import { type ResponseHead, setHeader } from '../message.ts'
 import { GRPC_STATUS } from '../side/grpc.ts'
-import { type Descriptor, descriptorsOf } from './descriptors.ts'
+import { Buckets, type Taking } from './buckets.ts'
+import {
+  type CompiledDescriptor,
+  compileDescriptors,
+  type Descriptor,
+  descriptorsBy,
+  descriptorsOf,
+} from './descriptors.ts'
 import { hits } from './fractions.ts'
 import { changeHeaders, compileHeaderSteps, type HeaderSteps } from './header-steps.ts'
 import { filterKind, type FilterCounters, type FilterEnvironment } from './kind.ts'
@@ -14,77 +21,6 @@ import { type Call, type Refused, Slot, type Step } from './step.ts'
 
 const COUNTERS = ['enabled', 'enforced', 'ok', 'rate_limited'] as const
 const STAT_PREFIX = 'local_rate_limit'
-
-export class Bucket {
-  readonly max: number
-  readonly perMs: number
-  #tokens: number
-  #filledAt = Number.NEGATIVE_INFINITY
-
-  constructor({ tokensMax, tokensPerFill, fillMs }: TokenBucket) {
-    this.max = tokensMax
-    this.perMs = tokensPerFill / fillMs
-    this.#tokens = tokensMax
-  }
-
-  /** Tokens there are now, with fractions. */
-  at(nowMs: number): number {
-    if (nowMs > this.#filledAt) {
-      this.#tokens = Math.min(this.max, this.#tokens + (nowMs - this.#filledAt) * this.perMs)
-      this.#filledAt = nowMs
-    }
-    return this.#tokens
-  }
-
-  /** False: empty, and nothing was taken. */
-  take(nowMs: number): boolean {
-    if (this.at(nowMs) < 1) return false
-    this.#tokens--
-    return true
-  }
-}
-
-/** What was taken from; `admitted` false: that one was empty. */
-interface Taking {
-  readonly admitted: boolean
-  readonly bucket: Bucket
-}
-
-export class Buckets {
-  readonly #common: Bucket
-  readonly #own = new Map<string, Bucket>()
-  readonly #descriptorsOnly: boolean
-
-  constructor(policy: RateLimitPolicy) {
-    this.#common = new Bucket(policy.bucket)
-    this.#descriptorsOnly = policy.descriptorsOnly === true
-    for (const { entries, bucket } of policy.descriptors ?? []) {
-      this.#own.set(keyOf(entries.map(({ key, value }) => [key, value] as const)), new Bucket(bucket))
-    }
-  }
-
-  get hasOwn(): boolean {
-    return this.#own.size > 0
-  }
-
-  /** As in Envoy the slowest bucket is asked first, and it is the one that clients are told about. */
-  take(descriptors: readonly Descriptor[], nowMs: number): Taking {
-    const matched = descriptors.flatMap(({ entries }) => this.#own.get(keyOf(entries)) ?? [])
-    if (matched.length > 1) matched.sort((one, other) => one.perMs - other.perMs)
-    for (const bucket of matched) if (!bucket.take(nowMs)) return { admitted: false, bucket }
-    const [first] = matched
-    if (first !== undefined && this.#descriptorsOnly) return { admitted: true, bucket: first }
-    const admitted = this.#common.take(nowMs)
-    return { admitted, bucket: admitted ? (first ?? this.#common) : this.#common }
-  }
-}
-
-/** No character of a header's value is the separator. */
-function keyOf(entries: Descriptor['entries']): string {
-  let key = ''
-  for (const [name, value] of entries) key += `${name}\n${value}\n`
-  return key
-}
 
 const takings = new Slot<Taking>()
 
@@ -99,11 +35,17 @@ class RateLimitStep implements Step {
   readonly #added: HeaderSteps | undefined
   readonly #host: HostDescriptors
   readonly #stage: number
+  readonly #rules: readonly CompiledDescriptor[] | undefined
 
-  constructor(policy: RateLimitPolicy, environment: FilterEnvironment) {
+  /** `name`: of a filter whose buckets other chains may have too. */
+  constructor(policy: RateLimitPolicy, environment: FilterEnvironment, name = '') {
     const { status, statPrefix = STAT_PREFIX, addUnenforced, addResponse } = policy
     this.#policy = policy
-    this.#buckets = environment.atPlace(`buckets ${JSON.stringify(policy)}`, () => new Buckets(policy))
+    const key = `buckets ${JSON.stringify(policy)}`
+    const make = (): Buckets => new Buckets(policy)
+    this.#buckets = name.startsWith(SHARED_LIMIT)
+      ? environment.keep(`${name} ${key}`, make)
+      : environment.atPlace(key, make)
     this.#ofConnection = policy.perConnection === true ? new WeakMap() : undefined
     this.#counters = environment.counters(`${statPrefix}.http_local_rate_limit.`, COUNTERS)
     this.#unenforced = compileHeaderSteps([addUnenforced && { addRequest: addUnenforced }], 'request')
@@ -116,6 +58,7 @@ class RateLimitStep implements Step {
     }
     this.#host = policy.hostDescriptors ?? 'override'
     this.#stage = policy.stage ?? 0
+    this.#rules = policy.rules && compileDescriptors(policy.rules)
   }
 
   request(call: Call): Refused | undefined {
@@ -124,8 +67,7 @@ class RateLimitStep implements Step {
     if (!hits(enabled, random)) return undefined
     this.#counters.enabled++
     const buckets = this.#bucketsFor(call)
-    const descriptors = buckets.hasOwn ? descriptorsOf(call, this.#stage, this.#host) : []
-    const taking = buckets.take(descriptors, timers.now())
+    const taking = buckets.take(buckets.hasOwn ? this.#descriptors(call) : [], timers.now())
     if (this.#policy.tellsClient === true) takings.set(call, taking)
     if (taking.admitted) {
       this.#counters.ok++
@@ -137,9 +79,23 @@ class RateLimitStep implements Step {
       return undefined
     }
     this.#counters.enforced++
-    if (this.#added === undefined) return this.#refusal
+    return this.#refused(call, taking)
+  }
+
+  #descriptors(call: Call): Descriptor[] {
+    if (this.#rules !== undefined) return descriptorsBy(call, this.#rules)
+    return descriptorsOf(call, this.#stage, this.#host)
+  }
+
+  #refused(call: Call, { bucket }: Taking): Refused {
+    const { retryAfter } = this.#policy
+    if (this.#added === undefined && retryAfter !== true) return this.#refusal
     const headers: string[] = []
-    changeHeaders(headers, this.#added, call)
+    if (this.#added !== undefined) changeHeaders(headers, this.#added, call)
+    if (retryAfter === true) {
+      const waitMs = bucket.waitMs(call.services.timers.now())
+      setHeader(headers, 'retry-after', String(Math.max(1, Math.ceil(waitMs / 1_000))))
+    }
     return { ...this.#refusal, headers }
   }
 
@@ -147,8 +103,9 @@ class RateLimitStep implements Step {
     const taking = this.#policy.tellsClient === true ? takings.of(call) : undefined
     if (taking === undefined) return
     const { bucket } = taking
-    const tokens = bucket.at(call.services.timers.now())
-    const resetMs = tokens >= 1 ? 0 : (1 - tokens) / bucket.perMs
+    const nowMs = call.services.timers.now()
+    const tokens = bucket.at(nowMs)
+    const resetMs = bucket.waitMs(nowMs)
     headers.push('x-ratelimit-limit', String(bucket.max), 'x-ratelimit-remaining', String(Math.floor(tokens)))
     headers.push('x-ratelimit-reset', String(Math.ceil(resetMs / 1_000)))
   }
@@ -169,7 +126,8 @@ export const rateLimitKind = filterKind<
   RateLimitStep | undefined,
   RateLimitStep
 >({
-  listed: ({ policy }, environment) => (policy === undefined ? undefined : new RateLimitStep(policy, environment)),
+  listed: ({ policy }, environment, name) =>
+    policy === undefined ? undefined : new RateLimitStep(policy, environment, name),
   routed: (policy, environment) => new RateLimitStep(policy, environment),
   step: (own, [first]) => first ?? own,
 })

@@ -5,7 +5,7 @@
  */
 import type { NetworkFilter, RbacRules } from '../../model/config.ts'
 import { type Destination, Rbac, type Subject } from '../filters/rbac.ts'
-import { Bucket } from '../filters/rate-limit.ts'
+import { Bucket } from '../filters/buckets.ts'
 import type { Peer } from '../identity.ts'
 import { LENGTH_UNKNOWN, type RequestHead } from '../message.ts'
 import type { Stats } from '../stats/store.ts'

@@ -11,11 +11,13 @@ import {
 } from '#gen/envoy/extensions/filters/http/ratelimit/v3/rate_limit_pb.js'
 import type { StatusCode } from '#gen/envoy/type/v3/http_status_pb.js'
 import type { GlobalRateLimit, GlobalRateLimitRoute, HostDescriptors } from '../../../model/config.ts'
+import { decodeDescriptors, encodeDescriptors, RATE_LIMITS_SHAPE } from '../descriptors.ts'
 import { decodeChanges, encodeChange, OPTION_SHAPE } from '../header-mutations.ts'
 import { decodeGrpc, encodeGrpc, GRPC_SHAPE, requireV3 } from '../services.ts'
 import { present, refuse, require, type Shape, within } from '../shape.ts'
 import { decodeDuration, encodeDuration } from '../common.ts'
 import { decodeScope } from './ext-authz.ts'
+import { decodeFraction, encodeFraction, FRACTION_SHAPE } from './fractions.ts'
 import { type FilterCodec, messageCodec } from './message-codec.ts'
 
 const SHAPE: Shape = {
@@ -32,6 +34,9 @@ const SHAPE: Shape = {
   response_headers_to_add: OPTION_SHAPE,
   status_on_error: { code: true },
   stat_prefix: true,
+  filter_enforced: FRACTION_SHAPE,
+  rate_limits: RATE_LIMITS_SHAPE,
+  enable_retry_after_header: true,
 }
 const TIMEOUT_MS = 20 // Envoy's
 const STAGE_MAX = 10
@@ -69,6 +74,9 @@ function encode(limit: GlobalRateLimit): RateLimit {
     ...(statusOnError !== undefined && { statusOnError: { code: statusOnError as StatusCode } }),
     responseHeadersToAdd: (limit.addResponse ?? []).map(encodeChange),
     statPrefix: limit.statPrefix ?? '',
+    ...(limit.enforced !== undefined && { filterEnforced: encodeFraction(limit.enforced) }),
+    rateLimits: encodeDescriptors(limit.rules),
+    enableRetryAfterHeader: limit.retryAfter === true,
   })
 }
 
@@ -91,7 +99,19 @@ function decode(path: string, message: RateLimit): GlobalRateLimit {
     ...decodeType(within(path, 'request_type'), message.requestType),
     ...(message.failureModeDeny && { failureModeDeny: true as const }),
     ...(statPrefix !== '' && { statPrefix: decodeScope(within(path, 'stat_prefix'), statPrefix) }),
+    ...decodeRules(path, message),
     ...decodeAnswer(path, message),
+  }
+}
+
+function decodeRules(path: string, message: RateLimit): Pick<GlobalRateLimit, 'rules' | 'enforced'> {
+  const rules = decodeDescriptors(within(path, 'rate_limits'), message.rateLimits)
+  const isStaged = rules?.some(({ stage }) => stage !== undefined) === true
+  require(within(path, 'rate_limits'), !isStaged, 'has a stage, which a filter’s own rules cannot have')
+  const { filterEnforced } = message
+  return {
+    ...(rules !== undefined && { rules }),
+    ...(filterEnforced !== undefined && { enforced: decodeFraction(within(path, 'filter_enforced'), filterEnforced) }),
   }
 }
 
@@ -102,6 +122,7 @@ function decodeAnswer(path: string, message: RateLimit): Partial<GlobalRateLimit
   return {
     ...(message.rateLimitedAsResourceExhausted && { resourceExhausted: true as const }),
     ...(message.enableXRatelimitHeaders === Headers.DRAFT_VERSION_03 && { tellsClient: true as const }),
+    ...(message.enableRetryAfterHeader && { retryAfter: true as const }),
     ...(message.disableXEnvoyRatelimitedHeader && { hidesLimited: true as const }),
     ...(status !== undefined && { status }),
     ...(onError !== undefined && { statusOnError: onError }),

@@ -10,6 +10,7 @@ import {
 } from '#gen/envoy/extensions/common/ratelimit/v3/ratelimit_pb.js'
 import type { StatusCode } from '#gen/envoy/type/v3/http_status_pb.js'
 import type { HostDescriptors, RateLimitPolicy } from '../../../model/config.ts'
+import { decodeDescriptors, encodeDescriptors, RATE_LIMITS_SHAPE } from '../descriptors.ts'
 import { decodeChanges, encodeChange, OPTION_SHAPE } from '../header-mutations.ts'
 import { refuse, require, type Shape, within } from '../shape.ts'
 import { decodeScope } from './ext-authz.ts'
@@ -47,6 +48,9 @@ const RATE_LIMIT_SHAPE: Shape = {
   rate_limited_as_resource_exhausted: true,
   request_headers_to_add_when_not_enforced: OPTION_SHAPE,
   response_headers_to_add: OPTION_SHAPE,
+  rate_limits: RATE_LIMITS_SHAPE,
+  max_dynamic_descriptors: true,
+  enable_retry_after_header: true,
 }
 
 export const rateLimitCodec: FilterCodec<'rateLimit'> = {
@@ -78,6 +82,9 @@ function encodeRateLimit(policy: RateLimitPolicy): LocalRateLimit {
     })),
     ...(policy.descriptorsOnly === true && { alwaysConsumeDefaultTokenBucket: false }),
     stage: policy.stage ?? 0,
+    rateLimits: encodeDescriptors(policy.rules),
+    ...(policy.valuesMax !== undefined && { maxDynamicDescriptors: policy.valuesMax }),
+    enableRetryAfterHeader: policy.retryAfter === true,
     vhRateLimits: HOST_OPTIONS[policy.hostDescriptors ?? 'override'],
     localRateLimitPerDownstreamConnection: policy.perConnection === true,
     enableXRatelimitHeaders: policy.tellsClient === true ? Headers.DRAFT_VERSION_03 : Headers.OFF,
@@ -95,7 +102,7 @@ function decodeRateLimit(path: string, message: LocalRateLimit): RateLimitPolicy
     require(within(at, 'entries'), entries.length > 0, 'is required')
     return {
       entries: entries.map(({ key, value }) => {
-        require(within(at, 'entries'), key !== '' && value !== '', 'has an empty key or value')
+        require(within(at, 'entries'), key !== '', 'has an empty key')
         return { key, value }
       }),
       bucket: decodeBucket(within(at, 'token_bucket'), tokenBucket),
@@ -113,9 +120,19 @@ function decodeRateLimit(path: string, message: LocalRateLimit): RateLimitPolicy
     enforced: decodeFraction(within(path, 'filter_enforced'), message.filterEnforced),
     ...(stage > 0 && { stage }),
     ...decodeAnswer(path, message),
+    ...decodeRules(path, message),
     ...(descriptors.length > 0 && { descriptors }),
     ...(message.alwaysConsumeDefaultTokenBucket === false && { descriptorsOnly: true }),
   }
+}
+
+function decodeRules(path: string, message: LocalRateLimit): Pick<RateLimitPolicy, 'rules' | 'valuesMax'> {
+  const rules = decodeDescriptors(within(path, 'rate_limits'), message.rateLimits)
+  const isStaged = rules?.some(({ stage }) => stage !== undefined) === true
+  require(within(path, 'rate_limits'), !isStaged, 'has a stage, which a filter’s own rules cannot have')
+  const { maxDynamicDescriptors: valuesMax } = message
+  require(within(path, 'max_dynamic_descriptors'), valuesMax === undefined || valuesMax > 0, 'must be above 0')
+  return { ...(rules !== undefined && { rules }), ...(valuesMax !== undefined && { valuesMax }) }
 }
 
 function decodeAnswer(path: string, message: LocalRateLimit): Partial<RateLimitPolicy> {
@@ -130,6 +147,7 @@ function decodeAnswer(path: string, message: LocalRateLimit): Partial<RateLimitP
     ...(host !== 'override' && { hostDescriptors: host }),
     ...(message.localRateLimitPerDownstreamConnection && { perConnection: true as const }),
     ...(message.enableXRatelimitHeaders === Headers.DRAFT_VERSION_03 && { tellsClient: true as const }),
+    ...(message.enableRetryAfterHeader && { retryAfter: true as const }),
     ...(message.rateLimitedAsResourceExhausted && { resourceExhausted: true as const }),
     ...(unenforced.length > 0 && { addUnenforced: unenforced }),
     ...(added.length > 0 && { addResponse: added }),

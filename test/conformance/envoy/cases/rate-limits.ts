@@ -411,4 +411,115 @@ export const CASES: readonly Case[] = [
       { raw: get('/grpc', GRPC) },
     ],
   },
+  {
+    name: 'buckets: for each value, rules of the filter itself, when to come again',
+    covers: ['rate_limits', 'max_dynamic_descriptors', 'enable_retry_after_header'].map((field) => `${LOCAL}.${field}`),
+    config: reverseProxy({
+      filters: [
+        {
+          name: 'envoy.filters.http.header_mutation',
+          typed_config: typed('filters.http.header_mutation.v3.HeaderMutation', {
+            mutations: {
+              request_mutations: [
+                { remove: 'x-path' },
+                { append: { header: { key: 'x-path', value: '%PATH(NQ:PATH)%' } } },
+                { append: { header: { key: 'x-all', value: '%PATH(WQ:PATH)%' } } },
+              ],
+            },
+          }),
+        },
+        {
+          name: LOCAL_NAME,
+          typed_config: local({
+            enable_x_ratelimit_headers: 'DRAFT_VERSION_03',
+            enable_retry_after_header: true,
+            always_consume_default_token_bucket: false,
+            max_dynamic_descriptors: 2,
+            token_bucket: bucket(1_000),
+            rate_limits: [
+              { actions: [generic('key'), { request_headers: { header_name: 'x-key', descriptor_key: 'key' } }] },
+              { actions: [{ request_headers: { header_name: 'x-path', descriptor_key: 'path' } }] },
+              { actions: [{ generic_key: { descriptor_key: 'verbatim', descriptor_value: '%REQ(X-V)%' } }] },
+            ],
+            descriptors: [
+              {
+                entries: [{ key: 'generic_key', value: 'key' }, { key: 'key' }],
+                token_bucket: bucket(1, '90s'),
+              },
+              {
+                entries: [
+                  { key: 'generic_key', value: 'key' },
+                  { key: 'key', value: 'gold' },
+                ],
+                token_bucket: bucket(3, '90s'),
+              },
+              { entries: [{ key: 'path', value: '/limited' }], token_bucket: bucket(1, '60s') },
+              { entries: [{ key: 'verbatim', value: 'one' }], token_bucket: bucket(1, '60s') },
+            ],
+          }),
+        },
+      ],
+      hosts: [{ name: 'any', domains: ['*'], rate_limits: [{ actions: [generic('host')] }], routes: [via('/', [])] }],
+    }),
+    chance: ['x-ratelimit-reset', 'retry-after'],
+    steps: [
+      ...['a', 'a', 'b', 'a', 'c', 'b', 'a', 'gold', 'gold', 'gold', 'gold'].map((key) => ({
+        raw: get('/', `x-key: ${key}`),
+      })),
+      ...['/limited', '/limited?q=1', '/', '/'].map((path) => ({ raw: get(path) })),
+      { raw: get('/', 'x-v: one') },
+      { raw: get('/', 'x-v: one') },
+      { raw: get('/limited', 'x-path: /mine') },
+    ],
+    counters: ['enabled', 'enforced', 'ok', 'rate_limited'].map((name) => `limit.http_local_rate_limit.${name}`),
+  },
+  {
+    name: 'a service’s word: rules of the filter itself, not enforced, when to come again',
+    covers: ['rate_limits', 'filter_enforced', 'enable_retry_after_header'].map(
+      (field) => `${GLOBAL}.RateLimit.${field}`,
+    ),
+    origins: {
+      app: { port: ORIGIN_PORT },
+      limiter: limiter((request) => ({
+        overallCode: 'OVER_LIMIT',
+        statuses: [
+          { code: 'OK', currentLimit: { requestsPerUnit: 10, unit: 'HOUR' }, durationUntilReset: '99s' },
+          { code: 'OVER_LIMIT', currentLimit: { requestsPerUnit: 5, unit: 'MINUTE' }, durationUntilReset: '7s' },
+          {
+            code: 'OVER_LIMIT',
+            currentLimit: { requestsPerUnit: 5, unit: 'MINUTE' },
+            durationUntilReset: request.includes('none') ? '0s' : '12s',
+          },
+        ],
+      })),
+    },
+    config: reverseProxy(
+      {
+        filters: [
+          limit({ enable_retry_after_header: true, rate_limits: [{ actions: [generic('own')] }] }),
+          {
+            ...limit({
+              filter_enforced: { default_value: { numerator: 0 } },
+              enable_retry_after_header: true,
+              enable_x_ratelimit_headers: 'DRAFT_VERSION_03',
+              response_headers_to_add: [{ header: { key: 'x-limited', value: 'yes' } }],
+              rate_limits: [{ actions: [generic('shadow')] }],
+            }),
+            name: 'shadow',
+          },
+        ],
+        routes: [
+          via('/free', [{ actions: [generic('route')] }], {
+            typed_per_filter_config: {
+              [GLOBAL_NAME]: { '@type': 'type.googleapis.com/envoy.config.route.v3.FilterConfig', disabled: true },
+            },
+          }),
+          via('/', [{ actions: [generic('route')] }]),
+        ],
+      },
+      clusters,
+    ),
+    steps: [{ raw: get('/a?q=1', 'x-v: one') }, { raw: get('/free') }],
+    counters: ['cluster.app.ratelimit.ok', 'cluster.app.ratelimit.over_limit'],
+  },
 ]
