@@ -206,7 +206,9 @@ export class Reflector<T extends KubeObject> {
       this.#stop.signal.removeEventListener('abort', onStop)
       again.removeEventListener('abort', onStop)
     }
-    return events === 0 && !idle && !again.aborted && this.#clock.monotonic() - startedMs < 1_000 ? 'too-early' : 'ended'
+    return events === 0 && !idle && !again.aborted && this.#clock.monotonic() - startedMs < 1_000
+      ? 'too-early'
+      : 'ended'
   }
 
   #apply(event: WatchEvent<T>): void {
