@@ -474,8 +474,9 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   #ends(): Ends {
-    const common = { stream: this.#stream, downstream: this.#downstream, attempts: this.#attempts }
-    return { ...common, route: this.#route, run: this.#run }
+    const stream = this.#stream
+    const downstream = this.#downstream
+    return { stream, downstream, attempts: this.#attempts, route: this.#route, run: this.#run }
   }
 
   /** As they will be when this is answered. */
