@@ -8,7 +8,7 @@ import { type SecureContextOptions, TLSSocket } from 'node:tls'
 import { hostOf, parseInnerSni } from '../model/sni.ts'
 import { ALPN_TCP } from '../model/tcp.ts'
 import type { Log } from '../runtime/log.ts'
-import { CaptureAcceptor, type CapturedHttp, type CapturedTcp } from './capture/captured.ts'
+import { CaptureAcceptor, type CapturedHttp, type CapturedRequests, type CapturedTcp } from './capture/captured.ts'
 import type { OriginalDestination } from './capture/destination.ts'
 import { beginTcpLog } from './connection-log.ts'
 import { ALERT_UNRECOGNIZED_NAME } from './client-hello.ts'
@@ -102,7 +102,7 @@ export class Acceptor {
       log,
       now: () => services.now(),
       load: options.originalDestination,
-      serveHttp: (socket, { speaks, chain }) => this.#servePlain(socket, speaks, chain),
+      serveHttp: (socket, to) => this.#servePlain(socket, to),
       serveTcp: (socket, to) => this.#serveCapturedTcp(socket, to),
       present: (name) => this.#listener(name),
       count: (reason, detail) => this.#count(reason, detail),
@@ -170,7 +170,7 @@ export class Acceptor {
   #servePod(socket: Socket, listenerName: string): void {
     const present = (): CompiledChain | undefined => this.#listener(listenerName)?.rest
     const chain = present()
-    if (chain?.filter.kind !== 'tcp') return this.#servePlain(socket, 'http1', present)
+    if (chain?.filter.kind !== 'tcp') return this.#servePlain(socket, { speaks: 'http1', chain: present, dialed: '' })
     return this.#serveCapturedTcp(socket, { direction: 'outbound', chain, filter: chain.filter })
   }
 
@@ -311,7 +311,7 @@ export class Acceptor {
   }
 
   /** No certificate: an application of this pod, or anyone at all where inbound plaintext is captured. */
-  #servePlain(socket: Socket, speaks: CapturedHttp, present: () => CompiledChain | undefined): void {
+  #servePlain(socket: Socket, { speaks, chain: present, dialed }: CapturedRequests): void {
     const chain = present()
     const mode = chain?.filter.kind === 'http' ? chain.filter.mode : 'tunnel'
     if (chain === undefined || mode === 'tunnel' || mode === 'reverse') {
@@ -325,6 +325,7 @@ export class Acceptor {
       codec: { http2: speaks !== 'http1', secure: false },
       // Captured inbound chains are named after their service: a stranger's Host is no label.
       service: mode === 'inbound' ? chain.name : '',
+      dialed,
       chain: present,
       onClose: (reason, detail) => {
         forget()
@@ -351,6 +352,7 @@ export class Acceptor {
       peer: Peer | undefined
       codec: { http2: boolean; secure: boolean }
       service: string
+      dialed?: string
       chain: () => CompiledChain | undefined
       onClose: (reason: CloseReason, detail: string) => void
     },
@@ -363,6 +365,7 @@ export class Acceptor {
       codec: to.codec,
       telemetry: filter?.kind === 'http' ? filter.telemetry : untold(),
       service: to.service,
+      ...(to.dialed !== undefined && { dialed: to.dialed }),
       remoteAddress: socket.remoteAddress ?? '',
       socket,
       chainName: to.chain()?.name ?? '',
