@@ -80,9 +80,14 @@ function roleOf(node: AdsNode, caller: Caller): ProxyRole | undefined {
   // Istio's word in the bootstrap of a gRPC client.
   if (node.metadata['GENERATOR'] === 'grpc') return 'grpc'
   const role = node.metadata['ROLE'] ?? 'sidecar'
-  if (role === 'sidecar') return role
+  if (role === 'sidecar') return sidecarRole(node)
+  if (role === 'agent') return role
   const isGateway = caller.namespace === SYSTEM_NAMESPACE && caller.serviceAccount === SYSTEM_ACCOUNTS.eastWest
   return role === 'east-west' && isGateway ? role : undefined
 }
+
+/** Envoy says itself who it is; whatever else asks for a sidecar's configuration is a proxy of ours. */
+export const sidecarRole = ({ userAgent }: AdsNode): 'sidecar' | 'envoy' =>
+  userAgent === 'envoy' ? 'envoy' : 'sidecar'
 
 const denied = (reason: string): Authentication<never> => ({ ok: false, code: 'permission-denied', reason })

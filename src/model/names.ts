@@ -35,6 +35,8 @@ export const OBJECTS = {
   servingCa: 'isthmus-serving-ca',
   /** ConfigMap with `ca.crt` of the serving CA, in every namespace. */
   servingRoot: 'isthmus-serving-root',
+  /** ConfigMap of the control plane: public keys of token issuers outside the mesh, by their address. */
+  issuerKeys: 'isthmus-issuer-keys',
   /** Secret with `token`: a join the federation controller has still to perform. */
   join: 'isthmus-join',
   /** Secret that remembers issued join tokens, one key per token id; redeemed by compare-and-swap. */
@@ -71,6 +73,10 @@ export const ANNOTATIONS = {
   /** On the gateway's Service, when the load balancer's address is not the reachable one. */
   gatewayAddress: 'isthmus.dev/gateway-address',
 } as const
+
+/** What the two ends of a mesh connection tell each other (proxy/peer-facts.ts), and where an Envoy finds its own text. */
+export const PEER_HEADER = 'isthmus-peer'
+export const PEER_ENVIRONMENT = 'ISTHMUS_PEER'
 
 /** Audience of the projected ServiceAccount tokens that the certificate service accepts. */
 export const CA_AUDIENCE = 'isthmus-ca'

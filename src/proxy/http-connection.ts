@@ -33,7 +33,7 @@ export interface HttpConnectionOptions {
   readonly serverName: string
   readonly remotePort?: number
   readonly client?: ClientConnectionFacts
-  /** As a relay named them. */
+  /** As a relay named them, or as they were before the kernel led the connection here. */
   readonly addresses?: Addresses | undefined
   readonly codec: { readonly http2: boolean; readonly secure: boolean }
   readonly telemetry: HttpTelemetry
@@ -53,6 +53,7 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
   readonly remotePort: number
   readonly retry: RetryRule | undefined
   readonly client: ClientConnectionFacts | undefined
+  readonly addresses: Addresses | undefined
   readonly telemetry: HttpTelemetry
   readonly #startedAt: number
   readonly #options: HttpConnectionOptions
@@ -72,6 +73,7 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
     this.remotePort = options.remotePort ?? 0
     this.retry = options.mode === 'inbound' ? INBOUND_RETRY : undefined
     this.client = options.client
+    this.addresses = options.addresses
     this.telemetry = options.telemetry
     this.#startedAt = options.services.timers.now()
     this.#options = options

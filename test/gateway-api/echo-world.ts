@@ -3,7 +3,9 @@
  * with real proxies. Requests go by address, as the kernel leads connections to sidecars, or by name through the
  * explicit HTTP proxy. No API server: admission's rules are asked in place.
  */
+import { connect as connectH2, createServer as createH2Server } from 'node:http2'
 import { connect, type Server } from 'node:net'
+import { once } from 'node:events'
 import { type Answer, answered, ask } from '../../gateways/testing/ask.ts'
 import { freshIp, type Pod } from '../../gateways/testing/world.ts'
 import { adviseObject } from '../../src/kube/advice/advise.ts'
@@ -17,6 +19,7 @@ import { Cluster, CLUSTER, documentsOf, podObject, sliceObject } from '../mesh/c
 export const MESH_NAMESPACE = 'mesh'
 export const CONSUMER_NAMESPACE = 'consumer'
 export const BYTES_PORT = 9_000
+export const GRPC_PORT = 7_070
 
 /** What an echo pod says of a request. */
 export interface Echo extends Omit<Answer, 'body'> {
@@ -48,6 +51,7 @@ export interface Asked {
 const SERVICE_PORTS = [
   { name: 'http', port: 80, targetPort: 8_080 },
   { name: 'http-alt', port: 8_080, targetPort: 8_080 },
+  { name: 'grpc', port: GRPC_PORT, targetPort: GRPC_PORT },
   { name: 'tcp', port: BYTES_PORT, targetPort: BYTES_PORT },
   { name: 'tls-bytes', port: 9_443, targetPort: BYTES_PORT },
 ] as const
@@ -56,6 +60,8 @@ export class EchoWorld {
   readonly #cluster = new Cluster()
   readonly world = this.#cluster.world
   readonly addresses = new Map<string, string>()
+  /** Addresses of the echo pods. */
+  readonly pods = new Map<string, string>()
   readonly #fixed: KubeObject[] = []
   #applied: KubeObject[] = []
   #client: Client | undefined
@@ -97,6 +103,7 @@ export class EchoWorld {
 
   async #echo(name: string, version: string): Promise<Pod> {
     const pod = this.world.pod(CLUSTER, name, { namespace: MESH_NAMESPACE })
+    this.pods.set(name, pod.ip)
     await this.world.app(pod.ip, (request, response) => {
       this.arrivals.push(name)
       const seen = Object.fromEntries(
@@ -117,10 +124,69 @@ export class EchoWorld {
     await this.#cluster.bytes(pod.ip, BYTES_PORT, (server: Server) =>
       server.on('connection', (socket) => socket.on('error', () => {}).end(name)),
     )
+    await this.#calls(name, pod)
     const labels = { app: 'echo', version }
     this.#cluster.sidecar(MESH_NAMESPACE, name, pod)
     this.#fixed.push(podObject({ name, namespace: MESH_NAMESPACE, labels, ip: pod.ip, sidecar: true, captured: false }))
     return pod
+  }
+
+  /** Answers any call with its name and what it saw, as a gRPC server does. */
+  async #calls(name: string, pod: Pod): Promise<void> {
+    const server = createH2Server()
+    server.on('stream', (stream, headers) => {
+      this.arrivals.push(name)
+      stream.on('error', () => {})
+      const seen = JSON.stringify({ ...headers, path: headers[':path'] })
+      stream.respond(
+        { ':status': 200, 'content-type': 'application/grpc', 'x-pod': name, 'x-seen': seen },
+        { waitForTrailers: true },
+      )
+      stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
+      stream.resume()
+      stream.end()
+    })
+    server.listen(GRPC_PORT, pod.ip)
+    await once(server, 'listening')
+    this.world.onClose(() => void server.close())
+  }
+
+  /** A gRPC call to the address of a Service, and its status. */
+  async called(from: Client, asked: Asked): Promise<Echo & { readonly code: string }> {
+    const { to, path = '/echo.Echo/Say', headers = {}, port = GRPC_PORT } = asked
+    from.wanted.push({ address: this.addresses.get(to) ?? to, port })
+    const session = connectH2(`http://${to}:${port}`, {
+      createConnection: () => connect({ host: from.pod.ip, port: PORTS.outbound }),
+    })
+    try {
+      const stream = session.request({
+        ':method': 'POST',
+        ':path': path,
+        'content-type': 'application/grpc',
+        te: 'trailers',
+        ...headers,
+      })
+      let trailers: Record<string, unknown> = {}
+      stream.on('trailers', (found) => (trailers = found))
+      stream.end()
+      const [answer] = (await once(stream, 'response')) as [Record<string, unknown>]
+      stream.resume()
+      await once(stream, 'close')
+      const all = { ...answer, ...trailers }
+      const text = (name: string): string => String(all[name] ?? '')
+      const seen = text('x-seen') === '' ? {} : (JSON.parse(text('x-seen')) as Record<string, string>)
+      return {
+        status: Number(text(':status')),
+        headers: all as Echo['headers'],
+        pod: text('x-pod'),
+        path: seen['path'] ?? '',
+        host: '',
+        seen,
+        code: text('grpc-status'),
+      }
+    } finally {
+      session.destroy()
+    }
   }
 
   #clientOf(namespace: string): Client {

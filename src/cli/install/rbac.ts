@@ -78,7 +78,7 @@ export const CONTROL_PLANE_RULES: readonly Rule[] = [
     apiGroups: [''],
     resources: ['configmaps'],
     verbs: [...READ, 'update', 'patch'],
-    resourceNames: [OBJECTS.caRequest],
+    resourceNames: [OBJECTS.caRequest, OBJECTS.issuerKeys],
   },
   {
     apiGroups: [''],

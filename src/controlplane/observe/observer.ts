@@ -87,6 +87,7 @@ import {
   readTelemetry,
 } from './read-security.ts'
 import { nobodyInstead, strictInstead } from './read-unsound.ts'
+import { readKeySets } from '../issuer-keys/key-store.ts'
 import { readSettings } from './read-settings.ts'
 import { type ClusterTrust, readTrust } from './trust.ts'
 
@@ -143,6 +144,7 @@ export class Observer {
   readonly #authorizationPolicies
   readonly #telemetries
   #settings: MeshSettings = NO_SETTINGS
+  #keySets = NO_SECURITY.keySets
   #trust: ClusterTrust | undefined
   #leader = ''
   #version = 0
@@ -191,6 +193,7 @@ export class Observer {
     })
     this.#watch(CONFIG_MAPS, named(OBJECTS.trust)).subscribe(({ new: found }) => this.#takeTrust(found))
     this.#watch(CONFIG_MAPS, named(OBJECTS.meshSettings)).subscribe(({ new: found }) => this.#takeSettings(found))
+    this.#watch(CONFIG_MAPS, named(OBJECTS.issuerKeys)).subscribe(({ new: found }) => this.#takeKeys(found))
     this.#watch(LEASES, named(OBJECTS.federationLease)).subscribe(({ new: lease }) => this.#takeLease(lease))
   }
 
@@ -291,6 +294,14 @@ export class Observer {
     this.#changed()
   }
 
+  /** Deleting them costs one fetch. */
+  #takeKeys(found: ConfigMap | undefined): void {
+    const keySets = readKeySets(found)
+    if (isDeepStrictEqual(keySets, this.#keySets)) return
+    this.#keySets = keySets
+    this.#changed()
+  }
+
   #takeLease(lease: Lease | undefined): void {
     // Renewals come every few seconds and change nothing that matters here.
     const leader = lease?.spec?.holderIdentity ?? ''
@@ -311,7 +322,7 @@ export class Observer {
       authorizationPolicies: this.#authorizationPolicies.current,
       telemetries: this.#telemetries.current,
       settings: this.#settings,
-      keySets: NO_SECURITY.keySets,
+      keySets: this.#keySets,
     }
   }
 

@@ -7,6 +7,7 @@ import type { KubeObject } from '../../kube/object.ts'
 import { keyOfObject } from '../../kube/store.ts'
 import { OBJECTS } from '../../model/names.ts'
 import { TRUST_BUNDLE } from '../../model/config.ts'
+import { readKeySets } from '../issuer-keys/key-store.ts'
 import { type MeshFacts, type MeshSettings, type Snapshot } from '../observe/facts.ts'
 import {
   readExport,
@@ -132,7 +133,9 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
       authorizationPolicies: table('AuthorizationPolicy', readAuthorizationPolicy),
       telemetries: table('Telemetry', readTelemetry),
       settings: settingsOf(objects),
-      keySets: new Map(),
+      keySets: readKeySets(
+        objects.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === OBJECTS.issuerKeys),
+      ),
     },
     trust: roots === undefined ? undefined : { name: TRUST_BUNDLE, roots, revokedTrustDomains: [], revokedIssuers: [] },
     federationLeader: lease?.spec?.holderIdentity ?? '',

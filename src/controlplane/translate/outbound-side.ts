@@ -16,6 +16,8 @@ import { OutboundRoutes } from './outbound-routes.ts'
 import { named, NOWHERE, type Tables } from './tables.ts'
 
 export interface Outbound {
+  /** Who has the same, shares it. */
+  readonly scope: string
   readonly listeners: readonly Listener[]
   readonly routes: ProxyConfig['routes']
   readonly clusters: readonly Cluster[]
@@ -40,6 +42,7 @@ export class OutboundSide {
   build(snapshot: Snapshot, pod: PodFacts): Outbound {
     const scope = this.#scopes.scopeOf(snapshot, pod, this.#tables.hosts(snapshot))
     return {
+      scope: `${scope.key}|${pod.node}`,
       listeners: this.#listenersOf(snapshot, pod, scope),
       routes: this.#tables.keep(`routes|${scope.key}`, named([this.#routes.tableFor(scope)])),
       clusters: this.#clusters.clustersFor(snapshot, scope),

@@ -40,6 +40,8 @@ export interface CapturedRequests {
   readonly chain: () => CompiledChain | undefined
   /** `address:port` that an application dialled; empty where the connection came in from elsewhere. */
   readonly dialed: string
+  /** Where the connection wanted to go, or came to. */
+  readonly destination?: Destination
 }
 
 export interface CapturedTcp {
@@ -155,7 +157,7 @@ export class CaptureAcceptor {
       const now = choose(chains, destination)
       return now.http ?? now.any
     }
-    this.#options.serveHttp(socket, { speaks: speech.kind, chain, dialed })
+    this.#options.serveHttp(socket, { speaks: speech.kind, chain, dialed, destination })
     // Held since its first bytes were read ahead.
     socket.resume()
   }

@@ -26,7 +26,8 @@ import { namesService } from './scope.ts'
 
 /** Where a chain leads: the pod's own port and address, and the server name by which it is chosen (empty: plaintext). */
 export interface ChainPlace {
-  readonly port: number
+  /** Undefined: any that no service names. */
+  readonly port: number | undefined
   readonly address: string
   readonly serverName: string
   /** That the chain serves; more than one where plaintext cannot tell them apart. */
@@ -71,12 +72,6 @@ export class PodPolicies {
     // A preflight carries no credentials, so CORS stays first.
     const filters = [...(cors === undefined ? [] : [cors]), ...found, ...rest]
     return { ...chain, filter: { ...read, filters } }
-  }
-
-  /** A chain for bytes of ports that no service names; `port` undefined: of any. */
-  guardUnnamed(chain: FilterChain, port: number | undefined, address: string): FilterChain {
-    const place = { port, address, serverName: '', services: [] }
-    return this.#guardBytes(chain, speakingTo(this.#input.authorization, []), place)
   }
 
   #requestFilters(policies: readonly AuthorizationPolicyFacts[], place: ChainPlace): readonly ListedFilter[] {
