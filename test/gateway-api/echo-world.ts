@@ -173,7 +173,10 @@ export class EchoWorld {
       stream.resume()
       await once(stream, 'close')
       const all = { ...answer, ...trailers }
-      const text = (name: string): string => String(all[name] ?? '')
+      const text = (name: string): string => {
+        const value = all[name]
+        return typeof value === 'string' || typeof value === 'number' ? String(value) : ''
+      }
       const seen = text('x-seen') === '' ? {} : (JSON.parse(text('x-seen')) as Record<string, string>)
       return {
         status: Number(text(':status')),
@@ -224,7 +227,7 @@ export class EchoWorld {
       const metadata = { namespace: MESH_NAMESPACE, creationTimestamp: '2026-01-01T00:00:00Z', ...object.metadata }
       const refused = adviseObject(object, celRuleFlaws).filter(refuses)
       if (refused.length > 0) throw new Error(refused.map(lineOf).join('\n'))
-      return { ...object, metadata }
+      return Object.assign({}, object, { metadata })
     })
     await this.#cluster.run([...this.#fixed, ...this.#applied])
   }
