@@ -37,7 +37,7 @@ function route(spec: object, kind = 'HTTPRoute', name = 'r'): HttpRoute {
     kind,
     metadata: { name, namespace: 'shop', creationTimestamp: '2026-01-01T00:00:00Z' },
     spec: { parentRefs: [WEB], rules: [{ backendRefs: TO_WEB }], ...spec },
-  } as HttpRoute
+  }
 }
 
 let client: MemoryClient
