@@ -22,6 +22,7 @@ import { Readiness } from '../runtime/readiness.ts'
 import { type AdsServer, createAdsServer } from '../xds/server.ts'
 import { CONTROL_PLANE_SETTINGS } from './config.ts'
 import { PageAccess } from './access.ts'
+import { AddressStatus } from './address-status.ts'
 import { AdviceStatus } from './advice-status.ts'
 import { Leading } from './gateway-status/leading.ts'
 import { Authenticator } from './identity/authenticator.ts'
@@ -149,6 +150,7 @@ function assemble(settings: Values): Parts {
   const advice = new AdviceStatus(shared)
   const issuerKeys = issuerKeyParts({ ...shared, ...keysFrom(settings) })
   const leading = new Leading({ ...shared, podName: settings.podName, podIp: settings.podIp })
+  const addresses = new AddressStatus({ client, clock: systemClock, random: systemRandom, log })
   const observer = new Observer({
     onVerdict: advice.judged,
     client,
@@ -160,6 +162,7 @@ function assemble(settings: Values): Parts {
       push.set(snapshot)
       late.servingRoot?.reconcile(snapshot.namespaces.keys())
       policies.set(snapshot)
+      addresses.set(snapshot)
       issuerKeys.set(snapshot)
       leading.set(snapshot)
       ads.notify()

@@ -39,6 +39,8 @@ export interface ServiceFacts {
   readonly name: string
   /** TCP ports only. */
   readonly ports: readonly PortFacts[]
+  /** Absent: none. */
+  readonly datagrams?: readonly DatagramPort[]
   /** Absent: endpoints are written by someone else. */
   readonly selector?: Readonly<Record<string, string>>
   /** False: the local name never spills to peers. */
@@ -69,6 +71,8 @@ export interface PodFacts {
   readonly hasSidecar: boolean
   /** The kernel leads its connections through the sidecar. */
   readonly captured: boolean
+  /** Its proxy answers its DNS questions. */
+  readonly answersNames?: true
   readonly ready: boolean
   readonly labels: Readonly<Record<string, string>>
   /** It serves Gateways, and takes callers of the mesh as a sidecar does. */
@@ -81,6 +85,8 @@ export type GatewayRole = 'ingress' | 'egress'
 
 export interface SliceEndpointFacts {
   readonly address: string
+  /** As a headless service's pods are named. */
+  readonly hostname?: string
   /** Absent where no pod stands behind the address. */
   readonly pod?: string
   readonly node: string
@@ -113,6 +119,8 @@ export interface ImportFacts {
   readonly namespace: string
   readonly name: string
   readonly ports: readonly PortFacts[]
+  /** Absent: none. */
+  readonly datagrams?: readonly DatagramPort[]
   /** Virtual ones of this cluster; empty for headless imports. */
   readonly addresses: readonly string[]
 }
@@ -125,6 +133,12 @@ export interface PeerFacts {
   readonly gateways: readonly { readonly host: string; readonly port: number }[]
   /** Probes and proxies agree that no data gets through. */
   readonly dataLost: boolean
+}
+
+/** A port that this mesh does not carry, and names all the same. */
+export interface DatagramPort {
+  readonly name: string
+  readonly port: number
 }
 
 /** A CircuitBreakerPolicy. */

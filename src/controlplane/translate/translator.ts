@@ -17,9 +17,10 @@ import { named, Tables } from './tables.ts'
 
 /**
  * `envoy`: a sidecar that is an Envoy. `gateway`: serves Gateways, where its pod says that it does. `grpc`: no proxy at
- * all, a gRPC client that asks for itself. `agent`: wants the bundle alone.
+ * all, a gRPC client that asks for itself. `agent`: wants the bundle alone. `dns`: names and
+ * nothing to carry.
  */
-export type ProxyRole = 'sidecar' | 'envoy' | 'east-west' | 'gateway' | 'grpc' | 'agent'
+export type ProxyRole = 'sidecar' | 'envoy' | 'east-west' | 'gateway' | 'grpc' | 'agent' | 'dns'
 
 export interface ProxyFacts {
   readonly role: ProxyRole
@@ -57,6 +58,7 @@ export class Translator {
     const key = `${proxy.role}|${proxy.pod.namespace}/${proxy.pod.name}`
     const secrets = this.#secrets(snapshot.trust)
     return this.#configs.get(key, [snapshot, proxy.pod], () => {
+      if (proxy.role === 'dns') return { ...NOTHING, names: this.#outbound.namesFor(snapshot, proxy.pod), secrets }
       if (proxy.role === 'grpc') return { ...this.#grpcClient(snapshot, proxy.pod), secrets }
       if (proxy.role === 'gateway') return this.#gatewayProxy(snapshot, proxy.pod, secrets)
       if (proxy.role === 'agent') return { ...NOTHING, secrets }
@@ -110,6 +112,7 @@ export class Translator {
       ]),
       endpoints: outbound.endpoints,
       secrets,
+      ...(pod.answersNames === true && { names: this.#outbound.namesFor(snapshot, pod) }),
     }
   }
 
