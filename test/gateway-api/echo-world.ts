@@ -257,7 +257,12 @@ export class EchoWorld {
   }
 
   /** What comes back for bytes to the address of a Service; `reset` where nothing does. */
-  async bytes(from: Client, to: string, { port = BYTES_PORT, hello = Buffer.from('x') } = {}): Promise<string> {
+  async bytes(
+    from: Client,
+    to: string,
+    options: { readonly port?: number; readonly hello?: Buffer } = {},
+  ): Promise<string> {
+    const { port = BYTES_PORT, hello = Buffer.from('x') } = options
     from.wanted.push({ address: this.addresses.get(to) ?? to, port })
     const socket = connect({ host: from.pod.ip, port: PORTS.outbound, allowHalfOpen: true })
     const chunks: Buffer[] = []
