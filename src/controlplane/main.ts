@@ -22,7 +22,9 @@ import { Readiness } from '../runtime/readiness.ts'
 import { type AdsServer, createAdsServer } from '../xds/server.ts'
 import { CONTROL_PLANE_SETTINGS } from './config.ts'
 import { PageAccess } from './access.ts'
+import { AddressStatus } from './address-status.ts'
 import { AdviceStatus } from './advice-status.ts'
+import { Leading } from './gateway-status/leading.ts'
 import { Authenticator } from './identity/authenticator.ts'
 import { registerCertificateService } from './identity/certificate-service.ts'
 import { type ClusterKeys, loadClusterKeys } from './identity/keys.ts'
@@ -36,7 +38,8 @@ import { Observer } from './observe/observer.ts'
 import { PolicyStatus } from './policy-status.ts'
 import { openPlainPort } from './plain-port.ts'
 import { authenticateProxy, type ProxyClient, Push } from './push.ts'
-import { statusPages } from './status-pages.ts'
+import { OPEN_PAGES, statusPages } from './status-pages.ts'
+import { serveStatus } from './status-port.ts'
 import { WebhookConfigurations } from './webhooks/configurations.ts'
 import { serveWebhooks } from './webhooks/server.ts'
 import { Translator } from './translate/translator.ts'
@@ -64,20 +67,23 @@ export async function main(argv: readonly string[]): Promise<void> {
   const servingReady = readiness.register('keys from the API server')
   const parts = assemble(settings)
   const { mesh, client, observer, ads, log } = parts
-  const pages = [
-    await servePages(
-      settings.podIp,
-      PORTS.readiness,
-      readinessPages(() => readiness.awaited),
-    ),
-    await servePages(settings.podIp, PORTS.controlMetrics, statusPages(parts)),
-  ]
+  const readinessServer = await servePages(
+    settings.podIp,
+    PORTS.readiness,
+    readinessPages(() => readiness.awaited),
+  )
+  const port = PORTS.controlMetrics
+  const status = await serveStatus({ host: settings.podIp, port, pages: statusPages(parts), open: OPEN_PAGES })
   observer.start().then(
-    () => snapshotReady(),
+    () => {
+      parts.leading.start()
+      snapshotReady()
+    },
     (error: unknown) => log.fatal({ reason: messageOf(error) }, 'the cluster cannot be observed'),
   )
   const keys = await keysWhenReachable(client, mesh, log)
   const { grpc, serving, servingRoot } = await serve(parts, keys, settings.podIp)
+  await status.secure(serving)
   const webhooks = await admission(parts, keys, { serving, settings })
   const plain = await plainPort(parts, settings)
   servingReady()
@@ -91,8 +97,15 @@ export async function main(argv: readonly string[]): Promise<void> {
     await Promise.race([closing, delay(systemClock, DRAIN_MS)])
     grpc.forceShutdown()
     plain?.forceShutdown()
-    for (const server of pages) closePages(server)
-    await Promise.all([observer.stop(), servingRoot.stop(), webhooks.stop(), parts.issuerKeys.stop()])
+    closePages(readinessServer)
+    status.close()
+    await Promise.all([
+      observer.stop(),
+      servingRoot.stop(),
+      webhooks.stop(),
+      parts.issuerKeys.stop(),
+      parts.leading.stop(),
+    ])
     client.close()
     process.exit(0)
   }
@@ -110,6 +123,7 @@ interface Parts {
   readonly metrics: ControlPlaneMetrics
   readonly access: PageAccess
   readonly issuerKeys: IssuerKeyParts
+  readonly leading: Leading
   /** What exists only once the cluster's keys are known. */
   readonly late: { translator?: Translator; servingRoot?: ServingRoot }
 }
@@ -135,6 +149,8 @@ function assemble(settings: Values): Parts {
   const shared = { client, clock: systemClock, random: systemRandom, log }
   const advice = new AdviceStatus(shared)
   const issuerKeys = issuerKeyParts({ ...shared, ...keysFrom(settings) })
+  const leading = new Leading({ ...shared, podName: settings.podName, podIp: settings.podIp })
+  const addresses = new AddressStatus({ client, clock: systemClock, random: systemRandom, log })
   const observer = new Observer({
     onVerdict: advice.judged,
     client,
@@ -146,7 +162,9 @@ function assemble(settings: Values): Parts {
       push.set(snapshot)
       late.servingRoot?.reconcile(snapshot.namespaces.keys())
       policies.set(snapshot)
+      addresses.set(snapshot)
       issuerKeys.set(snapshot)
+      leading.set(snapshot)
       ads.notify()
     },
   })
@@ -154,8 +172,8 @@ function assemble(settings: Values): Parts {
     proxies: () => ads.status(),
     snapshotVersion: () => observer.snapshot?.version ?? 0,
   })
-  const access = new PageAccess({ client, clock: systemClock, host: settings.podIp })
-  return { mesh, log, client, observer, authenticator, ads, findPod, metrics, access, issuerKeys, late }
+  const access = new PageAccess({ client, clock: systemClock, host: settings.podIp, log })
+  return { mesh, log, client, observer, authenticator, ads, findPod, metrics, access, issuerKeys, leading, late }
 }
 
 /** Of token issuers outside the mesh. */

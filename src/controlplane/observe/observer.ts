@@ -89,6 +89,7 @@ import {
 import { nobodyInstead, strictInstead } from './read-unsound.ts'
 import { readKeySets } from '../issuer-keys/key-store.ts'
 import { readSettings } from './read-settings.ts'
+import { SecretWatch } from './secret-watch.ts'
 import { type ClusterTrust, readTrust } from './trust.ts'
 
 export interface ObserverOptions {
@@ -121,13 +122,19 @@ export interface Observed {
   readonly resourceVersion: string | undefined
 }
 
+/** A kind's objects as last seen. */
+interface Known extends Pick<Store<KubeObject>, 'get' | 'values'> {
+  readonly apiVersion: string
+  readonly kind: string
+}
+
 /** Together with the push's own 50 ms this stays under the design's 100 ms. */
 const COALESCE_MS = 25
 
 export class Observer {
   readonly #options: ObserverOptions
   readonly #reflectors: { readonly synced: Promise<void>; start(): unknown; stop(): Promise<void> }[] = []
-  readonly #stores = new Map<string, { get(name: string, namespace?: string): KubeObject | undefined }>()
+  readonly #stores = new Map<string, Known>()
   readonly #services
   readonly #pods
   readonly #slices
@@ -143,6 +150,7 @@ export class Observer {
   readonly #requestAuthentications
   readonly #authorizationPolicies
   readonly #telemetries
+  readonly #secrets
   #settings: MeshSettings = NO_SETTINGS
   #keySets = NO_SECURITY.keySets
   #trust: ClusterTrust | undefined
@@ -154,6 +162,8 @@ export class Observer {
 
   constructor(options: ObserverOptions) {
     this.#options = options
+    const { client, clock, random, log } = options
+    this.#secrets = new SecretWatch({ client, clock, random, log, onChange: () => this.#changed() })
     this.#services = this.#table(SERVICES, readService)
     this.#pods = this.#table(PODS, readPod)
     this.#slices = this.#table(ENDPOINT_SLICES, readSlice)
@@ -219,6 +229,13 @@ export class Observer {
     }
   }
 
+  /** Everything that is watched, as it was last seen; each with its kind, which items of built-in lists lack. */
+  objects(): readonly KubeObject[] {
+    return Array.from(this.#stores.values()).flatMap(({ apiVersion, kind, values }) =>
+      Array.from(values(), (object) => ({ ...object, apiVersion, kind })),
+    )
+  }
+
   /** Resolves after the first whole snapshot. */
   async start(): Promise<void> {
     for (const reflector of this.#reflectors) reflector.start()
@@ -229,7 +246,7 @@ export class Observer {
 
   async stop(): Promise<void> {
     this.#scheduled?.()
-    await Promise.all(this.#reflectors.map((reflector) => reflector.stop()))
+    await Promise.all([this.#secrets, ...this.#reflectors].map((watching) => watching.stop()))
   }
 
   #table<T extends KubeObject, F>(resource: Resource<T>, read: (object: T) => F | undefined): FactTable<T, F> {
@@ -263,8 +280,17 @@ export class Observer {
     }
     const reflector = new Reflector({ client, resource, scope, clock, random, onError, ...extra })
     this.#reflectors.push(reflector)
-    if (scope.fieldSelector === undefined) this.#stores.set(`${resource.plural}.${resource.group}`, reflector.store)
+    if (scope.fieldSelector === undefined) this.#know(resource, reflector.store)
     return reflector.store
+  }
+
+  #know<T extends KubeObject>({ group, version, plural, kind }: Resource<T>, store: Store<T>): void {
+    this.#stores.set(`${plural}.${group}`, {
+      apiVersion: group === '' ? version : `${group}/${version}`,
+      kind,
+      get: (name, namespace) => store.get(name, namespace),
+      values: () => store.values(),
+    })
   }
 
   #takeTrust(found: ConfigMap | undefined): void {
@@ -329,6 +355,7 @@ export class Observer {
   #build(): void {
     this.#scheduled = undefined
     this.#version += 1
+    this.#secrets.follow(this.#pods.current)
     this.#snapshot = {
       version: this.#version,
       mesh: this.#options.mesh,
@@ -360,6 +387,7 @@ export class Observer {
         gatewayClasses: this.#gatewayApi.gatewayClasses.current,
       },
       security: this.#security(),
+      secrets: this.#secrets.current,
       trust: this.#trust?.validation,
       federationLeader: this.#leader,
     }
