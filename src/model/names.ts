@@ -67,6 +67,8 @@ export const ANNOTATIONS = {
   localFailover: 'isthmus.dev/local-failover',
   /** On pods: `false` keeps the explicit proxy where pods are captured. */
   capture: 'isthmus.dev/capture',
+  /** Istio's, on pods: `false` leaves the kubelet's probes as they are. */
+  rewriteProbes: 'sidecar.istio.io/rewriteAppHTTPProbers',
   captureExcludeOutboundPorts: 'isthmus.dev/capture-exclude-outbound-ports',
   captureExcludeInboundPorts: 'isthmus.dev/capture-exclude-inbound-ports',
   captureExcludeOutboundRanges: 'isthmus.dev/capture-exclude-outbound-ranges',
