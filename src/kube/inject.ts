@@ -71,7 +71,7 @@ export function injectSidecar<P extends Injectable>(pod: P, options: InjectOptio
     ...pod.spec,
     // Last: the pod's own init containers run while there is no proxy yet.
     ...(captured && { initContainers: [...initContainers, captureContainer(pod, options)] }),
-    containers: [...applications, sidecar(options, probes)],
+    containers: [...applications, sidecar(options, pod.metadata, probes)],
     volumes: [...(pod.spec.volumes ?? []), ...VOLUMES],
   }
   return { ...pod, spec }
@@ -169,11 +169,23 @@ function captureContainer(pod: Injectable, options: InjectOptions): Container {
   }
 }
 
-function sidecar(options: InjectOptions, probes: AppProbes): Container {
+/** The command of each kind of sidecar. */
+const SIDECARS: Readonly<Record<string, readonly string[]>> = {
+  isthmus: ['proxy', '--role', 'sidecar'],
+  envoy: ['agent', '--envoy'],
+}
+
+/** As the pod's label says, else its annotation. An unknown kind gets the mesh's own. */
+function sidecarKind(metadata: ObjectMeta | undefined): string {
+  const kind = metadata?.labels?.[ANNOTATIONS.sidecarProxy] ?? metadata?.annotations?.[ANNOTATIONS.sidecarProxy]
+  return kind === 'envoy' ? kind : 'isthmus'
+}
+
+function sidecar(options: InjectOptions, metadata: ObjectMeta | undefined, probes: AppProbes): Container {
   return {
     name: SIDECAR_CONTAINER,
-    image: options.image,
-    args: ['proxy', '--role', 'sidecar'],
+    image: metadata?.annotations?.[ANNOTATIONS.sidecarImage] ?? options.image,
+    args: [...(SIDECARS[sidecarKind(metadata)] ?? [])],
     env: [
       fieldVar('POD_NAME', 'metadata.name'),
       fieldVar('POD_NAMESPACE', 'metadata.namespace'),

@@ -127,8 +127,11 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
 
   source(): Party {
     if (this.#source !== undefined) return this.#source
-    // Outbound it is an application of this pod; inbound without a certificate it could be anyone.
-    return this.mode === 'forward' ? this.#options.services.self() : ANYONE
+    const { services } = this.#options
+    // Outbound it is an application of this pod; inbound without a certificate it could be anyone. For whom a gateway of
+    // the mesh asks the mesh cannot know: the requests are its own.
+    const isOwn = this.mode === 'forward' || (this.mode === 'reverse' && services.ownUri() !== '')
+    return isOwn ? services.self() : ANYONE
   }
 
   introduceSelf(): string | undefined {

@@ -29,7 +29,7 @@ import { mounted } from '../runtime/paths.ts'
 import { systemRandom } from '../runtime/random.ts'
 import { Readiness } from '../runtime/readiness.ts'
 import { createAdsClient } from '../xds/client.ts'
-import { appProbePages } from './app-probes.ts'
+import { appProbePages } from '../runtime/app-probes.ts'
 import { adminPages, type AdminOptions, metricsOf } from './admin.ts'
 import { PROXY_SETTINGS } from './config.ts'
 import { fileRole, USAGE } from './bootstrap/flags.ts'
@@ -69,6 +69,8 @@ export interface DataPlaneRole extends RoleFlags {
   /** Istio's node types, first part of the xDS node id. */
   readonly nodeType: 'sidecar' | 'router'
   readonly tunnels?: NonNullable<ProxyOptions['tunnels']>
+  /** Absent: what a pod's does. */
+  readonly modes?: NonNullable<ProxyOptions['modes']>
   readonly metrics?: () => string
 }
 
@@ -149,6 +151,7 @@ function proxyOptions(
       new TextTarget(sink, (error) => log.error({ error: messageOf(error) }, 'an access log cannot be written')),
     hostname: hostname(),
     ...(role.tunnels === undefined ? {} : { tunnels: role.tunnels }),
+    ...(role.modes === undefined ? {} : { modes: role.modes }),
     ...overloadOf(role, values),
   }
 }

@@ -3,8 +3,8 @@
  * past every listener of ours (kube/inject-probes.ts). On 15020, which is never captured.
  */
 import { isIP } from 'node:net'
-import { MeshError } from '../runtime/errors.ts'
-import { type Page, type PageHandler, type Pages, TEXT } from '../runtime/pages.ts'
+import { MeshError } from './errors.ts'
+import { type Page, type PageHandler, type Pages, TEXT } from './pages.ts'
 
 /** As injection writes it. */
 type AppProbe = { readonly timeoutSeconds: number } & (
@@ -40,7 +40,7 @@ export function appProbePages(text: string, podIp: string): Pages {
 
 async function answered(probe: AppProbe, host: string): Promise<Page> {
   // Most pods have none: what asks is loaded when the first question comes.
-  const { probeGrpc, probeHttp, probeTcp } = await import('../runtime/probe.ts')
+  const { probeGrpc, probeHttp, probeTcp } = await import('./probe.ts')
   const timeoutMs = Math.min(TIMEOUT_MAX_S, Math.max(1, probe.timeoutSeconds)) * 1_000
   const ask = (): ReturnType<typeof probeTcp> => {
     if ('tcp' in probe) return probeTcp(host, probe.tcp.port, timeoutMs)
