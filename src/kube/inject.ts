@@ -51,6 +51,7 @@ export const SIDECAR_CONTAINER = 'isthmus-proxy'
 export const CAPTURE_CONTAINER = 'isthmus-init'
 /** What the sidecar is to ask its applications in the kubelet's place. */
 const APP_PROBES = 'ISTHMUS_APP_PROBES'
+const DNS_SETTING = 'ISTHMUS_DNS'
 
 /** Istio's list: what keeps the cluster itself alive never depends on the mesh. */
 const NEVER_NAMESPACES = new Set([SYSTEM_NAMESPACE, ISTIO_NAMESPACE, 'kube-system', 'kube-public', 'kube-node-lease'])
@@ -71,7 +72,10 @@ export function injectSidecar<P extends Injectable>(pod: P, options: InjectOptio
     ...pod.spec,
     // Last: the pod's own init containers run while there is no proxy yet.
     ...(captured && { initContainers: [...initContainers, captureContainer(pod, options)] }),
-    containers: [...applications, sidecar(options, pod.metadata, probes)],
+    containers: [
+      ...applications,
+      sidecar(options, pod.metadata, { probes, answersNames: captured && wantsNames(pod) }),
+    ],
     volumes: [...(pod.spec.volumes ?? []), ...VOLUMES],
   }
   return { ...pod, spec }
@@ -94,6 +98,12 @@ export function hasSidecar(pod: Injectable): boolean {
 /** Whether the kernel leads the pod's connections through its sidecar. */
 export function isCaptured({ spec }: Injectable): boolean {
   return (spec.initContainers ?? []).some((container) => container.name === CAPTURE_CONTAINER)
+}
+
+/** Whether its proxy answers its DNS questions. */
+export function answersNames({ spec }: Injectable): boolean {
+  const proxy = spec.containers.find(({ name }) => name === SIDECAR_CONTAINER)
+  return proxy?.env?.some(({ name, value }) => name === DNS_SETTING && value === 'true') === true
 }
 
 /** The ServiceAccount a pod runs as; admission fills it in, templates may leave it out. */
@@ -134,6 +144,10 @@ function forApplication(container: Container, options: InjectOptions): Container
   }
 }
 
+/** Questions are led to the proxy like connections, unless the pod's owner says otherwise. An Envoy answers none. */
+const wantsNames = ({ metadata }: Injectable): boolean =>
+  metadata?.annotations?.[ANNOTATIONS.dns] !== 'false' && sidecarKind(metadata) === 'isthmus'
+
 const EXCLUSIONS = [
   ['--exclude-outbound-ports', ANNOTATIONS.captureExcludeOutboundPorts],
   ['--exclude-inbound-ports', ANNOTATIONS.captureExcludeInboundPorts],
@@ -156,6 +170,7 @@ function captureContainer(pod: Injectable, options: InjectOptions): Container {
       '--ip-family=auto',
       `--proxy-uid=${PROXY_USER}`,
       `--proxy-gid=${PROXY_USER}`,
+      ...(wantsNames(pod) ? ['--dns'] : []),
       ...exclusions,
     ],
     resources: { requests: { cpu: '10m', memory: '64Mi' } },
@@ -181,7 +196,16 @@ function sidecarKind(metadata: ObjectMeta | undefined): string {
   return kind === 'envoy' ? kind : 'isthmus'
 }
 
-function sidecar(options: InjectOptions, metadata: ObjectMeta | undefined, probes: AppProbes): Container {
+interface SidecarDuties {
+  readonly probes: AppProbes
+  readonly answersNames: boolean
+}
+
+function sidecar(
+  options: InjectOptions,
+  metadata: ObjectMeta | undefined,
+  { probes, answersNames }: SidecarDuties,
+): Container {
   return {
     name: SIDECAR_CONTAINER,
     image: metadata?.annotations?.[ANNOTATIONS.sidecarImage] ?? options.image,
@@ -195,6 +219,7 @@ function sidecar(options: InjectOptions, metadata: ObjectMeta | undefined, probe
       { name: 'ISTHMUS_CLUSTER', value: options.cluster },
       { name: 'ISTHMUS_MESH', value: options.mesh },
       { name: 'ISTHMUS_CONTROL_PLANE', value: options.controlPlaneAddress },
+      ...(answersNames ? [{ name: DNS_SETTING, value: 'true' }] : []),
       ...Object.entries(DAEMON_ENVIRONMENT).map(([name, value]) => ({ name, value })),
       ...(Object.keys(probes).length === 0 ? [] : [{ name: APP_PROBES, value: JSON.stringify(probes) }]),
       ...(options.logLevel === undefined ? [] : [{ name: 'ISTHMUS_LOG_LEVEL', value: options.logLevel }]),

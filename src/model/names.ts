@@ -71,6 +71,8 @@ export const ANNOTATIONS = {
   capture: 'isthmus.dev/capture',
   /** Istio's, on pods: `false` leaves the kubelet's probes as they are. */
   rewriteProbes: 'sidecar.istio.io/rewriteAppHTTPProbers',
+  /** On pods: `false` keeps DNS questions from the sidecar where connections are captured. */
+  dns: 'isthmus.dev/dns',
   captureExcludeOutboundPorts: 'isthmus.dev/capture-exclude-outbound-ports',
   captureExcludeInboundPorts: 'isthmus.dev/capture-exclude-inbound-ports',
   captureExcludeOutboundRanges: 'isthmus.dev/capture-exclude-outbound-ranges',
