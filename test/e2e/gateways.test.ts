@@ -61,10 +61,9 @@ describe.skipIf(!hasTools)(hasTools ? 'an ingress gateway' : 'an ingress gateway
     const file = join(mesh.directory, 'ca.crt')
     await writeFile(file, ca)
     const scheme = port === 8443 ? 'https' : 'http'
-    const { code, stdout } = await run('curl', [
-      ...['-s', '--max-time', '5', '--cacert', file, '--noproxy', '*', '-w', ' %{http_code} %{redirect_url}'],
-      ...['--connect-to', `${HOST}:${port}:${ip}:${port}`, `${scheme}://${HOST}:${port}${path}`],
-    ])
+    const options = ['-s', '--max-time', '5', '--cacert', file, '--noproxy', '*', '-w', ' %{http_code} %{redirect_url}']
+    const target = ['--connect-to', `${HOST}:${port}:${ip}:${port}`, `${scheme}://${HOST}:${port}${path}`]
+    const { code, stdout } = await run('curl', [...options, ...target])
     return code === 0 ? stdout.trim() : `curl ${code}`
   }
 
