@@ -6,6 +6,10 @@ export const SYSTEM_NAMESPACE = 'isthmus-system'
 /** Where policies written for Istio stand that hold for the whole mesh; empty of parts of ours. */
 export const ISTIO_NAMESPACE = 'istio-system'
 
+/** The Gateway API's: who we are in status and in GatewayClasses, and the class that an install brings. */
+export const GATEWAY_CONTROLLER = 'isthmus.dev/gateway-controller'
+export const GATEWAY_CLASS = 'isthmus'
+
 /** ServiceAccounts (and Deployments) of the mesh's own parts. */
 export const SYSTEM_ACCOUNTS = {
   controlPlane: 'isthmus-control-plane',
@@ -43,6 +47,8 @@ export const OBJECTS = {
   joinTokens: 'isthmus-join-tokens',
   /** ConfigMap of the federation leader: withdrawals not yet told to every peer, members that were removed. */
   federationState: 'isthmus-federation-state',
+  /** Lease of the control plane: the replica that holds it writes status. */
+  controlPlaneLease: 'isthmus-control-plane',
   /** Lease of the federation controller; its transitions are the fencing epoch. */
   federationLease: 'isthmus-federation',
 } as const
@@ -56,6 +62,8 @@ export const LABELS = {
   zone: 'topology.kubernetes.io/zone',
   injectNamespace: 'istio-injection',
   injectPod: 'sidecar.istio.io/inject',
+  /** On pods that serve Gateways: `ingress` or `egress`. Whoever may make such a pod may mount its namespace's Secrets. */
+  gateway: 'isthmus.dev/gateway',
 } as const
 
 export const ANNOTATIONS = {
@@ -67,9 +75,17 @@ export const ANNOTATIONS = {
   localFailover: 'isthmus.dev/local-failover',
   /** On pods: `false` keeps the explicit proxy where pods are captured. */
   capture: 'isthmus.dev/capture',
+  /** Istio's, on pods: `false` leaves the kubelet's probes as they are. */
+  rewriteProbes: 'sidecar.istio.io/rewriteAppHTTPProbers',
+  /** On pods: `false` keeps DNS questions from the sidecar where connections are captured. */
+  dns: 'isthmus.dev/dns',
   captureExcludeOutboundPorts: 'isthmus.dev/capture-exclude-outbound-ports',
   captureExcludeInboundPorts: 'isthmus.dev/capture-exclude-inbound-ports',
   captureExcludeOutboundRanges: 'isthmus.dev/capture-exclude-outbound-ranges',
+  /** On pods: `envoy` makes the sidecar an Envoy; `isthmus` is what is there without it. */
+  sidecarProxy: 'sidecar.isthmus.dev/proxy',
+  /** On pods: the image of the sidecar, where it is not the mesh's own (one that has Envoy, say). */
+  sidecarImage: 'sidecar.isthmus.dev/proxyImage',
   /** On the gateway's Service, when the load balancer's address is not the reachable one. */
   gatewayAddress: 'isthmus.dev/gateway-address',
 } as const

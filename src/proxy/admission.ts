@@ -5,7 +5,7 @@
 import type { PathPolicy } from '../model/config.ts'
 import type { CompiledHttp } from './compile.ts'
 import type { DownstreamConnection, ExchangeServices } from './exchange-context.ts'
-import { filterRequest } from './filters/chain.ts'
+import { filterRequest, stripPeerFacts } from './filters/chain.ts'
 import { isForbiddenTarget } from '../runtime/forbidden.ts'
 import { configuredReply, type LocalAnswer, type Refusal, REFUSALS } from './local-reply.ts'
 import { normalizePath } from './match/normal-path.ts'
@@ -24,6 +24,8 @@ export function admit(
   const { tracer } = http.telemetry
   if (mode === 'reverse') {
     const refused = admitReverse(head, http, downstream)
+    // At the edge of the mesh anyone could write what its proxies tell each other.
+    if (services.ownUri() !== '') stripPeerFacts(head)
     if (refused === undefined && tracer !== undefined) tracer.begin(head)
     return refused
   }
@@ -37,8 +39,8 @@ export function admit(
 }
 
 /** May be asked again when a filter has changed the head. */
-export function chooseRoute(head: RequestHead, { routes }: CompiledHttp): CompiledRoute | undefined {
-  const host = routes === undefined ? undefined : findHost(routes, head.authority)
+export function chooseRoute(head: RequestHead, { routes }: CompiledHttp, dialed: string): CompiledRoute | undefined {
+  const host = routes === undefined ? undefined : findHost(routes, head.authority, dialed)
   if (host === undefined) return undefined
   return head.method === 'CONNECT' ? findConnectRoute(host) : findRoute(host, head)
 }
@@ -47,10 +49,10 @@ export function chooseRoute(head: RequestHead, { routes }: CompiledHttp): Compil
 export function unrouted(
   head: RequestHead,
   http: CompiledHttp | undefined,
-  mode: DownstreamConnection['mode'],
+  { mode, dialed }: Pick<DownstreamConnection, 'mode' | 'dialed'>,
 ): Refusal {
   if (head.method === 'CONNECT' && mode !== 'reverse') return REFUSALS.connect
-  const known = http?.routes !== undefined && findHost(http.routes, head.authority) !== undefined
+  const known = http?.routes !== undefined && findHost(http.routes, head.authority, dialed) !== undefined
   return mode === 'forward' && !known ? REFUSALS.host : REFUSALS.route
 }
 

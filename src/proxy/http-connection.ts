@@ -26,6 +26,7 @@ export interface HttpConnectionOptions {
   readonly mode: 'forward' | 'inbound' | 'reverse'
   readonly peer: Peer | undefined
   readonly service: string
+  readonly dialed?: string
   readonly remoteAddress: string
   readonly socket: Socket
   readonly chainName: string
@@ -47,6 +48,7 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
   readonly mode: 'forward' | 'inbound' | 'reverse'
   readonly peer: Peer | undefined
   readonly service: string
+  readonly dialed: string
   readonly remoteAddress: string
   readonly remotePort: number
   readonly retry: RetryRule | undefined
@@ -66,6 +68,7 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
     this.mode = options.mode
     this.peer = options.peer
     this.service = options.service
+    this.dialed = options.dialed ?? ''
     this.remoteAddress = options.remoteAddress
     this.remotePort = options.remotePort ?? 0
     this.retry = options.mode === 'inbound' ? INBOUND_RETRY : undefined
@@ -127,8 +130,11 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
 
   source(): Party {
     if (this.#source !== undefined) return this.#source
-    // Outbound it is an application of this pod; inbound without a certificate it could be anyone.
-    return this.mode === 'forward' ? this.#options.services.self() : ANYONE
+    const { services } = this.#options
+    // Outbound it is an application of this pod; inbound without a certificate it could be anyone. For whom a gateway of
+    // the mesh asks the mesh cannot know: the requests are its own.
+    const isOwn = this.mode === 'forward' || (this.mode === 'reverse' && services.ownUri() !== '')
+    return isOwn ? services.self() : ANYONE
   }
 
   introduceSelf(): string | undefined {

@@ -175,7 +175,8 @@ class RunningProxy implements Proxy {
     const localAddress = options.podIp.startsWith('127.') ? options.podIp : undefined
     const credentials = (): ReturnType<ProxyState['credentials']> => state.credentials()
     const clientTls: DialContext['clientTls'] = (tls) => state.clientTls.of(tls)
-    const http1Trailers = !modes.has('reverse')
+    // A gateway of the mesh dials as the mesh does; only a proxy of no mesh is all Envoy.
+    const http1Trailers = !modes.has('reverse') || options.trustDomain !== ''
     const context: DialContext = {
       timers,
       now,
@@ -305,6 +306,7 @@ class RunningProxy implements Proxy {
     }
     const trusts = (peer: Peer): boolean => state.trusts(peer)
     this.acceptor.live.recheck(trusts)
+    this.acceptor.captured.recheck()
     this.links.recheck(trusts)
     this.#streams.recheck(trusts)
     for (const cluster of clusters.values()) {

@@ -19,6 +19,7 @@ import {
   readService,
   readSlice,
 } from '../observe/read.ts'
+import { readTlsSecret } from '../observe/read-secret.ts'
 import { readSettings } from '../observe/read-settings.ts'
 import { readBreakerPolicy } from '../observe/read-breaker.ts'
 import {
@@ -33,6 +34,7 @@ import {
 } from '../observe/read-gateway-api.ts'
 import {
   readDestinationRule,
+  readIstioGateway,
   readServiceEntry,
   readSidecar,
   readVirtualService,
@@ -70,6 +72,8 @@ const KINDS: ReadonlySet<string> = new Set([
   'Lease',
   'VirtualService',
   'DestinationRule',
+  'Gateway',
+  'Secret',
   'ServiceEntry',
   'WorkloadEntry',
   'Sidecar',
@@ -79,7 +83,6 @@ const KINDS: ReadonlySet<string> = new Set([
   'TCPRoute',
   'ReferenceGrant',
   'BackendTLSPolicy',
-  'Gateway',
   'GatewayClass',
 ])
 
@@ -115,7 +118,7 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
       serviceEntries: table('ServiceEntry', strictly(readServiceEntry)),
       workloadEntries: table('WorkloadEntry', strictly(readWorkloadEntry)),
       sidecars: table('Sidecar', strictly(readSidecar)),
-      istioGateways: new Map(),
+      istioGateways: table('Gateway', strictly(readIstioGateway), 'networking.istio.io'),
     },
     gatewayApi: {
       httpRoutes: table('HTTPRoute', strictly(readHttpRoute)),
@@ -136,6 +139,10 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
       keySets: readKeySets(
         objects.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === OBJECTS.issuerKeys),
       ),
+    },
+    secrets: {
+      byName: table('Secret', readTlsSecret),
+      namespaces: new Map(objects.map(({ metadata }) => [metadata.namespace ?? '', 'listed'])),
     },
     trust: roots === undefined ? undefined : { name: TRUST_BUNDLE, roots, revokedTrustDomains: [], revokedIssuers: [] },
     federationLeader: lease?.spec?.holderIdentity ?? '',

@@ -3,8 +3,10 @@
  * the pod shares with others like it.
  */
 import type { Cluster, FilterChain, Listener, ProxyConfig } from '../../model/config.ts'
+import type { DnsName } from '../../model/dns.ts'
 import { type PodFacts, type Snapshot } from '../observe/facts.ts'
 import { addressesOf, captureAddress, captureOutbound, requestChains } from './capture.ts'
+import { DnsNames } from './dns-names.ts'
 import { forwardListener } from './forward.ts'
 import { headlessChains, headlessPods } from './headless.ts'
 import { connectionChains } from './istio/connection-chains.ts'
@@ -24,12 +26,17 @@ export interface Outbound {
   readonly endpoints: ProxyConfig['endpoints']
 }
 
+export interface Reachable extends Pick<Outbound, 'clusters' | 'endpoints'> {
+  readonly scope: Scope
+}
+
 export class OutboundSide {
   readonly #tables: Tables
   readonly #scopes = new Scopes()
   readonly #routes: OutboundRoutes
   readonly #clusters: OutboundClusters
   readonly #endpoints: OutboundEndpoints
+  readonly #names: DnsNames
   readonly #listeners = new Memo<Listener>()
 
   constructor(tables: Tables) {
@@ -37,17 +44,33 @@ export class OutboundSide {
     this.#routes = new OutboundRoutes(tables)
     this.#clusters = new OutboundClusters(tables)
     this.#endpoints = new OutboundEndpoints(tables)
+    this.#names = new DnsNames(tables)
   }
 
   build(snapshot: Snapshot, pod: PodFacts): Outbound {
-    const scope = this.#scopes.scopeOf(snapshot, pod, this.#tables.hosts(snapshot))
+    const { scope, clusters, endpoints } = this.reach(snapshot, pod)
     return {
       scope: `${scope.key}|${pod.node}`,
       listeners: this.#listenersOf(snapshot, pod, scope),
       routes: this.#tables.keep(`routes|${scope.key}`, named([this.#routes.tableFor(scope)])),
+      clusters,
+      endpoints,
+    }
+  }
+
+  /** What there is to lead to, for those who have routes of their own. */
+  reach(snapshot: Snapshot, pod: PodFacts): Reachable {
+    const scope = this.#scopes.scopeOf(snapshot, pod, this.#tables.hosts(snapshot))
+    return {
+      scope,
       clusters: this.#clusters.clustersFor(snapshot, scope),
       endpoints: this.#endpoints.endpointsFor(snapshot, scope, snapshot.nodes.get(pod.node) ?? NOWHERE),
     }
+  }
+
+  /** What its DNS server answers, if it has one. */
+  namesFor(snapshot: Snapshot, pod: PodFacts): ReadonlyMap<string, DnsName> {
+    return this.#names.namesFor(snapshot, this.#scopes.scopeOf(snapshot, pod, this.#tables.hosts(snapshot)))
   }
 
   #listenersOf(snapshot: Snapshot, pod: PodFacts, scope: Scope): readonly Listener[] {

@@ -42,6 +42,13 @@ const LETTER_X = 0x78
 const isForThisHop = (name: string): boolean =>
   isIdentityHeader(name) || (name.charCodeAt(0) === LETTER_P && name.startsWith('proxy-'))
 
+const isPeerFact = (name: string): boolean => name.startsWith('isthmus-') || name.startsWith('x-envoy-peer-')
+
+/** What proxies of the mesh tell each other; who the client is says the listener by itself. */
+export function stripPeerFacts(head: RequestHead): void {
+  removeHeaders(head.headers, isPeerFact)
+}
+
 /** Anyone can write these; a service behind us believes them. `proxy-*` was meant for this hop. */
 function stripIdentity(head: RequestHead): void {
   removeHeaders(head.headers, isForThisHop)
@@ -50,7 +57,15 @@ function stripIdentity(head: RequestHead): void {
 /** Envoy's SANITIZE_SET: who called, as the handshake proved it, and as whom we answered. */
 function setIdentity(head: RequestHead, context: FilterContext): void {
   if (context.mode !== 'inbound' || context.peer === undefined) return
-  head.headers.push('x-forwarded-client-cert', `By=${context.ownUri};URI=${context.peer.uri}`)
+  head.headers.push('x-forwarded-client-cert', identityOf(context.ownUri, context.peer.uri))
+}
+
+/** A pod has few callers, and each asks often. */
+let told = { by: '', uri: '', text: '' }
+
+function identityOf(by: string, uri: string): string {
+  if (told.uri !== uri || told.by !== by) told = { by, uri, text: `By=${by};URI=${uri}` }
+  return told.text
 }
 
 function setRequestId(head: RequestHead): void {
