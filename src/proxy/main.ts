@@ -68,6 +68,8 @@ export interface DataPlaneRole extends RoleFlags {
   /** Istio's node types, first part of the xDS node id. */
   readonly nodeType: 'sidecar' | 'router'
   readonly tunnels?: NonNullable<ProxyOptions['tunnels']>
+  /** Absent: what a pod's does. */
+  readonly modes?: NonNullable<ProxyOptions['modes']>
   readonly metrics?: () => string
 }
 
@@ -147,6 +149,7 @@ function proxyOptions(
       new TextTarget(sink, (error) => log.error({ error: messageOf(error) }, 'an access log cannot be written')),
     hostname: hostname(),
     ...(role.tunnels === undefined ? {} : { tunnels: role.tunnels }),
+    ...(role.modes === undefined ? {} : { modes: role.modes }),
     ...overloadOf(role, values),
   }
 }

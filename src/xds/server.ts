@@ -21,7 +21,14 @@ import { DELTA_SERVER, SECRET_METHODS, STATE_OF_THE_WORLD } from './service.ts'
 import { Warmth } from './warmth.ts'
 import { Requests } from './requests.ts'
 import { Turns } from './turns.ts'
-import { AdsStream, type Outlet, type Received, SharedStates, type VersionedConfig } from './stream.ts'
+import {
+  AdsStream,
+  type KindContents,
+  type Outlet,
+  type Received,
+  SharedStates,
+  type VersionedConfig,
+} from './stream.ts'
 import { WholeStream } from './whole-stream.ts'
 
 /** Who a client says it is; believed only as far as `authenticate` allows. */
@@ -69,6 +76,11 @@ export interface ProxyStatus<C> {
   readonly kinds: ReturnType<AdsStream['status']>['kinds']
 }
 
+export interface ProxyContents<C> extends ProxyStatus<C> {
+  readonly config: VersionedConfig | undefined
+  readonly contents: readonly KindContents[]
+}
+
 export interface AdsServer<C> {
   /** Adds the discovery service to a gRPC server; on one with ways of its own, `authenticate` says who its clients are. */
   register(server: Pick<Server, 'addService'>, authenticate?: Authenticate<C>): void
@@ -77,6 +89,8 @@ export interface AdsServer<C> {
   /** The configuration changed, for whom and in what is found by comparing. */
   notify(): void
   status(): readonly ProxyStatus<C>[]
+  /** Of some clients: what each was given last, and what of it it has. For people: it compares every name. */
+  inspect(isMeant: (client: C) => boolean): readonly ProxyContents<C>[]
   /** Ends every stream; clients reconnect elsewhere. */
   close(): void
 }
@@ -95,7 +109,7 @@ type Variant = 'delta' | 'whole'
 type Request = DeltaDiscoveryRequest | DiscoveryRequest
 
 /** What both kinds of stream do; each gets only requests of its own. */
-interface ClientStream extends Pick<AdsStream, 'pump' | 'isSynced' | 'status' | 'tables'> {
+interface ClientStream extends Pick<AdsStream, 'pump' | 'isSynced' | 'status' | 'tables' | 'diffs'> {
   receive(request: Request): Received
 }
 
@@ -136,6 +150,7 @@ export function createAdsServer<C>(options: AdsServerOptions<C>): AdsServer<C> {
     registerSecrets: (server) => server.addService(SECRET_METHODS, handlers(options.authenticate)),
     notify: () => sessions.notify(),
     status: () => sessions.status(),
+    inspect: (isMeant) => sessions.inspect(isMeant),
     close: () => sessions.close(),
   }
 }
@@ -363,10 +378,17 @@ class Sessions<C> {
   }
 
   status(): readonly ProxyStatus<C>[] {
-    return Array.from(this.#sessions, ({ node, client, connectedAt, stream, config, bytesSent }) => {
-      const synced = config !== undefined && stream.isSynced(config.config)
-      return { node, client, connectedAt, synced, bytesSent, ...stream.status() }
-    })
+    return Array.from(this.#sessions, statusOf)
+  }
+
+  inspect(isMeant: (client: C) => boolean): readonly ProxyContents<C>[] {
+    return Array.from(this.#sessions)
+      .filter(({ client }) => isMeant(client))
+      .map((session) => {
+        const { config, stream } = session
+        const contents = config === undefined ? [] : stream.diffs(config.config)
+        return Object.assign(statusOf(session), { config, contents })
+      })
   }
 
   close(): void {
@@ -377,6 +399,11 @@ class Sessions<C> {
     for (const { call } of this.#sessions) end(call, grpcStatus.UNAVAILABLE, 'the control plane is shutting down')
     this.#sessions.clear()
   }
+}
+
+function statusOf<C>({ node, client, connectedAt, stream, config, bytesSent }: Session<C>): ProxyStatus<C> {
+  const synced = config !== undefined && stream.isSynced(config.config)
+  return { node, client, connectedAt, synced, bytesSent, ...stream.status() }
 }
 
 function end(call: Call, code: number, details: string): void {

@@ -24,6 +24,10 @@ export interface Outbound {
   readonly endpoints: ProxyConfig['endpoints']
 }
 
+export interface Reachable extends Pick<Outbound, 'clusters' | 'endpoints'> {
+  readonly scope: Scope
+}
+
 export class OutboundSide {
   readonly #tables: Tables
   readonly #scopes = new Scopes()
@@ -40,11 +44,21 @@ export class OutboundSide {
   }
 
   build(snapshot: Snapshot, pod: PodFacts): Outbound {
-    const scope = this.#scopes.scopeOf(snapshot, pod, this.#tables.hosts(snapshot))
+    const { scope, clusters, endpoints } = this.reach(snapshot, pod)
     return {
       scope: `${scope.key}|${pod.node}`,
       listeners: this.#listenersOf(snapshot, pod, scope),
       routes: this.#tables.keep(`routes|${scope.key}`, named([this.#routes.tableFor(scope)])),
+      clusters,
+      endpoints,
+    }
+  }
+
+  /** What there is to lead to, for those who have routes of their own. */
+  reach(snapshot: Snapshot, pod: PodFacts): Reachable {
+    const scope = this.#scopes.scopeOf(snapshot, pod, this.#tables.hosts(snapshot))
+    return {
+      scope,
       clusters: this.#clusters.clustersFor(snapshot, scope),
       endpoints: this.#endpoints.endpointsFor(snapshot, scope, snapshot.nodes.get(pod.node) ?? NOWHERE),
     }

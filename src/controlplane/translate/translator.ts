@@ -7,6 +7,7 @@ import type { Listener, ProxyConfig, ValidationContext } from '../../model/confi
 import { type PodFacts, type Snapshot } from '../observe/facts.ts'
 import { EastWestSide } from './east-west-side.ts'
 import { EnvoySide } from './envoy/envoy-side.ts'
+import { GatewaySide } from './gateways/gateway-side.ts'
 import { grpcConfig, type PortNames } from './grpc.ts'
 import { InboundSide } from './inbound-side.ts'
 import { Memo } from './memo.ts'
@@ -15,10 +16,10 @@ import { TelemetryTables } from './security/telemetry-tables.ts'
 import { named, Tables } from './tables.ts'
 
 /**
- * `envoy`: a sidecar that is an Envoy. `grpc`: no proxy at all, a gRPC client that asks for itself. `agent`: wants the
- * bundle alone.
+ * `envoy`: a sidecar that is an Envoy. `gateway`: serves Gateways, where its pod says that it does. `grpc`: no proxy at
+ * all, a gRPC client that asks for itself. `agent`: wants the bundle alone.
  */
-export type ProxyRole = 'sidecar' | 'envoy' | 'east-west' | 'grpc' | 'agent'
+export type ProxyRole = 'sidecar' | 'envoy' | 'east-west' | 'gateway' | 'grpc' | 'agent'
 
 export interface ProxyFacts {
   readonly role: ProxyRole
@@ -39,6 +40,7 @@ export class Translator {
   readonly #inbound = new InboundSide(this.#tables)
   readonly #telemetry = new TelemetryTables(this.#tables)
   readonly #eastWest: EastWestSide
+  readonly #gateway = new GatewaySide(this.#tables, this.#outbound)
   readonly #envoy = new EnvoySide(this.#tables)
   readonly #configs = new Memo<ProxyConfig>()
   readonly #grpc = new Memo<Omit<ProxyConfig, 'secrets'>>()
@@ -50,10 +52,13 @@ export class Translator {
   /** Undefined while there is nothing sensible to run: no trust yet, or a pod without an address. */
   translate(snapshot: Snapshot, proxy: ProxyFacts): ProxyConfig | undefined {
     if (snapshot.trust === undefined || proxy.pod.ip === '') return undefined
+    // Its pod says that it is one, not the process in it.
+    if (proxy.role === 'gateway' && proxy.pod.gateway === undefined) return undefined
     const key = `${proxy.role}|${proxy.pod.namespace}/${proxy.pod.name}`
     const secrets = this.#secrets(snapshot.trust)
     return this.#configs.get(key, [snapshot, proxy.pod], () => {
       if (proxy.role === 'grpc') return { ...this.#grpcClient(snapshot, proxy.pod), secrets }
+      if (proxy.role === 'gateway') return this.#gatewayProxy(snapshot, proxy.pod, secrets)
       if (proxy.role === 'agent') return { ...NOTHING, secrets }
       if (proxy.role === 'envoy') return { ...this.#envoySidecar(snapshot, proxy.pod), secrets }
       return proxy.role === 'sidecar'
@@ -106,6 +111,14 @@ export class Translator {
       endpoints: outbound.endpoints,
       secrets,
     }
+  }
+
+  /** Its side towards clients counts as a caller's, as in Istio. */
+  #gatewayProxy(snapshot: Snapshot, pod: PodFacts, secrets: ProxyConfig['secrets']): ProxyConfig {
+    const built = this.#gateway.build(snapshot, pod)
+    const listeners = this.#telemetry.over(built.listeners, 'CLIENT', snapshot, pod)
+    const key = `${pod.namespace}/${pod.name}`
+    return { ...built, listeners: this.#tables.keep(`listeners|${key}`, named(listeners)), secrets }
   }
 
   #envoySidecar(snapshot: Snapshot, pod: PodFacts): Omit<ProxyConfig, 'secrets'> {
