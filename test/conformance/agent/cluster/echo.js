@@ -1,0 +1,26 @@
+// The applications of cluster.test.ts: they answer with what they saw, fail and wait when asked to, and remember.
+import { createServer } from 'node:http'
+
+const NAME = process.env.NAME
+const SLOW_MS = 300
+const seen = []
+const heardOften = new Map()
+
+const server = createServer((request, response) => {
+  const { method, url, headers } = request
+  if (url === '/__taken') return void response.end(JSON.stringify(seen.splice(0)))
+  const one = { pod: NAME, method, url, headers }
+  const body = JSON.stringify(one)
+  if (url !== '/healthz') seen.push(one)
+  const [, word = '', times = '', key = ''] = url.split('/')
+  if (word === 'fail-until') {
+    const often = (heardOften.get(key) ?? 0) + 1
+    heardOften.set(key, often)
+    return void response.writeHead(often < Number(times) ? 503 : 200).end(body)
+  }
+  if (word === 'v1-fails') return void response.writeHead(NAME === 'callee-v1' ? 500 : 200).end(body)
+  if (word === 'slow') return void setTimeout(() => response.end(body), SLOW_MS)
+  response.end(body)
+})
+server.listen(Number(process.env.PORT), process.env.POD_IP)
+process.once('SIGTERM', () => process.exit(0))
