@@ -49,7 +49,3 @@ export const GATEWAY_CLASS_UNSUPPORTED: readonly UnsupportedField[] = [
     'The class takes no parameters; labels and annotations stand in spec.infrastructure of a Gateway.',
   ),
 ]
-
-export const BACKEND_TLS_POLICY_UNSUPPORTED: readonly UnsupportedField[] = [
-  field('spec.options', 'No option is known here.'),
-]
