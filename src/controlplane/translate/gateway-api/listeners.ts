@@ -7,7 +7,7 @@ import { GATEWAY_CONTROLLER } from '../../../model/names.ts'
 import type { GatewayApiFacts, GatewayFacts, ReferenceGrantFacts } from '../../observe/facts-gateway-api.ts'
 import { byAge } from '../../observe/facts-networking.ts'
 import type { NamespaceFacts } from '../../observe/facts.ts'
-import { intersect } from '../gateways/edge-names.ts'
+import { intersect } from '../host-names.ts'
 import { hasLabels } from '../istio/names.ts'
 import type { AnyRoute, RouteKind } from './attachments.ts'
 

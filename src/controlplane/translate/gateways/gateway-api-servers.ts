@@ -21,7 +21,7 @@ import { streamTo } from '../gateway-api/stream-chains.ts'
 import { backendFinder } from '../gateway-api/virtual-host.ts'
 import type { Scope } from '../istio/scope.ts'
 import { OUTBOUND_TIMEOUT_MS } from '../targets.ts'
-import { covers } from './edge-names.ts'
+import { covers } from '../host-names.ts'
 import type { EdgeHost, EdgeSecret, EdgeServer } from './edge.ts'
 import { portsOf } from './istio-servers.ts'
 
@@ -156,16 +156,18 @@ function routesFor(domain: string, { http, grpc }: Requested, input: ListenerInp
   const names = new Set([...http, ...grpc].flatMap(({ hostnames }) => hostnames.filter((name) => covers(name, domain))))
   const ordered = [...names].sort((one, other) => weightOf(other) - weightOf(one))
   const placed = new Set<object>()
-  return ordered.flatMap((name) => {
-    const first = <R extends { readonly hostnames: readonly string[] }>(routes: readonly R[]): readonly R[] =>
-      routes.filter((route) => route.hostnames.includes(name) && !placed.has(route))
-    const [calls, requests] = [first(grpc), first(http)]
+  const first = <R extends { readonly hostnames: readonly string[] }>(
+    routes: readonly R[],
+    name: string,
+  ): readonly R[] => routes.filter((route) => route.hostnames.includes(name) && !placed.has(route))
+  const built: Route[] = []
+  for (const name of ordered) {
+    const [calls, requests] = [first(grpc, name), first(http, name)]
     for (const route of [...calls, ...requests]) placed.add(route)
-    return [
-      ...grpcRules(calls, { ...rules, find: finderFor('GRPCRoute', input) }),
-      ...httpRules(requests, { ...rules, find: finderFor('HTTPRoute', input) }),
-    ]
-  })
+    built.push(...grpcRules(calls, { ...rules, find: finderFor('GRPCRoute', input) }))
+    built.push(...httpRules(requests, { ...rules, find: finderFor('HTTPRoute', input) }))
+  }
+  return built
 }
 
 /** Names before wildcards, longer ones before shorter. */
