@@ -28,6 +28,11 @@ export const PROXY_SETTINGS = {
   zone: { env: 'ISTHMUS_ZONE', default: '', doc: 'Zone of the node, told to peers for their metrics.' },
   logLevel: { env: 'ISTHMUS_LOG_LEVEL', default: 'info', doc: 'trace, debug, info, warn, error or silent.' },
   accessLog: { env: 'ISTHMUS_ACCESS_LOG', default: 'true', doc: 'Writes one JSON line per request to stdout.' },
+  appProbes: {
+    env: 'ISTHMUS_APP_PROBES',
+    default: '',
+    doc: 'Probes to ask the application in the kubelet’s place, as injection writes them (JSON, by path).',
+  },
   memoryLimit: {
     env: 'ISTHMUS_MEMORY_LIMIT',
     default: '',
@@ -38,6 +43,11 @@ export const PROXY_SETTINGS = {
     env: 'ISTHMUS_WORKERS',
     default: '1',
     doc: 'Processes that serve, behind one that accepts; 0: one per core. The flag --workers wins.',
+  },
+  dns: {
+    env: 'ISTHMUS_DNS',
+    default: 'false',
+    doc: 'Answers questions for names on port 15053; `isthmus dns` always does.',
   },
   drainMs: {
     env: 'ISTHMUS_DRAIN_MS',

@@ -11,6 +11,7 @@ import { VirtualHostSchema } from '#gen/envoy/config/route/v3/route_components_p
 import { RouteConfigurationSchema } from '#gen/envoy/config/route/v3/route_pb.js'
 import { SecretSchema } from '#gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import { type Resource, ResourceSchema } from '#gen/envoy/service/discovery/v3/discovery_pb.js'
+import { NameSchema } from '#gen/isthmus/dns/v1/name_pb.js'
 import type {
   Cluster,
   Listener,
@@ -21,11 +22,13 @@ import type {
   Secret,
   VirtualHost,
 } from '../../model/config.ts'
+import type { DnsName } from '../../model/dns.ts'
 import { TYPE_URLS } from '../resources.ts'
 import { CLUSTER_SHAPE, decodeCluster, encodeCluster } from './cluster.ts'
 import { decodeMetadata } from './common.ts'
 import { decodeEndpoints, encodeEndpoints, ENDPOINTS_SHAPE } from './endpoints.ts'
 import { decodeListener, encodeListener, shapeOfListener } from './listener.ts'
+import { decodeName, encodeName, NAME_SHAPE } from './name.ts'
 import { decodeHost, encodeHost, HOST_SHAPE } from './route.ts'
 import { decodeSecret, encodeRevocations, encodeSecret, REVOCATIONS_METADATA, SECRET_SHAPE } from './secret.ts'
 import { decodeRouteResource, encodeRouteResource, ROUTE_RESOURCE_SHAPE } from './split-route.ts'
@@ -36,6 +39,7 @@ export interface ResourceTypes {
   readonly endpoints: LoadAssignment
   readonly host: VirtualHost
   readonly listener: Listener
+  readonly name: DnsName
   readonly route: RouteTable
   readonly secret: Secret
 }
@@ -95,6 +99,8 @@ function pack(resource: ModelResource): Any {
       return anyPack(RouteConfigurationSchema, encodeRouteResource(resource.value))
     case 'host':
       return anyPack(VirtualHostSchema, encodeHost(resource.value))
+    case 'name':
+      return anyPack(NameSchema, encodeName(resource.value))
     case 'secret':
       return anyPack(SecretSchema, encodeSecret(resource.value))
     default:
@@ -146,6 +152,7 @@ const DECODERS: Readonly<Record<ResourceKind, (bytes: Uint8Array, revocations: u
     kind: 'host',
     value: decodeHost(TOP, parseShaped(VirtualHostSchema, bytes, HOST_SHAPE, TOP)),
   }),
+  name: (bytes) => ({ kind: 'name', value: decodeName(parseShaped(NameSchema, bytes, NAME_SHAPE, TOP)) }),
   secret: (bytes, revocations) => ({
     kind: 'secret',
     value: decodeSecret(TOP, parseShaped(SecretSchema, bytes, SECRET_SHAPE, TOP), revocations),
