@@ -1,7 +1,14 @@
 /** What stands in the status of the Gateway API's objects, and who wrote it when. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import pino from 'pino'
-import { GATEWAY_CLASSES, GATEWAYS, HTTP_ROUTES, type HttpRoute, TCP_ROUTES } from '../../kube/kinds/gateway-api.ts'
+import {
+  BACKEND_TLS_POLICIES,
+  GATEWAY_CLASSES,
+  GATEWAYS,
+  HTTP_ROUTES,
+  type HttpRoute,
+  TCP_ROUTES,
+} from '../../kube/kinds/gateway-api.ts'
 import type { Leadership } from '../../kube/lease-lock.ts'
 import type { KubeObject, Resource } from '../../kube/object.ts'
 import { MemoryClient } from '../../kube/testing/memory-client.ts'
@@ -289,4 +296,18 @@ describe('a Gateway', () => {
     const found = await client.get(GATEWAYS, 'edge', 'shop')
     expect(found?.status?.conditions?.[1]).toMatchObject({ type: 'Programmed', status: 'False', reason: 'Pending' })
   })
+})
+
+it('says of a BackendTLSPolicy that it protects nothing', async () => {
+  const policy = {
+    apiVersion: 'gateway.networking.k8s.io/v1',
+    kind: 'BackendTLSPolicy',
+    metadata: { name: 'tls', namespace: 'shop' },
+    spec: { targetRefs: [WEB], validation: { hostname: 'web.org', wellKnownCACertificates: 'System' } },
+  }
+  await written([await put(BACKEND_TLS_POLICIES, policy)])
+  const found = await client.get(BACKEND_TLS_POLICIES, 'tls', 'shop')
+  expect(found?.status?.ancestors).toMatchObject([
+    { ancestorRef: WEB, conditions: [{ type: 'Accepted', status: 'False', reason: 'Invalid' }] },
+  ])
 })

@@ -5,6 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Verdict } from '../../kube/conditions.ts'
 import type {
+  BackendTlsPolicy,
   Gateway,
   GatewayClass,
   ListenerStatus,
@@ -14,7 +15,7 @@ import type {
 } from '../../kube/kinds/gateway-api.ts'
 import type { Condition, KubeObject } from '../../kube/object.ts'
 import { GATEWAY_CONTROLLER } from '../../model/names.ts'
-import type { ClassWords, GatewayWords, RouteWords, Wanted } from './wanted.ts'
+import type { ClassWords, GatewayWords, PolicyWords, RouteWords, Wanted } from './wanted.ts'
 
 type WithStatus = KubeObject & { status?: unknown }
 
@@ -29,6 +30,7 @@ export function merged(object: KubeObject, says: Wanted['says'], now: string): K
 function statusOf(status: unknown, says: Wanted['says'], at: Moment): unknown {
   if (says.kind === 'route') return routeStatus(status as RouteStatus | undefined, says, at)
   if (says.kind === 'class') return classStatus(status as GatewayClass['status'], says, at)
+  if (says.kind === 'policy') return policyStatus(status as BackendTlsPolicy['status'], says, at)
   return gatewayStatus(status as Gateway['status'], says, at)
 }
 
@@ -104,4 +106,21 @@ function withOwn(before: readonly Condition[] = [], verdicts: readonly Verdict[]
   const own = conditionsAt(before, verdicts, at)
   const others = before.filter(({ type }) => !verdicts.some((verdict) => verdict.type === type))
   return own && [...others, ...own]
+}
+
+function policyStatus(
+  status: BackendTlsPolicy['status'],
+  { targets, verdicts }: PolicyWords,
+  at: Moment,
+): BackendTlsPolicy['status'] {
+  const entries = status?.ancestors ?? []
+  const others = entries.filter(({ controllerName }) => controllerName !== GATEWAY_CONTROLLER)
+  const own = targets.map((ancestorRef) => {
+    const before = entries.find(
+      (entry) => entry.controllerName === GATEWAY_CONTROLLER && isDeepStrictEqual(entry.ancestorRef, ancestorRef),
+    )
+    const conditions = conditionsAt(before?.conditions ?? [], verdicts, at) ?? before?.conditions ?? []
+    return { ancestorRef, controllerName: GATEWAY_CONTROLLER, conditions }
+  })
+  return { ...status, ancestors: [...others, ...own] }
 }

@@ -3,6 +3,8 @@
  */
 import type { Verdict } from '../../kube/conditions.ts'
 import {
+  BACKEND_TLS_POLICIES,
+  type BackendTlsPolicySpec,
   GATEWAY_CLASSES,
   GATEWAYS,
   GRPC_ROUTES,
@@ -28,7 +30,7 @@ export interface Wanted {
   /** Empty for objects of the cluster. */
   readonly namespace: string
   readonly name: string
-  readonly says: RouteWords | ClassWords | GatewayWords
+  readonly says: RouteWords | ClassWords | GatewayWords | PolicyWords
 }
 
 /** One entry for each parent of ours; entries of others stay. */
@@ -47,6 +49,14 @@ export interface GatewayWords {
   readonly kind: 'gateway'
   readonly verdict: Omit<GatewayVerdict, 'gateway'>
 }
+
+/** One entry for each target. */
+export interface PolicyWords {
+  readonly kind: 'policy'
+  readonly targets: readonly PolicyTarget[]
+  readonly verdicts: readonly Verdict[]
+}
+type PolicyTarget = BackendTlsPolicySpec['targetRefs'][number]
 
 const RESOURCES = {
   HTTPRoute: HTTP_ROUTES,
@@ -78,7 +88,7 @@ export function wantedStatus(tables: WantedTables): readonly Wanted[] {
   const gateways = gatewayVerdicts(gatewayTables).map(({ gateway: { namespace, name }, ...verdict }): Wanted => {
     return { resource: GATEWAYS, namespace, name, says: { kind: 'gateway', verdict } }
   })
-  return [...routes, ...gateways, ...classes(gatewayApi)]
+  return [...routes, ...gateways, ...classes(gatewayApi), ...policies(gatewayApi)]
 }
 
 function classes({ gatewayClasses }: Snapshot['gatewayApi']): readonly Wanted[] {
@@ -90,5 +100,15 @@ function classes({ gatewayClasses }: Snapshot['gatewayApi']): readonly Wanted[] 
       : { type: 'Accepted', status: 'True', reason: 'Accepted', message: '' }
     const says: ClassWords = { kind: 'class', verdicts: [accepted], features: SUPPORTED_FEATURES }
     return [{ resource: GATEWAY_CLASSES, namespace: '', name, says }]
+  })
+}
+
+/** Kept, and in force nowhere: who wrote one must not believe that it protects. */
+function policies({ backendTlsPolicies }: Snapshot['gatewayApi']): readonly Wanted[] {
+  const message = 'BackendTLSPolicy has no effect in this mesh; a DestinationRule with tls does what it asks for'
+  const refused: Verdict = { type: 'Accepted', status: 'False', reason: 'Invalid', message }
+  return [...backendTlsPolicies.values()].map(({ namespace, name, spec }): Wanted => {
+    const says: PolicyWords = { kind: 'policy', targets: spec.targetRefs, verdicts: [refused] }
+    return { resource: BACKEND_TLS_POLICIES, namespace, name, says }
   })
 }
