@@ -26,6 +26,7 @@ import { AddressStatus } from './address-status.ts'
 import { AdviceStatus } from './advice-status.ts'
 import { Leading } from './gateway-status/leading.ts'
 import { Authenticator } from './identity/authenticator.ts'
+import { ExportCallers } from './export-callers.ts'
 import { registerCertificateService } from './identity/certificate-service.ts'
 import { type ClusterKeys, loadClusterKeys } from './identity/keys.ts'
 import { ServingRoot } from './identity/serving-root.ts'
@@ -104,6 +105,7 @@ export async function main(argv: readonly string[]): Promise<void> {
       servingRoot.stop(),
       webhooks.stop(),
       parts.issuerKeys.stop(),
+      parts.exportCallers.stop(),
       parts.leading.stop(),
     ])
     client.close()
@@ -123,6 +125,7 @@ interface Parts {
   readonly metrics: ControlPlaneMetrics
   readonly access: PageAccess
   readonly issuerKeys: IssuerKeyParts
+  readonly exportCallers: ExportCallers
   readonly leading: Leading
   /** What exists only once the cluster's keys are known. */
   readonly late: { translator?: Translator; servingRoot?: ServingRoot }
@@ -148,6 +151,7 @@ function assemble(settings: Values): Parts {
   const policies = new PolicyStatus({ client, clock: systemClock, log })
   const shared = { client, clock: systemClock, random: systemRandom, log }
   const advice = new AdviceStatus(shared)
+  const exportCallers = new ExportCallers(shared)
   const issuerKeys = issuerKeyParts({ ...shared, ...keysFrom(settings) })
   const leading = new Leading({ ...shared, podName: settings.podName, podIp: settings.podIp })
   const addresses = new AddressStatus({ client, clock: systemClock, random: systemRandom, log })
@@ -164,6 +168,7 @@ function assemble(settings: Values): Parts {
       policies.set(snapshot)
       addresses.set(snapshot)
       issuerKeys.set(snapshot)
+      exportCallers.set(snapshot)
       leading.set(snapshot)
       ads.notify()
     },
@@ -173,7 +178,8 @@ function assemble(settings: Values): Parts {
     snapshotVersion: () => observer.snapshot?.version ?? 0,
   })
   const access = new PageAccess({ client, clock: systemClock, host: settings.podIp, log })
-  return { mesh, log, client, observer, authenticator, ads, findPod, metrics, access, issuerKeys, leading, late }
+  const told = { issuerKeys, exportCallers }
+  return { mesh, log, client, observer, authenticator, ads, findPod, metrics, access, ...told, leading, late }
 }
 
 /** Of token issuers outside the mesh. */
