@@ -124,6 +124,7 @@ interface Parts {
   readonly authenticator: Authenticator
   readonly ads: AdsServer<ProxyClient>
   readonly findPod: Push['findPod']
+  readonly notRun: Push['notRun']
   readonly metrics: ControlPlaneMetrics
   readonly access: PageAccess
   readonly issuerKeys: IssuerKeyParts
@@ -188,8 +189,23 @@ function assemble(settings: Values): Parts {
     snapshotVersion: () => observer.snapshot?.version ?? 0,
   })
   const access = new PageAccess({ client, clock: systemClock, host: settings.podIp, log })
-  const told = { issuerKeys, exportCallers }
-  return { mesh, log, client, observer, authenticator, ads, findPod, metrics, access, ...told, leading, late }
+  const notRun: Push['notRun'] = (proxy) => push.notRun(proxy)
+  return {
+    mesh,
+    log,
+    client,
+    observer,
+    authenticator,
+    ads,
+    findPod,
+    notRun,
+    metrics,
+    access,
+    issuerKeys,
+    exportCallers,
+    leading,
+    late,
+  }
 }
 
 /** Of token issuers outside the mesh. */
