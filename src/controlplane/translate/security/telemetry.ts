@@ -162,10 +162,14 @@ function targetOf(
 
 type TagSpecs = NonNullable<NonNullable<TelemetryFacts['tracing']>[number]['customTags']>
 
-/** Those of the environment and of formatters are not ours to fill; a condition says so. */
+/** Those of formatters are not ours to fill; a condition says so. */
 function tagsOf(tags: TagSpecs): readonly CustomTag[] {
-  return Object.entries(tags).flatMap(([tag, { literal, header }]): readonly CustomTag[] => {
+  return Object.entries(tags).flatMap(([tag, { literal, header, environment }]): readonly CustomTag[] => {
     if (literal !== undefined) return [{ kind: 'literal', tag, value: literal.value }]
+    if (environment !== undefined) {
+      const { name, defaultValue } = environment
+      return [{ kind: 'environment', tag, name, ...(defaultValue !== undefined && { fallback: defaultValue }) }]
+    }
     if (header === undefined) return []
     const { name, defaultValue } = header
     return [
