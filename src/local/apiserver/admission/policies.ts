@@ -6,7 +6,6 @@
 import { CelError, compileExpression, type Expression } from '../../../kube/cel/expression.ts'
 import { celValue } from '../../../kube/cel/value.ts'
 import type { WebhookRule } from '../../../kube/kinds/admission.ts'
-import type { LabelSelector } from '../../../kube/kinds.ts'
 import { compileSelector } from '../../cluster/label-selector.ts'
 import type { Scope } from '../handlers/scope.ts'
 import { child, children, nameOf, text, texts, type ApiObject, type JsonObject } from '../object.ts'
@@ -92,8 +91,8 @@ const EVERYTHING: WebhookRule = { apiGroups: ['*'], apiVersions: ['*'], operatio
 function matchOf(constraints: JsonObject, isBinding = false): Match {
   const rules = children(constraints, 'resourceRules') as unknown as WebhookRule[]
   const selectors = {
-    namespaces: compileSelector(child(constraints, 'namespaceSelector') as LabelSelector),
-    objects: compileSelector(child(constraints, 'objectSelector') as LabelSelector),
+    namespaces: compileSelector(child(constraints, 'namespaceSelector')),
+    objects: compileSelector(child(constraints, 'objectSelector')),
     conditions: [],
   }
   const matchPolicy = text(constraints, 'matchPolicy') === 'Exact' ? 'Exact' : 'Equivalent'
