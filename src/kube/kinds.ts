@@ -103,11 +103,14 @@ export {
 export {
   CIRCUIT_BREAKER_POLICIES,
   CLUSTER_PEERS,
+  RATE_LIMIT_POLICIES,
   type CircuitBreakerPolicy,
   type CircuitBreakerPolicySpec,
   type ClusterPeer,
   type ClusterPeerSpec,
   type ClusterPeerStatus,
+  type RateLimitPolicy,
+  type RateLimitPolicySpec,
 } from './kinds/isthmus.ts'
 export {
   AUTHORIZATION_POLICIES,

@@ -40,9 +40,13 @@ function judgedKinds(): readonly Rule[] {
 
 export const CONTROL_PLANE_CLUSTER_RULES: readonly Rule[] = [
   ...WATCHED_BY_BOTH,
-  { apiGroups: [OWN], resources: ['circuitbreakerpolicies'], verbs: READ },
+  { apiGroups: [OWN], resources: ['circuitbreakerpolicies', 'ratelimitpolicies'], verbs: READ },
   // Says of each policy whether it is in force.
-  { apiGroups: [OWN], resources: ['circuitbreakerpolicies/status'], verbs: ['get', 'update', 'patch'] },
+  {
+    apiGroups: [OWN],
+    resources: ['circuitbreakerpolicies/status', 'ratelimitpolicies/status'],
+    verbs: ['get', 'update', 'patch'],
+  },
   ...judgedKinds(),
   // The serving root goes into every namespace, where sidecars mount it.
   { apiGroups: [''], resources: ['configmaps'], verbs: ['create'] },

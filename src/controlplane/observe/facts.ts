@@ -6,6 +6,7 @@ import type { ServiceBreaker, ValidationContext } from '../../model/config.ts'
 import type { Locality } from '../../model/locality.ts'
 import type { ImportedFacts } from '../../model/service.ts'
 import type { NetworkingFacts } from './facts-networking.ts'
+import type { OwnFacts } from './facts-own.ts'
 import type { SecurityFacts } from './facts-security.ts'
 
 export * from './facts-networking.ts'
@@ -156,6 +157,8 @@ export interface Snapshot {
   /** Its tables keep their identity, it does not. */
   readonly networking: NetworkingFacts
   readonly security: SecurityFacts
+  /** Absent: there are none. Its tables keep their identity. */
+  readonly own?: OwnFacts
   /** Absent until federation has brought this cluster into the mesh. */
   readonly trust: ValidationContext | undefined
   /** Pod name of the federation leader; empty while there is none. */

@@ -17,6 +17,7 @@ import {
   NODES,
   PEER_AUTHENTICATIONS,
   PODS,
+  RATE_LIMIT_POLICIES,
   REQUEST_AUTHENTICATIONS,
   SERVICE_EXPORTS,
   SERVICE_IMPORTS,
@@ -52,6 +53,7 @@ import { FactTable } from './fact-table.ts'
 import { isJudged, judgeOf, type OnVerdict } from './judge.ts'
 import { readExport, readImport, readNamespace, readNode, readPeer, readPod, readService, readSlice } from './read.ts'
 import { readBreakerPolicy } from './read-breaker.ts'
+import { readRateLimitPolicy } from './read-own.ts'
 import {
   readDestinationRule,
   readIstioGateway,
@@ -116,6 +118,7 @@ export class Observer {
   readonly #imports
   readonly #peers
   readonly #breakers
+  readonly #rateLimits
   readonly #networking
   readonly #peerAuthentications
   readonly #requestAuthentications
@@ -140,6 +143,7 @@ export class Observer {
     this.#imports = this.#table(SERVICE_IMPORTS, readImport)
     this.#peers = this.#table(CLUSTER_PEERS, readPeer)
     this.#breakers = this.#table(CIRCUIT_BREAKER_POLICIES, readBreakerPolicy)
+    this.#rateLimits = this.#optional(RATE_LIMIT_POLICIES, readRateLimitPolicy)
     this.#networking = {
       virtualServices: this.#optional(VIRTUAL_SERVICES, readVirtualService),
       destinationRules: this.#optional(DESTINATION_RULES, readDestinationRule),
@@ -308,6 +312,7 @@ export class Observer {
         istioGateways: this.#networking.istioGateways.current,
       },
       security: this.#security(),
+      own: { rateLimits: this.#rateLimits.current },
       trust: this.#trust?.validation,
       federationLeader: this.#leader,
     }

@@ -19,6 +19,7 @@ import {
   readSlice,
 } from '../observe/read.ts'
 import { readSettings } from '../observe/read-settings.ts'
+import { readRateLimitPolicy } from '../observe/read-own.ts'
 import { readBreakerPolicy } from '../observe/read-breaker.ts'
 import {
   readDestinationRule,
@@ -51,6 +52,7 @@ const KINDS: ReadonlySet<string> = new Set([
   'ServiceImport',
   'ClusterPeer',
   'CircuitBreakerPolicy',
+  'RateLimitPolicy',
   'PeerAuthentication',
   'RequestAuthentication',
   'AuthorizationPolicy',
@@ -104,6 +106,7 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
       settings: settingsOf(objects),
       keySets: new Map(),
     },
+    own: { rateLimits: table('RateLimitPolicy', readRateLimitPolicy) },
     trust: roots === undefined ? undefined : { name: TRUST_BUNDLE, roots, revokedTrustDomains: [], revokedIssuers: [] },
     federationLeader: lease?.spec?.holderIdentity ?? '',
   }

@@ -6,6 +6,7 @@ import { type AnyDefinition, crdOf, validateKind, type Validation } from './defi
 import { DESTINATION_RULE } from './networking/destination-rule.ts'
 import { ISTIO_GATEWAY } from './networking/gateway.ts'
 import { SERVICE_ENTRY, WORKLOAD_ENTRY } from './networking/service-entry.ts'
+import { RATE_LIMIT_POLICY } from './rate-limit-policy.ts'
 import { SIDECAR } from './networking/sidecar.ts'
 import { VIRTUAL_SERVICE } from './networking/virtual-service.ts'
 import { AUTHORIZATION_POLICY } from './security/authorization-policy.ts'
@@ -25,7 +26,7 @@ export const validateCircuitBreakerPolicy = (object: unknown): Validation =>
 export const validateClusterPeer = (object: unknown): Validation => validateKind(CLUSTER_PEER, object)
 
 /** Group isthmus.dev; the design's other kinds come with the features they configure. */
-export const OWN_KINDS: readonly AnyDefinition[] = [CLUSTER_PEER, CIRCUIT_BREAKER_POLICY]
+export const OWN_KINDS: readonly AnyDefinition[] = [CLUSTER_PEER, CIRCUIT_BREAKER_POLICY, RATE_LIMIT_POLICY]
 
 /** Kinds of Istio's groups and of the Gateway API, area by area. */
 export const STANDARD_KINDS: readonly AnyDefinition[] = [

@@ -22,6 +22,7 @@ import { type Custom, customFilters } from './custom.ts'
 import { jwtFilter, type KeyTables } from './jwt.ts'
 import type { Mode, PodModes } from './peer-modes.ts'
 import type { PolicyScope } from '../../observe/facts-security.ts'
+import type { OwnPolicies } from '../own/own-policies.ts'
 import { namesService } from './scope.ts'
 
 /** Where a chain leads: the pod's own port and address, and the server name by which it is chosen (empty: plaintext). */
@@ -31,6 +32,8 @@ export interface ChainPlace {
   readonly serverName: string
   /** That the chain serves; more than one where plaintext cannot tell them apart. */
   readonly services: readonly ServiceFacts[]
+  /** By the name of the cluster set, not by a local one. */
+  readonly isClusterset?: boolean
 }
 
 export interface PodPolicyInput extends KeyTables {
@@ -40,6 +43,8 @@ export interface PodPolicyInput extends KeyTables {
   readonly authentication: readonly RequestAuthenticationFacts[]
   readonly local: LocalNames
   readonly settings: MeshSettings
+  /** The product's own. */
+  readonly own?: OwnPolicies
 }
 
 export class PodPolicies {
@@ -63,7 +68,12 @@ export class PodPolicies {
     const policies = speakingTo(this.#input.authorization, place.services)
     if (chain.filter.kind === 'tcp') return this.#guardBytes(chain, policies, place)
     const tokens = jwtFilter(speakingTo(this.#input.authentication, place.services), this.#input)
-    const found = [...(tokens === undefined ? [] : [tokens]), ...this.#requestFilters(policies, place)]
+    const found = [
+      ...(tokens === undefined ? [] : [tokens]),
+      ...this.#requestFilters(policies, place),
+      // Whoever is refused for who they are uses up nobody's limit.
+      ...(this.#input.own?.limitsAt(place) ?? []),
+    ]
     const { paths } = this.#input.settings
     const read = paths === undefined ? chain.filter : { ...chain.filter, paths }
     if (found.length === 0) return paths === undefined ? chain : { ...chain, filter: read }
