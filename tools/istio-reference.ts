@@ -1,6 +1,6 @@
 /**
- * docs/reference/istio.md: every field of the Istio kinds that are acted on, and those among them that are not, from the
- * definitions that make the CRDs and the lists that make the condition `Unsupported`.
+ * docs/reference/istio.md and gateway-api.md: every field of the kinds that are acted on, and those among them that are
+ * not, from the definitions that make the CRDs and the lists that make the conditions.
  */
 import { KNOWN_KINDS, type KnownKind } from '../src/kube/advice/registry.ts'
 import type { JsonSchema } from '../src/kube/kinds.ts'
@@ -21,6 +21,22 @@ export function istioPage(): string {
   const names = stored.map(({ definition: { resource } }) => `- ${resource.kind} (${resource.group})`)
   const rest = `\n## Stored, never read\n\nObjects of these kinds are admitted, and their condition says that they do nothing.\n\n${names.join('\n')}\n`
   return [HEAD, ...acted.map(kindSection), rest].join('')
+}
+
+const GATEWAY_HEAD = `# What is supported of the Gateway API
+
+Written by \`npm run docs\` from the definitions that make the CRDs. A field with a note is stored and does nothing here:
+the route gets the condition \`PartiallyInvalid\` or is not accepted, with the field's path, and \`isthmus validate\` counts
+it as an error. All other fields act; test/golden shows what becomes of each, test/gateway-api what requests meet.
+`
+
+export function gatewayApiPage(): string {
+  const kinds = KNOWN_KINDS.filter(({ definition }) => definition.resource.group === 'gateway.networking.k8s.io')
+  const acted = kinds.filter(({ definition }) => definition.support !== 'stored')
+  const stored = kinds.filter(({ definition }) => definition.support === 'stored')
+  const names = stored.map(({ definition: { resource } }) => `- ${resource.kind}`)
+  const rest = `\n## Stored, never read\n\n${names.join('\n')}\n`
+  return [GATEWAY_HEAD, ...acted.map(kindSection), ...(stored.length === 0 ? [] : [rest])].join('')
 }
 
 function kindSection(known: KnownKind): string {

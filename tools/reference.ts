@@ -14,7 +14,7 @@ import { EXPORT_NAMES } from '../src/proxy/tracing/exporter.ts'
 import { LIMITS } from '../src/proxy/limits.ts'
 import { CATALOGUE } from '../src/runtime/catalogue.ts'
 import type { Settings } from '../src/runtime/config.ts'
-import { istioPage } from './istio-reference.ts'
+import { gatewayApiPage, istioPage } from './istio-reference.ts'
 
 /** File name under docs/reference -> its text. */
 export function referencePages(): Readonly<Record<string, string>> {
@@ -25,6 +25,7 @@ export function referencePages(): Readonly<Record<string, string>> {
     'defaults.yaml': defaultsPage(),
     'limits.md': limitsPage(),
     'istio.md': istioPage(),
+    'gateway-api.md': gatewayApiPage(),
   }
 }
 

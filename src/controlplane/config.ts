@@ -18,6 +18,17 @@ export const CONTROL_PLANE_SETTINGS = {
     default: 'false',
     doc: 'true: xDS without TLS and token on port 15010 of the loopback address, for gRPC clients beside the control plane.',
   },
+  jwksRefresh: {
+    env: 'ISTHMUS_JWKS_REFRESH',
+    default: '1200',
+    unit: 'seconds',
+    doc: 'How often keys of token issuers outside the mesh are fetched; new ones are believed within that time.',
+  },
+  jwksCaFile: {
+    env: 'ISTHMUS_JWKS_CA_FILE',
+    default: '',
+    doc: 'PEM file of authorities that token issuers may be certified by, beside those of the system.',
+  },
   proxiesMax: {
     env: 'ISTHMUS_PROXIES_MAX',
     default: '5000',

@@ -29,6 +29,7 @@ import { type ClusterKeys, loadClusterKeys } from './identity/keys.ts'
 import { ServingRoot } from './identity/serving-root.ts'
 import { ServingCertificate, servingNames } from './identity/serving.ts'
 import { Signer } from './identity/signer.ts'
+import { fetchByHttps, type IssuerKeyParts, issuerKeyParts, type IssuerKeySettings } from './issuer-keys/parts.ts'
 import { type ControlPlaneMetrics, createMetrics } from './metrics.ts'
 import type { MeshFacts } from './observe/facts.ts'
 import { Observer } from './observe/observer.ts'
@@ -91,7 +92,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     grpc.forceShutdown()
     plain?.forceShutdown()
     for (const server of pages) closePages(server)
-    await Promise.all([observer.stop(), servingRoot.stop(), webhooks.stop()])
+    await Promise.all([observer.stop(), servingRoot.stop(), webhooks.stop(), parts.issuerKeys.stop()])
     client.close()
     process.exit(0)
   }
@@ -108,6 +109,7 @@ interface Parts {
   readonly findPod: Push['findPod']
   readonly metrics: ControlPlaneMetrics
   readonly access: PageAccess
+  readonly issuerKeys: IssuerKeyParts
   /** What exists only once the cluster's keys are known. */
   readonly late: { translator?: Translator; servingRoot?: ServingRoot }
 }
@@ -130,7 +132,9 @@ function assemble(settings: Values): Parts {
     streamsMax: numberSetting('ISTHMUS_PROXIES_MAX', settings.proxiesMax, { min: 1, max: 100_000 }),
   })
   const policies = new PolicyStatus({ client, clock: systemClock, log })
-  const advice = new AdviceStatus({ client, clock: systemClock, random: systemRandom, log })
+  const shared = { client, clock: systemClock, random: systemRandom, log }
+  const advice = new AdviceStatus(shared)
+  const issuerKeys = issuerKeyParts({ ...shared, ...keysFrom(settings) })
   const observer = new Observer({
     onVerdict: advice.judged,
     client,
@@ -142,6 +146,7 @@ function assemble(settings: Values): Parts {
       push.set(snapshot)
       late.servingRoot?.reconcile(snapshot.namespaces.keys())
       policies.set(snapshot)
+      issuerKeys.set(snapshot)
       ads.notify()
     },
   })
@@ -150,7 +155,13 @@ function assemble(settings: Values): Parts {
     snapshotVersion: () => observer.snapshot?.version ?? 0,
   })
   const access = new PageAccess({ client, clock: systemClock, host: settings.podIp })
-  return { mesh, log, client, observer, authenticator, ads, findPod, metrics, access, late }
+  return { mesh, log, client, observer, authenticator, ads, findPod, metrics, access, issuerKeys, late }
+}
+
+/** Of token issuers outside the mesh. */
+function keysFrom({ jwksCaFile, jwksRefresh }: Values): Pick<IssuerKeySettings, 'fetch' | 'refreshMs'> {
+  const refreshS = numberSetting('ISTHMUS_JWKS_REFRESH', jwksRefresh, { min: 10, max: 86_400 })
+  return { refreshMs: refreshS * 1_000, fetch: fetchByHttps(jwksCaFile, process.env['KUBERNETES_SERVICE_HOST']) }
 }
 
 /** Opens 15010 where someone asked for it. */

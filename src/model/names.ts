@@ -35,6 +35,8 @@ export const OBJECTS = {
   servingCa: 'isthmus-serving-ca',
   /** ConfigMap with `ca.crt` of the serving CA, in every namespace. */
   servingRoot: 'isthmus-serving-root',
+  /** ConfigMap of the control plane: public keys of token issuers outside the mesh, by their address. */
+  issuerKeys: 'isthmus-issuer-keys',
   /** Secret with `token`: a join the federation controller has still to perform. */
   join: 'isthmus-join',
   /** Secret that remembers issued join tokens, one key per token id; redeemed by compare-and-swap. */

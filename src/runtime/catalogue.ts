@@ -87,6 +87,18 @@ export const CATALOGUE = {
     title: 'A rule names a host that nobody has.',
     hint: 'Correct the name (short ones are of the namespace of the rule), or create the Service or ServiceEntry.',
   },
+  REFERENCE_UNKNOWN: {
+    title: 'An object refers to one that is not there.',
+    hint: 'Correct group, kind, name, namespace or port of the reference, or create what it names.',
+  },
+  ROUTE_OVERRULES: {
+    title: 'A route of the Gateway API and a VirtualService rule one Service.',
+    hint: 'Routes of the Gateway API win: move what the VirtualService says into them, and delete it.',
+  },
+  ROUTE_CONFLICT: {
+    title: 'Routes of several kinds rule one port of a Service.',
+    hint: 'Only one kind applies: GRPCRoute before HTTPRoute, TLSRoute and TCPRoute. Name different ports in parentRefs.',
+  },
   HOST_SHARED: {
     title: 'Several VirtualServices rule one host.',
     hint: 'Put their rules into one object: in sidecars the oldest counts alone.',

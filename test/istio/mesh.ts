@@ -8,8 +8,10 @@ import { connect } from 'node:net'
 import { answered } from '../../gateways/testing/ask.ts'
 import { ask, type Answer, freshIp, mtlsEndpoint, type Pod } from '../../gateways/testing/world.ts'
 import type { KubeObject } from '../../src/kube/object.ts'
+import { TRUST_BUNDLE } from '../../src/model/config.ts'
 import { PORTS } from '../../src/model/ports.ts'
-import { Cluster, CLUSTER, documentsOf, NAMESPACE, podObject, sliceObject } from '../mesh/cluster.ts'
+import { ApiSource } from '../mesh/api.ts'
+import { Cluster, CLUSTER, documentsOf, NAMESPACE, podObject, rootsOf, sliceObject } from '../mesh/cluster.ts'
 
 /** Where applications listen. */
 export const APP_PORT = 8_080
@@ -50,6 +52,7 @@ export class Mesh {
   /** Lines of access logs that configurations ask for, by sink. */
   readonly lines: string[] = []
   readonly #own: KubeObject[] = []
+  #api: ApiSource | undefined
   /** Which port a captured connection wanted, by its client's address. */
   readonly #wanted = new Map<string, number>()
 
@@ -134,10 +137,34 @@ export class Mesh {
     })
   }
 
+  /** From now on documents go through an API server, as they do for everyone else. */
+  async useApi(): Promise<ApiSource> {
+    const api = await ApiSource.start()
+    this.world.onClose(() => api.close())
+    this.#api = api
+    return api
+  }
+
   /** Everything that people wrote, instead of what was applied before. */
-  apply(yaml: string): Promise<void> {
+  async apply(yaml: string): Promise<void> {
+    if (this.#api !== undefined) return this.#applyThrough(this.#api, yaml)
     const applied = documentsOf(yaml).map(stamped)
     return this.#cluster.run([...this.#own, ...applied], this.world.allTrustDomains())
+  }
+
+  async #applyThrough(api: ApiSource, yaml: string): Promise<void> {
+    const named = documentsOf(yaml).map(inNamespace)
+    await api.replace(this.#own, named)
+    await this.runPresent(api)
+  }
+
+  /** What the API server holds now, also of what others wrote there. */
+  async runPresent({ observer }: ApiSource): Promise<void> {
+    const { snapshot } = observer
+    if (snapshot === undefined) throw new Error('nothing was observed')
+    const roots = rootsOf(this.world, this.world.allTrustDomains())
+    const trust = { name: TRUST_BUNDLE, roots, revokedTrustDomains: [], revokedIssuers: [] }
+    await this.#cluster.runSnapshot({ ...snapshot, trust })
   }
 
   /** A request of the pod's application. */
@@ -178,6 +205,10 @@ export class Mesh {
     caller.proxy.apply(config)
     return caller
   }
+}
+
+function inNamespace(object: KubeObject): KubeObject {
+  return { ...object, metadata: { namespace: NAMESPACE, ...object.metadata } }
 }
 
 /** As an API server stores it: in a namespace, and each a second after the one before. */

@@ -9,7 +9,7 @@ import { listening, MESH, type Pod, World } from '../../gateways/testing/world.t
 import { snapshotOf } from '../../src/controlplane/testing/snapshot-of.ts'
 import { Translator } from '../../src/controlplane/translate/translator.ts'
 import type { Snapshot } from '../../src/controlplane/observe/facts.ts'
-import { CAPTURE_CONTAINER } from '../../src/kube/inject.ts'
+import { CAPTURE_CONTAINER, SIDECAR_CONTAINER } from '../../src/kube/inject.ts'
 import type { KubeObject } from '../../src/kube/object.ts'
 import type { ProxyConfig, ResourceKind } from '../../src/model/config.ts'
 import { decodeResource, encodeResource, type ModelResource } from '../../src/xds/codec/codec.ts'
@@ -36,7 +36,7 @@ export class Cluster {
 
   /** Every proxy runs what follows from the objects when it returns. */
   async run(objects: readonly KubeObject[], trusted: readonly string[] = [`${CLUSTER}.${MESH}`]): Promise<void> {
-    const roots = Object.fromEntries(trusted.map((name) => [name, [this.world.mesh.root.certificatePem]]))
+    const roots = rootsOf(this.world, trusted)
     const mesh = { mesh: MESH, cluster: CLUSTER, trustDomain: `${CLUSTER}.${MESH}`, domain: 'cluster.local' }
     await this.runSnapshot(snapshotOf({ mesh, roots, objects }))
   }
@@ -62,6 +62,9 @@ export class Cluster {
   }
 }
 
+export const rootsOf = ({ mesh }: World, trusted: readonly string[]): Readonly<Record<string, readonly string[]>> =>
+  Object.fromEntries(trusted.map((name) => [name, [mesh.root.certificatePem]]))
+
 export const documentsOf = (yaml: string): KubeObject[] =>
   parseAllDocuments(yaml).flatMap((document) => (document.toJS() as KubeObject | null) ?? [])
 
@@ -79,6 +82,7 @@ export interface PodObjectInput {
 /** A ready pod as the API server has it. */
 export function podObject(input: PodObjectInput): KubeObject {
   const { name, namespace = NAMESPACE, account = name, labels = { app: name }, node = 'node', ip } = input
+  const image = 'any'
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -86,8 +90,8 @@ export function podObject(input: PodObjectInput): KubeObject {
     spec: {
       serviceAccountName: account,
       nodeName: node,
-      ...(input.captured && { initContainers: [{ name: CAPTURE_CONTAINER }] }),
-      containers: [{ name: 'app' }, ...(input.sidecar ? [{ name: 'isthmus-proxy' }] : [])],
+      ...(input.captured && { initContainers: [{ name: CAPTURE_CONTAINER, image }] }),
+      containers: [{ name: 'app', image }, ...(input.sidecar ? [{ name: SIDECAR_CONTAINER, image }] : [])],
     },
     status: { phase: 'Running', podIP: ip, conditions: [{ type: 'Ready', status: 'True' }] },
   } as KubeObject

@@ -2,6 +2,7 @@
  * What each part of the mesh may do at its own cluster's API server: least privilege, one list per ServiceAccount.
  * A request that meets 403 is a bug here or there; the end-to-end test counts them.
  */
+import { GATEWAY_GROUP } from '../../kube/schemas/gateway-api/common.ts'
 import { STANDARD_KINDS } from '../../kube/schemas/index.ts'
 import { WEBHOOK_CONFIGURATION } from '../../kube/webhooks.ts'
 import { OBJECTS, READER_ACCOUNT, SYSTEM_ACCOUNTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
@@ -24,11 +25,11 @@ const WATCHED_BY_BOTH: readonly Rule[] = [
   { apiGroups: [OWN], resources: ['clusterpeers'], verbs: READ },
 ]
 
-/** Kinds that are judged once more after admission, with the condition that says what came of it. */
+/** Kinds whose objects are told what became of them: judged once more after admission, or attached or not. */
 function judgedKinds(): readonly Rule[] {
   const byGroup = new Map<string, string[]>()
   for (const { resource } of STANDARD_KINDS) {
-    if (resource.group.endsWith('.istio.io')) {
+    if (resource.group.endsWith('.istio.io') || resource.group === GATEWAY_GROUP) {
       byGroup.set(resource.group, [...(byGroup.get(resource.group) ?? []), resource.plural])
     }
   }
@@ -81,7 +82,7 @@ export const CONTROL_PLANE_RULES: readonly Rule[] = [
     apiGroups: [''],
     resources: ['configmaps'],
     verbs: [...READ, 'update', 'patch'],
-    resourceNames: [OBJECTS.caRequest],
+    resourceNames: [OBJECTS.caRequest, OBJECTS.issuerKeys],
   },
   {
     apiGroups: [''],

@@ -5,10 +5,12 @@
 import type { ServiceBreaker, ValidationContext } from '../../model/config.ts'
 import type { Locality } from '../../model/locality.ts'
 import type { ImportedFacts } from '../../model/service.ts'
+import type { GatewayApiFacts } from './facts-gateway-api.ts'
 import type { NetworkingFacts } from './facts-networking.ts'
 import type { OwnFacts } from './facts-own.ts'
 import type { SecurityFacts } from './facts-security.ts'
 
+export * from './facts-gateway-api.ts'
 export * from './facts-networking.ts'
 export * from './facts-security.ts'
 
@@ -156,6 +158,8 @@ export interface Snapshot {
   readonly breakers: ReadonlyMap<string, BreakerPolicyFacts>
   /** Its tables keep their identity, it does not. */
   readonly networking: NetworkingFacts
+  /** Likewise. */
+  readonly gatewayApi: GatewayApiFacts
   readonly security: SecurityFacts
   /** Absent: there are none. Its tables keep their identity. */
   readonly own?: OwnFacts

@@ -25,6 +25,16 @@ import {
   TELEMETRIES,
 } from '../../kube/kinds.ts'
 import {
+  BACKEND_TLS_POLICIES,
+  GATEWAY_CLASSES,
+  GATEWAYS,
+  GRPC_ROUTES,
+  HTTP_ROUTES,
+  REFERENCE_GRANTS,
+  TCP_ROUTES,
+  TLS_ROUTES,
+} from '../../kube/kinds/gateway-api.ts'
+import {
   DESTINATION_RULES,
   ISTIO_GATEWAYS,
   SERVICE_ENTRIES,
@@ -55,6 +65,16 @@ import { readExport, readImport, readNamespace, readNode, readPeer, readPod, rea
 import { readBreakerPolicy } from './read-breaker.ts'
 import { readRateLimitPolicy } from './read-own.ts'
 import {
+  readBackendTlsPolicy,
+  readGateway,
+  readGatewayClass,
+  readGrpcRoute,
+  readHttpRoute,
+  readReferenceGrant,
+  readTcpRoute,
+  readTlsRoute,
+} from './read-gateway-api.ts'
+import {
   readDestinationRule,
   readIstioGateway,
   readServiceEntry,
@@ -69,6 +89,7 @@ import {
   readTelemetry,
 } from './read-security.ts'
 import { nobodyInstead, strictInstead } from './read-unsound.ts'
+import { readKeySets } from '../issuer-keys/key-store.ts'
 import { readSettings } from './read-settings.ts'
 import { type ClusterTrust, readTrust } from './trust.ts'
 
@@ -120,11 +141,13 @@ export class Observer {
   readonly #breakers
   readonly #rateLimits
   readonly #networking
+  readonly #gatewayApi
   readonly #peerAuthentications
   readonly #requestAuthentications
   readonly #authorizationPolicies
   readonly #telemetries
   #settings: MeshSettings = NO_SETTINGS
+  #keySets = NO_SECURITY.keySets
   #trust: ClusterTrust | undefined
   #leader = ''
   #version = 0
@@ -152,6 +175,16 @@ export class Observer {
       sidecars: this.#optional(SIDECARS, readSidecar),
       istioGateways: this.#optional(ISTIO_GATEWAYS, readIstioGateway),
     }
+    this.#gatewayApi = {
+      httpRoutes: this.#optional(HTTP_ROUTES, readHttpRoute),
+      grpcRoutes: this.#optional(GRPC_ROUTES, readGrpcRoute),
+      tlsRoutes: this.#optional(TLS_ROUTES, readTlsRoute),
+      tcpRoutes: this.#optional(TCP_ROUTES, readTcpRoute),
+      referenceGrants: this.#optional(REFERENCE_GRANTS, readReferenceGrant),
+      backendTlsPolicies: this.#optional(BACKEND_TLS_POLICIES, readBackendTlsPolicy),
+      gateways: this.#optional(GATEWAYS, readGateway),
+      gatewayClasses: this.#optional(GATEWAY_CLASSES, readGatewayClass),
+    }
     this.#peerAuthentications = this.#optional(PEER_AUTHENTICATIONS, readPeerAuthentication, strictInstead)
     this.#requestAuthentications = this.#optional(REQUEST_AUTHENTICATIONS, readRequestAuthentication)
     this.#authorizationPolicies = this.#optional(AUTHORIZATION_POLICIES, readAuthorizationPolicy, nobodyInstead)
@@ -164,6 +197,7 @@ export class Observer {
     })
     this.#watch(CONFIG_MAPS, named(OBJECTS.trust)).subscribe(({ new: found }) => this.#takeTrust(found))
     this.#watch(CONFIG_MAPS, named(OBJECTS.meshSettings)).subscribe(({ new: found }) => this.#takeSettings(found))
+    this.#watch(CONFIG_MAPS, named(OBJECTS.issuerKeys)).subscribe(({ new: found }) => this.#takeKeys(found))
     this.#watch(LEASES, named(OBJECTS.federationLease)).subscribe(({ new: lease }) => this.#takeLease(lease))
   }
 
@@ -264,6 +298,14 @@ export class Observer {
     this.#changed()
   }
 
+  /** Deleting them costs one fetch. */
+  #takeKeys(found: ConfigMap | undefined): void {
+    const keySets = readKeySets(found)
+    if (isDeepStrictEqual(keySets, this.#keySets)) return
+    this.#keySets = keySets
+    this.#changed()
+  }
+
   #takeLease(lease: Lease | undefined): void {
     // Renewals come every few seconds and change nothing that matters here.
     const leader = lease?.spec?.holderIdentity ?? ''
@@ -284,7 +326,7 @@ export class Observer {
       authorizationPolicies: this.#authorizationPolicies.current,
       telemetries: this.#telemetries.current,
       settings: this.#settings,
-      keySets: NO_SECURITY.keySets,
+      keySets: this.#keySets,
     }
   }
 
@@ -310,6 +352,16 @@ export class Observer {
         workloadEntries: this.#networking.workloadEntries.current,
         sidecars: this.#networking.sidecars.current,
         istioGateways: this.#networking.istioGateways.current,
+      },
+      gatewayApi: {
+        httpRoutes: this.#gatewayApi.httpRoutes.current,
+        grpcRoutes: this.#gatewayApi.grpcRoutes.current,
+        tlsRoutes: this.#gatewayApi.tlsRoutes.current,
+        tcpRoutes: this.#gatewayApi.tcpRoutes.current,
+        referenceGrants: this.#gatewayApi.referenceGrants.current,
+        backendTlsPolicies: this.#gatewayApi.backendTlsPolicies.current,
+        gateways: this.#gatewayApi.gateways.current,
+        gatewayClasses: this.#gatewayApi.gatewayClasses.current,
       },
       security: this.#security(),
       own: { rateLimits: this.#rateLimits.current },

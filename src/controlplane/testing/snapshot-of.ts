@@ -7,6 +7,7 @@ import type { KubeObject } from '../../kube/object.ts'
 import { keyOfObject } from '../../kube/store.ts'
 import { OBJECTS } from '../../model/names.ts'
 import { TRUST_BUNDLE } from '../../model/config.ts'
+import { readKeySets } from '../issuer-keys/key-store.ts'
 import { type MeshFacts, type MeshSettings, type Snapshot } from '../observe/facts.ts'
 import {
   readExport,
@@ -21,6 +22,16 @@ import {
 import { readSettings } from '../observe/read-settings.ts'
 import { readRateLimitPolicy } from '../observe/read-own.ts'
 import { readBreakerPolicy } from '../observe/read-breaker.ts'
+import {
+  readBackendTlsPolicy,
+  readGateway,
+  readGatewayClass,
+  readGrpcRoute,
+  readHttpRoute,
+  readReferenceGrant,
+  readTcpRoute,
+  readTlsRoute,
+} from '../observe/read-gateway-api.ts'
 import {
   readDestinationRule,
   readServiceEntry,
@@ -64,15 +75,25 @@ const KINDS: ReadonlySet<string> = new Set([
   'ServiceEntry',
   'WorkloadEntry',
   'Sidecar',
+  'HTTPRoute',
+  'GRPCRoute',
+  'TLSRoute',
+  'TCPRoute',
+  'ReferenceGrant',
+  'BackendTLSPolicy',
+  'Gateway',
+  'GatewayClass',
 ])
 
 /** Throws on a kind that the control plane does not watch: a typo in a case must not pass silently. */
 export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
   for (const { kind } of objects) if (!KINDS.has(kind)) throw new Error(`${kind} is not watched`)
-  const table = <F>(kind: string, read: (object: never) => F | undefined): ReadonlyMap<string, F> => {
+  // Istio has a kind Gateway too.
+  const table = <F>(kind: string, read: (object: never) => F | undefined, group = ''): ReadonlyMap<string, F> => {
     const rows = new Map<string, F>()
     for (const object of objects) {
-      const fact = object.kind === kind ? read(object as never) : undefined
+      const isOne = object.kind === kind && (group === '' || object.apiVersion.startsWith(group))
+      const fact = isOne ? read(object as never) : undefined
       if (fact !== undefined) rows.set(keyOfObject(object), fact)
     }
     return rows
@@ -98,13 +119,25 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
       sidecars: table('Sidecar', strictly(readSidecar)),
       istioGateways: new Map(),
     },
+    gatewayApi: {
+      httpRoutes: table('HTTPRoute', strictly(readHttpRoute)),
+      grpcRoutes: table('GRPCRoute', strictly(readGrpcRoute)),
+      tlsRoutes: table('TLSRoute', strictly(readTlsRoute)),
+      tcpRoutes: table('TCPRoute', strictly(readTcpRoute)),
+      referenceGrants: table('ReferenceGrant', strictly(readReferenceGrant)),
+      backendTlsPolicies: table('BackendTLSPolicy', strictly(readBackendTlsPolicy)),
+      gateways: table('Gateway', strictly(readGateway), 'gateway.networking.k8s.io'),
+      gatewayClasses: table('GatewayClass', strictly(readGatewayClass)),
+    },
     security: {
       peerAuthentications: table('PeerAuthentication', readPeerAuthentication),
       requestAuthentications: table('RequestAuthentication', readRequestAuthentication),
       authorizationPolicies: table('AuthorizationPolicy', readAuthorizationPolicy),
       telemetries: table('Telemetry', readTelemetry),
       settings: settingsOf(objects),
-      keySets: new Map(),
+      keySets: readKeySets(
+        objects.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === OBJECTS.issuerKeys),
+      ),
     },
     own: { rateLimits: table('RateLimitPolicy', readRateLimitPolicy) },
     trust: roots === undefined ? undefined : { name: TRUST_BUNDLE, roots, revokedTrustDomains: [], revokedIssuers: [] },

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { ProxyConfig } from '../../model/config.ts'
 import type { ImportedFacts } from '../../model/service.ts'
 import {
+  NO_GATEWAY_API,
   NO_NETWORKING,
   NO_SECURITY,
   type PodFacts,
@@ -74,6 +75,7 @@ function world(): Snapshot {
     namespaces: new Map([['shop', {}]]),
     exports: new Map([['shop/checkout', { namespace: 'shop', name: 'checkout' }]]),
     networking: NO_NETWORKING,
+    gatewayApi: NO_GATEWAY_API,
     imports: new Map([
       ['shop/checkout', { namespace: 'shop', name: 'checkout', ports: [{ name: 'http', port: 80 }], addresses: [] }],
     ]),

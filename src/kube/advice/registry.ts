@@ -2,6 +2,7 @@
 import type { KubeObject, Resource } from '../object.ts'
 import { KINDS, type AnyDefinition } from '../schemas/index.ts'
 import type { Area, KindAdvice, SetRule } from './area.ts'
+import { GATEWAY_API_ADVICE } from './gateway-api/advice.ts'
 import { ISTHMUS_ADVICE } from './isthmus/advice.ts'
 import { NETWORKING_ADVICE } from './networking/advice.ts'
 import { kindKey } from './objects.ts'
@@ -9,7 +10,7 @@ import { SECURITY_ADVICE } from './security/advice.ts'
 import { TRAFFIC_ADVICE } from './traffic/advice.ts'
 
 /** One line per area. */
-const AREAS: readonly Area[] = [ISTHMUS_ADVICE, TRAFFIC_ADVICE, NETWORKING_ADVICE, SECURITY_ADVICE]
+const AREAS: readonly Area[] = [ISTHMUS_ADVICE, TRAFFIC_ADVICE, NETWORKING_ADVICE, SECURITY_ADVICE, GATEWAY_API_ADVICE]
 
 export interface KnownKind {
   readonly definition: AnyDefinition

@@ -3,6 +3,9 @@ import type { ClusterPeer, CustomResourceDefinition } from '../kinds.ts'
 import { CIRCUIT_BREAKER_POLICY } from './circuit-breaker-policy.ts'
 import { CLUSTER_PEER } from './cluster-peer.ts'
 import { type AnyDefinition, crdOf, validateKind, type Validation } from './definition.ts'
+import { GATEWAY, GATEWAY_CLASS, LISTENER_SET } from './gateway-api/gateways.ts'
+import { BACKEND_TLS_POLICY, REFERENCE_GRANT } from './gateway-api/policies.ts'
+import { GRPC_ROUTE, HTTP_ROUTE, TCP_ROUTE, TLS_ROUTE } from './gateway-api/routes.ts'
 import { DESTINATION_RULE } from './networking/destination-rule.ts'
 import { ISTIO_GATEWAY } from './networking/gateway.ts'
 import { SERVICE_ENTRY, WORKLOAD_ENTRY } from './networking/service-entry.ts'
@@ -43,6 +46,15 @@ export const STANDARD_KINDS: readonly AnyDefinition[] = [
   AUTHORIZATION_POLICY,
   TELEMETRY,
   // gateway.networking.k8s.io
+  GATEWAY_CLASS,
+  GATEWAY,
+  LISTENER_SET,
+  HTTP_ROUTE,
+  GRPC_ROUTE,
+  TLS_ROUTE,
+  TCP_ROUTE,
+  REFERENCE_GRANT,
+  BACKEND_TLS_POLICY,
   // Stored only.
   ...STORED_KINDS,
 ]

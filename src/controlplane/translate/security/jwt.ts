@@ -1,8 +1,8 @@
 /**
  * RequestAuthentication to the JWT filter of one pod's chains: a bad token is refused with 401, a missing one is not.
  * Keys of servers in the mesh are fetched by the proxies, through the mesh (so that the way there is mTLS and bounded as
- * any other). Those of others would be the control plane's to fetch; until someone puts them into `keySets` they are not
- * known, and every token of theirs is refused.
+ * any other). Those of others the control plane fetches (issuer-keys); until they are in `keySets` every token of theirs
+ * is refused.
  */
 import type { JwtPolicy, JwtProvider, JwtRequirement, ListedFilter } from '../../../model/config.ts'
 import { istioDurationMs } from '../../../kube/durations.ts'

@@ -39,8 +39,14 @@ describe('advice on PeerAuthentication', () => {
 describe('advice on RequestAuthentication', () => {
   it.each<[string, string[]]>([
     ['{jwtRules: [{issuer: a, jwksUri: "http://keys.shop.svc.cluster.local/keys"}]}', []],
-    ['{jwtRules: [{issuer: a, jwksUri: "https://a/keys"}]}', ['error FIELD_UNSUPPORTED spec.jwtRules[0].jwksUri']],
-    ['{jwtRules: [{issuer: "https://a"}]}', ['error FIELD_UNSUPPORTED spec.jwtRules[0].issuer']],
+    ['{jwtRules: [{issuer: a, jwksUri: "https://a/keys"}]}', []],
+    ['{jwtRules: [{issuer: "https://a"}]}', []],
+    ['{jwtRules: [{issuer: a}]}', ['error FIELD_UNSUPPORTED spec.jwtRules[0].issuer']],
+    ['{jwtRules: [{issuer: "http://a"}]}', ['error FIELD_UNSUPPORTED spec.jwtRules[0].issuer']],
+    [
+      '{jwtRules: [{issuer: a, jwksUri: "https://169.254.169.254/keys"}]}',
+      ['error ADDRESS_FORBIDDEN spec.jwtRules[0].jwksUri'],
+    ],
     [
       '{jwtRules: [{jwksUri: "http://keys.shop.svc.cluster.local/keys"}]}',
       ['error FIELD_REQUIRED spec.jwtRules[0].issuer'],

@@ -15,8 +15,10 @@ const faults = new Map<string, string | undefined>()
 const FAULTS_MAX = 5_000
 
 /** What RE2 does not know (look-around, back references) is refused by its place. */
-export function* patternFlaws(value: unknown, path: string): Iterable<Flaw> {
-  const patterns = [...patternsIn(value, path)]
+export const patternFlaws = (value: unknown, path: string): Iterable<Flaw> =>
+  judgePatterns([...patternsIn(value, path)], path)
+
+export function* judgePatterns(patterns: readonly Pattern[], path: string): Iterable<Flaw> {
   const distinct = new Set(patterns.map(({ pattern }) => pattern))
   let units = 0
   for (const pattern of distinct) units += unitsOf(pattern)
@@ -31,7 +33,7 @@ export function* patternFlaws(value: unknown, path: string): Iterable<Flaw> {
   }
 }
 
-interface Pattern {
+export interface Pattern {
   readonly pattern: string
   readonly field: string
 }
