@@ -32,12 +32,12 @@ interface Source {
 
 const SOURCES: readonly Source[] = [
   {
-    resource: CIRCUIT_BREAKER_POLICIES as Resource<KubeObject> as Resource<WithStatus>,
+    resource: CIRCUIT_BREAKER_POLICIES,
     verdicts: (snapshot) => breakersOf(snapshot).verdicts,
     generation: ({ breakers }, key) => breakers.get(key)?.generation,
   },
   {
-    resource: RATE_LIMIT_POLICIES as Resource<KubeObject> as Resource<WithStatus>,
+    resource: RATE_LIMIT_POLICIES,
     verdicts: rateLimitVerdicts,
     generation: ({ own }, key) => own?.rateLimits.get(key)?.generation,
   },

@@ -12,6 +12,10 @@ type Key = NonNullable<Limit['by']>[number]
 
 const HEADER = /^[A-Za-z0-9!#$%&'*+.^_|~-]{1,128}$/
 const CLAIM = /^([A-Za-z0-9_.:/-]{1,128}|(\[[^[\]]{1,64}\]){1,4})$/
+const NAMES: ReadonlyMap<Key['type'], RegExp> = new Map([
+  ['Header', HEADER],
+  ['Claim', CLAIM],
+])
 /** What of a client's own choosing names it: a new value is a new limit. */
 const CHOSEN: ReadonlySet<Key['type']> = new Set(['Header', 'Path'])
 
@@ -67,11 +71,11 @@ const notYet = (field: string, message: string): Flaw => error({ code: 'FIELD_UN
 
 function* keyFlaws(at: string, { type, name, ipv4Bits, ipv6Bits }: Key): Iterable<Flaw> {
   if (type === 'Consumer') yield notYet(`${at}.type`, 'there is no AuthenticationPolicy yet')
-  const isNamed = type === 'Header' || type === 'Claim'
-  if (isNamed && name === undefined) yield error({ code: 'FIELD_INVALID', field: `${at}.name`, message: 'is required' })
-  if (!isNamed && name !== undefined) yield invalid(`${at}.name`, `does not go with ${type}`)
-  if (type === 'Header' && name !== undefined && !HEADER.test(name)) yield invalid(`${at}.name`, 'is no header’s name')
-  if (type === 'Claim' && name !== undefined && !CLAIM.test(name)) yield invalid(`${at}.name`, 'is no claim’s name')
+  const form = NAMES.get(type)
+  if (form === undefined && name !== undefined) yield invalid(`${at}.name`, `does not go with ${type}`)
+  if (form !== undefined && name === undefined) yield invalid(`${at}.name`, `is required with ${type}`)
+  if (form !== undefined && name !== undefined && !form.test(name))
+    yield invalid(`${at}.name`, `is no name of a ${type}`)
   if (type !== 'Address' && (ipv4Bits !== undefined || ipv6Bits !== undefined)) {
     yield invalid(at, `has bits of an address, which do not go with ${type}`)
   }
