@@ -4,14 +4,14 @@
  */
 import { withConditions } from '../kube/conditions.ts'
 import { isConflict, isNotFound, type KubeClient } from '../kube/client.ts'
-import { CIRCUIT_BREAKER_POLICIES, RATE_LIMIT_POLICIES } from '../kube/kinds.ts'
+import { AUTHENTICATION_POLICIES, CIRCUIT_BREAKER_POLICIES, RATE_LIMIT_POLICIES } from '../kube/kinds.ts'
 import type { Condition, KubeObject, Resource } from '../kube/object.ts'
 import type { Cancel, Clock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Snapshot } from './observe/facts.ts'
 import { breakersOf, type PolicyVerdict } from './translate/breakers.ts'
-import { rateLimitVerdicts } from './translate/own/verdicts.ts'
+import { authenticationVerdicts, rateLimitVerdicts } from './translate/own/verdicts.ts'
 
 export interface PolicyStatusOptions {
   readonly client: KubeClient
@@ -41,6 +41,11 @@ const SOURCES: readonly Source[] = [
     verdicts: rateLimitVerdicts,
     generation: ({ own }, key) => own?.rateLimits.get(key)?.generation,
   },
+  {
+    resource: AUTHENTICATION_POLICIES,
+    verdicts: authenticationVerdicts,
+    generation: ({ own }, key) => own?.authentications.get(key)?.generation,
+  },
 ]
 
 export class PolicyStatus {
@@ -57,7 +62,8 @@ export class PolicyStatus {
   }
 
   set(snapshot: Snapshot): void {
-    const inputs = [snapshot.breakers, snapshot.own?.rateLimits, snapshot.services, snapshot.imports]
+    const { own, breakers, services, imports } = snapshot
+    const inputs = [breakers, own?.rateLimits, own?.authentications, own?.credentials, services, imports]
     if (inputs.every((input, index) => input === this.#seen[index])) return
     this.#seen = inputs
     this.#snapshot = snapshot

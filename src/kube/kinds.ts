@@ -102,6 +102,7 @@ export {
 } from './kinds/apiextensions.ts'
 export {
   CIRCUIT_BREAKER_POLICIES,
+  AUTHENTICATION_POLICIES,
   CLUSTER_PEERS,
   RATE_LIMIT_POLICIES,
   type CircuitBreakerPolicy,
@@ -109,6 +110,8 @@ export {
   type ClusterPeer,
   type ClusterPeerSpec,
   type ClusterPeerStatus,
+  type AuthenticationPolicy,
+  type AuthenticationPolicySpec,
   type RateLimitPolicy,
   type RateLimitPolicySpec,
 } from './kinds/isthmus.ts'

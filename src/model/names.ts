@@ -56,6 +56,8 @@ export const LABELS = {
   zone: 'topology.kubernetes.io/zone',
   injectNamespace: 'istio-injection',
   injectPod: 'sidecar.istio.io/inject',
+  /** On Secrets that AuthenticationPolicies may read: the control plane sees no others. */
+  credentials: 'isthmus.dev/credentials',
 } as const
 
 export const ANNOTATIONS = {

@@ -41,13 +41,19 @@ function judgedKinds(): readonly Rule[] {
 
 export const CONTROL_PLANE_CLUSTER_RULES: readonly Rule[] = [
   ...WATCHED_BY_BOTH,
-  { apiGroups: [OWN], resources: ['circuitbreakerpolicies', 'ratelimitpolicies'], verbs: READ },
+  {
+    apiGroups: [OWN],
+    resources: ['circuitbreakerpolicies', 'ratelimitpolicies', 'authenticationpolicies'],
+    verbs: READ,
+  },
   // Says of each policy whether it is in force.
   {
     apiGroups: [OWN],
-    resources: ['circuitbreakerpolicies/status', 'ratelimitpolicies/status'],
+    resources: ['circuitbreakerpolicies/status', 'ratelimitpolicies/status', 'authenticationpolicies/status'],
     verbs: ['get', 'update', 'patch'],
   },
+  // Consumers' credentials; it asks for those with a label alone, which RBAC cannot say.
+  { apiGroups: [''], resources: ['secrets'], verbs: ['list', 'watch'] },
   ...judgedKinds(),
   // The serving root goes into every namespace, where sidecars mount it.
   { apiGroups: [''], resources: ['configmaps'], verbs: ['create'] },

@@ -5,6 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { KubeClient, ListOptions } from '../../kube/client.ts'
 import {
+  AUTHENTICATION_POLICIES,
   AUTHORIZATION_POLICIES,
   CIRCUIT_BREAKER_POLICIES,
   CLUSTER_PEERS,
@@ -19,6 +20,7 @@ import {
   PODS,
   RATE_LIMIT_POLICIES,
   REQUEST_AUTHENTICATIONS,
+  SECRETS,
   SERVICE_EXPORTS,
   SERVICE_IMPORTS,
   SERVICES,
@@ -46,7 +48,7 @@ import type { KubeObject, Resource } from '../../kube/object.ts'
 import { Reflector } from '../../kube/reflector.ts'
 import { STORED_KINDS } from '../../kube/schemas/stored/stored.ts'
 import type { Store } from '../../kube/store.ts'
-import { OBJECTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
+import { LABELS, OBJECTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
 import type { Cancel, Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
@@ -63,7 +65,8 @@ import { FactTable } from './fact-table.ts'
 import { isJudged, judgeOf, type OnVerdict } from './judge.ts'
 import { readExport, readImport, readNamespace, readNode, readPeer, readPod, readService, readSlice } from './read.ts'
 import { readBreakerPolicy } from './read-breaker.ts'
-import { readRateLimitPolicy } from './read-own.ts'
+import { readCredentials } from './read-credentials.ts'
+import { readAuthenticationPolicy, readRateLimitPolicy } from './read-own.ts'
 import {
   readBackendTlsPolicy,
   readGateway,
@@ -139,7 +142,7 @@ export class Observer {
   readonly #imports
   readonly #peers
   readonly #breakers
-  readonly #rateLimits
+  readonly #own
   readonly #networking
   readonly #gatewayApi
   readonly #peerAuthentications
@@ -166,7 +169,11 @@ export class Observer {
     this.#imports = this.#table(SERVICE_IMPORTS, readImport)
     this.#peers = this.#table(CLUSTER_PEERS, readPeer)
     this.#breakers = this.#table(CIRCUIT_BREAKER_POLICIES, readBreakerPolicy)
-    this.#rateLimits = this.#optional(RATE_LIMIT_POLICIES, readRateLimitPolicy)
+    this.#own = {
+      rateLimits: this.#optional(RATE_LIMIT_POLICIES, readRateLimitPolicy),
+      authentications: this.#optional(AUTHENTICATION_POLICIES, readAuthenticationPolicy),
+      credentials: this.#table(SECRETS, readCredentials, { labelSelector: LABELS.credentials }),
+    }
     this.#networking = {
       virtualServices: this.#optional(VIRTUAL_SERVICES, readVirtualService),
       destinationRules: this.#optional(DESTINATION_RULES, readDestinationRule),
@@ -236,9 +243,13 @@ export class Observer {
     await Promise.all(this.#reflectors.map((reflector) => reflector.stop()))
   }
 
-  #table<T extends KubeObject, F>(resource: Resource<T>, read: (object: T) => F | undefined): FactTable<T, F> {
+  #table<T extends KubeObject, F>(
+    resource: Resource<T>,
+    read: (object: T) => F | undefined,
+    scope: ListOptions = {},
+  ): FactTable<T, F> {
     const table = new FactTable<T, F>(read, () => this.#changed())
-    this.#watch(resource).subscribe((change) => table.apply(change))
+    this.#watch(resource, scope).subscribe((change) => table.apply(change))
     return table
   }
 
@@ -267,7 +278,8 @@ export class Observer {
     }
     const reflector = new Reflector({ client, resource, scope, clock, random, onError, ...extra })
     this.#reflectors.push(reflector)
-    if (scope.fieldSelector === undefined) this.#stores.set(`${resource.plural}.${resource.group}`, reflector.store)
+    const isWhole = scope.fieldSelector === undefined && scope.labelSelector === undefined
+    if (isWhole) this.#stores.set(`${resource.plural}.${resource.group}`, reflector.store)
     return reflector.store
   }
 
@@ -364,7 +376,11 @@ export class Observer {
         gatewayClasses: this.#gatewayApi.gatewayClasses.current,
       },
       security: this.#security(),
-      own: { rateLimits: this.#rateLimits.current },
+      own: {
+        rateLimits: this.#own.rateLimits.current,
+        authentications: this.#own.authentications.current,
+        credentials: this.#own.credentials.current,
+      },
       trust: this.#trust?.validation,
       federationLeader: this.#leader,
     }

@@ -3,9 +3,10 @@
  * admission runs too, and their words go into the policy's condition.
  */
 import type { Flaw } from '../../kube/advice/finding.ts'
+import { authenticationFlaws } from '../../kube/advice/isthmus/authentication.ts'
 import { rateLimitFlaws } from '../../kube/advice/isthmus/rate-limit.ts'
-import type { RateLimitPolicy } from '../../kube/kinds.ts'
-import type { RateLimitPolicyFacts } from './facts-own.ts'
+import type { AuthenticationPolicy, RateLimitPolicy } from '../../kube/kinds.ts'
+import type { AuthenticationPolicyFacts, RateLimitPolicyFacts } from './facts-own.ts'
 import { scopeOf } from './read-security.ts'
 
 export function readRateLimitPolicy(policy: RateLimitPolicy): RateLimitPolicyFacts | undefined {
@@ -18,6 +19,22 @@ export function readRateLimitPolicy(policy: RateLimitPolicy): RateLimitPolicyFac
     refusesWhenUnavailable: whenUnavailable === 'refuse',
     limits,
     ...problemIn(rateLimitFlaws(policy)),
+  }
+}
+
+export function readAuthenticationPolicy(policy: AuthenticationPolicy): AuthenticationPolicyFacts | undefined {
+  if (policy.metadata.deletionTimestamp !== undefined) return undefined
+  const { mode, apiKeys, basic, identityHeader = 'x-isthmus-consumer', ...more } = policy.spec
+  const { forwardCredentials, exclude = [], ...placed } = more
+  return {
+    ...scopeOf(policy, placed),
+    isOptional: mode === 'optional',
+    ...(apiKeys !== undefined && { apiKeys }),
+    ...(basic !== undefined && { basic }),
+    identityHeader: identityHeader.toLowerCase(),
+    forwardsCredentials: forwardCredentials === true,
+    exclude,
+    ...problemIn(authenticationFlaws(policy)),
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import type { z } from 'zod'
 import type { KubeObject, Resource } from '../object.ts'
+import type { authenticationPolicySpec, authenticationPolicyStatus } from '../schemas/authentication-policy.ts'
 import type { circuitBreakerPolicySpec, circuitBreakerPolicyStatus } from '../schemas/circuit-breaker-policy.ts'
 import type { clusterPeerSpec, clusterPeerStatus } from '../schemas/cluster-peer.ts'
 import type { rateLimitPolicySpec, rateLimitPolicyStatus } from '../schemas/rate-limit-policy.ts'
@@ -55,5 +56,21 @@ export const RATE_LIMIT_POLICIES: Resource<RateLimitPolicy> = {
   version: 'v1alpha1',
   plural: 'ratelimitpolicies',
   kind: 'RateLimitPolicy',
+  namespaced: true,
+}
+
+export type AuthenticationPolicySpec = z.input<typeof authenticationPolicySpec>
+
+/** Who calls the workloads of its namespace, by keys and passwords. */
+export interface AuthenticationPolicy extends KubeObject {
+  spec: AuthenticationPolicySpec
+  status?: z.input<typeof authenticationPolicyStatus>
+}
+
+export const AUTHENTICATION_POLICIES: Resource<AuthenticationPolicy> = {
+  group: 'isthmus.dev',
+  version: 'v1alpha1',
+  plural: 'authenticationpolicies',
+  kind: 'AuthenticationPolicy',
   namespaced: true,
 }

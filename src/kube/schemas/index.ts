@@ -1,5 +1,6 @@
 /** The CRDs an install applies, and the validation of own kinds. Imports zod (51 ms): not for proxies. */
 import type { ClusterPeer, CustomResourceDefinition } from '../kinds.ts'
+import { AUTHENTICATION_POLICY } from './authentication-policy.ts'
 import { CIRCUIT_BREAKER_POLICY } from './circuit-breaker-policy.ts'
 import { CLUSTER_PEER } from './cluster-peer.ts'
 import { type AnyDefinition, crdOf, validateKind, type Validation } from './definition.ts'
@@ -29,7 +30,12 @@ export const validateCircuitBreakerPolicy = (object: unknown): Validation =>
 export const validateClusterPeer = (object: unknown): Validation => validateKind(CLUSTER_PEER, object)
 
 /** Group isthmus.dev; the design's other kinds come with the features they configure. */
-export const OWN_KINDS: readonly AnyDefinition[] = [CLUSTER_PEER, CIRCUIT_BREAKER_POLICY, RATE_LIMIT_POLICY]
+export const OWN_KINDS: readonly AnyDefinition[] = [
+  CLUSTER_PEER,
+  CIRCUIT_BREAKER_POLICY,
+  RATE_LIMIT_POLICY,
+  AUTHENTICATION_POLICY,
+]
 
 /** Kinds of Istio's groups and of the Gateway API, area by area. */
 export const STANDARD_KINDS: readonly AnyDefinition[] = [

@@ -4,10 +4,17 @@
  */
 import type { ListedFilter } from '../../../model/config.ts'
 import { keyOf, type PodFacts, type ServiceFacts, type Snapshot } from '../../observe/facts.ts'
-import { NO_OWN, type RateLimitPolicyFacts } from '../../observe/facts-own.ts'
+import {
+  type AuthenticationPolicyFacts,
+  NO_OWN,
+  type OwnFacts,
+  type RateLimitPolicyFacts,
+} from '../../observe/facts-own.ts'
 import type { PolicyScope } from '../../observe/facts-security.ts'
 import { Memo } from '../memo.ts'
 import { PolicyIndex, selects } from '../security/scope.ts'
+import { type Authentication, authenticationOf } from './authentication.ts'
+import { consumersOf, secretsOf } from './consumers.ts'
 import { limitFilters } from './rate-limits.ts'
 
 /** Where requests arrive. */
@@ -16,44 +23,87 @@ export interface OwnPlace {
   readonly isClusterset?: boolean
 }
 
-export class OwnPolicies {
-  readonly #rateLimits: readonly RateLimitPolicyFacts[]
+interface OwnInput {
+  readonly rateLimits: readonly RateLimitPolicyFacts[]
+  readonly authentications: readonly AuthenticationPolicyFacts[]
+  readonly credentials: OwnFacts['credentials']
+}
 
-  constructor(rateLimits: readonly RateLimitPolicyFacts[]) {
-    this.#rateLimits = rateLimits
+export class OwnPolicies {
+  readonly #input: OwnInput
+  readonly #built = new Map<AuthenticationPolicyFacts, Authentication>()
+
+  constructor(input: OwnInput) {
+    this.#input = input
   }
 
   limitsAt(place: OwnPlace): readonly ListedFilter[] {
-    return limitFilters(this.#rateLimits.filter((policy) => speaksAt(policy, place)))
+    const policies = this.#input.rateLimits.filter((policy) => speaksAt(policy, place))
+    return limitFilters(policies, this.consumerHeaderAt(place))
+  }
+
+  /** Undefined: nobody is asked. */
+  authenticationAt(place: OwnPlace): Authentication | undefined {
+    const policy = this.#policyAt(place)
+    if (policy === undefined) return undefined
+    const known = this.#built.get(policy)
+    if (known !== undefined) return known
+    const made = authenticationOf(policy, consumersOf(policy, this.#input.credentials))
+    this.#built.set(policy, made)
+    return made
+  }
+
+  /** Undefined: nothing that comes in tells a consumer. */
+  consumerHeaderAt(place: OwnPlace): string | undefined {
+    const policy = this.#policyAt(place)
+    return policy?.problem === undefined ? policy?.identityHeader : undefined
+  }
+
+  /** One way to know consumers at a time: that of a service, else of a label, else of all; of several the oldest. */
+  #policyAt(place: OwnPlace): AuthenticationPolicyFacts | undefined {
+    const speaking = this.#input.authentications.filter((policy) => speaksAt(policy, place))
+    return (
+      speaking.find(({ targets }) => targets !== undefined) ??
+      speaking.find(({ selector }) => selector !== undefined) ??
+      speaking[0]
+    )
   }
 }
 
-const NONE = new OwnPolicies([])
+const NONE = new OwnPolicies({ rateLimits: [], authentications: [], credentials: new Map() })
 
 export class OwnTables {
   readonly #limits = new Memo<PolicyIndex<RateLimitPolicyFacts>>()
+  readonly #authentications = new Memo<PolicyIndex<AuthenticationPolicyFacts>>()
   readonly #pods = new Memo<OwnPolicies>()
 
   /** `services`: those that select the pod. */
   of({ own = NO_OWN }: Snapshot, pod: PodFacts, services: readonly ServiceFacts[]): OwnPolicies {
-    const { rateLimits } = own
-    if (rateLimits.size === 0) return NONE
-    const index = this.#limits.get('all', [rateLimits], () => new PolicyIndex(rateLimits, NO_ROOTS))
-    const limits = index.in(pod.namespace).filter((policy) => speaksTo(policy, pod, services))
-    return limits.length === 0 ? NONE : this.#pods.get(keyOf(pod), limits, () => new OwnPolicies(limits))
+    const { credentials } = own
+    if (own.rateLimits.size === 0 && own.authentications.size === 0) return NONE
+    const limits = this.#limits.get('all', [own.rateLimits], () => new PolicyIndex(own.rateLimits, NO_ROOTS))
+    const authentications = this.#authentications.get(
+      'all',
+      [own.authentications],
+      () => new PolicyIndex(own.authentications, NO_ROOTS),
+    )
+    const input: OwnInput = {
+      // A limit that is flawed limits nobody.
+      rateLimits: limits.in(pod.namespace).filter((one) => one.problem === undefined && speaksTo(one, pod, services)),
+      authentications: authentications.in(pod.namespace).filter((one) => speaksTo(one, pod, services)),
+      credentials,
+    }
+    if (input.rateLimits.length === 0 && input.authentications.length === 0) return NONE
+    const secrets = input.authentications.flatMap((policy) => secretsOf(policy, credentials))
+    const inputs = [...input.rateLimits, 'authentication', ...input.authentications, 'secrets', ...secrets]
+    return this.#pods.get(keyOf(pod), inputs, () => new OwnPolicies(input))
   }
 }
 
-/** Own policies hold in their own namespace, wherever that is. */
+/** Own policies hold in their own namespace, wherever that is: a Secret is not for other namespaces to use. */
 const NO_ROOTS: ReadonlySet<string> = new Set()
 
-function speaksTo(
-  policy: PolicyScope & { problem?: string },
-  pod: PodFacts,
-  services: readonly ServiceFacts[],
-): boolean {
-  if (policy.problem !== undefined) return false
-  const { targets, selector } = policy
+function speaksTo({ targets, selector }: PolicyScope, pod: PodFacts, services: readonly ServiceFacts[]): boolean {
   if (targets === undefined) return selects(selector, pod)
   return targets.some(({ name }) => services.some((service) => service.name === name))
 }

@@ -32,9 +32,13 @@ const HELPER = 'x-isthmus-limit-'
 
 type Key = NonNullable<LimitSpec['by']>[number]
 
-export function limitFilters(policies: readonly RateLimitPolicyFacts[]): readonly ListedFilter[] {
+/** `consumer`: the field that tells whom an AuthenticationPolicy found. */
+export function limitFilters(
+  policies: readonly RateLimitPolicyFacts[],
+  consumer: string | undefined,
+): readonly ListedFilter[] {
   if (policies.length === 0) return []
-  const helpers = helpersOf(policies)
+  const helpers = helpersOf(policies, consumer)
   const counting = policies.map(localFilter)
   return helpers === undefined ? counting : [helpers.before, ...counting, helpers.after]
 }
@@ -130,11 +134,13 @@ function pathPattern(path: string): string {
 
 interface Helper {
   readonly name: string
-  /** What it says, in Envoy's formats. */
+  /** What it says, in Envoy's formats; empty: nothing is known. */
   readonly value: string
 }
 
-function helperOf({ type, name = '' }: Key): Helper | undefined {
+function helperOf({ type, name = '' }: Key, consumer?: string): Helper | undefined {
+  if (type === 'Consumer')
+    return { name: `${HELPER}consumer`, value: consumer === undefined ? '' : `%REQ(${consumer})%` }
   if (type === 'Principal') return { name: `${HELPER}principal`, value: '%DOWNSTREAM_PEER_URI_SAN%' }
   if (type === 'Path') return { name: `${HELPER}path`, value: '%PATH(NQ:PATH)%' }
   const lower = name.toLowerCase()
@@ -145,11 +151,12 @@ function helperOf({ type, name = '' }: Key): Helper | undefined {
 /** The fields are the filters' own: what a client brings of that name goes first, what they were goes no further. */
 function helpersOf(
   policies: readonly RateLimitPolicyFacts[],
+  consumer: string | undefined,
 ): { readonly before: ListedFilter; readonly after: ListedFilter } | undefined {
   const keys = policies.flatMap(({ limits }) => limits.flatMap(({ by = [] }) => by))
   const helpers = new Map<string, string>()
   for (const key of keys) {
-    const helper = helperOf(key)
+    const helper = helperOf(key, consumer)
     if (helper !== undefined) helpers.set(helper.name, helper.value)
   }
   if (helpers.size === 0) return undefined
@@ -158,7 +165,10 @@ function helpersOf(
     addRequest: [{ name, value, action }],
   })
   const removed = names.map((name): HeaderMutations => ({ removeRequest: [name] }))
-  const known = names.map((name) => add(name, helpers.get(name) ?? '', 'append'))
+  const known = names.flatMap((name) => {
+    const value = helpers.get(name) ?? ''
+    return value === '' ? [] : [add(name, value, 'append')]
+  })
   const rest = names.map((name) => add(name, NOTHING, 'add-if-absent'))
   const changes = [...removed, ...known, ...rest]
   return {

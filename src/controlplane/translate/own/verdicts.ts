@@ -1,7 +1,9 @@
 /** What own policies are told about themselves: condition Accepted. Pure; every replica comes to the same words. */
 import type { PolicyVerdict } from '../breakers.ts'
 import { keyOf, type Snapshot } from '../../observe/facts.ts'
-import { NO_OWN } from '../../observe/facts-own.ts'
+import { type AuthenticationPolicyFacts, NO_OWN } from '../../observe/facts-own.ts'
+import { byAge } from '../security/scope.ts'
+import { consumersOf } from './consumers.ts'
 import type { PolicyScope, PolicyTarget } from '../../observe/facts-security.ts'
 
 const ACCEPTED: PolicyVerdict = { accepted: true, reason: 'Accepted', message: '' }
@@ -11,6 +13,43 @@ export function rateLimitVerdicts(snapshot: Snapshot): ReadonlyMap<string, Polic
   return new Map(
     [...rateLimits.values()].map((policy) => [keyOf(policy), problemOf(policy, snapshot) ?? ACCEPTED] as const),
   )
+}
+
+export function authenticationVerdicts(snapshot: Snapshot): ReadonlyMap<string, PolicyVerdict> {
+  const { authentications, credentials } = snapshot.own ?? NO_OWN
+  const owners = new Map<string, string>()
+  return new Map(
+    [...authentications.values()].sort(byAge).map((policy) => {
+      const key = keyOf(policy)
+      const found = problemOf(policy, snapshot) ?? conflictOf(policy, owners)
+      if (found !== undefined) return [key, found] as const
+      const { problems } = consumersOf(policy, credentials)
+      if (problems.length === 0) return [key, ACCEPTED] as const
+      const message = problems.slice(0, LINES_MAX).join('; ')
+      return [key, { accepted: false, reason: 'CredentialsMissing', message } as const] as const
+    }),
+  )
+}
+
+const LINES_MAX = 20
+
+/** Of two that speak of the very same, the older one counts. */
+function conflictOf(policy: AuthenticationPolicyFacts, owners: Map<string, string>): PolicyVerdict | undefined {
+  const { namespace, targets, selector = {} } = policy
+  const places = targets?.map(({ kind, name }) => `${kind} ${name}`) ?? [
+    JSON.stringify(Object.entries(selector).sort()),
+  ]
+  let conflict: PolicyVerdict | undefined
+  for (const place of places) {
+    const id = `${namespace}/${place}`
+    const owner = owners.get(id)
+    if (owner === undefined) owners.set(id, keyOf(policy))
+    else {
+      const message = `${targets === undefined ? 'the same pods are' : `${place} is`} the older policy ${owner}’s`
+      conflict = { accepted: false, reason: 'Conflicted', message }
+    }
+  }
+  return conflict
 }
 
 function problemOf(policy: PolicyScope & { problem?: string }, snapshot: Snapshot): PolicyVerdict | undefined {

@@ -67,15 +67,18 @@ export class PodPolicies {
   guard(chain: FilterChain, place: ChainPlace): FilterChain {
     const policies = speakingTo(this.#input.authorization, place.services)
     if (chain.filter.kind === 'tcp') return this.#guardBytes(chain, policies, place)
+    const authentication = this.#input.own?.authenticationAt(place)
     const tokens = jwtFilter(speakingTo(this.#input.authentication, place.services), this.#input)
     const found = [
+      ...(authentication?.filters ?? []),
       ...(tokens === undefined ? [] : [tokens]),
       ...this.#requestFilters(policies, place),
       // Whoever is refused for who they are uses up nobody's limit.
       ...(this.#input.own?.limitsAt(place) ?? []),
     ]
     const { paths } = this.#input.settings
-    const read = paths === undefined ? chain.filter : { ...chain.filter, paths }
+    const asked = authentication === undefined ? chain.filter : authentication.over(chain.filter)
+    const read = paths === undefined ? asked : { ...asked, paths }
     if (found.length === 0) return paths === undefined ? chain : { ...chain, filter: read }
     const [cors, ...rest] = DEFAULT_FILTERS
     // A preflight carries no credentials, so CORS stays first.
@@ -90,7 +93,13 @@ export class PodPolicies {
   }
 
   #requestFilters(policies: readonly AuthorizationPolicyFacts[], place: ChainPlace): readonly ListedFilter[] {
-    const context: ChainContext = { place, local: this.#input.local, reads: 'requests' }
+    const consumerHeader = this.#input.own?.consumerHeaderAt(place)
+    const context: ChainContext = {
+      place,
+      local: this.#input.local,
+      reads: 'requests',
+      ...(consumerHeader !== undefined && { consumerHeader }),
+    }
     const enforced = policies.filter(({ dryRun }) => !dryRun)
     const tried = policies.filter(({ dryRun }) => dryRun)
     const filters: ListedFilter[] = []

@@ -70,7 +70,6 @@ function* limitFlaws(at: string, { by = [], quotas = [], when }: Limit): Iterabl
 const notYet = (field: string, message: string): Flaw => error({ code: 'FIELD_UNSUPPORTED', field, message })
 
 function* keyFlaws(at: string, { type, name, ipv4Bits, ipv6Bits }: Key): Iterable<Flaw> {
-  if (type === 'Consumer') yield notYet(`${at}.type`, 'there is no AuthenticationPolicy yet')
   const form = NAMES.get(type)
   if (form === undefined && name !== undefined) yield invalid(`${at}.name`, `does not go with ${type}`)
   if (form !== undefined && name === undefined) yield invalid(`${at}.name`, `is required with ${type}`)

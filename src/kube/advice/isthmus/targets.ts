@@ -1,11 +1,21 @@
 /** Targets of own policies. One that is not there: the policy acts as soon as it is, so this is a warning, and lint's alone. */
-import { CIRCUIT_BREAKER_POLICIES, RATE_LIMIT_POLICIES, SERVICE_IMPORTS, SERVICES } from '../../kinds.ts'
+import {
+  AUTHENTICATION_POLICIES,
+  CIRCUIT_BREAKER_POLICIES,
+  RATE_LIMIT_POLICIES,
+  SERVICE_IMPORTS,
+  SERVICES,
+} from '../../kinds.ts'
 import type { KubeObject, Resource } from '../../object.ts'
 import { about, error, type Flaw, type FlawOf, warning } from '../finding.ts'
 import type { ObjectSet } from '../objects.ts'
 
 export function* missingTargets(objects: ObjectSet): Iterable<FlawOf> {
-  const policies = [...objects.list(CIRCUIT_BREAKER_POLICIES), ...objects.list(RATE_LIMIT_POLICIES)]
+  const policies = [
+    ...objects.list(CIRCUIT_BREAKER_POLICIES),
+    ...objects.list(RATE_LIMIT_POLICIES),
+    ...objects.list(AUTHENTICATION_POLICIES),
+  ]
   for (const policy of policies) {
     const namespace = policy.metadata.namespace ?? ''
     for (const [index, { kind, name }] of (policy.spec.targetRefs ?? []).entries()) {
