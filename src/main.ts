@@ -12,6 +12,7 @@ type Main = (argv: readonly string[]) => Promise<void>
 const ROLES: Readonly<Record<string, () => Promise<{ main: Main }>>> = {
   'control-plane': () => import('./controlplane/main.ts'),
   proxy: () => import('./proxy/main.ts'),
+  agent: () => import('./agent/main.ts'),
   gateway: () => import('../gateways/main.ts'),
   federation: () => import('../federation/main.ts'),
 }

@@ -16,6 +16,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'src/xds': ['src/model', 'src/runtime'],
   'src/controlplane': ['src/model', 'src/runtime', 'src/pki', 'src/kube', 'src/xds'],
   'src/proxy': ['src/model', 'src/runtime', 'src/pki', 'src/xds'],
+  'src/agent': ['src/model', 'src/runtime', 'src/pki', 'src/xds'],
   'src/local': ['src/model', 'src/runtime', 'src/kube', 'src/pki'],
   'src/drill': ['src/model', 'src/runtime', 'src/kube'],
   'src/cli': ['src/model', 'src/runtime', 'src/kube', 'src/pki', 'src/drill', 'src/local'],
@@ -24,7 +25,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   gateways: ['src/model', 'src/runtime', 'src/pki', 'src/xds', 'src/proxy'],
   terraform: ['src/model', 'src/runtime', 'src/kube', 'src/pki'],
   examples: ['src/model'],
-  tools: ['src/model', 'src/runtime', 'src/kube', 'src/proxy', 'src/controlplane', 'federation'],
+  tools: ['src/model', 'src/runtime', 'src/kube', 'src/proxy', 'src/controlplane', 'src/agent', 'federation'],
   'src/main.ts': ['*'],
   test: ['*'],
 }

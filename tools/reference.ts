@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { FEDERATION_SETTINGS } from '../federation/config.ts'
+import { AGENT_SETTINGS } from '../src/agent/config.ts'
 import { CONTROL_PLANE_SETTINGS } from '../src/controlplane/config.ts'
 import { PORTS } from '../src/model/ports.ts'
 import { PROXY_SETTINGS } from '../src/proxy/config.ts'
@@ -81,6 +82,7 @@ function defaultsPage(): string {
   const roles: readonly (readonly [string, Settings])[] = [
     ['control-plane', CONTROL_PLANE_SETTINGS],
     ['proxy and gateway', PROXY_SETTINGS],
+    ['agent', AGENT_SETTINGS],
     ['federation', FEDERATION_SETTINGS],
   ]
   const header =

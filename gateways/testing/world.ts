@@ -72,6 +72,8 @@ interface PodOptions {
   readonly account?: string
   /** Where logs that configurations ask for go. */
   readonly openLog?: ProxyOptions['openLog']
+  /** Of an ingress or egress gateway. */
+  readonly modes?: ProxyOptions['modes']
 }
 
 export class World {
@@ -123,6 +125,7 @@ export class World {
       ...(options.overload === undefined ? {} : { overload: options.overload }),
       ...(options.originalDestination === undefined ? {} : { originalDestination: options.originalDestination }),
       ...(options.openLog === undefined ? {} : { openLog: options.openLog }),
+      ...(options.modes === undefined ? {} : { modes: options.modes }),
     })
     this.onClose(() => proxy.close())
     const uri = formatSpiffeId({ trustDomain, namespace, serviceAccount: account })

@@ -13,6 +13,18 @@ export function withClusterFlags(command: Command): Command {
     .option('--context <name>', 'context of the kubeconfig (default: its current context)')
 }
 
+export interface ReaderFlags extends ClusterFlags {
+  readonly asAccount?: string
+}
+
+/** For verbs that ask the control plane. */
+export function withReaderFlags(command: Command): Command {
+  return command.option(
+    '--as-account <namespace/name>',
+    'ServiceAccount whose token the control plane is shown, for those who may read some objects only (default: isthmus-reader)',
+  )
+}
+
 /** The caller closes the client. */
 export async function connect(flags: ClusterFlags): Promise<KubeClient> {
   const [{ kubeconfigConnection }, { createKubeClient }] = await Promise.all([

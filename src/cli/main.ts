@@ -5,6 +5,7 @@ import { registerApply } from './apply.ts'
 import { registerCapture } from './capture.ts'
 import { registerCheck } from './check.ts'
 import { registerDemo } from './demo.ts'
+import { registerDescribe } from './describe.ts'
 import { registerInstall } from './install.ts'
 import { registerLint } from './lint.ts'
 import { registerLocal } from './local.ts'
@@ -12,6 +13,7 @@ import { registerPeers } from './peers.ts'
 import { registerProxyConfig } from './proxy-config.ts'
 import { registerProxyStatus } from './proxy-status.ts'
 import { registerStatus } from './status.ts'
+import { registerTlsCheck } from './tls-check.ts'
 import { registerTrust } from './trust.ts'
 import { registerUninstall } from './uninstall.ts'
 import { registerValidate } from './validate.ts'
@@ -40,6 +42,8 @@ export async function main(argv: readonly string[]): Promise<void> {
     registerLint,
     registerProxyConfig,
     registerProxyStatus,
+    registerDescribe,
+    registerTlsCheck,
     registerCapture,
   ]) {
     register(program)

@@ -8,19 +8,46 @@ import { PageAccess } from './access.ts'
 
 const SECRET: Page = { type: TEXT, body: 'names of proxies' }
 
-function world(host = '10.0.0.1', allowed = true): { ask: (headers?: object) => Promise<Page>; asked: RawRequest[] } {
+interface World {
+  readonly ask: (headers?: object, query?: string) => Promise<Page>
+  readonly asked: RawRequest[]
+  /** What was logged. */
+  readonly read: object[]
+}
+
+/** `allowed`: everything, nothing, or objects of this namespace. */
+function world(host = '10.0.0.1', allowed: boolean | string = true): World {
+  const read: object[] = []
   const asked: RawRequest[] = []
   const raw = (request: RawRequest): unknown => {
     asked.push(request)
-    const { spec } = request.body as { spec: { token?: string } }
-    if (request.path.endsWith('subjectaccessreviews')) return { status: { allowed } }
+    const { spec } = request.body as { spec: { token?: string; resourceAttributes?: { namespace: string } } }
+    if (request.path.endsWith('subjectaccessreviews'))
+      return { status: { allowed: allowed === true || spec.resourceAttributes?.namespace === allowed } }
     if (spec.token === 'other') return { status: { authenticated: true, audiences: ['else'], user: { username: 'u' } } }
     if (spec.token !== 'good') return { status: { authenticated: false } }
     return { status: { authenticated: true, audiences: [READER_AUDIENCE], user: { username: 'u', groups: ['g'] } } }
   }
-  const access = new PageAccess({ client: new MemoryClient({ raw }), clock: systemClock, host })
-  const page = access.guard('/debug/syncz', () => SECRET)
-  return { asked, ask: async (headers = {}) => page({ query: new URLSearchParams(), headers: { ...headers } }) }
+  const logged = (line: object): void => void read.push(line)
+  const access = new PageAccess({
+    client: new MemoryClient({ raw }),
+    clock: systemClock,
+    host,
+    log: { info: logged, warn: logged },
+  })
+  const page = access.guard(
+    '/debug/syncz',
+    () => SECRET,
+    (query) =>
+      query.has('namespace')
+        ? [{ resource: 'descriptions', namespace: query.get('namespace') ?? '', name: query.get('name') ?? '' }]
+        : [],
+  )
+  return {
+    asked,
+    read,
+    ask: async (headers = {}, query = '') => page({ query: new URLSearchParams(query), headers: { ...headers } }),
+  }
 }
 
 describe('PageAccess', () => {
@@ -47,6 +74,29 @@ describe('PageAccess', () => {
 
   it('refuses who may not', async () => {
     expect((await world('10.0.0.1', false).ask({ authorization: 'Bearer good' })).status).toBe(403)
+  })
+
+  it('shows what is about objects that the reader may get, and nothing about others', async () => {
+    const { ask, asked, read } = world('10.0.0.1', 'shop')
+    const good = { authorization: 'Bearer good' }
+    expect(await ask(good, 'namespace=shop&name=a')).toBe(SECRET)
+    expect(asked.at(-1)?.body).toMatchObject({
+      spec: {
+        resourceAttributes: {
+          group: 'isthmus.dev',
+          resource: 'descriptions',
+          namespace: 'shop',
+          name: 'a',
+          verb: 'get',
+        },
+      },
+    })
+    expect((await ask(good, 'namespace=other&name=a')).status).toBe(403)
+    // Without a name the review would be about all of them, and what was allowed for one is not remembered for another.
+    expect((await ask(good, 'namespace=shop&name=')).status).toBe(403)
+    expect((await ask(good)).status).toBe(403)
+    expect(read).toMatchObject([{ user: 'u', path: '/debug/syncz' }, { status: 403 }, { status: 403 }, { status: 403 }])
+    expect(JSON.stringify(read)).not.toContain('good')
   })
 
   it('asks nobody on a loopback address', async () => {

@@ -36,7 +36,8 @@ import { Observer } from './observe/observer.ts'
 import { PolicyStatus } from './policy-status.ts'
 import { openPlainPort } from './plain-port.ts'
 import { authenticateProxy, type ProxyClient, Push } from './push.ts'
-import { statusPages } from './status-pages.ts'
+import { OPEN_PAGES, statusPages } from './status-pages.ts'
+import { serveStatus } from './status-port.ts'
 import { WebhookConfigurations } from './webhooks/configurations.ts'
 import { serveWebhooks } from './webhooks/server.ts'
 import { Translator } from './translate/translator.ts'
@@ -64,20 +65,20 @@ export async function main(argv: readonly string[]): Promise<void> {
   const servingReady = readiness.register('keys from the API server')
   const parts = assemble(settings)
   const { mesh, client, observer, ads, log } = parts
-  const pages = [
-    await servePages(
-      settings.podIp,
-      PORTS.readiness,
-      readinessPages(() => readiness.awaited),
-    ),
-    await servePages(settings.podIp, PORTS.controlMetrics, statusPages(parts)),
-  ]
+  const readinessServer = await servePages(
+    settings.podIp,
+    PORTS.readiness,
+    readinessPages(() => readiness.awaited),
+  )
+  const port = PORTS.controlMetrics
+  const status = await serveStatus({ host: settings.podIp, port, pages: statusPages(parts), open: OPEN_PAGES })
   observer.start().then(
     () => snapshotReady(),
     (error: unknown) => log.fatal({ reason: messageOf(error) }, 'the cluster cannot be observed'),
   )
   const keys = await keysWhenReachable(client, mesh, log)
   const { grpc, serving, servingRoot } = await serve(parts, keys, settings.podIp)
+  await status.secure(serving)
   const webhooks = await admission(parts, keys, { serving, settings })
   const plain = await plainPort(parts, settings)
   servingReady()
@@ -91,7 +92,8 @@ export async function main(argv: readonly string[]): Promise<void> {
     await Promise.race([closing, delay(systemClock, DRAIN_MS)])
     grpc.forceShutdown()
     plain?.forceShutdown()
-    for (const server of pages) closePages(server)
+    closePages(readinessServer)
+    status.close()
     await Promise.all([observer.stop(), servingRoot.stop(), webhooks.stop(), parts.issuerKeys.stop()])
     client.close()
     process.exit(0)
@@ -154,7 +156,7 @@ function assemble(settings: Values): Parts {
     proxies: () => ads.status(),
     snapshotVersion: () => observer.snapshot?.version ?? 0,
   })
-  const access = new PageAccess({ client, clock: systemClock, host: settings.podIp })
+  const access = new PageAccess({ client, clock: systemClock, host: settings.podIp, log })
   return { mesh, log, client, observer, authenticator, ads, findPod, metrics, access, issuerKeys, late }
 }
 

@@ -7,7 +7,7 @@ import { PORTS } from '../model/ports.ts'
 import { loopbackOf } from '../runtime/network.ts'
 import type { AdsNode, AdsServer, Authentication } from '../xds/server.ts'
 import type { PodFacts } from './observe/facts.ts'
-import { parseNodeId, type ProxyClient } from './push.ts'
+import { parseNodeId, type ProxyClient, sidecarRole } from './push.ts'
 
 type FindPod = (namespace: string, name: string) => PodFacts | undefined
 
@@ -17,7 +17,7 @@ export function believeNode(node: AdsNode, findPod: FindPod): Authentication<Pro
   if (pod === undefined) {
     return { ok: false, code: 'permission-denied', reason: `the node id ${node.id} names no pod that is known here` }
   }
-  const role = node.metadata['GENERATOR'] === 'grpc' ? 'grpc' : 'sidecar'
+  const role = node.metadata['GENERATOR'] === 'grpc' ? 'grpc' : sidecarRole(node)
   return { ok: true, client: { namespace: pod.namespace, pod: pod.name, podUid: pod.uid, role } }
 }
 

@@ -17,8 +17,11 @@ function authenticate(who: typeof caller, id: string, role?: string) {
 
 describe('parseNodeId', () => {
   it.each([
-    ['sidecar~10.0.0.1~checkout-1.shop~shop.svc.cluster.local', { pod: 'checkout-1', namespace: 'shop' }],
-    ['router~10.0.0.1~a.b.shop~shop.svc.cluster.local', { pod: 'a.b', namespace: 'shop' }],
+    [
+      'sidecar~10.0.0.1~checkout-1.shop~shop.svc.cluster.local',
+      { type: 'sidecar', pod: 'checkout-1', namespace: 'shop' },
+    ],
+    ['router~10.0.0.1~a.b.shop~shop.svc.cluster.local', { type: 'router', pod: 'a.b', namespace: 'shop' }],
     ['sidecar~10.0.0.1~checkout-1.shop~bank.svc.cluster.local', undefined],
     ['sidecar~10.0.0.1~checkout-1~shop.svc.cluster.local', undefined],
     ['ztunnel~10.0.0.1~checkout-1.shop~shop.svc.cluster.local', undefined],

@@ -61,28 +61,41 @@ export async function authenticateProxy(
   if (claimed?.pod !== caller.pod || claimed.namespace !== caller.namespace) {
     return denied(`the node id ${node.id} does not name the pod of the token, ${caller.namespace}/${caller.pod}`)
   }
-  const role = roleOf(node, caller)
+  const role = roleOf(claimed.type, node, caller)
   if (role === undefined) return denied('the ROLE in the node metadata is not open to this ServiceAccount')
   return { ok: true, client: { namespace: caller.namespace, pod: caller.pod, podUid: caller.podUid, role } }
 }
 
 /** Istio's form: `<type>~<ip>~<pod>.<namespace>~<namespace>.svc.<domain>`. */
-export function parseNodeId(id: string): { readonly pod: string; readonly namespace: string } | undefined {
+export function parseNodeId(id: string): NodeName | undefined {
   const [type, , name, domain, ...rest] = id.split('~')
   if ((type !== 'sidecar' && type !== 'router') || name === undefined || rest.length > 0) return undefined
   const dot = name.lastIndexOf('.')
   const [pod, namespace] = [name.slice(0, dot), name.slice(dot + 1)]
-  return dot > 0 && domain?.startsWith(`${namespace}.svc.`) === true ? { pod, namespace } : undefined
+  return dot > 0 && domain?.startsWith(`${namespace}.svc.`) === true ? { type, pod, namespace } : undefined
+}
+
+interface NodeName {
+  readonly type: 'sidecar' | 'router'
+  readonly pod: string
+  readonly namespace: string
 }
 
 /** Only the gateway's own ServiceAccount gets a gateway's configuration, which lists every export. */
-function roleOf(node: AdsNode, caller: Caller): ProxyRole | undefined {
+function roleOf(type: NodeName['type'], node: AdsNode, caller: Caller): ProxyRole | undefined {
   // Istio's word in the bootstrap of a gRPC client.
   if (node.metadata['GENERATOR'] === 'grpc') return 'grpc'
-  const role = node.metadata['ROLE'] ?? 'sidecar'
-  if (role === 'sidecar') return role
+  const role = node.metadata['ROLE'] ?? (type === 'router' ? 'gateway' : 'sidecar')
+  if (role === 'sidecar') return sidecarRole(node)
+  if (role === 'agent') return role
+  // What a gateway gets is decided by its pod (translate): whoever claims to be one and is none gets nothing.
+  if (role === 'gateway' || role === 'ingress' || role === 'egress') return 'gateway'
   const isGateway = caller.namespace === SYSTEM_NAMESPACE && caller.serviceAccount === SYSTEM_ACCOUNTS.eastWest
   return role === 'east-west' && isGateway ? role : undefined
 }
+
+/** Envoy says itself who it is; whatever else asks for a sidecar's configuration is a proxy of ours. */
+export const sidecarRole = ({ userAgent }: AdsNode): 'sidecar' | 'envoy' =>
+  userAgent === 'envoy' ? 'envoy' : 'sidecar'
 
 const denied = (reason: string): Authentication<never> => ({ ok: false, code: 'permission-denied', reason })

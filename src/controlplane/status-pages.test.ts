@@ -52,10 +52,17 @@ describe('pages', () => {
     const observer = {
       snapshot: undefined,
       trust: undefined,
+      objects: () => [],
       observed: () => ({ isWatched: true, isSettled: true, generation: 2, resourceVersion: '7' }),
     }
     const get = await serve(
-      statusPages({ mesh, ads: { status: proxies }, observer, metrics, access: { guard: (_path, page) => page } }),
+      statusPages({
+        mesh,
+        ads: { status: proxies, inspect: () => [] },
+        observer,
+        metrics,
+        access: { guard: (_path, page) => page },
+      }),
     )
     const state: unknown = await (await get('/debug/syncz')).json()
     expect(state).toMatchObject({ version: null, joined: false, proxies: [{ kinds: { route: { nack } } }] })

@@ -3,22 +3,27 @@ import { JSON_TYPE, type Page, type PageRequest, type Pages } from '../runtime/p
 import type { AdsServer } from '../xds/server.ts'
 import type { ControlPlaneMetrics } from './metrics.ts'
 import type { PageAccess } from './access.ts'
+import { explainPages } from './explain/pages.ts'
 import type { MeshFacts } from './observe/facts.ts'
 import type { Observer } from './observe/observer.ts'
 import type { ProxyClient } from './push.ts'
 
 export interface StatusParts {
   readonly mesh: MeshFacts
-  readonly ads: Pick<AdsServer<ProxyClient>, 'status'>
-  readonly observer: Pick<Observer, 'snapshot' | 'trust' | 'observed'>
+  readonly ads: Pick<AdsServer<ProxyClient>, 'status' | 'inspect'>
+  readonly observer: Pick<Observer, 'snapshot' | 'trust' | 'observed' | 'objects'>
   readonly metrics: ControlPlaneMetrics
   /** Who may see what names proxies and objects. */
   readonly access: Pick<PageAccess, 'guard'>
 }
 
+/** The others need a token, and are served over TLS alone. */
+export const OPEN_PAGES: readonly string[] = ['/metrics']
+
 /**
  * `/debug/syncz` names every connected proxy with what it acknowledged and refused, and no configuration.
- * `/debug/observed?group=&plural=&namespace=&name=` says which version of an object is known here.
+ * `/debug/observed?group=&plural=&namespace=&name=` says which version of an object is known here. What explains
+ * decisions stands in explain/.
  */
 export function statusPages({ mesh, ads, observer, metrics, access }: StatusParts): Pages {
   const { registry } = metrics
@@ -36,5 +41,11 @@ export function statusPages({ mesh, ads, observer, metrics, access }: StatusPart
   return {
     '/metrics': async () => ({ type: registry.contentType, body: await registry.metrics() }),
     ...Object.fromEntries(Object.entries(pages).map(([path, page]) => [path, access.guard(path, page)])),
+    ...Object.fromEntries(
+      Object.entries(explainPages({ observer, ads })).map(([path, { page, asks }]) => [
+        path,
+        access.guard(path, page, asks),
+      ]),
+    ),
   }
 }

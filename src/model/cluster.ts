@@ -2,6 +2,7 @@
  * Clusters and endpoints: where requests go, how one of many endpoints is chosen, and when one is left alone. Part of
  * config.ts, which says what holds for all of it.
  */
+import type { EnvoyCluster, InternalAddress } from './envoy.ts'
 import type { Locality } from './locality.ts'
 import type { ClientTls } from './tls.ts'
 
@@ -38,12 +39,16 @@ export interface Cluster {
   readonly circuitBreakers?: CircuitBreakers
   readonly breaker?: ServiceBreaker
   readonly connections?: ConnectionSettings
+  /** For Envoy only. */
+  readonly envoy?: EnvoyCluster
 }
 
 export interface OriginalDst {
   /** Requests name it in this header; it wins over the connection's own. */
   readonly header?: string
   readonly portOverride?: number
+  /** For Envoy only: metadata of the request's connection says it, as `address` in this namespace. */
+  readonly metadata?: string
 }
 
 /** Every endpoint is asked in turn; it is taken for ill until its first good answer. */
@@ -224,6 +229,8 @@ export interface UpstreamTls {
   readonly alpn: readonly string[]
   /** Exact SPIFFE ids the service's own cluster published; tunnels carry their own list. */
   readonly identities: readonly string[]
+  /** For Envoy only: its agent has what is named here. */
+  readonly secrets?: 'agent'
 }
 
 /** Endpoints that fail are left alone for a while. An attempt without an answer counts as 503, unless split off. */
@@ -306,6 +313,8 @@ export interface Endpoint {
   /** Opaque id for `isthmus-endpoint` and `isthmus-avoid`; set where a gateway picks. */
   readonly id?: string
   readonly tunnel?: Tunnel
+  /** For Envoy only: dialled inside the process. */
+  readonly internal?: InternalAddress
 }
 
 export interface WorkloadFacts {

@@ -3,6 +3,7 @@
  * configuration of someone's own making asks for. Part of config.ts, which exports it.
  */
 import type { AccessLog } from './access-log.ts'
+import type { InternalListener } from './envoy.ts'
 import type { Tracing } from './tracing.ts'
 import type { ListedFilter } from './filters.ts'
 import type { HttpSettings } from './http-settings.ts'
@@ -24,6 +25,8 @@ export interface Listener {
   readonly generic?: GenericListener
   /** For gRPC clients, who listen nowhere and only look up where calls go; no proxy runs it. */
   readonly api?: { readonly rds: string }
+  /** For Envoy only. */
+  readonly internal?: InternalListener
   /** A line per connection, at its end. */
   readonly accessLogs?: readonly AccessLog[]
 }
@@ -61,6 +64,8 @@ export interface DownstreamTls {
   readonly certificate: string
   readonly validation: string
   readonly alpn: readonly string[]
+  /** For Envoy only: its agent has what is named here. */
+  readonly secrets?: 'agent'
 }
 
 /** As Envoy has it: listener filters look at the first bytes, the most specific chain serves, no chain closes. */
@@ -122,6 +127,8 @@ export interface HttpFilterChain {
    */
   readonly mode: 'forward' | 'inbound' | 'tunnel' | 'reverse'
   readonly routes: { readonly rds: string } | RouteTable
+  /** For Envoy only: it is told what our proxy does by itself. */
+  readonly envoy?: true
   /** Absent: DEFAULT_PATHS in the mesh, untouched paths in mode `reverse`. */
   readonly paths?: PathPolicy
   /** In the order requests meet them. Absent: DEFAULT_FILTERS. */

@@ -58,6 +58,8 @@ export const LABELS = {
   injectPod: 'sidecar.istio.io/inject',
   /** On Secrets that AuthenticationPolicies may read: the control plane sees no others. */
   credentials: 'isthmus.dev/credentials',
+  /** On pods that serve Gateways: `ingress` or `egress`. Whoever may make such a pod may mount its namespace's Secrets. */
+  gateway: 'isthmus.dev/gateway',
 } as const
 
 export const ANNOTATIONS = {
@@ -75,6 +77,10 @@ export const ANNOTATIONS = {
   /** On the gateway's Service, when the load balancer's address is not the reachable one. */
   gatewayAddress: 'isthmus.dev/gateway-address',
 } as const
+
+/** What the two ends of a mesh connection tell each other (proxy/peer-facts.ts), and where an Envoy finds its own text. */
+export const PEER_HEADER = 'isthmus-peer'
+export const PEER_ENVIRONMENT = 'ISTHMUS_PEER'
 
 /** Audience of the projected ServiceAccount tokens that the certificate service accepts. */
 export const CA_AUDIENCE = 'isthmus-ca'

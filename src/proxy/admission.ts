@@ -5,7 +5,7 @@
 import type { PathPolicy } from '../model/config.ts'
 import type { CompiledHttp } from './compile.ts'
 import type { DownstreamConnection, ExchangeServices } from './exchange-context.ts'
-import { filterRequest } from './filters/chain.ts'
+import { filterRequest, stripPeerFacts } from './filters/chain.ts'
 import { isForbiddenTarget } from '../runtime/forbidden.ts'
 import { configuredReply, type LocalAnswer, type Refusal, REFUSALS } from './local-reply.ts'
 import { normalizePath } from './match/normal-path.ts'
@@ -24,6 +24,8 @@ export function admit(
   const { tracer } = http.telemetry
   if (mode === 'reverse') {
     const refused = admitReverse(head, http, downstream)
+    // At the edge of the mesh anyone could write what its proxies tell each other.
+    if (services.ownUri() !== '') stripPeerFacts(head)
     if (refused === undefined && tracer !== undefined) tracer.begin(head)
     return refused
   }

@@ -46,9 +46,3 @@ export const PROXY_SETTINGS = {
     doc: 'After SIGTERM what is in flight may finish for so long.',
   },
 } as const satisfies Settings
-
-/** `checkout-7d9f8b6c5-x2x4z` is a pod of `checkout`: a ReplicaSet's hash and the pod's own five characters. */
-export function workloadOf(podName: string): string {
-  const match = /^(.+?)-[a-z0-9]{5,10}-[a-z0-9]{5}$/.exec(podName) ?? /^(.+)-[0-9]+$/.exec(podName)
-  return match?.[1] ?? podName
-}

@@ -9,7 +9,7 @@ import { hostOf, parseInnerSni } from '../model/sni.ts'
 import { ALPN_TCP } from '../model/tcp.ts'
 import type { Log } from '../runtime/log.ts'
 import { CaptureAcceptor, type CapturedHttp, type CapturedTcp } from './capture/captured.ts'
-import type { OriginalDestination } from './capture/destination.ts'
+import type { Destination as CapturedDestination, OriginalDestination } from './capture/destination.ts'
 import { beginTcpLog } from './connection-log.ts'
 import { ALERT_UNRECOGNIZED_NAME } from './client-hello.ts'
 import { chainFor, type CompiledChain, type CompiledListener } from './compile.ts'
@@ -22,6 +22,7 @@ import { H2_BUDGETS, H2_FAR_LIMITS, H2_LIMITS, type H2Limits, H2_TUNNEL_LIMITS }
 import { peekClientHello, type Peeked } from './hello-peek.ts'
 import { HttpConnection } from './http-connection.ts'
 import { allows, type Peer } from './identity.ts'
+import type { Addresses } from './l4/proxy-protocol.ts'
 import type { PROXY_PROTO_NAMES } from './l4/proxy-header.ts'
 import type { Arrival } from './l4/network-filters.ts'
 import { resetSocket } from './l4/reset.ts'
@@ -102,7 +103,7 @@ export class Acceptor {
       log,
       now: () => services.now(),
       load: options.originalDestination,
-      serveHttp: (socket, { speaks, chain }) => this.#servePlain(socket, speaks, chain),
+      serveHttp: (socket, to) => this.#servePlain(socket, to),
       serveTcp: (socket, to) => this.#serveCapturedTcp(socket, to),
       present: (name) => this.#listener(name),
       count: (reason, detail) => this.#count(reason, detail),
@@ -170,7 +171,7 @@ export class Acceptor {
   #servePod(socket: Socket, listenerName: string): void {
     const present = (): CompiledChain | undefined => this.#listener(listenerName)?.rest
     const chain = present()
-    if (chain?.filter.kind !== 'tcp') return this.#servePlain(socket, 'http1', present)
+    if (chain?.filter.kind !== 'tcp') return this.#servePlain(socket, { speaks: 'http1', chain: present })
     return this.#serveCapturedTcp(socket, { direction: 'outbound', chain, filter: chain.filter })
   }
 
@@ -311,7 +312,15 @@ export class Acceptor {
   }
 
   /** No certificate: an application of this pod, or anyone at all where inbound plaintext is captured. */
-  #servePlain(socket: Socket, speaks: CapturedHttp, present: () => CompiledChain | undefined): void {
+  #servePlain(
+    socket: Socket,
+    to: {
+      readonly speaks: CapturedHttp
+      readonly chain: () => CompiledChain | undefined
+      readonly destination?: CapturedDestination
+    },
+  ): void {
+    const { speaks, chain: present, destination } = to
     const chain = present()
     const mode = chain?.filter.kind === 'http' ? chain.filter.mode : 'tunnel'
     if (chain === undefined || mode === 'tunnel' || mode === 'reverse') {
@@ -325,6 +334,7 @@ export class Acceptor {
       codec: { http2: speaks !== 'http1', secure: false },
       // Captured inbound chains are named after their service: a stranger's Host is no label.
       service: mode === 'inbound' ? chain.name : '',
+      addresses: destination && addressesOf(socket, destination),
       chain: present,
       onClose: (reason, detail) => {
         forget()
@@ -351,6 +361,8 @@ export class Acceptor {
       peer: Peer | undefined
       codec: { http2: boolean; secure: boolean }
       service: string
+      /** As they were before the kernel led the connection here. */
+      addresses?: Addresses | undefined
       chain: () => CompiledChain | undefined
       onClose: (reason: CloseReason, detail: string) => void
     },
@@ -368,6 +380,7 @@ export class Acceptor {
       chainName: to.chain()?.name ?? '',
       serverName: socket instanceof TLSSocket && typeof socket.servername === 'string' ? socket.servername : '',
       remotePort: socket.remotePort ?? 0,
+      addresses: to.addresses,
       own,
       services,
       http: () => {
@@ -424,4 +437,11 @@ function serviceOf(serverName: string): string {
 /** By its shared name a service is called from other clusters, too. */
 function limitsOf(serverName: string): H2Limits {
   return parseInnerSni(serverName)?.domain === 'clusterset.local' ? H2_FAR_LIMITS : H2_LIMITS
+}
+
+function addressesOf(
+  { remoteAddress = '', remotePort = 0 }: Socket,
+  { address, port }: CapturedDestination,
+): Addresses {
+  return { remoteAddress, remotePort, localAddress: address, localPort: port }
 }

@@ -8,6 +8,7 @@ import type { Endpoint } from '../model/config.ts'
 import type { EndpointState } from './balance/endpoint.ts'
 import type { CompiledHttp } from './compile.ts'
 import type { Peer } from './identity.ts'
+import type { Addresses } from './l4/proxy-protocol.ts'
 import type { Overload } from './overload.ts'
 import type { Party, Recorder } from './record.ts'
 import type { RetryRule } from './retry.ts'
@@ -53,6 +54,8 @@ export interface DownstreamConnection {
   readonly retry: RetryRule | undefined
   /** Generic listeners only: the client as its connection shows it. */
   readonly client: ClientConnectionFacts | undefined
+  /** Where they are not the socket's own. */
+  readonly addresses: Addresses | undefined
   source(): Party
   /** Our facts for the peer, on the first response of the connection; undefined afterwards. */
   introduceSelf(): string | undefined

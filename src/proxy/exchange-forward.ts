@@ -61,15 +61,15 @@ function askedFor(
   return asked?.timeoutMs ?? route.timeoutMs
 }
 
-/** Named by the request where the cluster listens to that; else what a relay said of the connection. */
+/** Named by the request where the cluster listens to that; else what a relay, or the kernel, said of the connection. */
 function originalOf(
   { header }: OriginalDst,
   head: RequestHead,
-  { client }: DownstreamConnection,
+  { addresses }: DownstreamConnection,
 ): OriginalAddress | undefined {
   const named = header === undefined ? undefined : headerOf(head.headers, header)
   if (named !== undefined) return parseOriginalAddress(named)
-  return client?.isBrought === true ? { address: client.localAddress, port: client.localPort } : undefined
+  return addresses === undefined ? undefined : { address: addresses.localAddress, port: addresses.localPort }
 }
 
 /** Of the whole stream: what the client allows for gRPC, the route's, the listener's; 0: no limit. */

@@ -306,15 +306,21 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     this.#outcome.began(head, this.#services.timers)
     this.#attempts.pass?.answered(head.status, headerOf(head.headers, 'grpc-status'))
     if (remoteError !== undefined) this.#outcome.detail = this.#attempts.toldBy(remoteError)
-    if (this.#reverse === undefined) filterResponse(head, fromMesh)
-    else if (this.#tunnel === undefined || this.#body.ended)
-      this.#reverse.upstreamResponse(head, this.#services.timers.now() - this.#outcome.completeAt)
+    this.#received(head, fromMesh)
     this.#changeResponse(head)
     const facts = this.#downstream.introduceSelf()
     if (facts !== undefined) setHeader(head.headers, PEER_HEADER, facts)
     this.#stream.respond(head, end)
     if (end) return this.#complete()
     this.#tunnel?.start(this.#stream, this.#attempts.stream, this.#body, this.#outcome.status)
+  }
+
+  #received(head: ResponseHead, fromMesh: boolean): void {
+    const reverse = this.#reverse
+    // Beyond the edge nobody is told what proxies of the mesh tell each other.
+    if (reverse === undefined || fromMesh) filterResponse(head, fromMesh && reverse === undefined)
+    if (reverse !== undefined && (this.#tunnel === undefined || this.#body.ended))
+      reverse.upstreamResponse(head, this.#services.timers.now() - this.#outcome.completeAt)
   }
 
   #changeResponse(head: ResponseHead): void {

@@ -32,7 +32,7 @@ export interface HttpConnectionOptions {
   readonly serverName: string
   readonly remotePort?: number
   readonly client?: ClientConnectionFacts
-  /** As a relay named them. */
+  /** As a relay named them, or as they were before the kernel led the connection here. */
   readonly addresses?: Addresses | undefined
   readonly codec: { readonly http2: boolean; readonly secure: boolean }
   readonly telemetry: HttpTelemetry
@@ -51,6 +51,7 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
   readonly remotePort: number
   readonly retry: RetryRule | undefined
   readonly client: ClientConnectionFacts | undefined
+  readonly addresses: Addresses | undefined
   readonly telemetry: HttpTelemetry
   readonly #startedAt: number
   readonly #options: HttpConnectionOptions
@@ -69,6 +70,7 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
     this.remotePort = options.remotePort ?? 0
     this.retry = options.mode === 'inbound' ? INBOUND_RETRY : undefined
     this.client = options.client
+    this.addresses = options.addresses
     this.telemetry = options.telemetry
     this.#startedAt = options.services.timers.now()
     this.#options = options
@@ -125,8 +127,11 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
 
   source(): Party {
     if (this.#source !== undefined) return this.#source
-    // Outbound it is an application of this pod; inbound without a certificate it could be anyone.
-    return this.mode === 'forward' ? this.#options.services.self() : ANYONE
+    const { services } = this.#options
+    // Outbound it is an application of this pod; inbound without a certificate it could be anyone. For whom a gateway of
+    // the mesh asks the mesh cannot know: the requests are its own.
+    const isOwn = this.mode === 'forward' || (this.mode === 'reverse' && services.ownUri() !== '')
+    return isOwn ? services.self() : ANYONE
   }
 
   introduceSelf(): string | undefined {

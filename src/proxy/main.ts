@@ -11,6 +11,7 @@ import { trustDomainOf } from '../model/identity.ts'
 import { meshOverload } from '../model/overload.ts'
 import { CA_AUDIENCE, PROXY_STATE_PATH, SERVING_ROOT_PATH, TOKEN_PATH } from '../model/names.ts'
 import { PORTS } from '../model/ports.ts'
+import { workloadOf } from '../model/workload.ts'
 import { requestCertificate } from '../pki/certificate-client.ts'
 import { WORKLOAD_TTL_MS } from '../pki/issue.ts'
 import { WorkloadIdentity } from '../pki/workload-identity.ts'
@@ -29,7 +30,7 @@ import { systemRandom } from '../runtime/random.ts'
 import { Readiness } from '../runtime/readiness.ts'
 import { createAdsClient } from '../xds/client.ts'
 import { adminPages, type AdminOptions, metricsOf } from './admin.ts'
-import { PROXY_SETTINGS, workloadOf } from './config.ts'
+import { PROXY_SETTINGS } from './config.ts'
 import { fileRole, USAGE } from './bootstrap/flags.ts'
 import type { IdentitySource } from './identity.ts'
 import { createPlane, type Plane, workerCount } from './plane.ts'
@@ -67,6 +68,8 @@ export interface DataPlaneRole extends RoleFlags {
   /** Istio's node types, first part of the xDS node id. */
   readonly nodeType: 'sidecar' | 'router'
   readonly tunnels?: NonNullable<ProxyOptions['tunnels']>
+  /** Absent: what a pod's does. */
+  readonly modes?: NonNullable<ProxyOptions['modes']>
   readonly metrics?: () => string
 }
 
@@ -146,6 +149,7 @@ function proxyOptions(
       new TextTarget(sink, (error) => log.error({ error: messageOf(error) }, 'an access log cannot be written')),
     hostname: hostname(),
     ...(role.tunnels === undefined ? {} : { tunnels: role.tunnels }),
+    ...(role.modes === undefined ? {} : { modes: role.modes }),
     ...overloadOf(role, values),
   }
 }

@@ -2,35 +2,19 @@
  * What the two ends of a mesh connection tell each other once: header `isthmus-peer` in W3C baggage form. It fills
  * metrics and logs and decides nothing: cluster and namespace are taken from the certificate, never from here.
  */
+import type { ToldFacts } from '../model/peer-facts.ts'
 import type { Peer } from './identity.ts'
 
-export interface PeerFacts {
-  readonly cluster: string
+export interface PeerFacts extends ToldFacts {
   readonly namespace: string
-  readonly workload: string
-  readonly version: string
-  readonly region: string
-  readonly zone: string
 }
 
-export const PEER_HEADER = 'isthmus-peer'
+export { PEER_HEADER } from '../model/names.ts'
+export { formatPeerFacts } from '../model/peer-facts.ts'
+
 const VALUE_BYTES_MAX = 253
 const MEMBERS_MAX = 16
 const UNKNOWN = 'unknown'
-
-export function formatPeerFacts(facts: PeerFacts): string {
-  const members = [
-    ['workload', facts.workload],
-    ['version', facts.version],
-    ['cluster', facts.cluster],
-    ['region', facts.region],
-    ['zone', facts.zone],
-  ] as const
-  return members
-    .filter(([, value]) => value !== '')
-    .map(([key, value]) => `${key}=${encodeURIComponent(value)}`)
-    .join(',')
-}
 
 /** `text` undefined: the peer told nothing; what its certificate says remains. */
 export function readPeerFacts(peer: Peer, text: string | undefined): PeerFacts {

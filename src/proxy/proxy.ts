@@ -175,7 +175,8 @@ class RunningProxy implements Proxy {
     const localAddress = options.podIp.startsWith('127.') ? options.podIp : undefined
     const credentials = (): ReturnType<ProxyState['credentials']> => state.credentials()
     const clientTls: DialContext['clientTls'] = (tls) => state.clientTls.of(tls)
-    const http1Trailers = !modes.has('reverse')
+    // A gateway of the mesh dials as the mesh does; only a proxy of no mesh is all Envoy.
+    const http1Trailers = !modes.has('reverse') || options.trustDomain !== ''
     const context: DialContext = {
       timers,
       now,

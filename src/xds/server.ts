@@ -17,11 +17,18 @@ import { COMPRESSION, ROUTES } from './dialect.ts'
 import type { Sendable } from './encoded.ts'
 import { Pace, type Sent } from './pace.ts'
 import { announcePacked, asPacked } from './packed.ts'
-import { DELTA_SERVER, STATE_OF_THE_WORLD } from './service.ts'
+import { DELTA_SERVER, SECRET_METHODS, STATE_OF_THE_WORLD } from './service.ts'
 import { Warmth } from './warmth.ts'
 import { Requests } from './requests.ts'
 import { Turns } from './turns.ts'
-import { AdsStream, type Outlet, type Received, SharedStates, type VersionedConfig } from './stream.ts'
+import {
+  AdsStream,
+  type KindContents,
+  type Outlet,
+  type Received,
+  SharedStates,
+  type VersionedConfig,
+} from './stream.ts'
 import { WholeStream } from './whole-stream.ts'
 
 /** Who a client says it is; believed only as far as `authenticate` allows. */
@@ -29,6 +36,8 @@ export interface AdsNode {
   readonly id: string
   readonly cluster: string
   readonly metadata: JsonObject
+  /** The program's own name: `envoy`. */
+  readonly userAgent?: string
 }
 
 export type Authentication<C> =
@@ -62,12 +71,21 @@ export interface ProxyStatus<C> {
   readonly kinds: ReturnType<AdsStream['status']>['kinds']
 }
 
+export interface ProxyContents<C> extends ProxyStatus<C> {
+  readonly config: VersionedConfig | undefined
+  readonly contents: readonly KindContents[]
+}
+
 export interface AdsServer<C> {
   /** Adds the discovery service to a gRPC server; on one with ways of its own, `authenticate` says who its clients are. */
   register(server: Pick<Server, 'addService'>, authenticate?: Authenticate<C>): void
+  /** Adds the secret discovery service: the same, for those who ask for secrets alone. */
+  registerSecrets(server: Pick<Server, 'addService'>): void
   /** The configuration changed, for whom and in what is found by comparing. */
   notify(): void
   status(): readonly ProxyStatus<C>[]
+  /** Of some clients: what each was given last, and what of it it has. For people: it compares every name. */
+  inspect(isMeant: (client: C) => boolean): readonly ProxyContents<C>[]
   /** Ends every stream; clients reconnect elsewhere. */
   close(): void
 }
@@ -86,7 +104,7 @@ type Variant = 'delta' | 'whole'
 type Request = DeltaDiscoveryRequest | DiscoveryRequest
 
 /** What both kinds of stream do; each gets only requests of its own. */
-interface ClientStream extends Pick<AdsStream, 'pump' | 'isSynced' | 'status' | 'tables'> {
+interface ClientStream extends Pick<AdsStream, 'pump' | 'isSynced' | 'status' | 'tables' | 'diffs'> {
   receive(request: Request): Received
 }
 
@@ -117,15 +135,17 @@ const REFUSAL_CODES = {
 
 export function createAdsServer<C>(options: AdsServerOptions<C>): AdsServer<C> {
   const sessions = new Sessions(options)
+  const handlers = (authenticate: Authenticate<C>): Record<'delta' | 'stateOfTheWorld', (call: Call) => void> => ({
+    delta: (call) => sessions.handle(call, 'delta', authenticate),
+    stateOfTheWorld: (call) => sessions.handle(call, 'whole', authenticate),
+  })
   return {
-    register: (server, authenticate = options.authenticate) => {
-      const handle = (call: Call): void => sessions.handle(call, 'delta', authenticate)
-      const handleWhole = (call: Call): void => sessions.handle(call, 'whole', authenticate)
-      const service = { delta: DELTA_SERVER, stateOfTheWorld: STATE_OF_THE_WORLD }
-      server.addService(service, { delta: handle, stateOfTheWorld: handleWhole })
-    },
+    register: (server, authenticate = options.authenticate) =>
+      server.addService({ delta: DELTA_SERVER, stateOfTheWorld: STATE_OF_THE_WORLD }, handlers(authenticate)),
+    registerSecrets: (server) => server.addService(SECRET_METHODS, handlers(options.authenticate)),
     notify: () => sessions.notify(),
     status: () => sessions.status(),
+    inspect: (isMeant) => sessions.inspect(isMeant),
     close: () => sessions.close(),
   }
 }
@@ -206,7 +226,8 @@ class Sessions<C> {
       end(call, grpcStatus.INVALID_ARGUMENT, 'the first request must carry a node with an id')
       return undefined
     }
-    const claimed = { id: node.id, cluster: node.cluster, metadata: node.metadata ?? {} }
+    const { id, cluster, metadata = {}, userAgentName: userAgent } = node
+    const claimed = { id, cluster, metadata, userAgent }
     const answer = await authenticate(call.metadata, claimed)
     if (!answer.ok) {
       log.warn({ node: node.id, reason: answer.reason }, 'a proxy was refused')
@@ -352,10 +373,17 @@ class Sessions<C> {
   }
 
   status(): readonly ProxyStatus<C>[] {
-    return Array.from(this.#sessions, ({ node, client, connectedAt, stream, config, bytesSent }) => {
-      const synced = config !== undefined && stream.isSynced(config.config)
-      return { node, client, connectedAt, synced, bytesSent, ...stream.status() }
-    })
+    return Array.from(this.#sessions, statusOf)
+  }
+
+  inspect(isMeant: (client: C) => boolean): readonly ProxyContents<C>[] {
+    return Array.from(this.#sessions)
+      .filter(({ client }) => isMeant(client))
+      .map((session) => {
+        const { config, stream } = session
+        const contents = config === undefined ? [] : stream.diffs(config.config)
+        return Object.assign(statusOf(session), { config, contents })
+      })
   }
 
   close(): void {
@@ -366,6 +394,11 @@ class Sessions<C> {
     for (const { call } of this.#sessions) end(call, grpcStatus.UNAVAILABLE, 'the control plane is shutting down')
     this.#sessions.clear()
   }
+}
+
+function statusOf<C>({ node, client, connectedAt, stream, config, bytesSent }: Session<C>): ProxyStatus<C> {
+  const synced = config !== undefined && stream.isSynced(config.config)
+  return { node, client, connectedAt, synced, bytesSent, ...stream.status() }
 }
 
 function end(call: Call, code: number, details: string): void {

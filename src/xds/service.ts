@@ -45,6 +45,14 @@ export const STATE_OF_THE_WORLD: MethodDefinition<Buffer, Buffer> = {
   responseDeserialize: bytesAsTheyAre,
 }
 
+const SECRETS = '/envoy.service.secret.v3.SecretDiscoveryService'
+
+/** The secret discovery service alone: the same messages under methods of its own. */
+export const SECRET_METHODS = {
+  delta: { ...DELTA_SERVER, path: `${SECRETS}/DeltaSecrets` },
+  stateOfTheWorld: { ...STATE_OF_THE_WORLD, path: `${SECRETS}/StreamSecrets` },
+} as const satisfies Record<string, MethodDefinition<Buffer, Buffer>>
+
 /** Client side of the same method. */
 export const DELTA_CLIENT = {
   path: DELTA_SERVER.path,

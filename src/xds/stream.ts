@@ -11,7 +11,7 @@ import type { ModelResource } from './codec/codec.ts'
 import { HeldStates, type Table } from './held.ts'
 import { kindOfTypeUrl, SEND_ORDER } from './resources.ts'
 import { RouteSplitter } from './split-routes.ts'
-import { type Nack, Subscription, type SubscriptionStatus } from './subscription.ts'
+import { type ContentDiff, type Nack, Subscription, type SubscriptionStatus } from './subscription.ts'
 
 export interface VersionedConfig {
   readonly config: ProxyConfig
@@ -26,6 +26,12 @@ const REMOVED_FIRST: ReadonlySet<ResourceKind> = new Set(['listener', 'host'])
 export type Received =
   | { readonly kind: ResourceKind; readonly nack?: Nack }
   | { readonly refused: string; readonly typeUrl: string }
+
+export interface KindContents extends ContentDiff {
+  readonly kind: ResourceKind
+  /** Everything is sent and answered. */
+  readonly isClean: boolean
+}
 
 /** What all streams of a server share: bytes of resources, and the states that clients are in. */
 export class SharedStates {
@@ -153,6 +159,14 @@ export class AdsStream {
       if (!subscription.isClean(this.#tableOf(config, kind))) return false
     }
     return this.#subscriptions.size > 0
+  }
+
+  /** What the client has of each kind that it asked for, beside what it should have. */
+  diffs(config: ProxyConfig): readonly KindContents[] {
+    return Array.from(this.#subscriptions, ([kind, subscription]) => {
+      const table = this.#tableOf(config, kind)
+      return { kind, ...subscription.diff(table), isClean: subscription.isClean(table) }
+    })
   }
 
   status(): {

@@ -7,7 +7,7 @@ import type { DeltaDiscoveryRequest } from '#gen/envoy/service/discovery/v3/disc
 import type { ResourceKind } from '../model/config.ts'
 import { layersOf } from '../model/layers.ts'
 import type { Message } from './encoded.ts'
-import type { Held, HeldStates, Table } from './held.ts'
+import { ABSENT, type Held, type HeldStates, type Table } from './held.ts'
 import { PREFIX_KINDS, WILDCARD_KINDS } from './resources.ts'
 import type { Wish } from './wish.ts'
 
@@ -30,6 +30,14 @@ export interface SubscriptionStatus {
   /** Wall clock: of the answer under way, and of the last one that was accepted. */
   readonly sentAt: number | undefined
   readonly ackedAt: number | undefined
+}
+
+/** Names alone: what of a table a client lacks, and what it has beside it. */
+export interface ContentDiff {
+  readonly wanted: number
+  readonly held: number
+  readonly missing: readonly string[]
+  readonly surplus: readonly string[]
 }
 
 export class Subscription {
@@ -72,6 +80,14 @@ export class Subscription {
     const sentAt = this.#awaiting === undefined ? undefined : this.#sentAt
     const { acked, nack, ackedAt } = { acked: this.#acked, nack: this.#nack, ackedAt: this.#ackedAt }
     return { resources, awaiting: this.#awaiting?.nonce, acked, nack, sentAt, ackedAt }
+  }
+
+  diff(wanted: Table): ContentDiff {
+    const held = new Set<string>()
+    for (const versions of this.#allVersions()) {
+      for (const [name, version] of versions) if (version !== ABSENT) held.add(name)
+    }
+    return diffOf(new Set(this.#states.wishes.present(this.#wish, wanted)), held)
   }
 
   #allVersions(): readonly ReadonlyMap<string, string>[] {
@@ -192,6 +208,12 @@ export class Subscription {
     this.#sentAt = this.#now()
     this.#latestNonce = message.nonce
   }
+}
+
+export function diffOf(wanted: ReadonlySet<string>, held: ReadonlySet<string>): ContentDiff {
+  const missing = [...wanted].filter((name) => !held.has(name))
+  const surplus = [...held].filter((name) => !wanted.has(name))
+  return { wanted: wanted.size, held: held.size, missing, surplus }
 }
 
 const claims = new WeakMap<DeltaDiscoveryRequest, ReadonlyMap<string, string>>()

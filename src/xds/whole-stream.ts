@@ -9,8 +9,15 @@ import type { ModelResource } from './codec/codec.ts'
 import { type Sendable, tableOf, WholeMessage } from './encoded.ts'
 import type { Table } from './held.ts'
 import { kindOfTypeUrl, SEND_ORDER, WILDCARD_KINDS } from './resources.ts'
-import { type Outlet, REFERRING, type Received, type SharedStates, type VersionedConfig } from './stream.ts'
-import type { SubscriptionStatus } from './subscription.ts'
+import {
+  type KindContents,
+  type Outlet,
+  REFERRING,
+  type Received,
+  type SharedStates,
+  type VersionedConfig,
+} from './stream.ts'
+import { diffOf, type SubscriptionStatus } from './subscription.ts'
 
 const NAMES_MAX = 50_000
 const WILDCARD = '*'
@@ -153,6 +160,15 @@ export class WholeStream {
       if (awaiting !== undefined || clean !== tableOf(config, kind)) return false
     }
     return this.#kinds.size > 0
+  }
+
+  diffs(config: ProxyConfig): readonly KindContents[] {
+    return Array.from(this.#kinds, ([kind, { names, sent, awaiting, clean }]) => {
+      const table = tableOf(config, kind)
+      const wanted = new Set([...(names ?? table.keys())].filter((name) => table.has(name)))
+      const isClean = awaiting === undefined && clean === table
+      return { kind, ...diffOf(wanted, new Set(sent.keys())), isClean }
+    })
   }
 
   status(): {

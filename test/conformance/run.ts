@@ -44,7 +44,9 @@ const run = (command: string, args: readonly string[]): boolean =>
 
 const report =
   values.json === undefined ? [] : ['--reporter=default', '--reporter=json', `--outputFile.json=${values.json}`]
-const suites = ['h2spec', 'grpc-interop', 'smuggling', 'floods', 'envoy'].map((name) => `test/conformance/${name}/`)
+const suites = ['h2spec', 'grpc-interop', 'smuggling', 'floods', 'envoy', 'agent', 'consumers'].map(
+  (name) => `test/conformance/${name}/`,
+)
 const results = [
   run('npx', ['vitest', 'run', '--project', 'unit', '--project', 'differential', ...report, ...suites]),
   // The same rows at the other proxies of the machine: the exit code says whether one got through ours.

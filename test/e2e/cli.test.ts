@@ -296,10 +296,81 @@ describe('proxy-config', () => {
     for (const [index, [, , expected]] of Object.values(KINDS).entries()) expect(tables[index]).toContain(expected)
   })
 
+  it('of one direction, port and host alone', async () => {
+    const rows = rowsOf(
+      await of('clusters', 'checkout', '--direction', 'outbound', '--port', '80', '-o', 'short'),
+    ).slice(1)
+    expect(rows.length).toBeGreaterThan(1)
+    for (const [name] of rows) expect(name).toMatch(/^outbound\|80\|/)
+    const host = 'inventory.shop.svc.clusterset.local'
+    const [header, ...endpoints] = rowsOf(await of('endpoints', 'checkout', '--fqdn', host, '-o', 'wide'))
+    expect(header?.at(-1)).toBe('TUNNEL TO')
+    expect(new Set(endpoints.map((row) => row.at(-1)))).toEqual(new Set([`${host}:80`]))
+  })
+
   it('as JSON, all or one', async () => {
     const all = JSON.parse(await of('all', 'checkout', '-o', 'json')) as Record<string, Record<string, unknown>>
     expect(Object.keys(all)).toEqual(expect.arrayContaining(Object.keys(KINDS)))
     expect(JSON.parse(await of('secrets', 'checkout', '-o', 'json'))).toEqual(all['secrets'])
+  })
+})
+
+describe('what the control plane explains', () => {
+  const inEast = (...args: string[]): Promise<Outcome> => isthmus(...args, '-n', 'shop', '--context', 'east')
+
+  it('tls-check: what a caller does and what the service takes', async () => {
+    const pod = (await mesh.cluster('east').pod('checkout', 'shop')).metadata.name ?? ''
+    const { code, stdout, stderr } = await inEast('tls-check', pod, 'inventory.shop.svc.clusterset.local')
+    expect(code, stderr).toBe(0)
+    const [header, row] = rowsOf(stdout)
+    expect(header).toEqual(['HOST:PORT', 'STATUS', 'SERVER', 'CLIENT', 'AUTHN-POLICY', 'DESTINATION-RULE'])
+    expect(row).toEqual(['inventory.shop.svc.clusterset.local:80', 'OK', 'mTLS', 'mTLS', 'default', '-'])
+    const own = await inEast('authn', 'tls-check', 'svc/checkout', 'checkout', '--port', '80', '-o', 'json')
+    expect(JSON.parse(own.stdout)).toMatchObject({
+      callers: [
+        {
+          rows: ['cluster.local', 'clusterset.local'].map((domain) => ({
+            host: `checkout.shop.svc.${domain}`,
+            status: 'OK',
+            server: ['PERMISSIVE'],
+          })),
+        },
+      ],
+    })
+    const unknown = await inEast('tls-check', pod, 'nobody', '-o', 'wide')
+    expect(unknown.code).toBe(1)
+    expect(unknown.stdout).toMatch(/^nobody:0 +UNKNOWN .*no host of this name is known$/m)
+    expect(await refusal('tls-check', 'nobody', '-n', 'shop', '--context', 'east')).toMatch(/^WORKLOAD_UNKNOWN/)
+  })
+
+  it('describe a service and a pod', async () => {
+    const service = await inEast('describe', 'service', 'checkout')
+    expect(service.code, service.stderr).toBe(0)
+    expect(service.stdout).toMatch(/^Exported: +to west/m)
+    expect(service.stdout).toContain('none: requests go to the service itself')
+    const { metadata } = await mesh.cluster('east').pod('checkout', 'shop')
+    const pod = await inEast('describe', 'pod', metadata.name ?? '', '-o', 'json')
+    expect(JSON.parse(pod.stdout)).toMatchObject({
+      identity: 'spiffe://east.pair.mesh/ns/shop/sa/checkout',
+      services: ['shop/checkout'],
+      sidecar: true,
+    })
+    expect(await refusal('describe', 'pod', 'nobody', '--context', 'east')).toMatch(/^WORKLOAD_UNKNOWN/)
+    expect(await refusal('describe', 'mesh', 'a', '--context', 'east')).toMatch(/^USAGE/)
+  })
+
+  it('proxy-status of one pod: what was sent and what is acknowledged', async () => {
+    const { metadata } = await mesh.cluster('east').pod('checkout', 'shop')
+    const { code, stdout, stderr } = await inEast('proxy-status', metadata.name ?? '')
+    expect(code, stderr).toBe(0)
+    expect(stdout).toMatch(/^cluster +synced +\d+ +\d+ /m)
+    expect(await refusal('proxy-status', 'nobody', '-n', 'shop', '--context', 'east')).toMatch(/^PROXY_UNKNOWN/)
+  })
+
+  it('to whom an account may not read it says which right is missing', async () => {
+    expect(await refusal('tls-check', 'a', '--as-account', 'shop', '--context', 'east')).toMatch(/^USAGE --as-account/)
+    const nobody = ['--as-account', 'shop/nobody', '--context', 'east']
+    expect(await refusal('tls-check', 'a', ...nobody)).toMatch(/^CONTROL_PLANE_AWAY no token of shop\/nobody/)
   })
 })
 

@@ -22,7 +22,7 @@ const isUpdate = process.env['UPDATE_GOLDEN'] === '1'
 /** Options live in the case; an unknown field fails. */
 const caseSchema = z.strictObject({
   mesh: z.strictObject({ mesh: z.string(), cluster: z.string(), trustDomain: z.string(), domain: z.string() }),
-  proxy: z.strictObject({ role: z.enum(['sidecar', 'east-west']), pod: z.string() }),
+  proxy: z.strictObject({ role: z.enum(['sidecar', 'east-west', 'gateway']), pod: z.string() }),
   roots: z.record(z.string(), z.array(z.string())).optional(),
   objects: z.array(z.looseObject({ kind: z.string(), metadata: z.looseObject({ name: z.string() }) })),
 })

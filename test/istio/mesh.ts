@@ -172,6 +172,11 @@ export class Mesh {
     return ask(from, url, options)
   }
 
+  /** What a client of that address dials is led here as if it had wanted the port. */
+  wants(from: string, port: number): void {
+    this.#wanted.set(from, port)
+  }
+
   /** A request without mTLS at the pod's own port, as the kernel would lead it. */
   plain(
     to: Workload,

@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import { parseAllDocuments } from 'yaml'
 import { listening, MESH, type Pod, World } from '../../gateways/testing/world.ts'
 import { snapshotOf } from '../../src/controlplane/testing/snapshot-of.ts'
-import { Translator } from '../../src/controlplane/translate/translator.ts'
+import { type ProxyRole, Translator } from '../../src/controlplane/translate/translator.ts'
 import type { Snapshot } from '../../src/controlplane/observe/facts.ts'
 import { CAPTURE_CONTAINER, SIDECAR_CONTAINER } from '../../src/kube/inject.ts'
 import type { KubeObject } from '../../src/kube/object.ts'
@@ -24,14 +24,16 @@ export class Cluster {
   readonly #translator = new Translator({ endpointIdKey: Buffer.from('test') })
   /** By namespace and name. */
   readonly #sidecars = new Map<string, Pod>()
+  readonly #roles = new Map<string, ProxyRole>()
 
   constructor(clusters: readonly string[] = [CLUSTER]) {
     this.world = new World(clusters)
   }
 
   /** Its proxy runs what the pod of that name is to run. */
-  sidecar(namespace: string, name: string, pod: Pod): void {
+  sidecar(namespace: string, name: string, pod: Pod, role: ProxyRole = 'sidecar'): void {
     this.#sidecars.set(`${namespace}/${name}`, pod)
+    this.#roles.set(`${namespace}/${name}`, role)
   }
 
   /** Every proxy runs what follows from the objects when it returns. */
@@ -44,7 +46,7 @@ export class Cluster {
   async runSnapshot(snapshot: Snapshot): Promise<void> {
     for (const [key, { proxy }] of this.#sidecars) {
       const pod = snapshot.pods.get(key)
-      const config = pod && this.#translator.translate(snapshot, { role: 'sidecar', pod })
+      const config = pod && this.#translator.translate(snapshot, { role: this.#roles.get(key) ?? 'sidecar', pod })
       if (config === undefined) throw new Error(`nothing for ${key}`)
       const { rejected } = proxy.apply(overTheWire(config))
       if (rejected.length > 0) throw new Error(JSON.stringify(rejected))

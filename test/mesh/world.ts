@@ -6,9 +6,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { connect, type Server, type Socket } from 'node:net'
 import { type Answer, ask, freshIp, ORIGIN_PORT, type Pod } from '../../gateways/testing/world.ts'
+import { EDGE_MODES } from '../../gateways/edge.ts'
 import { adviseObject } from '../../src/kube/advice/advise.ts'
 import { lineOf, refuses } from '../../src/kube/advice/finding.ts'
 import type { KubeObject } from '../../src/kube/object.ts'
+import { LABELS } from '../../src/model/names.ts'
 import { PORTS } from '../../src/model/ports.ts'
 import type { Destination } from '../../src/proxy/capture/destination.ts'
 import { Cluster, CLUSTER, documentsOf, NAMESPACE, podObject, sliceObject } from './cluster.ts'
@@ -26,6 +28,12 @@ export interface PodSpec {
   /** Its connections are led through its sidecar, as `dial` makes them. */
   readonly captured?: true
   readonly node?: string
+}
+
+export interface GatewayPodSpec {
+  readonly namespace?: string
+  readonly labels?: Readonly<Record<string, string>>
+  readonly role?: 'ingress' | 'egress'
 }
 
 export interface MeshPod {
@@ -71,6 +79,18 @@ export class MeshWorld {
     const labels = { app: name, ...spec.labels }
     const { node = 'node', captured = false } = spec
     this.#put(podObject({ name, labels, node, ip, sidecar: hasSidecar, captured }))
+    return pod
+  }
+
+  /** A pod that serves Gateways. */
+  gateway(name: string, { namespace = NAMESPACE, labels = {}, role = 'ingress' }: GatewayPodSpec = {}): MeshPod {
+    const proxy = this.world.pod(CLUSTER, name, { namespace, modes: EDGE_MODES })
+    const { ip } = proxy
+    const pod = { name, ip, seen: [], wanted: [], proxy }
+    this.#pods.set(name, pod)
+    this.#cluster.sidecar(namespace, name, proxy, 'gateway')
+    const own = { app: name, [LABELS.gateway]: role, ...labels }
+    this.#put(podObject({ name, namespace, labels: own, node: 'node', ip, sidecar: false, captured: false }))
     return pod
   }
 
@@ -138,6 +158,27 @@ export class MeshWorld {
     return ask(pod, url, options)
   }
 
+  /** Requests that reached the application. */
+  seenBy(name: string): readonly IncomingMessage[] {
+    return this.#pods.get(name)?.seen ?? []
+  }
+
+  /** The proxy's own lines. */
+  recordsOf(name: string): readonly Record<string, unknown>[] {
+    const proxy = this.#pods.get(name)?.proxy
+    proxy?.proxy.recorder.flush()
+    return proxy?.records ?? []
+  }
+
+  /** What a client that says nothing hears. */
+  async bytesOf(host: string, port: number): Promise<string> {
+    const chunks: Buffer[] = []
+    const socket = connect({ host, port })
+    socket.on('error', () => {}).on('data', (chunk: Buffer) => chunks.push(chunk))
+    await new Promise<void>((resolve) => socket.once('close', () => resolve()))
+    return Buffer.concat(chunks).toString('latin1')
+  }
+
   addressOf(name: string): string {
     return this.#pods.get(name)?.ip ?? ''
   }
@@ -184,11 +225,14 @@ function slicesOf(objects: readonly KubeObject[]): KubeObject[] {
   const services = objects.filter(({ kind }) => kind === 'Service') as ServiceObject[]
   return services.flatMap(({ metadata, spec: { selector, ports } }) => {
     if (selector === undefined) return []
-    const chosen = pods.filter(({ metadata: { labels } }) =>
-      Object.entries(selector).every(([label, value]) => labels?.[label] === value),
+    const { name: service = '', namespace = NAMESPACE } = metadata
+    const chosen = pods.filter(
+      ({ metadata: { labels, namespace: own } }) =>
+        own === namespace && Object.entries(selector).every(([label, value]) => labels?.[label] === value),
     )
     return sliceObject({
-      service: metadata.name ?? '',
+      service,
+      namespace,
       ports: ports.map(({ name, targetPort: port }) => ({ name, port })),
       pods: chosen.map(({ metadata: { name = '' }, status, spec }) => ({
         name,

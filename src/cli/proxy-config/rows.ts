@@ -126,3 +126,63 @@ export function secretRows({ secrets }: ConfigDump): Rows {
   )
   return [['SECRET', 'TRUST DOMAIN', 'ROOTS', 'STATE'], ...rows]
 }
+
+const SHORT = {
+  listeners: listenerRows,
+  routes: routeRows,
+  clusters: clusterRows,
+  endpoints: endpointRows,
+  secrets: secretRows,
+} as const
+
+export type ConfigKind = keyof typeof SHORT
+
+export const shortRows = (kind: ConfigKind, dump: ConfigDump): Rows => SHORT[kind](dump)
+
+/** What `-o wide` shows beside, row for row. */
+const BESIDE: Readonly<Record<ConfigKind, (dump: ConfigDump) => Rows>> = {
+  listeners: ({ listeners }) => [
+    ['CHAIN', 'ALPN', 'FILTERS'],
+    ...Object.values(listeners).flatMap(({ chains }) =>
+      chains.map((chain) => [chain.name, chain.tls?.alpn.join(',') ?? '-', filtersOf(chain)]),
+    ),
+  ],
+  routes: ({ routes }) => [
+    ['DOMAINS', 'TIMEOUT'],
+    ...Object.values(routes).flatMap(({ hosts }) =>
+      hosts.flatMap(({ domains, routes: own }) =>
+        own.map((route) => [
+          domains.join(','),
+          'timeoutMs' in route && route.timeoutMs !== undefined && route.timeoutMs > 0 ? `${route.timeoutMs} ms` : '-',
+        ]),
+      ),
+    ),
+  ],
+  clusters: ({ clusters }) => [
+    ['CONNECT TIMEOUT', 'TLS', 'BREAKER'],
+    ...Object.values(clusters).map((cluster) => [
+      `${cluster.connectTimeoutMs} ms`,
+      cluster.clientTls !== undefined ? 'own' : cluster.tls !== undefined ? 'mesh' : '-',
+      cluster.breaker === undefined ? '-' : 'yes',
+    ]),
+  ],
+  endpoints: ({ endpoints }) => [
+    ['WORKLOAD', 'TUNNEL TO'],
+    ...Object.values(endpoints).flatMap(({ localities }) =>
+      localities.flatMap(({ endpoints: own }) =>
+        own.map(({ workload, tunnel }) => [`${workload.namespace}/${workload.workload}`, tunnel?.authority ?? '-']),
+      ),
+    ),
+  ],
+  secrets: (dump) => secretRows(dump).map((_row, index) => (index === 0 ? ['KEYS'] : ['not shown'])),
+}
+
+const filtersOf = ({ filter }: FilterChain): string => {
+  if (filter.kind === 'tcp') return '-'
+  return filter.filters?.map(({ name }) => name).join(',') ?? 'default'
+}
+
+export function rowsOf(kind: ConfigKind, dump: ConfigDump): Rows {
+  const beside = BESIDE[kind](dump)
+  return shortRows(kind, dump).map((row, index) => row.concat(beside[index] ?? []))
+}

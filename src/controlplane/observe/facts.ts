@@ -72,9 +72,13 @@ export interface PodFacts {
   readonly captured: boolean
   readonly ready: boolean
   readonly labels: Readonly<Record<string, string>>
+  /** It serves Gateways, and takes callers of the mesh as a sidecar does. */
+  readonly gateway?: GatewayRole
   /** Named container ports. */
   readonly ports: Readonly<Record<string, number>>
 }
+
+export type GatewayRole = 'ingress' | 'egress'
 
 export interface SliceEndpointFacts {
   readonly address: string

@@ -126,13 +126,19 @@ export interface Observed {
   readonly resourceVersion: string | undefined
 }
 
+/** A kind's objects as last seen. */
+interface Known extends Pick<Store<KubeObject>, 'get' | 'values'> {
+  readonly apiVersion: string
+  readonly kind: string
+}
+
 /** Together with the push's own 50 ms this stays under the design's 100 ms. */
 const COALESCE_MS = 25
 
 export class Observer {
   readonly #options: ObserverOptions
   readonly #reflectors: { readonly synced: Promise<void>; start(): unknown; stop(): Promise<void> }[] = []
-  readonly #stores = new Map<string, { get(name: string, namespace?: string): KubeObject | undefined }>()
+  readonly #stores = new Map<string, Known>()
   readonly #services
   readonly #pods
   readonly #slices
@@ -230,6 +236,13 @@ export class Observer {
     }
   }
 
+  /** Everything that is watched, as it was last seen; each with its kind, which items of built-in lists lack. */
+  objects(): readonly KubeObject[] {
+    return Array.from(this.#stores.values()).flatMap(({ apiVersion, kind, values }) =>
+      Array.from(values(), (object) => ({ ...object, apiVersion, kind })),
+    )
+  }
+
   /** Resolves after the first whole snapshot. */
   async start(): Promise<void> {
     for (const reflector of this.#reflectors) reflector.start()
@@ -279,8 +292,17 @@ export class Observer {
     const reflector = new Reflector({ client, resource, scope, clock, random, onError, ...extra })
     this.#reflectors.push(reflector)
     const isWhole = scope.fieldSelector === undefined && scope.labelSelector === undefined
-    if (isWhole) this.#stores.set(`${resource.plural}.${resource.group}`, reflector.store)
+    if (isWhole) this.#know(resource, reflector.store)
     return reflector.store
+  }
+
+  #know<T extends KubeObject>({ group, version, plural, kind }: Resource<T>, store: Store<T>): void {
+    this.#stores.set(`${plural}.${group}`, {
+      apiVersion: group === '' ? version : `${group}/${version}`,
+      kind,
+      get: (name, namespace) => store.get(name, namespace),
+      values: () => store.values(),
+    })
   }
 
   #takeTrust(found: ConfigMap | undefined): void {

@@ -3,6 +3,7 @@
  * MeshConfig. What of it is not supported is named by its path and has no effect; a text that cannot be read at all
  * leaves the last good settings in force.
  */
+import { isRecord } from '../../kube/advice/fields.ts'
 import { parseDocument } from 'yaml'
 import { z } from 'zod'
 import { istioDurationMs } from '../../kube/durations.ts'
@@ -219,6 +220,3 @@ function authzOf(it: z.output<typeof grpcAuthz>): AuthzSettings & { readonly ser
 }
 
 const hostOf = (service: string): string => service.slice(service.indexOf('/') + 1)
-
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -25,6 +25,7 @@ import type { ImportedFacts } from '../../model/service.ts'
 import { parseHostPort } from '../../runtime/network.ts'
 import type {
   ExportFacts,
+  GatewayRole,
   ImportFacts,
   NamespaceFacts,
   PeerFacts,
@@ -83,6 +84,7 @@ export function readPod(pod: Pod): PodFacts | undefined {
   const { spec, status } = pod
   // A pod that ended keeps its address while another may already have it.
   if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return undefined
+  const gateway = gatewayRoleOf(pod)
   const ports: Record<string, number> = {}
   for (const container of spec.containers) {
     for (const { name, containerPort } of container.ports ?? []) if (name !== undefined) ports[name] = containerPort
@@ -94,12 +96,18 @@ export function readPod(pod: Pod): PodFacts | undefined {
     serviceAccount: serviceAccountOf(spec),
     node: spec.nodeName ?? '',
     workload: workloadOf(pod),
-    hasSidecar: hasSidecar(pod),
+    hasSidecar: hasSidecar(pod) || gateway !== undefined,
     captured: isCaptured(pod),
     ready: isReady(pod),
     labels: pod.metadata.labels ?? {},
+    ...(gateway !== undefined && { gateway }),
     ports,
   }
+}
+
+function gatewayRoleOf({ metadata }: Pod): GatewayRole | undefined {
+  const said = metadata.labels?.[LABELS.gateway]
+  return said === 'ingress' || said === 'egress' ? said : undefined
 }
 
 function addressesOf({ status }: Pod): Pick<PodFacts, 'ip' | 'ipv6'> {

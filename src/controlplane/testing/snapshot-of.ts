@@ -35,6 +35,7 @@ import {
 } from '../observe/read-gateway-api.ts'
 import {
   readDestinationRule,
+  readIstioGateway,
   readServiceEntry,
   readSidecar,
   readVirtualService,
@@ -75,6 +76,7 @@ const KINDS: ReadonlySet<string> = new Set([
   'Lease',
   'VirtualService',
   'DestinationRule',
+  'Gateway',
   'ServiceEntry',
   'WorkloadEntry',
   'Sidecar',
@@ -84,7 +86,6 @@ const KINDS: ReadonlySet<string> = new Set([
   'TCPRoute',
   'ReferenceGrant',
   'BackendTLSPolicy',
-  'Gateway',
   'GatewayClass',
 ])
 
@@ -120,7 +121,7 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
       serviceEntries: table('ServiceEntry', strictly(readServiceEntry)),
       workloadEntries: table('WorkloadEntry', strictly(readWorkloadEntry)),
       sidecars: table('Sidecar', strictly(readSidecar)),
-      istioGateways: new Map(),
+      istioGateways: table('Gateway', strictly(readIstioGateway), 'networking.istio.io'),
     },
     gatewayApi: {
       httpRoutes: table('HTTPRoute', strictly(readHttpRoute)),

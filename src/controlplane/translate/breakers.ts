@@ -21,6 +21,8 @@ type BreakerTables = Pick<Snapshot, 'breakers' | 'services' | 'imports' | 'mesh'
 export function breakersOf(tables: BreakerTables): {
   readonly breakers: Breakers
   readonly verdicts: ReadonlyMap<string, PolicyVerdict>
+  /** Which policy a cluster follows, as namespace/name. */
+  readonly owners: ReadonlyMap<string, string>
 } {
   const breakers = new Map<string, ServiceBreaker>()
   const owners = new Map<string, string>()
@@ -48,7 +50,7 @@ export function breakersOf(tables: BreakerTables): {
     }
     verdicts.set(key, verdictOf(problems))
   }
-  return { breakers, verdicts }
+  return { breakers, verdicts, owners }
 }
 
 interface Problem {

@@ -2,13 +2,20 @@
  * Listeners of a pod whose connections the kernel leads through its sidecar: outbound by the addresses of services and
  * what their ports declare, inbound by the ports of the services that select the pod. Pure.
  */
-import { type FilterChain, type HttpFilterChain, type Listener, PASSTHROUGH_CLUSTER } from '../../model/config.ts'
+import {
+  type Cluster,
+  type FilterChain,
+  type HttpFilterChain,
+  type Listener,
+  PASSTHROUGH_CLUSTER,
+} from '../../model/config.ts'
 import { PORTS } from '../../model/ports.ts'
 import { hostOf } from '../../model/sni.ts'
 import { loopbackOf } from '../../runtime/network.ts'
 import type { PodFacts, PortFacts, ServiceFacts } from '../observe/facts.ts'
 import type { Host } from './hosts.ts'
-import { inboundHttp, inboundTcp, targetPortOf } from './inbound.ts'
+import { CONNECT_TIMEOUT_MS } from './clusters.ts'
+import { inboundHttp, inboundHttpTo, inboundTcp, targetPortOf } from './inbound.ts'
 import { OUTBOUND_ROUTES } from './routes.ts'
 import type { PodPolicies } from './security/pod-policies.ts'
 
@@ -16,6 +23,8 @@ export const CAPTURE_OUTBOUND = 'capture-outbound'
 export const CAPTURE_INBOUND = 'capture-inbound'
 /** Of listeners beside the first, for the pod's other address family. */
 const IPV6_SUFFIX = '-ipv6'
+/** Istio's name for requests to ports that no service names. */
+const INBOUND_PASSTHROUGH = 'InboundPassthroughCluster'
 /** In the names of counters: connections without certificate where one is required. */
 const STRICT = 'strict'
 /** What a client that speaks first needs, even on a busy machine; a server that speaks first is late by as much. */
@@ -68,7 +77,7 @@ export function requestChains(hosts: readonly Host[]): readonly FilterChain[] {
   })
 }
 
-/** What comes from elsewhere is led to the pod's own address. Ports without a service pass untouched, unread. */
+/** What comes from elsewhere is led to the pod's own address; ports that no service names, as policies have it. */
 export function captureInbound(
   pod: PodFacts,
   { services, domain, policies }: CaptureInboundInput,
@@ -112,14 +121,40 @@ function unnamedChains({
   readonly named: ReadonlyMap<number, unknown>
 }): readonly FilterChain[] {
   const said = [...policies.modes.ports].filter(([port]) => !named.has(port)).sort(([a], [b]) => a - b)
-  const ofPorts = said.map(([port, mode]): FilterChain => {
+  const ofPorts = said.map(([port, mode]): readonly FilterChain[] => {
     const chain = { ...PASSTHROUGH, name: `passthrough:${port}`, destinations: { addresses: [address], port } }
-    return mode === 'STRICT' ? refusing(chain) : policies.guardUnnamed(chain, port, address)
+    return mode === 'STRICT' ? [refusing(chain)] : guardedUnnamed(chain, policies, address)
   })
   const rest =
-    policies.modes.mode === 'STRICT' ? refusing(PASSTHROUGH) : policies.guardUnnamed(PASSTHROUGH, undefined, address)
-  return [...ofPorts, rest]
+    policies.modes.mode === 'STRICT' ? [refusing(PASSTHROUGH)] : guardedUnnamed(PASSTHROUGH, policies, address)
+  return [...ofPorts.flat(), ...rest]
 }
+
+/**
+ * Requests are read only where somebody has something to say about them: else whatever comes passes at once, and a
+ * server that speaks first is not kept waiting for the client's first bytes.
+ */
+function guardedUnnamed(chain: FilterChain, policies: PodPolicies, address: string): readonly FilterChain[] {
+  const place = { port: chain.destinations?.port, address, serverName: '', services: [] }
+  const name = `${INBOUND_PASSTHROUGH}${place.port === undefined ? '' : `:${place.port}`}`
+  const requests: FilterChain = { ...chain, name, protocol: 'http', filter: inboundHttpTo(INBOUND_PASSTHROUGH) }
+  const judged = policies.guard(requests, place)
+  const isJudged = judged.filter.kind === 'http' && judged.filter.filters !== undefined
+  return [...(isJudged ? [judged] : []), policies.guard(chain, place)]
+}
+
+/** To the port that the client asked for, in the words it uses. */
+export const INBOUND_PASSTHROUGH_CLUSTER: Cluster = {
+  name: INBOUND_PASSTHROUGH,
+  endpoints: { cluster: INBOUND_PASSTHROUGH, localities: [] },
+  originalDst: {},
+  lb: 'round-robin',
+  connectTimeoutMs: CONNECT_TIMEOUT_MS,
+  protocol: 'downstream',
+}
+
+export const readsUnnamed = ({ chains }: Listener): boolean =>
+  chains.some(({ name }) => name.startsWith(INBOUND_PASSTHROUGH))
 
 /** No one comes in without a certificate: closed before a byte is read. */
 function refusing({ protocol: _any, ...chain }: FilterChain): FilterChain {

@@ -1,7 +1,7 @@
 /** What a sidecar accepts, with memory: its own listeners and clusters. What they consist of stands in inbound.ts. */
 import type { Cluster, Listener } from '../../model/config.ts'
 import { type PodFacts, type Snapshot } from '../observe/facts.ts'
-import { addressesOf, captureInbound } from './capture.ts'
+import { addressesOf, captureInbound, INBOUND_PASSTHROUGH_CLUSTER, readsUnnamed } from './capture.ts'
 import { type Inbound, inboundOf } from './inbound.ts'
 import { Memo } from './memo.ts'
 import type { PodPolicies } from './security/pod-policies.ts'
@@ -25,7 +25,10 @@ export class InboundSide {
   ): { readonly listeners: readonly Listener[]; readonly clusters: readonly Cluster[] } {
     const { listener, clusters } = this.#meshInbound(snapshot, pod)
     const captured = this.#captured(snapshot, pod)
-    return { listeners: listener === undefined ? captured : [...captured, listener], clusters }
+    return {
+      listeners: listener === undefined ? captured : [...captured, listener],
+      clusters: captured.some(readsUnnamed) ? [...clusters, INBOUND_PASSTHROUGH_CLUSTER] : clusters,
+    }
   }
 
   #meshInbound(snapshot: Snapshot, pod: PodFacts): Inbound {

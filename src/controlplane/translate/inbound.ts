@@ -63,7 +63,9 @@ export function inboundOf(input: InboundInput): Inbound {
       const targetPort = targetPortOf(port, pod)
       if (targetPort === undefined) continue
       const cluster = inboundCluster(pod, targetPort, input.cluster)
-      clusters.set(cluster.name, cluster)
+      // What the mesh carries as HTTP/2 comes out as the application said it speaks.
+      const isHttp2 = port.isHttp2 === true || clusters.get(cluster.name)?.protocol === 'http2'
+      clusters.set(cluster.name, isHttp2 ? { ...cluster, protocol: 'http2' } : cluster)
       const { domains, trustDomains } = reachOf(input, exported, targetPort)
       for (const domain of domains) {
         const sni = sniOf(service, domain, port.port)
@@ -135,7 +137,7 @@ export function inboundHttp(port: number): HttpFilterChain {
 
 const inboundName = (port: number): string => `inbound|${port}||`
 
-function inboundHttpTo(cluster: string): HttpFilterChain {
+export function inboundHttpTo(cluster: string): HttpFilterChain {
   return {
     kind: 'http',
     statPrefix: cluster,

@@ -16,10 +16,16 @@ import { OutboundRoutes } from './outbound-routes.ts'
 import { named, NOWHERE, type Tables } from './tables.ts'
 
 export interface Outbound {
+  /** Who has the same, shares it. */
+  readonly scope: string
   readonly listeners: readonly Listener[]
   readonly routes: ProxyConfig['routes']
   readonly clusters: readonly Cluster[]
   readonly endpoints: ProxyConfig['endpoints']
+}
+
+export interface Reachable extends Pick<Outbound, 'clusters' | 'endpoints'> {
+  readonly scope: Scope
 }
 
 export class OutboundSide {
@@ -38,10 +44,21 @@ export class OutboundSide {
   }
 
   build(snapshot: Snapshot, pod: PodFacts): Outbound {
-    const scope = this.#scopes.scopeOf(snapshot, pod, this.#tables.hosts(snapshot))
+    const { scope, clusters, endpoints } = this.reach(snapshot, pod)
     return {
+      scope: `${scope.key}|${pod.node}`,
       listeners: this.#listenersOf(snapshot, pod, scope),
       routes: this.#tables.keep(`routes|${scope.key}`, named([this.#routes.tableFor(scope)])),
+      clusters,
+      endpoints,
+    }
+  }
+
+  /** What there is to lead to, for those who have routes of their own. */
+  reach(snapshot: Snapshot, pod: PodFacts): Reachable {
+    const scope = this.#scopes.scopeOf(snapshot, pod, this.#tables.hosts(snapshot))
+    return {
+      scope,
       clusters: this.#clusters.clustersFor(snapshot, scope),
       endpoints: this.#endpoints.endpointsFor(snapshot, scope, snapshot.nodes.get(pod.node) ?? NOWHERE),
     }

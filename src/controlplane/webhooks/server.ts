@@ -2,7 +2,6 @@
  * 15017: the API server asks before it stores. Answers are pure functions of the review; what cannot be read is 400, and
  * the API server's failurePolicy decides what that means. The certificate is the serving CA's and renews in place.
  */
-import type { experimental } from '@grpc/grpc-js'
 import type { Server as HttpsServer } from 'node:https'
 import { fastify, type FastifyInstance } from 'fastify'
 import { isRecord } from '../../kube/advice/fields.ts'
@@ -10,14 +9,14 @@ import type { AdmissionRequest, AdmissionResponse, AdmissionReview } from '../..
 import { INJECT_PATHS, VALIDATE_PATH } from '../../kube/webhooks.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
-import type { ServingCertificate } from '../identity/serving.ts'
+import { type CertificateSource, Renewals } from '../identity/renewals.ts'
 import { type InjectFacts, injectReview } from './inject.ts'
 import { validateReview } from './validate.ts'
 
 export interface WebhookServerOptions {
   readonly host: string
   readonly port: number
-  readonly serving: Pick<ServingCertificate, 'addIdentityCertificateListener' | 'removeIdentityCertificateListener'>
+  readonly serving: CertificateSource
   readonly inject: InjectFacts
   readonly log: Log
   readonly onAnswer?: (webhook: string, response: AdmissionResponse) => void
@@ -114,36 +113,4 @@ function isObjectOrAbsent(value: unknown): boolean {
   if (value === undefined || value === null) return true
   if (!isRecord(value) || !isRecord(value['metadata'])) return false
   return typeof value['apiVersion'] === 'string' && typeof value['kind'] === 'string'
-}
-
-type Update = NonNullable<experimental.IdentityCertificateUpdate>
-
-/** grpc-js's certificate source, for a server that is not its own. */
-class Renewals {
-  readonly first: Promise<Update>
-  readonly #serving: WebhookServerOptions['serving']
-  #follow: ((update: Update) => void) | undefined
-  readonly #listener: experimental.IdentityCertificateUpdateListener
-
-  constructor(serving: WebhookServerOptions['serving']) {
-    this.#serving = serving
-    let resolve: (update: Update) => void = () => {}
-    this.first = new Promise((settle) => {
-      resolve = settle
-    })
-    this.#listener = (update) => {
-      if (update === null) return
-      resolve(update)
-      this.#follow?.(update)
-    }
-    serving.addIdentityCertificateListener(this.#listener)
-  }
-
-  follow(renewed: (update: Update) => void): void {
-    this.#follow = renewed
-  }
-
-  close(): void {
-    this.#serving.removeIdentityCertificateListener(this.#listener)
-  }
 }

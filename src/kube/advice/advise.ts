@@ -81,3 +81,21 @@ export function adviseSet(
   for (const rule of SET_RULES) for (const flaw of rule(set)) findings.push(findingOf(flaw.object, flaw))
   return findings
 }
+
+/** As `adviseSet`, of some objects of a whole cluster: the others are only looked at for what those refer to. */
+export function adviseConcerned(
+  objects: readonly KubeObject[],
+  isConcerned: (object: KubeObject) => boolean,
+): readonly Finding[] {
+  const concerned = objects.filter(isConcerned)
+  const findings = concerned.flatMap((object) => adviseObject(object))
+  const unsound = new Set(concerned.filter((object) => adviseObject(object).some(refuses)))
+  const set = new ObjectSet(
+    objects.filter((object) => !unsound.has(object)),
+    { isWhole: true },
+  )
+  for (const rule of SET_RULES) {
+    for (const flaw of rule(set)) if (isConcerned(flaw.object)) findings.push(findingOf(flaw.object, flaw))
+  }
+  return findings
+}

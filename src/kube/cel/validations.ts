@@ -3,6 +3,7 @@
  * oldSelf where the old object has that place (apiextensions' cel package; reference k8s-wire, section 8). The API
  * server of local clusters and `isthmus validate` run the same.
  */
+import { isRecord } from '../advice/fields.ts'
 import type { JsonSchema } from '../kinds.ts'
 import { CelError, compileExpression, type Expression } from './expression.ts'
 import { celValue } from './value.ts'
@@ -192,6 +193,3 @@ function isSilent(schema: JsonSchema): boolean {
   silent.set(schema, answer)
   return answer
 }
-
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -5,6 +5,7 @@
  */
 import type { Cluster } from '../../model/config.ts'
 import type { Random } from '../../runtime/random.ts'
+import { turnNumber } from '../h1/turn.ts'
 import { Edf } from './edf.ts'
 import type { EndpointState } from './endpoint.ts'
 import { MaglevPicker } from './maglev.ts'
@@ -97,11 +98,20 @@ class TurnPicker implements Picker {
   }
 }
 
-/** The least busy of a few drawn at random; ties go to the first drawn. */
+/**
+ * The least busy of a few drawn at random; ties go to the first drawn. Requests of the same turn of the event loop stay
+ * with it until it is as busy as the busiest of the draw: they then share a write, and wake one peer instead of several.
+ * That never makes anyone busier than somebody already is, and spreads like a new draw where little is under way.
+ */
 class LeastPicker implements Picker {
   readonly #members: readonly Weighted[]
   readonly #random: Random
   readonly #choices: number
+  #turn = -1
+  #chosen: EndpointState | undefined = undefined
+  /** What it had under way when it was chosen, and how much it may have. */
+  #activeThen = 0
+  #activeMax = 0
 
   constructor(members: readonly Weighted[], random: Random, choices: number) {
     this.#members = members
@@ -110,11 +120,28 @@ class LeastPicker implements Picker {
   }
 
   pick(): EndpointState | undefined {
+    const chosen = this.#chosen
+    // Whoever was given a request and did not take it is not asked again.
+    if (chosen !== undefined && this.#turn === turnNumber() && chosen.active > this.#activeThen) {
+      this.#activeThen = chosen.active
+      if (chosen.active < this.#activeMax) return chosen
+    }
+    return this.#draw()
+  }
+
+  #draw(): EndpointState | undefined {
     let best: EndpointState | undefined
+    let most = 0
     for (let choice = 0; choice < this.#choices; choice++) {
       const state = this.#members[Math.floor(this.#random.next() * this.#members.length)]?.state
-      if (state !== undefined && (best === undefined || state.active < best.active)) best = state
+      if (state === undefined) continue
+      most = Math.max(most, state.active)
+      if (best === undefined || state.active < best.active) best = state
     }
+    this.#turn = turnNumber()
+    this.#chosen = best
+    this.#activeThen = best?.active ?? 0
+    this.#activeMax = most
     return best
   }
 }

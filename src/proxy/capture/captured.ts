@@ -31,7 +31,11 @@ export interface CaptureOptions {
   /** `chain` is asked again for each request: configurations change under a connection. */
   readonly serveHttp: (
     socket: Socket,
-    to: { readonly speaks: CapturedHttp; readonly chain: () => CompiledChain | undefined },
+    to: {
+      readonly speaks: CapturedHttp
+      readonly chain: () => CompiledChain | undefined
+      readonly destination: Destination
+    },
   ) => void
   readonly serveTcp: (socket: Socket, to: CapturedTcp) => void
   readonly present: (listener: string) => CompiledListener | undefined
@@ -150,7 +154,7 @@ export class CaptureAcceptor {
       const now = choose(chains, destination)
       return now.http ?? now.any
     }
-    this.#options.serveHttp(socket, { speaks: speech.kind, chain })
+    this.#options.serveHttp(socket, { speaks: speech.kind, chain, destination })
     // Held since its first bytes were read ahead.
     socket.resume()
   }

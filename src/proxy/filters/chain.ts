@@ -42,6 +42,13 @@ const LETTER_X = 0x78
 const isForThisHop = (name: string): boolean =>
   isIdentityHeader(name) || (name.charCodeAt(0) === LETTER_P && name.startsWith('proxy-'))
 
+const isPeerFact = (name: string): boolean => name.startsWith('isthmus-') || name.startsWith('x-envoy-peer-')
+
+/** What proxies of the mesh tell each other; who the client is says the listener by itself. */
+export function stripPeerFacts(head: RequestHead): void {
+  removeHeaders(head.headers, isPeerFact)
+}
+
 /** Anyone can write these; a service behind us believes them. `proxy-*` was meant for this hop. */
 function stripIdentity(head: RequestHead): void {
   removeHeaders(head.headers, isForThisHop)

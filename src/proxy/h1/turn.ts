@@ -10,6 +10,10 @@ export interface Flushable {
 let due: Flushable[] = []
 let spare: Flushable[] = []
 let scheduled = false
+let turns = 0
+
+/** Stays the same until what was gathered is flushed. */
+export const turnNumber = (): number => turns
 
 /** Calls `flushable.flush()` at the end of this turn; the caller sees to it that it registers once per turn. */
 export function flushAtTurnEnd(flushable: Flushable): void {
@@ -23,6 +27,7 @@ function endTurn(): void {
   const turn = due
   due = spare
   scheduled = false
+  turns++
   for (const flushable of turn) flushable.flush()
   turn.length = 0
   spare = turn

@@ -11,7 +11,7 @@ import type { ClusterLimits } from '../balance/limits.ts'
 import type { Peer } from '../identity.ts'
 import type { ClientConnection, ClientConnectionHandler, CloseReason } from '../stream.ts'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
-import { isQuiet, leastBusy } from './choice.ts'
+import { Choice, isQuiet } from './choice.ts'
 import { IdleTimer } from './idle-timer.ts'
 import { canPing, KeepAlive, keepAliveTimes } from './keep-alive.ts'
 import { type CounterName, PoolAccount } from './pool-account.ts'
@@ -68,6 +68,7 @@ export class Pool implements Transport, ClientConnectionHandler {
   readonly #options: PoolOptions
   readonly #backoff: Backoff
   readonly #members: Member[] = []
+  readonly #choice = new Choice<Member>()
   readonly #byConnection = new Map<ClientConnection, Member>()
   readonly #waiters: Waiter[] = []
   readonly #dials = new Set<{ cancel: Cancel }>()
@@ -77,7 +78,6 @@ export class Pool implements Transport, ClientConnectionHandler {
   readonly #shunned = new Map<string, number>()
   #down = false
   #closed = false
-  #turn = 0
   #fillAfter = 0
   /** Why the last dial failed, for admin and messages. */
   lastFailure = ''
@@ -228,6 +228,7 @@ export class Pool implements Transport, ClientConnectionHandler {
     if (member === undefined) return
     this.#byConnection.delete(connection)
     this.#members.splice(this.#members.indexOf(member), 1)
+    this.#choice.forget(member)
     member.keepAlive?.stop()
     this.account.closed(reason, this.#options.timers.now() - member.since)
     this.#options.timers.cancel(member.ageTimer)
@@ -249,9 +250,7 @@ export class Pool implements Transport, ClientConnectionHandler {
   }
 
   #pick(waiter: Waiter): Member | undefined {
-    const count = this.#members.length
-    this.#turn = count === 0 ? 0 : (this.#turn + 1) % count
-    return leastBusy(this.#members, this.#turn, waiter.avoids)
+    return this.#choice.next(this.#members, waiter.avoids)
   }
 
   #shunnedIds(): readonly string[] {

@@ -4,6 +4,8 @@ import {
   Cluster_DiscoveryType as DiscoveryType,
   Cluster_LbPolicy as LbPolicy,
 } from '#gen/envoy/config/cluster/v3/cluster_pb.js'
+import { create } from '@bufbuild/protobuf'
+import { type MetadataKey, MetadataKeySchema } from '#gen/envoy/type/metadata/v3/metadata_pb.js'
 import type { Cluster, OriginalDst } from '../../model/config.ts'
 import { require, type Shape, within } from './shape.ts'
 
@@ -14,19 +16,28 @@ export const ORIGINAL_DST_SHAPE: Shape = {
 /** Envoy's, where a header is to be used and none is named. */
 const HEADER = 'x-envoy-original-dst-host'
 
-export function encodeOriginalDst({ header, portOverride }: OriginalDst): Pick<ClusterMessage, 'lbPolicy'> & {
+export function encodeOriginalDst({ header, portOverride, metadata }: OriginalDst): Pick<ClusterMessage, 'lbPolicy'> & {
   lbConfig: {
     case: 'originalDstLbConfig'
-    value: { useHttpHeader: boolean; httpHeaderName: string; upstreamPortOverride?: number }
+    value: {
+      useHttpHeader: boolean
+      httpHeaderName: string
+      upstreamPortOverride?: number
+      metadataKey?: MetadataKey
+    }
   }
 } {
   const value = {
     useHttpHeader: header !== undefined,
     httpHeaderName: header ?? '',
     ...(portOverride !== undefined && { upstreamPortOverride: portOverride }),
+    ...(metadata !== undefined && { metadataKey: addressIn(metadata) }),
   }
   return { lbPolicy: LbPolicy.CLUSTER_PROVIDED, lbConfig: { case: 'originalDstLbConfig', value } }
 }
+
+const addressIn = (key: string): MetadataKey =>
+  create(MetadataKeySchema, { key, path: [{ segment: { case: 'key', value: 'address' } }] })
 
 export const isOriginalDst = ({ clusterDiscoveryType: discovery }: ClusterMessage): boolean =>
   discovery.case === 'type' && discovery.value === DiscoveryType.ORIGINAL_DST

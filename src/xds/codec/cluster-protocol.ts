@@ -18,6 +18,7 @@ import {
 } from '#gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js'
 import type { ConnectionSettings, UpstreamProtocol } from '../../model/config.ts'
 import { decodeDuration, encodeDuration } from './common.ts'
+import { peerFilters } from './envoy/peer.ts'
 import { present, refuse, require, type Shape, unpackShaped, within } from './shape.ts'
 
 export const HTTP_PROTOCOL_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions'
@@ -43,14 +44,17 @@ export const HTTP_OPTIONS_SHAPE: Shape = {
 export interface HttpOptions {
   readonly protocol: UpstreamProtocol
   readonly settings: ConnectionSettings | undefined
+  /** For Envoy only: each request tells the peer what our proxies tell each other. */
+  readonly tellsPeer?: boolean
 }
 
 /** Absent where Envoy's own default, HTTP/1.1 with nothing special, is meant. */
-export function encodeHttpOptions({ protocol, settings }: HttpOptions): Record<string, Any> {
+export function encodeHttpOptions({ protocol, settings, tellsPeer }: HttpOptions): Record<string, Any> {
   if (protocol === 'http1' && settings === undefined) return {}
   const options = create(HttpProtocolOptionsSchema, {
     upstreamProtocolOptions: encodeProtocol(protocol, settings),
     ...(settings !== undefined && { commonHttpProtocolOptions: encodeCommon(settings) }),
+    ...(tellsPeer === true && protocol === 'http2' && { httpFilters: peerFilters() }),
   })
   return { [HTTP_PROTOCOL_OPTIONS]: anyPack(HttpProtocolOptionsSchema, options) }
 }

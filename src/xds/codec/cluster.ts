@@ -4,7 +4,6 @@
  * a tunnel's inner handshake takes its names from the endpoint's metadata, since Envoy has no field for them.
  */
 import { create, type JsonObject } from '@bufbuild/protobuf'
-import { anyPack } from '@bufbuild/protobuf/wkt'
 import {
   type Cluster as ClusterMessage,
   Cluster_DiscoveryType as DiscoveryType,
@@ -12,7 +11,7 @@ import {
   Cluster_TransportSocketMatchSchema as SocketMatchSchema,
   ClusterSchema,
 } from '#gen/envoy/config/cluster/v3/cluster_pb.js'
-import { type TransportSocket, TransportSocketSchema } from '#gen/envoy/config/core/v3/base_pb.js'
+import type { TransportSocket } from '#gen/envoy/config/core/v3/base_pb.js'
 import { RawBufferSchema } from '#gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js'
 import type { ClientTls, Cluster, Endpoint, UpstreamTls } from '../../model/config.ts'
 import { BALANCING_SHAPE, decodeBalancing, encodeBalancing } from './cluster-balancing.ts'
@@ -26,11 +25,11 @@ import { decodeOriginalDst, encodeOriginalDst, isOriginalDst, ORIGINAL_DST_SHAPE
 import { ADS_SHAPE, decodeDuration, encodeAds, encodeDuration, requireAds } from './common.ts'
 import { decodeEndpoints, encodeEndpoints, ENDPOINTS_SHAPE, FILE_ENDPOINTS_SHAPE, TRANSPORT_KEY } from './endpoints.ts'
 import { decodeClientTls, encodeClientTls } from './generic-tls.ts'
+import { encodeEnvoyMatches } from './envoy/cluster.ts'
 import { decodeProxyHeader, encodeProxyHeader } from './proxy-protocol.ts'
 import { present, refuse, require, type Shape, typeOf, unpackShaped, within } from './shape.ts'
-import { configOf, decodeUpstreamTls, encodeUpstreamTls } from './tls.ts'
+import { configOf, decodeUpstreamTls, encodeUpstreamTls, rawBuffer } from './tls.ts'
 
-const RAW_BUFFER_SOCKET = 'envoy.transport_sockets.raw_buffer'
 const ALPN_H2 = 'h2'
 const CONNECT_TIMEOUT_MS = 5_000 // Envoy's default
 
@@ -75,11 +74,16 @@ export function encodeCluster(cluster: Cluster): ClusterMessage {
     connectTimeout: encodeDuration(cluster.connectTimeoutMs),
     ...(cluster.dns !== undefined && encodeDns(cluster.dns)),
     ...(cluster.originalDst === undefined ? encodeBalancing(cluster) : encodeOriginalDst(cluster.originalDst)),
-    transportSocketMatches: tls === undefined ? [] : encodeMatches(tls),
+    transportSocketMatches:
+      tls === undefined
+        ? []
+        : cluster.envoy === undefined
+          ? encodeMatches(tls)
+          : encodeEnvoyMatches(tls, cluster.envoy),
     ...encodeSocket(cluster),
     // Envoy speaks HTTP/1.1 to a cluster without this, whatever ALPN agreed on.
     healthChecks: cluster.healthCheck === undefined ? [] : [encodeHealthCheck(cluster.healthCheck)],
-    typedExtensionProtocolOptions: encodeHttpOptions({ protocol, settings }),
+    typedExtensionProtocolOptions: encodeHttpOptions({ protocol, settings, tellsPeer: cluster.envoy !== undefined }),
     ...(cluster.circuitBreakers !== undefined && { circuitBreakers: encodeCircuitBreakers(cluster.circuitBreakers) }),
     ...(cluster.outlier !== undefined && { outlierDetection: encodeOutlier(cluster.outlier) }),
     ...(cluster.breaker !== undefined && { metadata: encodeBreaker(cluster.breaker) }),
@@ -101,11 +105,6 @@ function encodeMatches(tls: UpstreamTls): SocketMatch[] {
       transportSocket: transport === 'plain' ? rawBuffer() : meshed,
     }),
   )
-}
-
-function rawBuffer(): TransportSocket {
-  const value = anyPack(RawBufferSchema, create(RawBufferSchema))
-  return create(TransportSocketSchema, { name: RAW_BUFFER_SOCKET, configType: { case: 'typedConfig', value } })
 }
 
 export function decodeCluster(path: string, message: ClusterMessage): Cluster {

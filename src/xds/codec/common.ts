@@ -6,7 +6,13 @@ import { create, type JsonObject } from '@bufbuild/protobuf'
 import { type Duration, DurationSchema } from '@bufbuild/protobuf/wkt'
 import { type Address, AddressSchema } from '#gen/envoy/config/core/v3/address_pb.js'
 import type { Metadata } from '#gen/envoy/config/core/v3/base_pb.js'
-import { ApiVersion, type ConfigSource, ConfigSourceSchema } from '#gen/envoy/config/core/v3/config_source_pb.js'
+import {
+  ApiConfigSource_ApiType as ApiType,
+  ApiVersion,
+  type ConfigSource,
+  ConfigSourceSchema,
+} from '#gen/envoy/config/core/v3/config_source_pb.js'
+import { AGENT_SECRETS_CLUSTER } from '../../model/config.ts'
 import { present, refuse, require, type Shape, within } from './shape.ts'
 
 const NANOS_PER_MS = 1_000_000
@@ -45,6 +51,23 @@ export const ADS_SHAPE: Shape = { ads: {}, resource_api_version: true }
 export function encodeAds(): ConfigSource {
   return create(ConfigSourceSchema, {
     configSourceSpecifier: { case: 'ads', value: {} },
+    resourceApiVersion: ApiVersion.V3,
+  })
+}
+
+/** Secrets from the agent beside an Envoy. A listener waits for them: without there is nothing that it could serve. */
+export function encodeAgentSource(): ConfigSource {
+  return create(ConfigSourceSchema, {
+    configSourceSpecifier: {
+      case: 'apiConfigSource',
+      value: {
+        apiType: ApiType.GRPC,
+        transportApiVersion: ApiVersion.V3,
+        setNodeOnFirstMessageOnly: true,
+        grpcServices: [{ targetSpecifier: { case: 'envoyGrpc', value: { clusterName: AGENT_SECRETS_CLUSTER } } }],
+      },
+    },
+    initialFetchTimeout: encodeDuration(0),
     resourceApiVersion: ApiVersion.V3,
   })
 }

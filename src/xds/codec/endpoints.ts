@@ -13,6 +13,7 @@ import {
 import { type ClusterLoadAssignment, ClusterLoadAssignmentSchema } from '#gen/envoy/config/endpoint/v3/endpoint_pb.js'
 import type { Endpoint, LoadAssignment, LocalityEndpoints, Tunnel, WorkloadFacts } from '../../model/config.ts'
 import { ADDRESS_SHAPE, decodeAddress, decodeMetadata, encodeAddress, FieldReader } from './common.ts'
+import { BRIDGE_METADATA, encodeInternal, socketNameOf } from './envoy/internal.ts'
 import { hostText } from './route-cluster.ts'
 import { refuse, require, type Shape, within } from './shape.ts'
 
@@ -22,7 +23,7 @@ const TRANSPORT_METADATA = 'envoy.transport_socket_match'
 const ENDPOINT_METADATA = 'isthmus.endpoint'
 /** What Envoy's subsets and hash keys go by. */
 const BALANCING_METADATA = 'envoy.lb'
-const TUNNEL_METADATA = 'isthmus.tunnel'
+export const TUNNEL_METADATA = 'isthmus.tunnel'
 const LOCALITY_METADATA = 'isthmus.locality'
 /** What the transport of an endpoint is where nothing says, as in Envoy, where no match falls through to plain. */
 const TRANSPORT_DEFAULT = 'plain'
@@ -86,7 +87,8 @@ function encodeLocality(entry: LocalityEndpoints): LocalityLbEndpoints {
 }
 
 interface Common {
-  readonly transport?: Endpoint['transport']
+  /** The name of the transport socket's match. */
+  readonly transport?: string
   readonly workload: Partial<WorkloadFacts>
 }
 
@@ -98,8 +100,9 @@ function commonOf(endpoints: readonly Endpoint[]): Common {
     const value = first.workload[field]
     if (value !== '' && endpoints.every((endpoint) => endpoint.workload[field] === value)) workload[field] = value
   }
-  const { transport } = first
-  const isShared = transport !== TRANSPORT_DEFAULT && endpoints.every((endpoint) => endpoint.transport === transport)
+  const transport = socketNameOf(first)
+  const isShared =
+    transport !== TRANSPORT_DEFAULT && endpoints.every((endpoint) => socketNameOf(endpoint) === transport)
   return { ...(isShared && { transport }), workload }
 }
 
@@ -115,7 +118,8 @@ function metadataOf(namespaces: Readonly<Record<string, JsonObject | undefined>>
 const someOf = (fields: JsonObject): JsonObject | undefined => (Object.keys(fields).length === 0 ? undefined : fields)
 
 function encodeEndpoint(endpoint: Endpoint, common: Common): LbEndpoint {
-  const { id, tunnel, hostname, weight, health, transport } = endpoint
+  const { id, tunnel, hostname, weight, health, internal } = endpoint
+  const transport = socketNameOf(endpoint)
   const own: Record<string, string> = id === undefined ? {} : { id }
   for (const field of WORKLOAD_FIELDS) {
     if ((common.workload[field] ?? '') !== endpoint.workload[field]) own[field] = endpoint.workload[field]
@@ -123,7 +127,10 @@ function encodeEndpoint(endpoint: Endpoint, common: Common): LbEndpoint {
   return create(LbEndpointSchema, {
     hostIdentifier: {
       case: 'endpoint',
-      value: { address: encodeAddress(endpoint.address, endpoint.port), hostname: hostname ?? '' },
+      value: {
+        address: internal === undefined ? encodeAddress(endpoint.address, endpoint.port) : encodeInternal(internal),
+        hostname: hostname ?? '',
+      },
     },
     // What is usual is not said: healthy, with weight 1.
     ...(health !== 'healthy' && { healthStatus: HEALTH[health] }),
@@ -134,6 +141,10 @@ function encodeEndpoint(endpoint: Endpoint, common: Common): LbEndpoint {
       [ENDPOINT_METADATA]: someOf(own),
       [BALANCING_METADATA]: endpoint.metadata as JsonObject | undefined,
       [TUNNEL_METADATA]: tunnel === undefined ? undefined : encodeTunnel(tunnel),
+      [BRIDGE_METADATA]:
+        internal === undefined || tunnel !== undefined
+          ? undefined
+          : { address: `${endpoint.address}:${endpoint.port}` },
     }),
   })
 }

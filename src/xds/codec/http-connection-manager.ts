@@ -8,7 +8,9 @@ import { RouterSchema } from '#gen/envoy/extensions/filters/http/router/v3/route
 import {
   type HttpConnectionManager,
   HttpConnectionManager_CodecType as CodecType,
+  HttpConnectionManager_ForwardClientCertDetails as Forward,
   HttpConnectionManager_PathWithEscapedSlashesAction as Escaped,
+  HttpConnectionManager_ServerHeaderTransformation as ServerHeader,
   HttpConnectionManagerSchema,
   type HttpFilter,
   HttpFilterSchema,
@@ -105,10 +107,24 @@ export function encodeHttp(chain: HttpFilterChain): Any {
     mergeSlashes: paths.mergeSlashes,
     pathWithEscapedSlashesAction: encodeEscaped(paths.escapedSlashes),
     httpFilters: encodeFilters(chain.filters),
+    ...(chain.envoy === true && envoySettings(chain.mode)),
     accessLog: (chain.accessLogs ?? []).map(encodeAccessLog),
     ...(chain.tracing !== undefined && { tracing: encodeTracing(chain.tracing) }),
   })
   return anyPack(HttpConnectionManagerSchema, manager)
+}
+
+/** What our proxy does by itself: who called stands in a header, and servers keep their names. */
+function envoySettings(
+  mode: MeshMode,
+): Pick<Init, 'serverHeaderTransformation' | 'forwardClientCertDetails' | 'setCurrentClientCertDetails'> {
+  return {
+    serverHeaderTransformation: ServerHeader.PASS_THROUGH,
+    ...(mode === 'inbound' && {
+      forwardClientCertDetails: Forward.SANITIZE_SET,
+      setCurrentClientCertDetails: { uri: true },
+    }),
+  }
 }
 
 export function encodeRoutes(routes: HttpFilterChain['routes']): HttpConnectionManager['routeSpecifier'] {

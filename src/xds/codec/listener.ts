@@ -27,6 +27,7 @@ import {
   matchKeys,
 } from './capture.ts'
 import { ADDRESS_SHAPE, decodeAddress, decodeMetadata, encodeAddress } from './common.ts'
+import { encodeInternalListener } from './envoy/listener.ts'
 import { decodeGeneric, encodeGeneric, GENERIC_LISTENER_SHAPE } from './generic-listener.ts'
 import { decodeHttp, encodeApiManager, encodeHttp, HTTP_CONNECTION_MANAGER } from './http-connection-manager.ts'
 import { decodeMeshRules, encodeNetworkFilter, MESH_NETWORK_RBAC_SHAPE } from './network-filters.ts'
@@ -69,6 +70,7 @@ export function encodeListener(listener: Listener): ListenerMessage {
   const { generic, api } = listener
   if (api !== undefined) return encodeApiListener(listener.name, api.rds)
   if (generic !== undefined) return encodeGeneric(listener, generic)
+  if (listener.internal !== undefined) return encodeInternalListener(listener.name, listener.internal)
   return create(ListenerSchema, {
     name: listener.name,
     metadata: { filterMetadata: { [MESH_METADATA]: {} } },

@@ -6,6 +6,7 @@
 import { create } from '@bufbuild/protobuf'
 import { type Any, anyPack } from '@bufbuild/protobuf/wkt'
 import { type TransportSocket, TransportSocketSchema } from '#gen/envoy/config/core/v3/base_pb.js'
+import { RawBufferSchema } from '#gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js'
 import {
   SubjectAltNameMatcher_SanType as SanType,
   type TlsParameters,
@@ -21,10 +22,11 @@ import {
   UpstreamTlsContextSchema,
 } from '#gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js'
 import type { DownstreamTls, UpstreamTls } from '../../model/config.ts'
-import { ADS_SHAPE, encodeAds, requireAds } from './common.ts'
+import { ADS_SHAPE, encodeAds, encodeAgentSource, requireAds } from './common.ts'
 import { present, refuse, require, type Shape, unpackShaped, within } from './shape.ts'
 
 export const TLS_SOCKET = 'envoy.transport_sockets.tls'
+const RAW_BUFFER_SOCKET = 'envoy.transport_sockets.raw_buffer'
 
 /**
  * Stands for an empty list of identities: Envoy takes a context without matchers as "anyone", so that list must never
@@ -60,7 +62,7 @@ export function encodeDownstreamTls(tls: DownstreamTls): TransportSocket {
   const context = create(DownstreamTlsContextSchema, {
     commonTlsContext: {
       ...encodeCommon(tls),
-      validationContextType: { case: 'validationContextSdsSecretConfig', value: encodeSds(tls.validation) },
+      validationContextType: { case: 'validationContextSdsSecretConfig', value: sdsOf(tls, tls.validation) },
     },
     requireClientCertificate: true,
     sessionTicketKeysType: { case: 'disableStatelessSessionResumption', value: true },
@@ -103,7 +105,7 @@ export function encodeUpstreamTls(tls: UpstreamTls): TransportSocket {
               matcher: { matchPattern: { case: 'exact' as const, value: id } },
             })),
           },
-          validationContextSdsSecretConfig: encodeSds(tls.validation),
+          validationContextSdsSecretConfig: sdsOf(tls, tls.validation),
         },
       },
     },
@@ -142,7 +144,7 @@ export function decodeUpstreamTls(path: string, socket: TransportSocket): Upstre
   }
 }
 
-type CommonTls = Pick<DownstreamTls, 'certificate' | 'alpn'>
+type CommonTls = Pick<DownstreamTls, 'certificate' | 'alpn' | 'secrets'>
 
 function encodeCommon(tls: CommonTls): Pick<CommonTlsContext, 'alpnProtocols' | 'tlsCertificateSdsSecretConfigs'> & {
   tlsParams: Pick<TlsParameters, 'tlsMinimumProtocolVersion' | 'tlsMaximumProtocolVersion'>
@@ -153,7 +155,7 @@ function encodeCommon(tls: CommonTls): Pick<CommonTlsContext, 'alpnProtocols' | 
       tlsMaximumProtocolVersion: TlsProtocol.TLSv1_3,
     },
     alpnProtocols: [...tls.alpn],
-    tlsCertificateSdsSecretConfigs: [encodeSds(tls.certificate)],
+    tlsCertificateSdsSecretConfigs: [sdsOf(tls, tls.certificate)],
   }
 }
 
@@ -170,6 +172,12 @@ export function encodeSds(name: string): SdsSecretConfig {
   return create(SdsSecretConfigSchema, { name, sdsConfig: encodeAds() })
 }
 
+/** An Envoy asks its agent for what is the pod's own, and the stream for all else. */
+function sdsOf({ secrets }: Pick<CommonTls, 'secrets'>, name: string): SdsSecretConfig {
+  if (secrets === undefined) return encodeSds(name)
+  return create(SdsSecretConfigSchema, { name, sdsConfig: encodeAgentSource() })
+}
+
 export function decodeSds(path: string, secret: SdsSecretConfig | undefined): string {
   const { name, sdsConfig } = present(path, secret)
   requireAds(within(path, 'sds_config'), sdsConfig)
@@ -178,6 +186,11 @@ export function decodeSds(path: string, secret: SdsSecretConfig | undefined): st
 
 export function socketOf(value: Any): TransportSocket {
   return create(TransportSocketSchema, { name: TLS_SOCKET, configType: { case: 'typedConfig', value } })
+}
+
+export function rawBuffer(): TransportSocket {
+  const value = anyPack(RawBufferSchema, create(RawBufferSchema))
+  return create(TransportSocketSchema, { name: RAW_BUFFER_SOCKET, configType: { case: 'typedConfig', value } })
 }
 
 export function configOf(socket: TransportSocket): Any | undefined {

@@ -1,17 +1,14 @@
-/** Which clusters a table or a chain leads to: a gateway runs those and no others. Pure. */
-import type { RouteTable, TcpProxy } from '../../../model/config.ts'
+/**
+ * Which clusters a gateway needs: those that its listeners and tables name anywhere, in routes, copies of requests,
+ * token issuers or collectors. A gateway runs them and no others, whatever its namespace may see. Pure.
+ */
 
-export function clustersOfRoutes({ hosts }: RouteTable): readonly string[] {
-  return hosts.flatMap(({ routes }) =>
-    routes.flatMap((route) => {
-      if (!('cluster' in route)) return []
-      const { cluster, mirrors = [] } = route
-      const named = typeof cluster === 'string' || 'header' in cluster ? [cluster] : cluster.map(({ name }) => name)
-      const led = named.flatMap((name) => (typeof name === 'string' ? [name] : []))
-      return [...led, ...mirrors.map((mirror) => mirror.cluster)]
-    }),
-  )
+/** Every text in plain data. */
+export function textsOf(value: unknown, found = new Set<string>()): ReadonlySet<string> {
+  if (typeof value === 'string') found.add(value)
+  else if (Array.isArray(value)) for (const one of value) textsOf(one, found)
+  else if (typeof value === 'object' && value !== null && !ArrayBuffer.isView(value)) {
+    for (const one of Object.values(value)) textsOf(one, found)
+  }
+  return found
 }
-
-export const clustersOfTcp = ({ cluster, weighted }: TcpProxy): readonly string[] =>
-  weighted === undefined ? [cluster] : weighted.map(({ name }) => name)

@@ -11,7 +11,6 @@ import type {
   TcpProxy,
 } from '../../../model/config.ts'
 import { DEFAULT_PATHS } from '../../../model/config.ts'
-import { clustersOfRoutes, clustersOfTcp } from './edge-clusters.ts'
 import { joinedHosts, tableOf, withMisdirected } from './edge-hosts.ts'
 import { secretsOf, serverTlsOf } from './edge-tls.ts'
 import type { Edge, EdgeConflict, EdgeServer, EdgeSettings } from './edge.ts'
@@ -19,8 +18,6 @@ import type { Edge, EdgeConflict, EdgeServer, EdgeSettings } from './edge.ts'
 export interface EdgeConfig {
   readonly listeners: readonly Listener[]
   readonly routes: readonly RouteTable[]
-  /** Names of all clusters that requests or bytes may be led to. */
-  readonly clusters: ReadonlySet<string>
   /** Names of all secrets that a handshake needs. */
   readonly secrets: ReadonlySet<string>
   readonly conflicts: readonly EdgeConflict[]
@@ -34,12 +31,9 @@ export function edgeConfig(edge: Edge, guard: Guard = (chain) => chain): EdgeCon
   const ports = byPort(edge.servers, conflicts)
   const built = [...ports].map(([port, servers]) => portOf({ port, servers, edge, guard, conflicts }))
   const routes = built.flatMap((one) => one.routes)
-  const chains = built.flatMap(({ chains: found }) => found)
-  const bytes = chains.flatMap(({ filter }) => (filter.kind === 'tcp' ? [filter] : []))
   return {
     listeners: built.map(({ listener }) => listener),
     routes,
-    clusters: new Set([...routes.flatMap(clustersOfRoutes), ...bytes.flatMap(clustersOfTcp)]),
     secrets: new Set(edge.servers.flatMap(({ tls }) => secretsOf(tls))),
     conflicts,
   }
@@ -47,7 +41,8 @@ export function edgeConfig(edge: Edge, guard: Guard = (chain) => chain): EdgeCon
 
 /** Where the table of a port's plaintext requests stands; each server with TLS has one of its own. */
 export const plainTableOf = (port: number): string => `http.${port}`
-export const tlsTableOf = (port: number, server: string): string => `https.${port}.${server}`
+/** A slash would make it a virtual host of another table (VHDS). */
+export const tlsTableOf = (port: number, server: string): string => `https.${port}.${server.replaceAll('/', '|')}`
 
 type Family = 'plaintext HTTP' | 'plaintext TCP' | 'TLS'
 
@@ -85,7 +80,6 @@ interface PortInput {
 
 interface BuiltPort {
   readonly listener: Listener
-  readonly chains: readonly GenericChain[]
   readonly routes: readonly RouteTable[]
 }
 
@@ -106,7 +100,7 @@ function portOf(input: PortInput): BuiltPort {
       ...(rest !== undefined && { defaultChain: rest }),
     },
   }
-  return { listener, chains: rest === undefined ? chains : [...chains, rest], routes }
+  return { listener, routes }
 }
 
 interface Chains {

@@ -32,13 +32,20 @@ export function joinedHosts(servers: readonly EdgeServer[]): readonly JoinedHost
         const of = known?.filters ?? filters
         joined.set(domain, {
           domain,
-          routes: known === undefined ? routes : [...known.routes, ...routes],
+          routes: known === undefined ? routes : openLast([...known.routes, ...routes]),
           ...(of !== undefined && { filters: of }),
         })
       }
     }
   }
   return [...joined.values()]
+}
+
+/** What takes everything would hide what others say of the same name, so it comes last, as in Istio. */
+function openLast(routes: readonly Route[]): readonly Route[] {
+  const isOpen = ({ match }: Route): boolean =>
+    match.kind === 'prefix' && match.prefix === '/' && match.headers === undefined && match.query === undefined
+  return [...routes.filter((route) => !isOpen(route)), ...routes.filter(isOpen)]
 }
 
 /**

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { decodeResource, encodeResource, type ModelResource } from '../../../xds/codec/codec.ts'
+import { textsOf } from './edge-clusters.ts'
 import { edgeConfig } from './edge-config.ts'
 import { covers, intersect } from './edge-names.ts'
 import type { Edge, EdgeServer, EdgeTls } from './edge.ts'
@@ -80,7 +81,7 @@ describe('edgeConfig', () => {
   })
 
   it('names the clusters and secrets that are needed, and no others', () => {
-    const { clusters, secrets } = edgeConfig(
+    const config = edgeConfig(
       edgeOf(
         web('plain', 8080, ['*']),
         web('shop', 8443, ['a.com'], {
@@ -89,8 +90,9 @@ describe('edgeConfig', () => {
         web('own', 8444, ['*'], { tls: { certificates: 'mesh', client: 'required' } }),
       ),
     )
-    expect([...clusters]).toEqual(['plain', 'shop', 'own'])
-    expect([...secrets]).toEqual(['kubernetes://edge/shop', 'kubernetes://edge/shop-cacert'])
+    const led = textsOf([config.listeners, config.routes])
+    expect(['plain', 'shop', 'own', 'other'].filter((name) => led.has(name))).toEqual(['plain', 'shop', 'own'])
+    expect([...config.secrets]).toEqual(['kubernetes://edge/shop', 'kubernetes://edge/shop-cacert'])
   })
 
   it('joins what several plaintext servers say of a name', () => {
@@ -124,9 +126,10 @@ describe('edgeConfig', () => {
       { name: 'b', port: 8080, hosts: ['*'], serves: { kind: 'tcp', to: bytesTo('b') } } as const,
     ],
   ])('serves the first of two that cannot both be: %s', (kind, first, second) => {
-    const { conflicts, clusters } = edgeConfig(edgeOf(first, second))
+    const { conflicts, listeners, routes } = edgeConfig(edgeOf(first, second))
     expect(conflicts).toEqual([expect.objectContaining({ kind, server: 'b', with: 'a', port: 8080 })])
-    expect([...clusters]).toEqual(['a'])
+    const led = textsOf([listeners, routes])
+    expect([led.has('a'), led.has('b')]).toEqual([true, false])
   })
 
   it('refuses server names that a passthrough server has no route for', () => {

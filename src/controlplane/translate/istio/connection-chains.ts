@@ -108,11 +108,12 @@ function namesOf({ match }: TlsRouteSpec, { scope, port }: { readonly scope: Sco
 
 interface RoutedBy {
   readonly scope: Scope
-  readonly led: Led
+  readonly led: Pick<Led, 'namespace'>
   readonly port: number
 }
 
-function routed({ route = [] }: TlsRouteSpec | TcpRouteSpec, { scope, led, port }: RoutedBy): TcpProxy {
+/** Where bytes go that a route of a VirtualService is for. */
+export function routed({ route = [] }: TlsRouteSpec | TcpRouteSpec, { scope, led, port }: RoutedBy): TcpProxy {
   const total = route.reduce((sum, { weight = 0 }) => sum + weight, 0)
   const find = finder(scope, led.namespace, port)
   const targets = route.map(({ destination, weight = 0 }): TcpTarget => {

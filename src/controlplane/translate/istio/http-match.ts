@@ -18,7 +18,11 @@ export interface Requests {
   readonly caller: Caller
   /** The port of the service that is called. */
   readonly port: number
+  /** Whether rules for these gateways, as they are named, are meant. Absent: for sidecars. */
+  readonly isFor?: (gateways: readonly string[]) => boolean
 }
+
+const FOR_SIDECARS = (gateways: readonly string[]): boolean => gateways.includes(MESH_GATEWAY)
 
 const ANY: RouteMatch = { kind: 'prefix', prefix: '/' }
 
@@ -44,9 +48,9 @@ export interface CallerMatch {
   readonly gateways?: readonly string[]
 }
 
-export function concerns(match: CallerMatch, { caller, port }: Requests): boolean {
+export function concerns(match: CallerMatch, { caller, port, isFor = FOR_SIDECARS }: Requests): boolean {
   if (match.port !== undefined && match.port !== port) return false
-  if (match.gateways !== undefined && match.gateways.length > 0 && !match.gateways.includes(MESH_GATEWAY)) return false
+  if (match.gateways !== undefined && match.gateways.length > 0 && !isFor(match.gateways)) return false
   // Empty is protobuf's way to say nothing.
   const { sourceNamespace = '' } = match
   if (sourceNamespace !== '' && sourceNamespace !== caller.namespace) return false

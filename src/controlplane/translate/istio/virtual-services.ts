@@ -57,7 +57,8 @@ function isFor(found: VirtualServiceFacts, caller: string): boolean {
   return isMesh && hosts.length > 0 && isExportedTo(found, caller)
 }
 
-function partsOf(root: VirtualServiceFacts, table: Table): readonly VirtualServiceFacts[] {
+/** Those that it delegates to. */
+export function partsOf(root: VirtualServiceFacts, table: Table): readonly VirtualServiceFacts[] {
   return (root.spec.http ?? []).flatMap(({ delegate }) => {
     const found = delegate && table.get(`${delegate.namespace ?? root.namespace}/${delegate.name ?? ''}`)
     return found === undefined || !isExportedTo(found, root.namespace) ? [] : [found]

@@ -3,7 +3,7 @@
  * configuration is made (the port, the server name), some only requests have; bytes have no such thing.
  */
 import { BlockList, isIP } from 'node:net'
-import type { HeaderMatch, Permission, Principal } from '../../../model/config.ts'
+import type { HeaderMatch, Permission, Principal, StringMatch } from '../../../model/config.ts'
 import { type LocalNames, namespaceNamed, principalNamed, serviceAccountNamed, trustDomainNamed } from './callers.ts'
 import { matches, pathMatch, patternOf } from './patterns.ts'
 import { claimPathOf, claimSays, requestPrincipalNamed } from './tokens.ts'
@@ -14,8 +14,8 @@ export interface RulePlace {
   /** Undefined: any port, which each connection says by itself. */
   readonly port: number | undefined
   readonly address: string
-  /** Empty where no server name came. */
-  readonly serverName: string
+  /** Empty where no server name came; undefined: one of several, which the handshake says. */
+  readonly serverName: string | undefined
 }
 
 export interface RuleContext {
@@ -77,7 +77,7 @@ export function conditionAttribute(key: string, context: RuleContext): Attribute
     'destination.port': target((value) => portIs(value, place)),
     // Where nobody is asked who they are, nobody is one: what a client brings in the field is its own word.
     'isthmus.consumer': caller((value) => (consumerHeader === undefined ? NEVER : header(consumerHeader, value)), true),
-    'connection.sni': target((value) => known(matches(value, place.serverName))),
+    'connection.sni': target((value) => serverNameIs(value, place)),
   }
   if (Object.hasOwn(plain, key)) return plain[key]
   const headerName = /^request\.headers\[([^[\]]+)\]$/.exec(key)?.[1]
@@ -102,6 +102,15 @@ function portIs(value: string, { port }: RulePlace): Permission {
   const wanted = Number(value)
   if (!Number.isInteger(wanted) || wanted < 1 || wanted > 65_535) return NEVER
   return port === undefined ? { kind: 'destination-port', from: wanted, to: wanted + 1 } : known(wanted === port)
+}
+
+/** Where many names come to one chain the handshake says which it was. */
+function serverNameIs(value: string, { serverName }: RulePlace): Permission {
+  if (serverName !== undefined) return known(matches(value, serverName))
+  const pattern = patternOf(value)
+  const name: StringMatch =
+    pattern.kind === 'present' ? { kind: 'regex', value: '.+' } : { kind: pattern.kind, value: pattern.text }
+  return { kind: 'server-name', name }
 }
 
 interface Block {

@@ -55,12 +55,26 @@ export class PeerModes {
     return pod?.hasSidecar === true && this.at(pod, port) !== 'DISABLE' ? 'mtls' : 'plain'
   }
 
+  /** The object that decides for a pod's port; undefined: nobody said anything. For people, by the same order. */
+  decidedBy(pod: PodFacts, port: number): PeerAuthenticationFacts | undefined {
+    const says = (mode: PeerMode | undefined): boolean => mode !== undefined && mode !== 'UNSET'
+    const own = this.#ownOf(pod)
+    if (own !== undefined && (says(own.ports[String(port)]) || says(own.mode))) return own
+    const general = this.#index.isRoot(pod.namespace) ? undefined : this.#index.in(pod.namespace).find(isGeneral)
+    if (says(general?.mode)) return general
+    const mesh = this.#index.ofMesh.find(isGeneral)
+    return says(mesh?.mode) ? mesh : undefined
+  }
+
+  /** One that selects by label in a root namespace would mean every namespace's pods: Istio ignores it, and so do we. */
+  #ownOf(pod: PodFacts): PeerAuthenticationFacts | undefined {
+    if (this.#index.isRoot(pod.namespace)) return undefined
+    return this.#index.in(pod.namespace).find(({ selector }) => selector !== undefined && selects(selector, pod))
+  }
+
   #find(pod: PodFacts): PodModes {
     const general = this.#ofNamespace(pod.namespace)
-    // One that selects by label in a root namespace would mean every namespace's pods: Istio ignores it, and so do we.
-    const own = this.#index.isRoot(pod.namespace)
-      ? undefined
-      : this.#index.in(pod.namespace).find((policy) => policy.selector !== undefined && selects(policy.selector, pod))
+    const own = this.#ownOf(pod)
     if (own === undefined) return { mode: general, ports: PERMISSIVE.ports }
     const mode = oneOf(own.mode, general)
     const ports = Object.entries(own.ports).map(([port, said]) => [Number(port), oneOf(said, mode)] as const)

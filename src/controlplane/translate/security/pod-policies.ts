@@ -7,6 +7,7 @@ import {
   type ConnectionRules,
   DEFAULT_FILTERS,
   type FilterChain,
+  type GenericChain,
   type ListedFilter,
   type RbacPolicy,
 } from '../../../model/config.ts'
@@ -27,9 +28,11 @@ import { namesService } from './scope.ts'
 
 /** Where a chain leads: the pod's own port and address, and the server name by which it is chosen (empty: plaintext). */
 export interface ChainPlace {
-  readonly port: number
+  /** Undefined: any that no service names. */
+  readonly port: number | undefined
   readonly address: string
-  readonly serverName: string
+  /** Undefined: one of several, which the handshake says. */
+  readonly serverName: string | undefined
   /** That the chain serves; more than one where plaintext cannot tell them apart. */
   readonly services: readonly ServiceFacts[]
   /** By the name of the cluster set, not by a local one. */
@@ -45,6 +48,11 @@ export interface PodPolicyInput extends KeyTables {
   readonly settings: MeshSettings
   /** The product's own. */
   readonly own?: OwnPolicies
+}
+
+/** A chain of any kind of listener. */
+interface Guarded extends Pick<FilterChain, 'filter'> {
+  readonly network?: FilterChain['network'] | GenericChain['network']
 }
 
 export class PodPolicies {
@@ -64,7 +72,7 @@ export class PodPolicies {
   }
 
   /** The chain with what has to be passed before it. */
-  guard(chain: FilterChain, place: ChainPlace): FilterChain {
+  guard<C extends Guarded>(chain: C, place: ChainPlace): C {
     const policies = speakingTo(this.#input.authorization, place.services)
     if (chain.filter.kind === 'tcp') return this.#guardBytes(chain, policies, place)
     const authentication = this.#input.own?.authenticationAt(place)
@@ -84,12 +92,6 @@ export class PodPolicies {
     // A preflight carries no credentials, so CORS stays first.
     const filters = [...(cors === undefined ? [] : [cors]), ...found, ...rest]
     return { ...chain, filter: { ...read, filters } }
-  }
-
-  /** A chain for bytes of ports that no service names; `port` undefined: of any. */
-  guardUnnamed(chain: FilterChain, port: number | undefined, address: string): FilterChain {
-    const place = { port, address, serverName: '', services: [] }
-    return this.#guardBytes(chain, speakingTo(this.#input.authorization, []), place)
   }
 
   #requestFilters(policies: readonly AuthorizationPolicyFacts[], place: ChainPlace): readonly ListedFilter[] {
@@ -119,11 +121,11 @@ export class PodPolicies {
     return filters
   }
 
-  #guardBytes(
-    chain: FilterChain,
+  #guardBytes<C extends Guarded>(
+    chain: C,
     policies: readonly AuthorizationPolicyFacts[],
     place: ChainContext['place'],
-  ): FilterChain {
+  ): C {
     const context: ChainContext = { place, local: this.#input.local, reads: 'bytes' }
     const enforced = policies.filter(({ dryRun }) => !dryRun)
     const network: ConnectionRules[] = []

@@ -25,7 +25,7 @@ export class PolicyTables {
   of(snapshot: Snapshot, pod: PodFacts, services: readonly ServiceFacts[]): PodPolicies {
     const { security } = snapshot
     const roots = this.#tables.rootNamespaces(snapshot)
-    const authorization = found(
+    const authorization = policiesFor(
       this.#authorization.get(
         'all',
         [security.authorizationPolicies, roots],
@@ -34,7 +34,7 @@ export class PolicyTables {
       pod,
       services,
     )
-    const authentication = found(
+    const authentication = policiesFor(
       this.#authentication.get(
         'all',
         [security.requestAuthentications, roots],
@@ -90,7 +90,8 @@ export class PolicyTables {
 
 const NO_HOSTS: ReadonlySet<string> = new Set()
 
-function found<P extends AuthorizationPolicyFacts | RequestAuthenticationFacts>(
+/** Those that speak to a pod: by label or for all, then those that name one of its services. */
+export function policiesFor<P extends AuthorizationPolicyFacts | RequestAuthenticationFacts>(
   index: PolicyIndex<P>,
   pod: PodFacts,
   services: readonly ServiceFacts[],

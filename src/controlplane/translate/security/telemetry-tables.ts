@@ -1,5 +1,5 @@
 /** Telemetry laid over a pod's listeners, with memory: the same listener for the same words about it. */
-import { type FilterChain, type Listener, PASSTHROUGH_CLUSTER } from '../../../model/config.ts'
+import { type FilterChain, type GenericListener, type Listener, PASSTHROUGH_CLUSTER } from '../../../model/config.ts'
 import type { MeshSettings, TelemetryFacts } from '../../observe/facts-security.ts'
 import type { PodFacts, Snapshot } from '../../observe/facts.ts'
 import { Memo } from '../memo.ts'
@@ -61,7 +61,11 @@ export class TelemetryTables {
   #tell(listener: Listener, said: SideTelemetry): Listener {
     const known = this.#told.get(listener) ?? new WeakMap<SideTelemetry, Listener>()
     this.#told.set(listener, known)
-    const told = known.get(said) ?? { ...listener, chains: listener.chains.map((chain) => telling(chain, said)) }
+    const told = known.get(said) ?? {
+      ...listener,
+      chains: listener.chains.map((chain) => telling(chain, said)),
+      ...(listener.generic !== undefined && { generic: tellingOpen(listener.generic, said) }),
+    }
     known.set(said, told)
     return told
   }
@@ -74,8 +78,14 @@ const isNothing = ({ accessLogs, tracing }: SideTelemetry): boolean => accessLog
 const isSilent = ({ defaultProviders: { accessLogging, tracing } }: MeshSettings): boolean =>
   accessLogging.length === 0 && tracing.length === 0
 
+const tellingOpen = (generic: GenericListener, said: SideTelemetry): GenericListener => ({
+  ...generic,
+  chains: generic.chains.map((chain) => telling(chain, said)),
+  ...(generic.defaultChain !== undefined && { defaultChain: telling(generic.defaultChain, said) }),
+})
+
 /** Bytes have no spans; what passes as if we were not here keeps the line that is always written about it. */
-function telling(chain: FilterChain, { accessLogs, tracing }: SideTelemetry): FilterChain {
+function telling<C extends Pick<FilterChain, 'filter'>>(chain: C, { accessLogs, tracing }: SideTelemetry): C {
   if (chain.filter.kind === 'tcp' && chain.filter.cluster === PASSTHROUGH_CLUSTER) return chain
   const logs = accessLogs === undefined ? {} : { accessLogs }
   if (chain.filter.kind === 'tcp') return { ...chain, filter: { ...chain.filter, ...logs } }

@@ -14,7 +14,6 @@ function said(kind: string, spec: object): string[] {
 
 describe('what nothing here acts on', () => {
   it.each([
-    ['VirtualService', { gateways: ['edge'] }, ['FIELD_UNSUPPORTED spec.gateways']],
     ['VirtualService', { gateways: ['edge', 'mesh'] }, []],
     [
       'VirtualService',
@@ -33,6 +32,24 @@ describe('what nothing here acts on', () => {
       'VirtualService',
       { http: [{ route: [{ headers: { request: { set: { 'x-a': '100%' } } } }] }] },
       ['FIELD_INVALID spec.http[0].route[0].headers.request.set.x-a'],
+    ],
+    [
+      'Gateway',
+      {
+        servers: [
+          {
+            port: { number: 443, name: 'a', protocol: 'HTTPS' },
+            hosts: ['*'],
+            bind: '1.2.3.4',
+            tls: { mode: 'SIMPLE', serverCertificate: '/a', privateKey: '/b' },
+          },
+        ],
+      },
+      [
+        'list spec.servers[0].bind',
+        'list spec.servers[0].tls.serverCertificate',
+        'list spec.servers[0].tls.privateKey',
+      ],
     ],
     ['VirtualService', { http: [{ match: [{ statPrefix: 'a' }] }] }, ['list spec.http[0].match[0].statPrefix']],
     [

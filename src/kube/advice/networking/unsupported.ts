@@ -55,6 +55,14 @@ export const SIDECAR_UNSUPPORTED: readonly UnsupportedField[] = [
   field('spec.outboundTrafficPolicy.egressProxy', 'Name the host by a ServiceEntry, and lead it by a VirtualService.'),
 ]
 
+const FILES_HINT = 'Put certificate and key into a Secret and name it by credentialName.'
+
 export const GATEWAY_UNSUPPORTED: readonly UnsupportedField[] = [
-  field('spec.servers', 'Gateways at the edge of the mesh are not built yet.'),
+  field('spec.servers[].bind', "Servers listen on the pod's own address."),
+  field('spec.servers[].defaultEndpoint', 'Lead requests by a VirtualService.'),
+  field('spec.servers[].tls.serverCertificate', FILES_HINT),
+  field('spec.servers[].tls.privateKey', FILES_HINT),
+  field('spec.servers[].tls.caCertificates', FILES_HINT),
+  field('spec.servers[].tls.tlsCertificates', FILES_HINT),
+  field('spec.servers[].tls.caCrl', 'Revoke by replacing the CA in the Secret.'),
 ]

@@ -17,14 +17,7 @@ const unsupported = (field: string, message: string, hint?: string): Flaw =>
   error({ code: 'FIELD_UNSUPPORTED', field, message, ...(hint !== undefined && { hint }) })
 
 export function* virtualServiceValues({ spec = {} }: VirtualService): Iterable<Flaw> {
-  const { gateways = [], http = [] } = spec
-  if (gateways.length > 0 && !gateways.includes('mesh')) {
-    yield unsupported(
-      'spec.gateways',
-      'names no gateway that runs here',
-      'Add `mesh`: gateways at the edge are not built yet.',
-    )
-  }
+  const { http = [] } = spec
   for (const [index, route] of http.entries()) yield* routeValues(route, `spec.http[${index}]`)
 }
 

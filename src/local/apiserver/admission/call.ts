@@ -5,6 +5,7 @@
 import { request as httpsRequest } from 'node:https'
 import type { AdmissionResponse, AdmissionReview, WebhookClientConfig } from '../../../kube/kinds/admission.ts'
 import { messageOf } from '../../../runtime/errors.ts'
+import { wholeAnswer } from '../http/answer.ts'
 import {
   child,
   children,
@@ -104,41 +105,29 @@ interface PostOptions {
   readonly ca?: string
 }
 
-function post(url: URL, body: string, { timeoutMs, servername, ca }: PostOptions): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    const fail = (error: unknown): void => reject(new CallError(messageOf(error)))
-    const request = httpsRequest(url, {
-      method: 'POST',
-      servername,
-      ...(ca === undefined ? {} : { ca }),
-      // One question, one connection: webhooks come and go with their pods.
-      agent: false,
-      signal: AbortSignal.timeout(timeoutMs),
-      headers: {
-        'content-type': 'application/json',
-        accept: 'application/json',
-        'content-length': Buffer.byteLength(body),
-      },
-    })
-    request.on('error', fail)
-    request.on('response', (response) => {
-      const chunks: Buffer[] = []
-      let bytes = 0
-      response.on('data', (chunk: Buffer) => {
-        bytes += chunk.length
-        if (bytes > ANSWER_BYTES_MAX) request.destroy(new Error(`the answer is longer than ${ANSWER_BYTES_MAX} bytes`))
-        else chunks.push(chunk)
-      })
-      response.on('error', fail)
-      response.on('end', () => {
-        const answer = parsed(Buffer.concat(chunks).toString('utf8'))
-        if (response.statusCode !== 200) fail(`the webhook answered ${response.statusCode}`)
-        else if (!isJsonObject(answer)) fail('the answer is not a JSON object')
-        else resolve(answer)
-      })
-    })
-    request.end(body)
+async function post(url: URL, body: string, { timeoutMs, servername, ca }: PostOptions): Promise<unknown> {
+  const request = httpsRequest(url, {
+    method: 'POST',
+    servername,
+    ...(ca === undefined ? {} : { ca }),
+    // One question, one connection: webhooks come and go with their pods.
+    agent: false,
+    signal: AbortSignal.timeout(timeoutMs),
+    headers: {
+      'content-type': 'application/json',
+      accept: 'application/json',
+      'content-length': Buffer.byteLength(body),
+    },
   })
+  const whole = wholeAnswer(request, ANSWER_BYTES_MAX).catch((error: unknown) => {
+    throw new CallError(messageOf(error))
+  })
+  request.end(body)
+  const { code, body: bytes } = await whole
+  if (code !== 200) throw new CallError(`the webhook answered ${code}`)
+  const answer = parsed(bytes.toString('utf8'))
+  if (!isJsonObject(answer)) throw new CallError('the answer is not a JSON object')
+  return answer
 }
 
 function parsed(answer: string): unknown {

@@ -1,10 +1,14 @@
 /**
- * GET pods/<name>:<port>/proxy/<path>: reads a page of a pod through the server, as `kubectl get --raw` and our own CLI
- * do. Plain HTTP and GET alone; the caller's credentials end here, as in the real server.
+ * GET pods/[https:]<name>:<port>/proxy/<path>: reads a page of a pod through the server, as `kubectl get --raw` and our
+ * own CLI do. GET alone; the caller's credentials end here, as in the real server, which does not ask whose certificate
+ * a pod shows either.
  */
 import { request as httpRequest } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import { messageOf } from '../../../runtime/errors.ts'
 import { keyOf, text } from '../object.ts'
 import { ApiError, badRequest, notFound } from '../status.ts'
+import { wholeAnswer } from '../http/answer.ts'
 import { sendBytes } from '../http/response.ts'
 import { subjectOf, type Scope } from './scope.ts'
 
@@ -15,9 +19,11 @@ const NOT_PASSED_ON = new Set(['authorization', 'connection', 'cookie', 'host', 
 
 export async function proxyToPod(scope: Scope, path: readonly string[]): Promise<void> {
   const { context, info, kind, query, request, response } = scope
-  const [name = '', port = '80', ...rest] = info.name.split(':')
-  if (rest.length > 0 || !/^[0-9]{1,5}$/.test(port))
-    throw badRequest(`invalid pod request "${info.name}": <name>:<port>`)
+  const parts = info.name.split(':')
+  const scheme = parts.length > 2 ? parts.shift() : 'http'
+  const [name = '', port = '80', ...rest] = parts
+  if (rest.length > 0 || !/^[0-9]{1,5}$/.test(port) || (scheme !== 'http' && scheme !== 'https'))
+    throw badRequest(`invalid pod request "${info.name}": [https:]<name>:<port>`)
   const pod = context.store.get(kind.storageKey, keyOf(info.namespace, name))
   if (pod === undefined) throw notFound(subjectOf(scope), name)
   const host = text(pod['status'], 'podIP')
@@ -27,38 +33,29 @@ export async function proxyToPod(scope: Scope, path: readonly string[]): Promise
   )
   const search = query.toString()
   const target = `/${path.map(encodeURIComponent).join('/')}${search === '' ? '' : `?${search}`}`
-  const page = await fetched({ host, port: Number(port), path: target, headers })
+  const page = await fetched({ scheme, host, port: Number(port), path: target, headers })
   sendBytes(response, page.body, { code: page.code, contentType: page.type })
 }
 
 interface Target {
+  readonly scheme: 'http' | 'https'
   readonly host: string
   readonly port: number
   readonly path: string
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
 }
 
-function fetched(target: Target): Promise<{ code: number; type: string; body: Buffer }> {
-  return new Promise((resolve, reject) => {
-    const fail = (error: Error): void =>
-      reject(unavailable(`error trying to reach ${target.host}:${target.port}: ${error.message}`))
-    const request = httpRequest({ ...target, agent: false, signal: AbortSignal.timeout(TIMEOUT_MS) }, (response) => {
-      const chunks: Buffer[] = []
-      let bytes = 0
-      response.on('data', (chunk: Buffer) => {
-        bytes += chunk.length
-        if (bytes > ANSWER_BYTES_MAX) request.destroy(new Error(`the answer is longer than ${ANSWER_BYTES_MAX} bytes`))
-        else chunks.push(chunk)
-      })
-      response.on('error', fail)
-      response.on('end', () => {
-        const type = response.headers['content-type'] ?? 'application/octet-stream'
-        resolve({ code: response.statusCode ?? 502, type, body: Buffer.concat(chunks) })
-      })
-    })
-    request.on('error', fail)
-    request.end()
-  })
+async function fetched({ scheme, ...target }: Target): Promise<{ code: number; type: string; body: Buffer }> {
+  const options = { ...target, agent: false, signal: AbortSignal.timeout(TIMEOUT_MS) } as const
+  const request = scheme === 'https' ? httpsRequest({ ...options, rejectUnauthorized: false }) : httpRequest(options)
+  const whole = wholeAnswer(request, ANSWER_BYTES_MAX)
+  request.end()
+  try {
+    const { code, type, body } = await whole
+    return { code, type: type === '' ? 'application/octet-stream' : type, body }
+  } catch (error) {
+    throw unavailable(`error trying to reach ${target.host}:${target.port}: ${messageOf(error)}`)
+  }
 }
 
 const unavailable = (message: string): ApiError => new ApiError(503, 'ServiceUnavailable', message, {})

@@ -1,0 +1,107 @@
+/**
+ * A sidecar's configuration for an Envoy in its place, with memory: what many pods share is put into Envoy's form once.
+ */
+import type { Cluster, Listener, ProxyConfig, RouteTable } from '../../../model/config.ts'
+import { Memo } from '../memo.ts'
+import type { Outbound } from '../outbound-side.ts'
+import { byCluster, named, type Tables } from '../tables.ts'
+import { envoyListener, envoyTables, type ListenerOptions } from './listeners.ts'
+import { type EnvoyOutbound, envoyOutbound } from './outbound.ts'
+
+export interface SidecarParts {
+  readonly outbound: Outbound
+  readonly inboundClusters: readonly Cluster[]
+  /** Both directions, with what Telemetry says. */
+  readonly listeners: readonly Listener[]
+}
+
+export class EnvoySide {
+  readonly #tables: Tables
+  readonly #outbound = new Memo<EnvoyOutbound>()
+  readonly #listeners = new Memo<Listener>()
+  readonly #routes = new Memo<readonly RouteTable[]>()
+
+  constructor(tables: Tables) {
+    this.#tables = tables
+  }
+
+  /** `key`: the pod. */
+  build(parts: SidecarParts, key: string): Omit<ProxyConfig, 'secrets'> {
+    const { outbound, inboundClusters, listeners } = parts
+    const { scope } = outbound
+    const tables = this.#tables
+    const connections = connectionClusters(listeners)
+    const made = this.#outbound.get(
+      `outbound|${scope}`,
+      [outbound.clusters, outbound.endpoints, [...connections].join('|')],
+      () => this.#kept(scope, envoyOutbound(outbound, connections)),
+    )
+    const passesUnknown = passesUnknownOf(listeners)
+    const options: ListenerOptions = { forConnections: made.forConnections, passesUnknown }
+    const all = [
+      ...listeners.map((listener) =>
+        this.#listeners.get(`${key}|${listener.name}`, [listener, JSON.stringify([...made.forConnections])], () =>
+          envoyListener(listener, options),
+        ),
+      ),
+      ...made.listeners,
+    ]
+    const routes = [...outbound.routes.values()].flatMap((table) =>
+      this.#routes.get(`${scope}|${table.name}|${passesUnknown}`, [table], () => envoyTables(table, options)),
+    )
+    return {
+      listeners: tables.keep(`envoy listeners|${key}`, named(all)),
+      routes: tables.keep(`envoy routes|${scope}|${passesUnknown}`, named(routes)),
+      clusters: tables.layers(`envoy clusters|${key}`, [
+        tables.shared(made.clusters),
+        tables.keep(`envoy clusters|${key}`, named(inboundClusters)),
+      ]),
+      endpoints: made.endpoints,
+    }
+  }
+
+  /** Those that are as they were stay the same objects: a change of one endpoint is no news of any cluster. */
+  #kept(scope: string, made: EnvoyOutbound): EnvoyOutbound {
+    const tables = this.#tables
+    const keepEach = <V extends object>(
+      kind: string,
+      nameOf: (value: V) => string,
+      values: readonly V[],
+    ): readonly V[] =>
+      values.map((value) => {
+        const [kept = value] = tables.list(`envoy ${kind}|${scope}|${nameOf(value)}`, [JSON.stringify(value)], () => [
+          value,
+        ])
+        return kept
+      })
+    const clusters = keepEach<Cluster>('cluster', ({ name }) => name, made.clusters)
+    const listeners = keepEach<Listener>('inner', ({ name }) => name, made.listeners)
+    const endpoints = keepEach('endpoints', ({ cluster }) => cluster, [...made.endpoints.values()])
+    return {
+      clusters: tables.list(`envoy clusters|${scope}`, clusters, () => clusters),
+      listeners: tables.list(`envoy inners|${scope}`, listeners, () => listeners),
+      endpoints: tables.keep(`envoy endpoints|${scope}`, byCluster(endpoints)),
+      forConnections: made.forConnections,
+    }
+  }
+}
+
+/** What connections go to. */
+function connectionClusters(listeners: readonly Listener[]): ReadonlySet<string> {
+  const found = new Set<string>()
+  for (const { chains } of listeners) {
+    for (const { filter } of chains) {
+      if (filter.kind !== 'tcp') continue
+      if (filter.weighted === undefined) found.add(filter.cluster)
+      else for (const { name } of filter.weighted) found.add(name)
+    }
+  }
+  return found
+}
+
+/** As the captured listener has it: its last chain is for what nothing names. */
+function passesUnknownOf(listeners: readonly Listener[]): boolean {
+  const captured = listeners.find(({ capture }) => capture?.direction === 'outbound')
+  const last = captured?.chains.at(-1)
+  return last?.destinations === undefined && last?.filter.kind === 'tcp'
+}

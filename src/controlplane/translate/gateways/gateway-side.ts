@@ -1,0 +1,104 @@
+/**
+ * Everything that the proxy of an ingress or egress gateway runs, with memory: what an edge becomes, guarded by the
+ * policies that select its pod, and of all that its namespace sees the clusters that it leads to.
+ */
+import type { Cluster, Listener, ProxyConfig, RouteTable, VirtualHost } from '../../../model/config.ts'
+import type { PodFacts, Snapshot } from '../../observe/facts.ts'
+import { soundHost } from '../istio/sound.ts'
+import { Memo } from '../memo.ts'
+import type { OutboundSide, Reachable } from '../outbound-side.ts'
+import type { PodPolicies } from '../security/pod-policies.ts'
+import { PolicyTables } from '../security/policy-tables.ts'
+import { named, type Tables } from '../tables.ts'
+import { textsOf } from './edge-clusters.ts'
+import { type EdgeConfig, edgeConfig, type Guard } from './edge-config.ts'
+import { istioServers } from './istio-servers.ts'
+
+export interface GatewayConfig extends Omit<ProxyConfig, 'secrets' | 'listeners'> {
+  readonly listeners: readonly Listener[]
+}
+
+/** What is built anew only when what it is made of changed. */
+interface Built {
+  readonly listeners: readonly Listener[]
+  readonly routes: ReadonlyMap<string, RouteTable>
+  readonly needed: ReadonlySet<string>
+}
+
+export class GatewaySide {
+  readonly #tables: Tables
+  readonly #outbound: OutboundSide
+  readonly #policies: PolicyTables
+  readonly #built = new Memo<Built>()
+  readonly #listeners = new Memo<Listener>()
+  readonly #hosts = new Memo<VirtualHost>()
+  readonly #routes = new Memo<RouteTable>()
+
+  constructor(tables: Tables, outbound: OutboundSide) {
+    this.#tables = tables
+    this.#outbound = outbound
+    this.#policies = new PolicyTables(tables)
+  }
+
+  build(snapshot: Snapshot, pod: PodFacts): GatewayConfig {
+    const tables = this.#tables
+    const key = `${pod.namespace}/${pod.name}`
+    const reach = this.#outbound.reach(snapshot, pod)
+    const { listeners, routes, needed } = this.#edge(snapshot, pod, reach)
+    const clusters = reach.clusters.filter(({ name }) => needed.has(name))
+    const endpoints = [...reach.endpoints].filter(([name]) => needed.has(name))
+    return {
+      listeners,
+      routes,
+      clusters: tables.keep<Cluster>(`clusters|${key}`, named(clusters)),
+      endpoints: tables.keep(`endpoints|${key}`, new Map(endpoints)),
+    }
+  }
+
+  #edge(snapshot: Snapshot, pod: PodFacts, { scope }: Reachable): Built {
+    const { istioGateways, virtualServices } = snapshot.networking
+    const { settings } = snapshot.security
+    const services = this.#tables.servicesSelecting(pod, snapshot)
+    const policies = this.#policies.of(snapshot, pod, services)
+    const key = `${pod.namespace}/${pod.name}`
+    // Neither its readiness nor anything else of a pod's status is an input.
+    const own = JSON.stringify([pod.ip, pod.labels, pod.ports])
+    const inputs = [istioGateways, virtualServices, scope, services, policies, settings, own]
+    return this.#built.get(key, inputs, () => {
+      const servers = istioServers({ gateways: istioGateways, virtualServices, scope, pod, services })
+      const { paths } = settings
+      const edge = { address: pod.ip, servers, settings: { trustedProxies: 0, ...(paths !== undefined && { paths }) } }
+      const guard = guardOf(policies, { address: pod.ip, services })
+      return this.#keep(key, edgeConfig(edge, guard))
+    })
+  }
+
+  /** The same objects for what is the same: proxies are told of nothing else. */
+  #keep(key: string, config: EdgeConfig): Built {
+    const listeners = config.listeners.map((listener) =>
+      this.#listeners.get(`${key}|${listener.name}`, [JSON.stringify(listener)], () => listener),
+    )
+    const routes = config.routes.map((table) => {
+      const hosts = table.hosts.map((host) =>
+        this.#hosts.get(`${key}|${table.name}|${host.name}`, [JSON.stringify(host)], () => soundHost(host)),
+      )
+      return this.#routes.get(`${key}|${table.name}`, hosts, () => ({ ...table, hosts }))
+    })
+    return {
+      listeners: this.#tables.list(`edge|${key}`, listeners, () => listeners),
+      routes: this.#tables.keep(`routes|${key}`, named(routes)),
+      needed: textsOf([listeners, routes]),
+    }
+  }
+}
+
+function guardOf(
+  policies: PodPolicies,
+  { address, services }: Pick<Parameters<PodPolicies['guard']>[1], 'address' | 'services'>,
+): Guard {
+  return (chain, { port }) => {
+    // In plaintext nobody names a server; with TLS one chain may be for many.
+    const serverName = chain.match === undefined ? '' : undefined
+    return policies.guard(chain, { port, address, serverName, services })
+  }
+}
