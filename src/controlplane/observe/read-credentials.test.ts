@@ -1,6 +1,5 @@
-import fc from 'fast-check'
+import { assert, constantFrom, dictionary, property, string } from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { Secret } from '../../kube/kinds.ts'
 import { inspect } from 'node:util'
 import { readCredentials } from './read-credentials.ts'
 
@@ -11,7 +10,7 @@ const read = (data: Record<string, string>, type?: string) =>
     metadata: { name: 's', namespace: 'shop' },
     data: Object.fromEntries(Object.entries(data).map(([key, value]) => [key, Buffer.from(value).toString('base64')])),
     ...(type !== undefined && { type }),
-  } as Secret)
+  })
 
 const HASH = '5en6G6MezRroT3XKqkdPOmY/BfQ='
 
@@ -43,17 +42,17 @@ describe('readCredentials', () => {
 
   it('leaves out what is not Base64 of UTF-8', () => {
     const data = { a: '!!!', b: Buffer.from([0xff, 0xfe]).toString('base64') }
-    const found = readCredentials({ apiVersion: 'v1', kind: 'Secret', metadata: { name: 's' }, data } as Secret)
+    const found = readCredentials({ apiVersion: 'v1', kind: 'Secret', metadata: { name: 's' }, data })
     expect(found?.keys.known).toEqual([])
     expect(found?.keys.problems).toHaveLength(2)
   })
 
   it('holds whatever bytes to their form, and never shows one', () => {
-    const marked = fc.string({ unit: 'binary', maxLength: 60 }).map((text) => `SECRET${text}`)
-    fc.assert(
-      fc.property(
-        fc.dictionary(fc.constantFrom('a', 'auth', '.htpasswd', 'users', 'username', 'password'), marked),
-        fc.constantFrom(undefined, 'kubernetes.io/basic-auth'),
+    const marked = string({ unit: 'binary', maxLength: 60 }).map((text) => `SECRET${text}`)
+    assert(
+      property(
+        dictionary(constantFrom('a', 'auth', '.htpasswd', 'users', 'username', 'password'), marked),
+        constantFrom(undefined, 'kubernetes.io/basic-auth'),
         (data, type) => {
           const found = read(data, type)
           for (const { client, key } of found?.keys.known ?? []) {

@@ -100,7 +100,7 @@ function waysOf(policy: AuthenticationPolicyFacts, names: ReadonlySet<string>): 
   const basic = [BASIC, FORGET]
   const hasBoth = names.has(KEYS) && names.has(BASIC)
   const byBasic = { headers: [basicHeader], asked: basic }
-  const byKey = (apiKeys?.from ?? []).map((source) => ({ ...bringing(sourceOf(source)), asked: [KEYS] }))
+  const byKey = (apiKeys?.from ?? []).map((source) => bringing(sourceOf(source)))
   const first = names.has(KEYS) ? [KEYS] : basic
   if (isOptional) return [...free, ...(names.has(BASIC) ? [byBasic] : []), ...byKey, { asked: [] }]
   return [...free, ...(hasBoth ? [byBasic] : []), { asked: first }]
@@ -110,10 +110,11 @@ const exactly = (name: string, value: string): HeaderMatch => ({ name, is: { kin
 const present = (name: string): HeaderMatch => ({ name, is: { kind: 'present', present: true } })
 const basicHeader: HeaderMatch = { name: AUTHORIZATION, is: { kind: 'prefix', value: 'Basic ' } }
 
-function bringing({ kind, name }: ApiKeySource): Pick<Way, 'headers' | 'query'> {
-  if (kind === 'header') return { headers: [present(name)] }
-  if (kind === 'query') return { query: [{ name, is: { kind: 'present', present: true } }] }
-  return { headers: [{ name: 'cookie', is: { kind: 'regex', value: `(.*;\\s*)?${quoted(name)}=.*` } }] }
+function bringing({ kind, name }: ApiKeySource): Way {
+  const asked = [KEYS]
+  if (kind === 'header') return { headers: [present(name)], asked }
+  if (kind === 'query') return { query: [{ name, is: { kind: 'present', present: true } }], asked }
+  return { headers: [{ name: 'cookie', is: { kind: 'regex', value: `(.*;\\s*)?${quoted(name)}=.*` } }], asked }
 }
 
 function pathOf(path: string): PathMatch {

@@ -37,7 +37,7 @@ const LINES_MAX = 20
 function conflictOf(policy: AuthenticationPolicyFacts, owners: Map<string, string>): PolicyVerdict | undefined {
   const { namespace, targets, selector = {} } = policy
   const places = targets?.map(({ kind, name }) => `${kind} ${name}`) ?? [
-    JSON.stringify(Object.entries(selector).sort()),
+    JSON.stringify(Object.entries(selector).sort(([one], [other]) => (one < other ? -1 : 1))),
   ]
   let conflict: PolicyVerdict | undefined
   for (const place of places) {
