@@ -33,6 +33,7 @@ import { fetchByHttps, type IssuerKeyParts, issuerKeyParts, type IssuerKeySettin
 import { type ControlPlaneMetrics, createMetrics } from './metrics.ts'
 import type { MeshFacts } from './observe/facts.ts'
 import { Observer } from './observe/observer.ts'
+import { startLimits } from './limits/start.ts'
 import { PolicyStatus } from './policy-status.ts'
 import { openPlainPort } from './plain-port.ts'
 import { authenticateProxy, type ProxyClient, Push } from './push.ts'
@@ -94,7 +95,13 @@ export async function main(argv: readonly string[]): Promise<void> {
     plain?.forceShutdown()
     closePages(readinessServer)
     status.close()
-    await Promise.all([observer.stop(), servingRoot.stop(), webhooks.stop(), parts.issuerKeys.stop()])
+    await Promise.all([
+      observer.stop(),
+      servingRoot.stop(),
+      webhooks.stop(),
+      parts.issuerKeys.stop(),
+      parts.late.limits?.close(),
+    ])
     client.close()
     process.exit(0)
   }
@@ -113,7 +120,7 @@ interface Parts {
   readonly access: PageAccess
   readonly issuerKeys: IssuerKeyParts
   /** What exists only once the cluster's keys are known. */
-  readonly late: { translator?: Translator; servingRoot?: ServingRoot }
+  readonly late: { translator?: Translator; servingRoot?: ServingRoot; limits?: ReturnType<typeof startLimits> }
 }
 
 /** Constructs what needs no key and no API server. */
@@ -148,6 +155,7 @@ function assemble(settings: Values): Parts {
       push.set(snapshot)
       late.servingRoot?.reconcile(snapshot.namespaces.keys())
       policies.set(snapshot)
+      late.limits?.follow(observer.trust)
       issuerKeys.set(snapshot)
       ads.notify()
     },
@@ -155,6 +163,7 @@ function assemble(settings: Values): Parts {
   const metrics = createMetrics({
     proxies: () => ads.status(),
     snapshotVersion: () => observer.snapshot?.version ?? 0,
+    limitKeys: () => late.limits?.size ?? 0,
   })
   const access = new PageAccess({ client, clock: systemClock, host: settings.podIp, log })
   return { mesh, log, client, observer, authenticator, ads, findPod, metrics, access, issuerKeys, late }
@@ -186,12 +195,23 @@ async function serve(
   const rootPem = servingCa.certificatePem
   const servingRoot = new ServingRoot({ client, rootPem, clock: systemClock, random: systemRandom, log })
   late.servingRoot = servingRoot
+  const signer = new Signer({ caKey, trust: () => observer.trust })
+  late.limits = startLimits({
+    host: podIp,
+    trustDomain: mesh.trustDomain,
+    signer,
+    clock: systemClock,
+    log,
+    snapshot: () => observer.snapshot,
+    onAnswer: metrics.limits,
+  })
+  late.limits.follow(observer.trust)
   servingRoot.reconcile(observer.snapshot?.namespaces.keys() ?? [])
   const grpc = new Server(GRPC_OPTIONS)
   ads.register(grpc)
   registerCertificateService(grpc, {
     authenticator,
-    signer: new Signer({ caKey, trust: () => observer.trust }),
+    signer,
     trustDomain: mesh.trustDomain,
     clock: systemClock,
     log,

@@ -4,6 +4,7 @@ import { type PodFacts, type Snapshot } from '../observe/facts.ts'
 import { addressesOf, captureInbound, INBOUND_PASSTHROUGH_CLUSTER, readsUnnamed } from './capture.ts'
 import { type Inbound, inboundOf } from './inbound.ts'
 import { Memo } from './memo.ts'
+import { LIMITS_SERVICE, limitsClusterOf, replicasOf } from './own/limit-owners.ts'
 import type { PodPolicies } from './security/pod-policies.ts'
 import { PolicyTables } from './security/policy-tables.ts'
 import type { Tables } from './tables.ts'
@@ -12,6 +13,7 @@ export class InboundSide {
   readonly #tables: Tables
   readonly #inbound = new Memo<Inbound>()
   readonly #listeners = new Memo<Listener>()
+  readonly #limits = new Memo<Cluster>()
   readonly #policies: PolicyTables
 
   constructor(tables: Tables) {
@@ -25,10 +27,26 @@ export class InboundSide {
   ): { readonly listeners: readonly Listener[]; readonly clusters: readonly Cluster[] } {
     const { listener, clusters } = this.#meshInbound(snapshot, pod)
     const captured = this.#captured(snapshot, pod)
+    const counted = this.#limitsClusters(snapshot, pod)
+    const own = captured.some(readsUnnamed) ? [...clusters, INBOUND_PASSTHROUGH_CLUSTER] : clusters
     return {
       listeners: listener === undefined ? captured : [...captured, listener],
-      clusters: captured.some(readsUnnamed) ? [...clusters, INBOUND_PASSTHROUGH_CLUSTER] : clusters,
+      clusters: counted.length === 0 ? own : [...own, ...counted],
     }
+  }
+
+  /** One object for all pods that a policy speaks to: the replica that counts it is the same for all. */
+  #limitsClusters(snapshot: Snapshot, pod: PodFacts): readonly Cluster[] {
+    const { counted } = this.#policiesOf(snapshot, pod)
+    if (counted.length === 0) return []
+    const slices = this.#tables.slicesByService(snapshot).get(LIMITS_SERVICE) ?? []
+    const { trustDomain, cluster } = snapshot.mesh
+    const replicas = replicasOf(slices)
+    return counted.map((policy) =>
+      this.#limits.get(policy, [replicas.join(), snapshot.mesh], () =>
+        limitsClusterOf(policy, { replicas, trustDomain, cluster }),
+      ),
+    )
   }
 
   #meshInbound(snapshot: Snapshot, pod: PodFacts): Inbound {

@@ -42,6 +42,11 @@ export class OwnPolicies {
     return limitFilters(policies, this.consumerHeaderAt(place))
   }
 
+  /** Policies that the control plane counts, by name. */
+  get counted(): readonly string[] {
+    return this.#input.rateLimits.filter(({ scope }) => scope === 'cluster').map(keyOf)
+  }
+
   /** Undefined: nobody is asked. */
   authenticationAt(place: OwnPlace): Authentication | undefined {
     const policy = this.#policyAt(place)

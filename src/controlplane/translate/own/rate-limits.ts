@@ -7,6 +7,7 @@
 import {
   type DescriptorAction,
   type DescriptorEntry,
+  type GlobalRateLimit,
   type HeaderChange,
   type HeaderMatch,
   type HeaderMutations,
@@ -16,14 +17,17 @@ import {
   type TokenBucket,
 } from '../../../model/config.ts'
 import type { LimitSpec, RateLimitPolicyFacts } from '../../observe/facts-own.ts'
+import { LIMITS_AUTHORITY, limitsCluster } from './limit-owners.ts'
 import { quoted } from '../security/patterns.ts'
 import { claimPathOf, JWT_NAMESPACE, PAYLOAD } from '../security/tokens.ts'
 
 /** How many values one limit tells apart at a time; at some 200 bytes each, 2 MiB. */
 export const VALUES_MAX = 10_000
+/** The server answers within a millisecond; a loop that is blocked for a moment must not cost an answer. */
+const ASK_TIMEOUT_MS = 250
 /** Envoy wants a bucket for requests that no limit is about; this one is never empty. */
 const UNLIMITED: TokenBucket = { tokensMax: 0xff_ff_ff_ff, tokensPerFill: 0xff_ff_ff_ff, fillMs: 1_000 }
-const WINDOWS_MS = { second: 1_000, minute: 60_000, hour: 3_600_000, day: 86_400_000 } as const
+export const WINDOWS_MS = { second: 1_000, minute: 60_000, hour: 3_600_000, day: 86_400_000 } as const
 const ALL = { numerator: 100, denominator: 100 } as const
 const NO = { numerator: 0, denominator: 100 } as const
 /** What stands for a value that is not there: those requests have one limit together. */
@@ -39,7 +43,7 @@ export function limitFilters(
 ): readonly ListedFilter[] {
   if (policies.length === 0) return []
   const helpers = helpersOf(policies, consumer)
-  const counting = policies.map(localFilter)
+  const counting = policies.map((policy) => (policy.scope === 'cluster' ? askingFilter(policy) : localFilter(policy)))
   return helpers === undefined ? counting : [helpers.before, ...counting, helpers.after]
 }
 
@@ -59,6 +63,24 @@ function localFilter(policy: RateLimitPolicyFacts): ListedFilter {
     resourceExhausted: true,
   }
   return { name: `${SHARED_LIMIT}${namespace}/${name}`, kind: 'rateLimit', config: { policy: config } }
+}
+
+/** The control plane counts: what is sent is what the proxy would count by itself. */
+function askingFilter(policy: RateLimitPolicyFacts): ListedFilter {
+  const { namespace, name, limits, isShadow, refusesWhenUnavailable } = policy
+  const key = `${namespace}/${name}`
+  const config: GlobalRateLimit = {
+    service: { cluster: limitsCluster(key), authority: LIMITS_AUTHORITY, timeoutMs: ASK_TIMEOUT_MS },
+    domain: key,
+    rules: limits.map((limit) => ({ actions: actionsOf(limit) })),
+    statPrefix: `isthmus.${namespace}.${name}`,
+    ...(isShadow && { enforced: NO }),
+    ...(refusesWhenUnavailable && !isShadow && { failureModeDeny: true as const, statusOnError: 503 }),
+    tellsClient: true,
+    retryAfter: true,
+    resourceExhausted: true,
+  }
+  return { name: `isthmus.cluster-limit/${key}`, kind: 'globalRateLimit', config }
 }
 
 /** The limit's name first, so that two that count by the same keys keep apart. */
@@ -83,11 +105,19 @@ function descriptorsOf(limit: LimitSpec): NonNullable<RateLimitPolicy['descripto
   ]
 }
 
-function bucketOf(
-  { requests, burst = requests }: Pick<LimitSpec, 'requests' | 'burst'>,
+type Amount = Pick<LimitSpec, 'requests' | 'burst'>
+
+/** `amount`: the limit's own, or of one of its quotas. */
+export function rateOf(
+  { requests, burst = requests }: Amount,
   { window }: LimitSpec,
-): TokenBucket {
-  return { tokensMax: burst, tokensPerFill: requests, fillMs: WINDOWS_MS[window] }
+): { readonly requests: number; readonly windowMs: number; readonly burst: number } {
+  return { requests, windowMs: WINDOWS_MS[window], burst }
+}
+
+function bucketOf(amount: Amount, limit: LimitSpec): TokenBucket {
+  const { requests, windowMs, burst } = rateOf(amount, limit)
+  return { tokensMax: burst, tokensPerFill: requests, fillMs: windowMs }
 }
 
 function entryKey({ type }: Key): string {

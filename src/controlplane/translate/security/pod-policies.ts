@@ -66,6 +66,11 @@ export class PodPolicies {
     return this.#input.modes
   }
 
+  /** Limits that the control plane counts, by policy. */
+  get counted(): readonly string[] {
+    return this.#input.own?.counted ?? []
+  }
+
   modeAt(port: number): Mode {
     const { mode, ports } = this.#input.modes
     return ports.get(port) ?? mode

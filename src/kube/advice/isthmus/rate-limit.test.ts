@@ -21,7 +21,9 @@ describe('RateLimitPolicy', () => {
     expect(
       said({
         targetRefs: [{ kind: 'Service', name: 'a' }],
+        scope: 'cluster',
         mode: 'shadow',
+        whenUnavailable: 'refuse',
         limits: [
           {
             ...limit,

@@ -3,7 +3,7 @@
  * runs nothing of a policy that has a flaw here.
  */
 import type { RateLimitPolicy, RateLimitPolicySpec } from '../../kinds.ts'
-import { error, type Flaw, warning } from '../finding.ts'
+import { type Flaw, warning } from '../finding.ts'
 import { invalid, labelFlaws } from '../security/selectors.ts'
 import { targetGroupFlaws } from './targets.ts'
 
@@ -28,7 +28,6 @@ export function* rateLimitFlaws({ spec }: RateLimitPolicy): Iterable<Flaw> {
   if (scope === 'proxy' && whenUnavailable === 'refuse') {
     yield invalid('spec.whenUnavailable', 'goes with scope cluster: a proxy that counts for itself asks nobody')
   }
-  if (scope === 'cluster') yield notYet('spec.scope', 'scope cluster has no server yet')
   const names = new Set<string>()
   for (const [index, limit] of limits.entries()) {
     const at = `spec.limits[${index}]`
@@ -66,8 +65,6 @@ function* limitFlaws(at: string, { by = [], quotas = [], when }: Limit): Iterabl
     if (!isForm) yield invalid(`${at}.when.paths[${index}]`, 'must be a path without query, with * at one end or none')
   }
 }
-
-const notYet = (field: string, message: string): Flaw => error({ code: 'FIELD_UNSUPPORTED', field, message })
 
 function* keyFlaws(at: string, { type, name, ipv4Bits, ipv6Bits }: Key): Iterable<Flaw> {
   const form = NAMES.get(type)
