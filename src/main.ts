@@ -12,6 +12,7 @@ type Main = (argv: readonly string[]) => Promise<void>
 const ROLES: Readonly<Record<string, () => Promise<{ main: Main }>>> = {
   'control-plane': () => import('./controlplane/main.ts'),
   proxy: () => import('./proxy/main.ts'),
+  dns: async () => ({ main: (await import('./proxy/main.ts')).dnsMain }),
   agent: () => import('./agent/main.ts'),
   gateway: () => import('../gateways/main.ts'),
   federation: () => import('../federation/main.ts'),
@@ -30,7 +31,7 @@ async function run(argv: readonly string[]): Promise<void> {
   // Daemons idle in numbers on one machine; the CLI lives for a moment and may take what it wants.
   keepYoungGenerationSmall()
   // The data plane looks at its load and optimizes once it has some; the others start with their work.
-  if (role === 'proxy' || role === 'gateway') optimizeLater()
+  if (role === 'proxy' || role === 'gateway' || role === 'dns') optimizeLater()
   return (await load()).main(argv.slice(isClusterProcess ? 2 : 1))
 }
 

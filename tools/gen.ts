@@ -1,6 +1,6 @@
 /**
  * Generates `gen/` (git-ignored): TypeScript-typed JavaScript of the Envoy v3 protos that @grpc/grpc-js-xds ships
- * (and tools/proto, where it lacks one), and of our own protos under federation/. Works offline with what `npm ci` installed. It is not a build step of its own:
+ * (and tools/proto, where it lacks one), and of our own protos under federation/ and src/xds/. Works offline with what `npm ci` installed. It is not a build step of its own:
  * `prepare` runs it, and it does nothing while its inputs are unchanged.
  */
 import { spawnSync } from 'node:child_process'
@@ -27,7 +27,8 @@ const SHIPPED_ROOTS = ['envoy-api', 'xds', 'googleapis', 'protoc-gen-validate'].
 /** What Envoy has and the package has not, or not all of it: names and numbers, in files of our own, which come first. */
 const ADDED_ROOT = join(ROOT, 'tools/proto')
 const PROTO_ROOTS = [ADDED_ROOT, ...SHIPPED_ROOTS]
-const OWN_PROTO_ROOT = join(ROOT, 'federation/proto')
+/** Ours: what federations say to each other, and what proxies are told that Envoy has no word for. */
+const OWN_PROTO_ROOTS = ['federation/proto', 'src/xds/proto'].map((path) => join(ROOT, path))
 const OUT = join(ROOT, 'gen')
 const STAMP = '.inputs'
 
@@ -103,7 +104,7 @@ function hashInputs(): string {
     hash.update(readFileSync(join(ROOT, 'node_modules', name, 'package.json')))
   }
   for (const tool of ['gen.ts', 'strip-proto.ts']) hash.update(readFileSync(join(ROOT, 'tools', tool)))
-  for (const root of [ADDED_ROOT, OWN_PROTO_ROOT]) {
+  for (const root of [ADDED_ROOT, ...OWN_PROTO_ROOTS]) {
     for (const path of protosUnder(root)) hash.update(path).update(readFileSync(join(root, path)))
   }
   return hash.digest('hex')
@@ -126,9 +127,11 @@ function stageProtos(stage: string): void {
       if (match[1] !== undefined) pending.push(match[1])
     }
   }
-  for (const path of protosUnder(OWN_PROTO_ROOT)) {
-    mkdirSync(dirname(join(stage, path)), { recursive: true })
-    cpSync(join(OWN_PROTO_ROOT, path), join(stage, path))
+  for (const root of OWN_PROTO_ROOTS) {
+    for (const path of protosUnder(root)) {
+      mkdirSync(dirname(join(stage, path)), { recursive: true })
+      cpSync(join(root, path), join(stage, path))
+    }
   }
 }
 

@@ -40,7 +40,8 @@ export function registerCapture(program: Command): void {
         return
       }
       const { iptablesApply } = await import('./capture/iptables.ts')
-      for (const family of plan.families) writeLine(`# ${family}\n${iptablesApply(plan, family, '').trimEnd()}`)
+      for (const family of plan.families)
+        writeLine(`# ${family}\n${iptablesApply(plan, family, { nat: '', raw: '' }).trimEnd()}`)
     })
 }
 
@@ -59,6 +60,7 @@ function withPlan(command: Command): Command {
     .option('--proxy-gid <ids>', 'groups whose connections are left alone', PLAN_DEFAULTS.proxyGid)
     .option('--outbound-port <port>', 'where outbound connections are led', PLAN_DEFAULTS.outboundPort)
     .option('--inbound-port <port>', 'where inbound connections are led', PLAN_DEFAULTS.inboundPort)
+    .option('--dns', 'lead questions for names (port 53, UDP and TCP) to the proxy too')
     .option('--exclude-outbound-ports <ports>', 'ports or FIRST-LAST, with commas', PLAN_DEFAULTS.excludeOutboundPorts)
     .option('--exclude-inbound-ports <ports>', 'ports or FIRST-LAST, with commas', PLAN_DEFAULTS.excludeInboundPorts)
     .option('--exclude-outbound-ranges <cidrs>', 'address ranges, with commas', PLAN_DEFAULTS.excludeOutboundRanges)

@@ -22,6 +22,7 @@ import { Readiness } from '../runtime/readiness.ts'
 import { type AdsServer, createAdsServer } from '../xds/server.ts'
 import { CONTROL_PLANE_SETTINGS } from './config.ts'
 import { PageAccess } from './access.ts'
+import { AddressStatus } from './address-status.ts'
 import { AdviceStatus } from './advice-status.ts'
 import { Authenticator } from './identity/authenticator.ts'
 import { registerCertificateService } from './identity/certificate-service.ts'
@@ -144,6 +145,7 @@ function assemble(settings: Values): Parts {
   const shared = { client, clock: systemClock, random: systemRandom, log }
   const advice = new AdviceStatus(shared)
   const issuerKeys = issuerKeyParts({ ...shared, ...keysFrom(settings) })
+  const addresses = new AddressStatus({ client, clock: systemClock, random: systemRandom, log })
   const observer = new Observer({
     onVerdict: advice.judged,
     client,
@@ -156,6 +158,7 @@ function assemble(settings: Values): Parts {
       late.servingRoot?.reconcile(snapshot.namespaces.keys())
       policies.set(snapshot)
       late.limits?.follow(observer.trust)
+      addresses.set(snapshot)
       issuerKeys.set(snapshot)
       ads.notify()
     },

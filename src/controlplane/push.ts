@@ -87,7 +87,8 @@ function roleOf(type: NodeName['type'], node: AdsNode, caller: Caller): ProxyRol
   if (node.metadata['GENERATOR'] === 'grpc') return 'grpc'
   const role = node.metadata['ROLE'] ?? (type === 'router' ? 'gateway' : 'sidecar')
   if (role === 'sidecar') return sidecarRole(node)
-  if (role === 'agent') return role
+  // Names of services are no secret to a workload: any sidecar gets them.
+  if (role === 'agent' || role === 'dns') return role
   // What a gateway gets is decided by its pod (translate): whoever claims to be one and is none gets nothing.
   if (role === 'gateway' || role === 'ingress' || role === 'egress') return 'gateway'
   const isGateway = caller.namespace === SYSTEM_NAMESPACE && caller.serviceAccount === SYSTEM_ACCOUNTS.eastWest

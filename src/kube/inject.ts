@@ -48,6 +48,7 @@ export interface InjectOptions {
 
 export const SIDECAR_CONTAINER = 'isthmus-proxy'
 export const CAPTURE_CONTAINER = 'isthmus-init'
+const DNS_SETTING = 'ISTHMUS_DNS'
 
 /** Istio's list: what keeps the cluster itself alive never depends on the mesh. */
 const NEVER_NAMESPACES = new Set([SYSTEM_NAMESPACE, ISTIO_NAMESPACE, 'kube-system', 'kube-public', 'kube-node-lease'])
@@ -66,7 +67,7 @@ export function injectSidecar<P extends Injectable>(pod: P, options: InjectOptio
     ...pod.spec,
     // Last: the pod's own init containers run while there is no proxy yet.
     ...(captured && { initContainers: [...(pod.spec.initContainers ?? []), captureContainer(pod, options)] }),
-    containers: [...applications, sidecar(options)],
+    containers: [...applications, sidecar(options, pod.metadata, captured && wantsNames(pod))],
     volumes: [...(pod.spec.volumes ?? []), ...VOLUMES],
   }
   return { ...pod, spec }
@@ -89,6 +90,12 @@ export function hasSidecar(pod: Injectable): boolean {
 /** Whether the kernel leads the pod's connections through its sidecar. */
 export function isCaptured({ spec }: Injectable): boolean {
   return (spec.initContainers ?? []).some((container) => container.name === CAPTURE_CONTAINER)
+}
+
+/** Whether its proxy answers its DNS questions. */
+export function answersNames({ spec }: Injectable): boolean {
+  const proxy = spec.containers.find(({ name }) => name === SIDECAR_CONTAINER)
+  return proxy?.env?.some(({ name, value }) => name === DNS_SETTING && value === 'true') === true
 }
 
 /** The ServiceAccount a pod runs as; admission fills it in, templates may leave it out. */
@@ -129,6 +136,10 @@ function forApplication(container: Container, options: InjectOptions): Container
   }
 }
 
+/** Questions are led to the proxy like connections, unless the pod's owner says otherwise. An Envoy answers none. */
+const wantsNames = ({ metadata }: Injectable): boolean =>
+  metadata?.annotations?.[ANNOTATIONS.dns] !== 'false' && sidecarKind(metadata) === 'isthmus'
+
 const EXCLUSIONS = [
   ['--exclude-outbound-ports', ANNOTATIONS.captureExcludeOutboundPorts],
   ['--exclude-inbound-ports', ANNOTATIONS.captureExcludeInboundPorts],
@@ -151,6 +162,7 @@ function captureContainer(pod: Injectable, options: InjectOptions): Container {
       '--ip-family=auto',
       `--proxy-uid=${PROXY_USER}`,
       `--proxy-gid=${PROXY_USER}`,
+      ...(wantsNames(pod) ? ['--dns'] : []),
       ...exclusions,
     ],
     resources: { requests: { cpu: '10m', memory: '64Mi' } },
@@ -164,11 +176,23 @@ function captureContainer(pod: Injectable, options: InjectOptions): Container {
   }
 }
 
-function sidecar(options: InjectOptions): Container {
+/** The command of each kind of sidecar. */
+const SIDECARS: Readonly<Record<string, readonly string[]>> = {
+  isthmus: ['proxy', '--role', 'sidecar'],
+  envoy: ['agent', '--envoy'],
+}
+
+/** As the pod's label says, else its annotation. An unknown kind gets the mesh's own. */
+function sidecarKind(metadata: ObjectMeta | undefined): string {
+  const kind = metadata?.labels?.[ANNOTATIONS.sidecarProxy] ?? metadata?.annotations?.[ANNOTATIONS.sidecarProxy]
+  return kind === 'envoy' ? kind : 'isthmus'
+}
+
+function sidecar(options: InjectOptions, metadata: ObjectMeta | undefined, answersNames: boolean): Container {
   return {
     name: SIDECAR_CONTAINER,
-    image: options.image,
-    args: ['proxy', '--role', 'sidecar'],
+    image: metadata?.annotations?.[ANNOTATIONS.sidecarImage] ?? options.image,
+    args: [...(SIDECARS[sidecarKind(metadata)] ?? [])],
     env: [
       fieldVar('POD_NAME', 'metadata.name'),
       fieldVar('POD_NAMESPACE', 'metadata.namespace'),
@@ -178,6 +202,7 @@ function sidecar(options: InjectOptions): Container {
       { name: 'ISTHMUS_CLUSTER', value: options.cluster },
       { name: 'ISTHMUS_MESH', value: options.mesh },
       { name: 'ISTHMUS_CONTROL_PLANE', value: options.controlPlaneAddress },
+      ...(answersNames ? [{ name: DNS_SETTING, value: 'true' }] : []),
       ...Object.entries(DAEMON_ENVIRONMENT).map(([name, value]) => ({ name, value })),
       ...(options.logLevel === undefined ? [] : [{ name: 'ISTHMUS_LOG_LEVEL', value: options.logLevel }]),
     ],

@@ -4,6 +4,7 @@
  * field here has an effect in the proxy, and what is not here is refused by the codec (NACK), never ignored.
  */
 import type { Cluster, LoadAssignment } from './cluster.ts'
+import type { DnsName } from './dns.ts'
 import type { Listener } from './listener.ts'
 import type { RouteTable } from './route.ts'
 import type { GenericSecret } from './tls.ts'
@@ -51,10 +52,12 @@ export interface ProxyConfig {
   readonly clusters: ReadonlyMap<string, Cluster>
   readonly endpoints: ReadonlyMap<string, LoadAssignment>
   readonly secrets: ReadonlyMap<string, Secret>
+  /** What its DNS server answers. Absent: it has none, or none was asked for. */
+  readonly names?: ReadonlyMap<string, DnsName>
 }
 
 /** `host`: a virtual host that travels by itself, named `<route table>/<host>`. */
-export type ResourceKind = 'cluster' | 'endpoints' | 'host' | 'listener' | 'route' | 'secret'
+export type ResourceKind = 'cluster' | 'endpoints' | 'host' | 'listener' | 'name' | 'route' | 'secret'
 
 /** Why one resource was refused: sent back in the NACK, shown by proxy-status. The last good one stays in force. */
 export interface Rejection {

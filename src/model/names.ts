@@ -71,9 +71,15 @@ export const ANNOTATIONS = {
   localFailover: 'isthmus.dev/local-failover',
   /** On pods: `false` keeps the explicit proxy where pods are captured. */
   capture: 'isthmus.dev/capture',
+  /** On pods: `false` keeps DNS questions from the sidecar where connections are captured. */
+  dns: 'isthmus.dev/dns',
   captureExcludeOutboundPorts: 'isthmus.dev/capture-exclude-outbound-ports',
   captureExcludeInboundPorts: 'isthmus.dev/capture-exclude-inbound-ports',
   captureExcludeOutboundRanges: 'isthmus.dev/capture-exclude-outbound-ranges',
+  /** On pods: `envoy` makes the sidecar an Envoy; `isthmus` is what is there without it. */
+  sidecarProxy: 'sidecar.isthmus.dev/proxy',
+  /** On pods: the image of the sidecar, where it is not the mesh's own (one that has Envoy, say). */
+  sidecarImage: 'sidecar.isthmus.dev/proxyImage',
   /** On the gateway's Service, when the load balancer's address is not the reachable one. */
   gatewayAddress: 'isthmus.dev/gateway-address',
 } as const

@@ -8,6 +8,7 @@ import {
   EXPOSITION,
   JSON_TYPE,
   type Page,
+  type PageHandler,
   type PageRequest,
   type Pages,
   readinessPages,
@@ -50,6 +51,20 @@ export function metricsPages(options: AdminOptions): Readonly<Record<string, () 
 /** Of all pages those that anyone may read. */
 export function metricsOf(pages: Pages): Pages {
   return Object.fromEntries(Object.entries(pages).filter(([path]) => METRICS_PATHS.has(path)))
+}
+
+/** Beside those of the data plane: what the process does itself, however many workers it has. */
+export function withMetrics(pages: Pages, more: () => string): Pages {
+  const added = [...METRICS_PATHS].flatMap((path) => {
+    const handler = pages[path]
+    if (typeof handler !== 'function') return []
+    const page: PageHandler = async (request) => {
+      const shown = await handler(request)
+      return { ...shown, body: `${shown.body}\n${more()}\n` }
+    }
+    return [[path, page] as const]
+  })
+  return { ...pages, ...Object.fromEntries(added) }
 }
 
 const METRICS_PATHS: ReadonlySet<string> = new Set(['/metrics', '/stats/prometheus'])

@@ -39,6 +39,11 @@ export const PROXY_SETTINGS = {
     default: '1',
     doc: 'Processes that serve, behind one that accepts; 0: one per core. The flag --workers wins.',
   },
+  dns: {
+    env: 'ISTHMUS_DNS',
+    default: 'false',
+    doc: 'Answers questions for names on port 15053; `isthmus dns` always does.',
+  },
   drainMs: {
     env: 'ISTHMUS_DRAIN_MS',
     default: '5000',

@@ -9,6 +9,10 @@ import { CONNECTIONS_MAX } from './connection.ts'
 import { REPLAY_BYTES_MAX } from './exchange-body.ts'
 import { LINGER_BYTES_MAX } from './h1/server.ts'
 import { LINGER_BYTES_MAX as H2_LINGER_BYTES_MAX } from './h2/session.ts'
+import { CACHE_ANSWERS_MAX, CACHE_BYTES_MAX } from './dns/cache.ts'
+import { TCP_CONNECTIONS_MAX, TCP_WAITING_MAX } from './dns/server.ts'
+import { WAITING_MAX } from './dns/service.ts'
+import { MESSAGE_BYTES_MAX, PLAIN_BYTES_MAX } from './dns/wire.ts'
 import { H1_LIMITS } from './h1/types.ts'
 import { H2_BUDGETS, H2_LIMITS, H2_TUNNEL_LIMITS } from './h2/types.ts'
 import { REFUSALS } from './local-reply.ts'
@@ -211,4 +215,32 @@ const MEMORY: readonly Limit[] = meshOverload(1).actions.map(({ action, triggers
   return { what: `memory: ${what}`, limit, unit: '%', outcome, counter, flag }
 })
 
-export const LIMITS: readonly Limit[] = [...CLIENTS, ...UPSTREAM, ...MEMORY]
+const QUERIES = 'isthmus_dns_queries_total'
+
+const NAMES: readonly Limit[] = [
+  {
+    what: 'DNS: a question',
+    limit: MESSAGE_BYTES_MAX,
+    unit: 'bytes',
+    outcome: 'FORMERR',
+    counter: `${QUERIES}{answer="refused"}`,
+  },
+  {
+    what: 'DNS: an answer over UDP',
+    limit: MESSAGE_BYTES_MAX,
+    unit: 'bytes',
+    outcome: `truncated, as at ${PLAIN_BYTES_MAX} bytes without EDNS; the client asks again over TCP`,
+  },
+  {
+    what: 'DNS: questions that wait for resolvers',
+    limit: WAITING_MAX,
+    outcome: 'SERVFAIL',
+    counter: `${QUERIES}{answer="overflow"}`,
+  },
+  { what: 'DNS: TCP connections', limit: TCP_CONNECTIONS_MAX, outcome: 'closed as they come' },
+  { what: 'DNS: questions of a TCP connection', limit: TCP_WAITING_MAX, outcome: 'it is no longer read' },
+  { what: 'DNS: answers of resolvers remembered', limit: CACHE_ANSWERS_MAX, outcome: 'the least used goes' },
+  { what: 'DNS: bytes of answers remembered', limit: CACHE_BYTES_MAX, unit: 'bytes', outcome: 'the least used goes' },
+]
+
+export const LIMITS: readonly Limit[] = [...CLIENTS, ...UPSTREAM, ...MEMORY, ...NAMES]

@@ -29,8 +29,9 @@ import { mounted } from '../runtime/paths.ts'
 import { systemRandom } from '../runtime/random.ts'
 import { Readiness } from '../runtime/readiness.ts'
 import { createAdsClient } from '../xds/client.ts'
-import { adminPages, type AdminOptions, metricsOf } from './admin.ts'
+import { adminPages, type AdminOptions, metricsOf, withMetrics } from './admin.ts'
 import { PROXY_SETTINGS } from './config.ts'
+import type { RunningDns } from './dns/start.ts'
 import { fileRole, USAGE } from './bootstrap/flags.ts'
 import type { IdentitySource } from './identity.ts'
 import { createPlane, type Plane, workerCount } from './plane.ts'
@@ -47,6 +48,12 @@ export async function main(argv: readonly string[]): Promise<void> {
     throw new MeshError('NOT_BUILT', `isthmus proxy --role ${flags.role}`, { hint })
   }
   await runDataPlane({ ...flags, nodeType: 'sidecar' })
+}
+
+/** `isthmus dns`: names for whoever asks, and nothing else. */
+export async function dnsMain(argv: readonly string[]): Promise<void> {
+  if (argv.length > 0) throw new MeshError('USAGE', `isthmus dns takes no argument, not ${argv.join(' ')}`)
+  await runDataPlane({ role: 'dns', nodeType: 'sidecar' })
 }
 
 export interface RoleFlags {
@@ -92,13 +99,15 @@ export async function runDataPlane(role: DataPlaneRole): Promise<void> {
   const configReady = readiness.register(FIRST_CONFIGURATION)
   const shutdown = { draining: false }
   const workers = workerCount('--workers', role.workers ?? values.workers)
+  const dns = await dnsOf(role, values)
   const plane = await createPlane({ proxy: options, workers, pagesOf })
   const awaited = (): readonly string[] => [
     ...(shutdown.draining ? ['the end: it drains'] : []),
     ...readiness.awaited,
     ...plane.awaited,
   ]
-  const pages = plane.pages(awaited)
+  const own = plane.pages(awaited)
+  const pages = dns === undefined ? own : () => withMetrics(own(), () => dns.metrics())
   followLoad(systemClock)
   const local = loopbackOf(values.podIp)
   await servePages(local, PORTS.admin, pages, { guarded: true })
@@ -111,6 +120,7 @@ export async function runDataPlane(role: DataPlaneRole): Promise<void> {
   // Certificate and configuration are asked for side by side: either may lie on disk already.
   void identity.start().then(certificateReady, (error: unknown) => log.error({ error }, 'no certificate'))
   const client = createAdsClient({
+    ...(dns !== undefined && { wholes: role.role === 'dns' ? NAMES_ALONE : WITH_NAMES }),
     address: values.controlPlane,
     lookup: lookupVia(values.resolver),
     servingRootPem: await readWhenThere(mounted(SERVING_ROOT_PATH), log),
@@ -122,12 +132,22 @@ export async function runDataPlane(role: DataPlaneRole): Promise<void> {
     snapshotPath: join(mounted(PROXY_STATE_PATH), 'snapshot.pb'),
     onConfig: (next) => {
       const { rejected } = plane.apply(next)
+      dns?.apply(next.names)
       if (readiness.awaited.includes(FIRST_CONFIGURATION)) releaseStartupMemory()
       configReady()
       return rejected
     },
   })
   await client.start()
+}
+
+const WITH_NAMES = ['cluster', 'listener', 'name'] as const
+const NAMES_ALONE = ['name'] as const
+
+async function dnsOf({ role }: DataPlaneRole, { dns, podIp, resolver }: Values): Promise<RunningDns | undefined> {
+  const isShared = role === 'dns'
+  if (!isShared && dns !== 'true') return undefined
+  return (await import('./dns/start.ts')).startDns({ podIp, resolver, isShared, clock: systemClock })
 }
 
 function proxyOptions(

@@ -408,6 +408,10 @@ export const CATALOGUE = {
     title: 'A caller speaks another version of the tunnel protocol.',
     hint: 'Upgrade the older side; one minor release of skew is supported.',
   },
+  DNS_PORT: {
+    title: 'the DNS port cannot be opened',
+    hint: 'Another process of the pod listens on 15053; let it use another port, or set the annotation isthmus.dev/dns: "false".',
+  },
   CONFIG_UNREADABLE: {
     title: 'The configuration file cannot be read.',
     hint: 'Give an existing file of at most 16 MiB that this user may read: isthmus proxy -c FILE.',

@@ -42,6 +42,7 @@ const EMPTY: Tables = {
   endpoints: emptyTable,
   host: emptyTable,
   listener: emptyTable,
+  name: emptyTable,
   route: emptyTable,
   secret: emptyTable,
 }
@@ -58,6 +59,8 @@ export class ClientState {
     host: new Set(),
   }
   readonly #joiner = new RouteJoiner()
+  /** No names and none known are two things. */
+  #isToldNames = false
 
   /** `base`: what is there without any server. */
   constructor(base?: ProxyConfig) {
@@ -66,6 +69,7 @@ export class ClientState {
 
   /** Takes what decodes; what does not keeps its last version and is returned. */
   receive(kind: ResourceKind, resources: readonly Resource[], removed: readonly string[]): readonly Rejection[] {
+    this.#isToldNames ||= kind === 'name'
     const rejections: Rejection[] = []
     const values = new Map<string, ModelResource['value']>(this.#tables[kind].values)
     const wire = new Map(this.#tables[kind].wire)
@@ -145,13 +149,14 @@ export class ClientState {
   }
 
   config(): ProxyConfig {
-    const { listener, route, host, cluster, endpoints, secret } = this.#tables
+    const { listener, route, host, cluster, endpoints, secret, name } = this.#tables
     const held = {
       listeners: listener.values,
       routes: this.#joiner.join(route.values, host.values),
       clusters: cluster.values,
       endpoints: endpoints.values,
       secrets: secret.values,
+      ...(this.#isToldNames && { names: name.values }),
     }
     return this.#base === undefined ? held : over(this.#base, held)
   }
@@ -214,12 +219,13 @@ export class ClientState {
   }
 
   counts(): Readonly<Record<ResourceKind, number>> {
-    const { cluster, endpoints, host, listener, route, secret } = this.#tables
+    const { cluster, endpoints, host, listener, name, route, secret } = this.#tables
     return {
       cluster: cluster.values.size,
       endpoints: endpoints.values.size,
       host: host.values.size,
       listener: listener.values.size,
+      name: name.values.size,
       route: route.values.size,
       secret: secret.values.size,
     }
@@ -292,5 +298,6 @@ function over(base: ProxyConfig, held: ProxyConfig): ProxyConfig {
     clusters: joined(base.clusters, held.clusters),
     endpoints: joined(base.endpoints, held.endpoints),
     secrets: joined(base.secrets, held.secrets),
+    ...(held.names !== undefined && { names: held.names }),
   }
 }

@@ -33,7 +33,7 @@ export type AdsClientOptions = SessionOptions & {
   /** What is configured without the server, and comes first where names meet. */
   readonly base?: ProxyConfig
   /** Which kinds are asked for as a whole; absent: listeners and clusters. */
-  readonly wholes?: readonly ('cluster' | 'listener')[]
+  readonly wholes?: readonly ('cluster' | 'listener' | 'name')[]
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -159,7 +159,7 @@ class DeltaAdsClient implements AdsClient {
     }
     const rejections = SEND_ORDER.flatMap((kind) => {
       const ofKind = loaded.resources.filter((resource) => resource.resource?.typeUrl === TYPE_URLS[kind])
-      return this.#state.receive(kind, ofKind, [])
+      return ofKind.length === 0 ? [] : this.#state.receive(kind, ofKind, [])
     })
     if (rejections.length > 0) log.warn({ rejections }, 'parts of the configuration on disk are not used')
     this.#subscribed = this.#state.references()
@@ -243,7 +243,7 @@ class DeltaAdsClient implements AdsClient {
     this.#flushing = undefined
     const references = this.#subscribe()
     const missing = this.#state.missing(references)
-    const isWhole = [...this.#wholes].every((kind) => this.#answeredWildcards.has(kind))
+    const isWhole = [...this.#wholes].every((kind) => kind === 'name' || this.#answeredWildcards.has(kind))
     if (missing.length > 0 || !isWhole) this.#warm()
     else {
       this.#warming?.()

@@ -74,6 +74,7 @@ function encode(resource: ModelResource): Encoded {
   return { version, frame }
 }
 
+const NO_NAMES: ReadonlyMap<string, ModelResource['value']> = new Map()
 export const NO_HOSTS: ReadonlyMap<string, ModelResource['value']> = new Map()
 
 /** The table of one kind, as the union that encoder and subscription take. Hosts stand in their route tables. */
@@ -89,6 +90,8 @@ export function tableOf(config: ProxyConfig, kind: ResourceKind): ReadonlyMap<st
       return config.routes
     case 'secret':
       return config.secrets
+    case 'name':
+      return config.names ?? NO_NAMES
     case 'host':
       return NO_HOSTS
     default:

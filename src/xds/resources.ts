@@ -9,6 +9,7 @@ export const TYPE_URLS: Readonly<Record<ResourceKind, string>> = {
   endpoints: 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment',
   host: 'type.googleapis.com/envoy.config.route.v3.VirtualHost',
   listener: 'type.googleapis.com/envoy.config.listener.v3.Listener',
+  name: 'type.googleapis.com/isthmus.dns.v1.Name',
   route: 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration',
   secret: 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret',
 }
@@ -21,10 +22,11 @@ export const SEND_ORDER = [
   'listener',
   'route',
   'host',
+  'name',
 ] as const satisfies readonly ResourceKind[]
 
 /** A first subscription without names means all of them (xDS protocol, "Wildcard subscriptions"). */
-export const WILDCARD_KINDS: ReadonlySet<ResourceKind> = new Set(['listener', 'cluster'])
+export const WILDCARD_KINDS: ReadonlySet<ResourceKind> = new Set(['listener', 'cluster', 'name'])
 
 /** A name without a slash stands for all that begin with it and a slash (VHDS: `<route table>/<host>`). */
 export const PREFIX_KINDS: ReadonlySet<ResourceKind> = new Set(['host'])

@@ -21,6 +21,7 @@ import {
   type Resource,
   ResourceSchema,
 } from '#gen/envoy/service/discovery/v3/discovery_pb.js'
+import { NameSchema } from '#gen/isthmus/dns/v1/name_pb.js'
 import type { ResourceKind } from '../model/config.ts'
 import { openChannel } from './channel.ts'
 import { endOf, type Receive, type Session, type SessionOptions } from './client-session.ts'
@@ -127,6 +128,8 @@ function nameIn(kind: ResourceKind, bytes: Uint8Array): string {
         return fromBinary(VirtualHostSchema, bytes).name
       case 'secret':
         return fromBinary(SecretSchema, bytes).name
+      case 'name':
+        return fromBinary(NameSchema, bytes).name
       default:
         return kind satisfies never
     }

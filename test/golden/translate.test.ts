@@ -22,7 +22,7 @@ const isUpdate = process.env['UPDATE_GOLDEN'] === '1'
 /** Options live in the case; an unknown field fails. */
 const caseSchema = z.strictObject({
   mesh: z.strictObject({ mesh: z.string(), cluster: z.string(), trustDomain: z.string(), domain: z.string() }),
-  proxy: z.strictObject({ role: z.enum(['sidecar', 'east-west', 'gateway']), pod: z.string() }),
+  proxy: z.strictObject({ role: z.enum(['sidecar', 'east-west', 'gateway', 'dns']), pod: z.string() }),
   roots: z.record(z.string(), z.array(z.string())).optional(),
   objects: z.array(z.looseObject({ kind: z.string(), metadata: z.looseObject({ name: z.string() }) })),
 })
@@ -47,7 +47,9 @@ const resourcesOf = (config: ProxyConfig, kind: ResourceKind): unknown[] => [...
 function render(config: ProxyConfig | undefined): string {
   if (config === undefined) return stringify(null)
   // Hosts stand in their tables.
-  const kinds = SEND_ORDER.filter((kind) => kind !== 'host').map((kind) => [kind, resourcesOf(config, kind)] as const)
+  // Hosts stand in their tables; names are for those that answer questions.
+  const told = SEND_ORDER.filter((kind) => kind !== 'host' && (kind !== 'name' || config.names !== undefined))
+  const kinds = told.map((kind) => [kind, resourcesOf(config, kind)] as const)
   return stringify(Object.fromEntries(kinds), { lineWidth: 0, aliasDuplicateObjects: false })
 }
 

@@ -7,6 +7,7 @@ import { PLAN_DEFAULTS, type PlanFlags, planOf } from './plan.ts'
 import { applyRules, removeRules, type Runner } from './run.ts'
 
 const plan = (flags: Partial<PlanFlags> = {}): ReturnType<typeof planOf> => planOf({ ...PLAN_DEFAULTS, ...flags })
+const NOTHING = { nat: '', raw: '' }
 const codeOf = (run: () => unknown): string => {
   try {
     run()
@@ -19,7 +20,7 @@ const codeOf = (run: () => unknown): string => {
 describe('iptablesApply', () => {
   it('leaves alone the proxy, loopback, DNS and what is excluded, and redirects the rest', () => {
     const excluded = { excludeOutboundPorts: '25,3000-3010', excludeOutboundRanges: '10.0.0.0/8,fd00::/8' }
-    expect(iptablesApply(plan(excluded), 'ipv4', '')).toBe(`*nat
+    expect(iptablesApply(plan(excluded), 'ipv4', NOTHING)).toBe(`*nat
 :ISTHMUS_OUTPUT - [0:0]
 :ISTHMUS_INBOUND - [0:0]
 -A ISTHMUS_OUTPUT -m owner --uid-owner 1337 -j RETURN
@@ -43,7 +44,7 @@ COMMIT
   })
 
   it('names ranges of its own family only', () => {
-    const text = iptablesApply(plan({ excludeOutboundRanges: '10.0.0.0/8,fd00::/8' }), 'ipv6', '')
+    const text = iptablesApply(plan({ excludeOutboundRanges: '10.0.0.0/8,fd00::/8' }), 'ipv6', NOTHING)
     expect(text).toContain('-d fd00::/8 -j RETURN')
     expect(text).toContain('-d ::1/128 -j RETURN')
     expect(text).not.toContain('10.0.0.0/8')
@@ -52,8 +53,75 @@ COMMIT
   it('takes out the jumps of an earlier run, however many, and no one else’s', () => {
     const jump = '-A OUTPUT -p tcp -j ISTHMUS_OUTPUT'
     const saved = `*nat\n:ISTHMUS_OUTPUT - [0:0]\n${jump}\n${jump}\n-A OUTPUT -p tcp -j OTHERS\nCOMMIT\n`
-    const lines = iptablesApply(plan(), 'ipv4', saved).split('\n')
+    const lines = iptablesApply(plan(), 'ipv4', { nat: saved, raw: '' }).split('\n')
     expect(lines.filter((line) => line.startsWith('-D'))).toEqual(Array(2).fill('-D OUTPUT -p tcp -j ISTHMUS_OUTPUT'))
+  })
+})
+
+describe('--dns', () => {
+  const dns = (flags: Partial<PlanFlags> = {}): ReturnType<typeof planOf> => plan({ ...flags, dns: true })
+
+  it('leads questions to the proxy, in zones of their own', () => {
+    const text = iptablesApply(dns({ proxyUid: '', excludeOutboundRanges: '10.0.0.0/8' }), 'ipv4', NOTHING)
+    expect(text).toBe(`*raw
+:ISTHMUS_DNS_OUTPUT - [0:0]
+:ISTHMUS_DNS_INBOUND - [0:0]
+-A ISTHMUS_DNS_OUTPUT -p udp --sport 15053 -m owner --gid-owner 1337 -j CT --zone 2
+-A ISTHMUS_DNS_OUTPUT -o lo -j RETURN
+-A ISTHMUS_DNS_OUTPUT -p udp --dport 53 -m owner --gid-owner 1337 -j CT --zone 1
+-A ISTHMUS_DNS_OUTPUT -m owner --gid-owner 1337 -j RETURN
+-A ISTHMUS_DNS_OUTPUT -p udp --dport 53 -j CT --zone 2
+-A ISTHMUS_DNS_INBOUND -i lo -j RETURN
+-A ISTHMUS_DNS_INBOUND -p udp --sport 53 -j CT --zone 1
+-A OUTPUT -p udp -j ISTHMUS_DNS_OUTPUT
+-A PREROUTING -p udp -j ISTHMUS_DNS_INBOUND
+COMMIT
+*nat
+:ISTHMUS_OUTPUT - [0:0]
+:ISTHMUS_INBOUND - [0:0]
+-A ISTHMUS_OUTPUT -m owner --gid-owner 1337 -j RETURN
+-A ISTHMUS_OUTPUT -o lo -j RETURN
+-A ISTHMUS_OUTPUT -d 127.0.0.0/8 -j RETURN
+-A ISTHMUS_OUTPUT -d 10.0.0.0/8 -j RETURN
+-A ISTHMUS_OUTPUT -p udp --dport 53 -j REDIRECT --to-ports 15053
+-A ISTHMUS_OUTPUT -p tcp --dport 53 -j REDIRECT --to-ports 15053
+-A ISTHMUS_OUTPUT -p tcp -j REDIRECT --to-ports 15001
+-A ISTHMUS_INBOUND -i lo -j RETURN
+-A ISTHMUS_INBOUND -p tcp --dport 15008 -j RETURN
+-A ISTHMUS_INBOUND -p tcp --dport 15020 -j RETURN
+-A ISTHMUS_INBOUND -p tcp --dport 15021 -j RETURN
+-A ISTHMUS_INBOUND -p tcp -j REDIRECT --to-ports 15006
+-A OUTPUT -p tcp -j ISTHMUS_OUTPUT
+-A OUTPUT -p udp --dport 53 -j ISTHMUS_OUTPUT
+-A PREROUTING -p tcp -j ISTHMUS_INBOUND
+COMMIT
+`)
+  })
+
+  it('goes when it is no longer asked for, and with everything else', () => {
+    const raw = '*raw\n:ISTHMUS_DNS_OUTPUT - [0:0]\n-A OUTPUT -p udp -j ISTHMUS_DNS_OUTPUT\nCOMMIT\n'
+    const gone = '*raw\n-D OUTPUT -p udp -j ISTHMUS_DNS_OUTPUT\n-F ISTHMUS_DNS_OUTPUT\n-X ISTHMUS_DNS_OUTPUT\nCOMMIT\n'
+    expect(iptablesApply(plan(), 'ipv4', { nat: '', raw }).startsWith(gone)).toBe(true)
+    expect(iptablesRemove({ nat: '', raw })).toBe(gone)
+  })
+
+  it('says the same to nftables', () => {
+    const text = nftablesApply(dns({ proxyUid: '', ipFamily: 'both' }))
+    expect(text).toContain(
+      '    udp dport 53 redirect to :15053\n    tcp dport 53 redirect to :15053\n    meta l4proto tcp redirect',
+    )
+    expect(text).toContain(`  chain dns_output {
+    type filter hook output priority -300; policy accept;
+    udp sport 15053 meta skgid 1337 ct zone set 2 return
+    oifname "lo" return
+    udp dport 53 meta skgid 1337 ct zone set 1 return
+    udp dport 53 ct zone set 2
+  }
+  chain dns_prerouting {
+    type filter hook prerouting priority -300; policy accept;
+    iifname "lo" return
+    udp sport 53 ct zone set 1
+  }`)
   })
 })
 
@@ -73,12 +141,12 @@ describe('--ip-family auto', () => {
 
 describe('iptablesRemove', () => {
   it('does nothing where nothing is', () => {
-    expect(iptablesRemove('*nat\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n')).toBe('')
+    expect(iptablesRemove({ nat: '*nat\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n', raw: '' })).toBe('')
   })
 
   it('removes jumps before the chains they lead to', () => {
     const saved = '*nat\n:ISTHMUS_OUTPUT - [0:0]\n-A OUTPUT -p tcp -j ISTHMUS_OUTPUT\nCOMMIT\n'
-    expect(iptablesRemove(saved)).toBe(
+    expect(iptablesRemove({ nat: saved, raw: '' })).toBe(
       '*nat\n-D OUTPUT -p tcp -j ISTHMUS_OUTPUT\n-F ISTHMUS_OUTPUT\n-X ISTHMUS_OUTPUT\nCOMMIT\n',
     )
   })

@@ -2,12 +2,15 @@
  * Capture rules as input of `nft -f -`: pure text, the same rules as iptables.ts. A table of our own, replaced whole in
  * one transaction, so that applying twice and removing need to read nothing.
  */
+import { nftablesDns, nftablesZones } from './dns-rules.ts'
 import type { CapturePlan, Family, PortRange } from './plan.ts'
 import { rangesOf } from './plan.ts'
 
 const TABLE = 'inet isthmus_capture'
 /** The place of destination NAT; nft takes the word only where packets come in. */
-const PRIORITY = -100
+const REDIRECTING = { type: 'nat', priority: -100 }
+/** Before connections are tracked, which is at -200. */
+const TRACKING = { type: 'filter', priority: -300 }
 const KEYWORD: Readonly<Record<Family, string>> = { ipv4: 'ip', ipv6: 'ip6' }
 const LOOPBACK: Readonly<Record<Family, string>> = { ipv4: '127.0.0.0/8', ipv6: '::1' }
 
@@ -17,8 +20,14 @@ export function nftablesApply(plan: CapturePlan): string {
   return `${nftablesRemove()}table ${TABLE} {
 ${chain('outbound', 'output', [...family, ...outboundRules(plan)])}
 ${chain('inbound', 'prerouting', [...family, ...inboundRules(plan)])}
-}
+${zones(plan, family)}}
 `
+}
+
+function zones(plan: CapturePlan, family: readonly string[]): string {
+  return nftablesZones(plan)
+    .map(([hook, rules]) => `${chain(`dns_${hook}`, hook, [...family, ...rules], TRACKING)}\n`)
+    .join('')
 }
 
 /** Declared before it is deleted: deleting what is not there would be an error. */
@@ -37,6 +46,7 @@ function outboundRules(plan: CapturePlan): readonly string[] {
     ...plan.families.flatMap((family) =>
       rangesOf(plan, family).map((range) => `${KEYWORD[family]} daddr ${range} return`),
     ),
+    ...nftablesDns(plan),
     `meta l4proto tcp redirect to :${plan.outboundPort}`,
   ]
 }
@@ -49,8 +59,8 @@ function inboundRules(plan: CapturePlan): readonly string[] {
   ]
 }
 
-function chain(name: string, hook: string, rules: readonly string[]): string {
-  const head = `type nat hook ${hook} priority ${PRIORITY}; policy accept;`
+function chain(name: string, hook: string, rules: readonly string[], kind = REDIRECTING): string {
+  const head = `type ${kind.type} hook ${hook} priority ${kind.priority}; policy accept;`
   return `  chain ${name} {\n${[head, ...rules].map((line) => `    ${line}`).join('\n')}\n  }`
 }
 

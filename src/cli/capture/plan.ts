@@ -17,6 +17,8 @@ export interface CapturePlan {
   readonly proxyGids: readonly number[]
   readonly outboundPort: number
   readonly inboundPort: number
+  /** Where questions for names go; absent: past the proxy. */
+  readonly dnsPort?: number
   readonly excludeOutboundPorts: readonly PortRange[]
   readonly excludeInboundPorts: readonly PortRange[]
   /** Address ranges (CIDR) that applications reach without the proxy. */
@@ -35,12 +37,13 @@ export interface PlanFlags {
   readonly excludeInboundPorts: string
   readonly excludeOutboundRanges: string
   readonly ipFamily: string
+  readonly dns?: boolean
 }
 
 /** Peers and probes come here for the proxy itself; its TLS listener is no plaintext to capture. */
 const OWN_INBOUND = [PORTS.inboundMesh, PORTS.metrics, PORTS.readiness]
-/** Names are resolved past the proxy, over TCP too. */
-const DNS_PORT = 53
+/** Without `--dns` names are resolved past the proxy, over TCP too. */
+export const DNS_PORT = 53
 const ID_MAX = 0xffff_fffe
 /** Addresses that every namespace has, whatever it speaks: loopback and link-local ones. */
 const LOCAL = /^(127\.|::1$|fe[89ab][0-9a-f]:)/i
@@ -69,7 +72,11 @@ export function planOf(flags: PlanFlags, addresses: readonly string[] = []): Cap
     proxyGids,
     outboundPort: portOf('--outbound-port', flags.outboundPort),
     inboundPort: portOf('--inbound-port', flags.inboundPort),
-    excludeOutboundPorts: [single(DNS_PORT), ...portRanges('--exclude-outbound-ports', flags.excludeOutboundPorts)],
+    ...(flags.dns === true && { dnsPort: PORTS.dns }),
+    excludeOutboundPorts: [
+      ...(flags.dns === true ? [] : [single(DNS_PORT)]),
+      ...portRanges('--exclude-outbound-ports', flags.excludeOutboundPorts),
+    ],
     excludeInboundPorts: [
       ...OWN_INBOUND.map(single),
       ...portRanges('--exclude-inbound-ports', flags.excludeInboundPorts),

@@ -4,7 +4,7 @@
  */
 import { spawnSync } from 'node:child_process'
 import { MeshError } from '../../runtime/errors.ts'
-import { iptablesApply, iptablesRemove } from './iptables.ts'
+import { iptablesApply, iptablesRemove, type Saved } from './iptables.ts'
 import { nftablesApply, nftablesRemove } from './nftables.ts'
 import type { CapturePlan, Family } from './plan.ts'
 
@@ -50,11 +50,14 @@ export function removeRules(backend: Backend | undefined, run: Runner = runProgr
 }
 
 /** `needed: false`: a machine without this family has no rules of it. */
-function savedRules(run: Runner, family: Family, needed: boolean): string {
+function savedRules(run: Runner, family: Family, needed: boolean): Saved {
   const program = `${PREFIX[family]}-save`
-  if (needed) return must(run, program, ['-t', 'nat'], '')
-  const { status, stdout } = run(program, ['-t', 'nat'], '')
-  return status === 0 ? stdout : ''
+  const saved = (table: string): string => {
+    const { status, stdout } = run(program, ['-t', table], '')
+    return status === 0 ? stdout : ''
+  }
+  // A kernel without the table `raw` has no rules in it.
+  return { nat: needed ? must(run, program, ['-t', 'nat'], '') : saved('nat'), raw: saved('raw') }
 }
 
 function detect(run: Runner): Backend {

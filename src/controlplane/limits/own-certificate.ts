@@ -58,7 +58,10 @@ export class OwnCertificate {
     const signed = signer.sign({ id, publicKey, ttlMs: WORKLOAD_TTL_MS, nowMs: clock.now() })
     // Half a lifetime is far below the longest wait of a timer.
     this.#timer = clock.after(signed.ok ? WORKLOAD_TTL_MS / 2 : RETRY_MS, () => this.#renew())
-    if (!signed.ok) return void log.warn({ reason: signed.reason }, `no certificate for ${formatSpiffeId(id)} yet`)
+    if (!signed.ok) {
+      log.warn({ reason: signed.reason }, `no certificate for ${formatSpiffeId(id)} yet`)
+      return
+    }
     onChange({
       key: privateKeyPem(privateKey),
       cert: signed.chain.join('\n'),

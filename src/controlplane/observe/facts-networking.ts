@@ -21,7 +21,12 @@ export interface Ruled<Spec> {
 
 export type VirtualServiceFacts = Ruled<VirtualServiceSpec>
 export type DestinationRuleFacts = Ruled<DestinationRuleSpec>
-export type ServiceEntryFacts = Ruled<ServiceEntrySpec>
+export interface ServiceEntryFacts extends Ruled<ServiceEntrySpec> {
+  /** Virtual ones, as its status says; absent: none yet. */
+  readonly allocated?: readonly { readonly value: string; readonly host: string }[]
+  /** False: its owner wants none. */
+  readonly allocates?: false
+}
 export type WorkloadEntryFacts = Ruled<WorkloadEntrySpec>
 export type SidecarFacts = Ruled<SidecarSpec>
 export type IstioGatewayFacts = Ruled<IstioGatewaySpec>

@@ -8,10 +8,12 @@ import type { ImportedFacts } from '../../model/service.ts'
 import type { GatewayApiFacts } from './facts-gateway-api.ts'
 import type { NetworkingFacts } from './facts-networking.ts'
 import type { OwnFacts } from './facts-own.ts'
+import type { SecretFacts } from './facts-secrets.ts'
 import type { SecurityFacts } from './facts-security.ts'
 
 export * from './facts-gateway-api.ts'
 export * from './facts-networking.ts'
+export * from './facts-secrets.ts'
 export * from './facts-security.ts'
 
 export interface MeshFacts {
@@ -40,6 +42,8 @@ export interface ServiceFacts {
   readonly name: string
   /** TCP ports only. */
   readonly ports: readonly PortFacts[]
+  /** Absent: none. */
+  readonly datagrams?: readonly DatagramPort[]
   /** Absent: endpoints are written by someone else. */
   readonly selector?: Readonly<Record<string, string>>
   /** False: the local name never spills to peers. */
@@ -70,6 +74,8 @@ export interface PodFacts {
   readonly hasSidecar: boolean
   /** The kernel leads its connections through the sidecar. */
   readonly captured: boolean
+  /** Its proxy answers its DNS questions. */
+  readonly answersNames?: true
   readonly ready: boolean
   readonly labels: Readonly<Record<string, string>>
   /** It serves Gateways, and takes callers of the mesh as a sidecar does. */
@@ -82,6 +88,8 @@ export type GatewayRole = 'ingress' | 'egress'
 
 export interface SliceEndpointFacts {
   readonly address: string
+  /** As a headless service's pods are named. */
+  readonly hostname?: string
   /** Absent where no pod stands behind the address. */
   readonly pod?: string
   readonly node: string
@@ -114,6 +122,8 @@ export interface ImportFacts {
   readonly namespace: string
   readonly name: string
   readonly ports: readonly PortFacts[]
+  /** Absent: none. */
+  readonly datagrams?: readonly DatagramPort[]
   /** Virtual ones of this cluster; empty for headless imports. */
   readonly addresses: readonly string[]
 }
@@ -126,6 +136,12 @@ export interface PeerFacts {
   readonly gateways: readonly { readonly host: string; readonly port: number }[]
   /** Probes and proxies agree that no data gets through. */
   readonly dataLost: boolean
+}
+
+/** A port that this mesh does not carry, and names all the same. */
+export interface DatagramPort {
+  readonly name: string
+  readonly port: number
 }
 
 /** A CircuitBreakerPolicy. */
@@ -167,6 +183,8 @@ export interface Snapshot {
   readonly security: SecurityFacts
   /** Absent: there are none. Its tables keep their identity. */
   readonly own?: OwnFacts
+  /** For gateways. Absent: of none anything is known. */
+  readonly secrets?: SecretFacts
   /** Absent until federation has brought this cluster into the mesh. */
   readonly trust: ValidationContext | undefined
   /** Pod name of the federation leader; empty while there is none. */

@@ -23,7 +23,8 @@ import { gatewaySpec } from '../../kube/schemas/networking/gateway.ts'
 import { serviceEntrySpec, workloadEntrySpec } from '../../kube/schemas/networking/service-entry.ts'
 import { sidecarSpec } from '../../kube/schemas/networking/sidecar.ts'
 import { virtualServiceSpec } from '../../kube/schemas/networking/virtual-service.ts'
-import type { Ruled } from './facts-networking.ts'
+import { isVirtualAddress } from '../virtual-addresses.ts'
+import type { Ruled, ServiceEntryFacts } from './facts-networking.ts'
 
 type Reader<T, Spec> = (object: T) => Ruled<Spec> | undefined
 
@@ -39,7 +40,22 @@ function reader<T extends KubeObject & { readonly spec?: unknown }, Spec>(schema
 
 export const readVirtualService = reader<VirtualService, VirtualServiceSpec>(virtualServiceSpec)
 export const readDestinationRule = reader<DestinationRule, DestinationRuleSpec>(destinationRuleSpec)
-export const readServiceEntry = reader<ServiceEntry, ServiceEntrySpec>(serviceEntrySpec)
+const readEntrySpec = reader<ServiceEntry, ServiceEntrySpec>(serviceEntrySpec)
+
+/** Istio's label: its owner wants no virtual address. */
+const ALLOCATES = 'networking.istio.io/enable-autoallocate-ip'
+
+export function readServiceEntry(entry: ServiceEntry): ServiceEntryFacts | undefined {
+  const read = readEntrySpec(entry)
+  if (read === undefined) return undefined
+  // Who may write a status must not take over the address of a service: only those of the ranges are believed.
+  const allocated = (entry.status?.addresses ?? []).flatMap(({ value = '', host = '' }) =>
+    isVirtualAddress(value) ? [{ value, host: host.toLowerCase() }] : [],
+  )
+  const refuses = entry.metadata.labels?.[ALLOCATES]?.toLowerCase() === 'false'
+  return { ...read, ...(allocated.length > 0 && { allocated }), ...(refuses && { allocates: false }) }
+}
+
 export const readWorkloadEntry = reader<WorkloadEntry, WorkloadEntrySpec>(workloadEntrySpec)
 export const readSidecar = reader<Sidecar, SidecarSpec>(sidecarSpec)
 export const readIstioGateway = reader<IstioGateway, IstioGatewaySpec>(gatewaySpec)

@@ -3,7 +3,7 @@
  * Objects come from an API server that validated them, annotations from anyone: those are parsed strictly.
  */
 import { isIP } from 'node:net'
-import { hasSidecar, isCaptured, serviceAccountOf } from '../../kube/inject.ts'
+import { answersNames, hasSidecar, isCaptured, serviceAccountOf } from '../../kube/inject.ts'
 import type {
   ClusterPeer,
   EndpointSlice,
@@ -24,6 +24,7 @@ import { ANNOTATIONS, FEDERATION_MANAGER, LABELS } from '../../model/names.ts'
 import type { ImportedFacts } from '../../model/service.ts'
 import { parseHostPort } from '../../runtime/network.ts'
 import type {
+  DatagramPort,
   ExportFacts,
   GatewayRole,
   ImportFacts,
@@ -45,6 +46,7 @@ export function readService(service: Service): ServiceFacts | undefined {
     ...identityOf(service),
     // What a name stands for listens where the one who asks thinks; without ports that is HTTP's.
     ports: isName && ports.length === 0 ? NAMED_PORTS : ports,
+    ...datagramsOf(spec.ports),
     ...(hasSelector && { selector: spec.selector }),
     ...(isName && { externalName: spec.externalName?.toLowerCase() ?? '' }),
     ...(spec.clusterIP === 'None' && !isName && { isHeadless: true }),
@@ -98,6 +100,7 @@ export function readPod(pod: Pod): PodFacts | undefined {
     workload: workloadOf(pod),
     hasSidecar: hasSidecar(pod) || gateway !== undefined,
     captured: isCaptured(pod),
+    ...(answersNames(pod) && { answersNames: true }),
     ready: isReady(pod),
     labels: pod.metadata.labels ?? {},
     ...(gateway !== undefined && { gateway }),
@@ -162,7 +165,8 @@ function readEndpoint(endpoint: SliceEndpoint): readonly SliceEndpointFacts[] {
   const [address] = endpoint.addresses
   if (address === undefined) return []
   const place = { node: endpoint.nodeName ?? '', zone: endpoint.zone ?? '' }
-  return [{ address, ...(pod !== undefined && { pod }), ...place, state }]
+  const { hostname } = endpoint
+  return [{ address, ...(hostname !== undefined && { hostname }), ...(pod !== undefined && { pod }), ...place, state }]
 }
 
 function readImportedFacts(slice: EndpointSlice): ImportedFacts | undefined {
@@ -215,7 +219,8 @@ function exportToOf(object: KubeObject): { exportTo?: readonly string[] } {
 export function readImport(found: ServiceImport): ImportFacts | undefined {
   if (found.metadata.deletionTimestamp !== undefined) return undefined
   const ports = found.spec.ports.filter(isTcp).map((port) => readImportPort(port))
-  return { ...identityOf(found), ports, addresses: (found.spec.ips ?? []).filter((ip) => isIP(ip) !== 0) }
+  const addresses = (found.spec.ips ?? []).filter((ip) => isIP(ip) !== 0)
+  return { ...identityOf(found), ports, ...datagramsOf(found.spec.ports), addresses }
 }
 
 function readImportPort({ name = '', port, appProtocol }: ServiceImportPort): PortFacts {
@@ -234,6 +239,14 @@ export function readPeer(peer: ClusterPeer): PeerFacts {
 
 function identityOf(object: KubeObject): { namespace: string; name: string } {
   return { namespace: object.metadata.namespace ?? '', name: object.metadata.name ?? '' }
+}
+
+/** For SRV records alone. */
+function datagramsOf(
+  ports: readonly { readonly name?: string; readonly port: number; readonly protocol?: string }[] = [],
+): { datagrams?: readonly DatagramPort[] } {
+  const found = ports.filter(({ protocol }) => protocol === 'UDP').map(({ name = '', port }) => ({ name, port }))
+  return found.length === 0 ? {} : { datagrams: found }
 }
 
 function isTcp(port: { readonly protocol?: string }): boolean {

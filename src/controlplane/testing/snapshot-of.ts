@@ -19,6 +19,7 @@ import {
   readService,
   readSlice,
 } from '../observe/read.ts'
+import { readTlsSecret } from '../observe/read-secret.ts'
 import { readSettings } from '../observe/read-settings.ts'
 import { readCredentials } from '../observe/read-credentials.ts'
 import { readAuthenticationPolicy, readRateLimitPolicy } from '../observe/read-own.ts'
@@ -77,6 +78,7 @@ const KINDS: ReadonlySet<string> = new Set([
   'VirtualService',
   'DestinationRule',
   'Gateway',
+  'Secret',
   'ServiceEntry',
   'WorkloadEntry',
   'Sidecar',
@@ -147,6 +149,10 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
       rateLimits: table('RateLimitPolicy', readRateLimitPolicy),
       authentications: table('AuthenticationPolicy', readAuthenticationPolicy),
       credentials: table('Secret', labelled(readCredentials)),
+    },
+    secrets: {
+      byName: table('Secret', readTlsSecret),
+      namespaces: new Map(objects.map(({ metadata }) => [metadata.namespace ?? '', 'listed'])),
     },
     trust: roots === undefined ? undefined : { name: TRUST_BUNDLE, roots, revokedTrustDomains: [], revokedIssuers: [] },
     federationLeader: lease?.spec?.holderIdentity ?? '',

@@ -6,6 +6,7 @@
 import { CLUSTERSET_DOMAIN, SYSTEM_NAMESPACE } from '../../model/names.ts'
 import { hostOf } from '../../model/sni.ts'
 import {
+  type DatagramPort,
   type ExportFacts,
   keyOf,
   type NamespaceFacts,
@@ -22,6 +23,8 @@ export interface Host {
   /** `<service>.<namespace>.svc.<domain>` */
   readonly host: string
   readonly ports: readonly PortFacts[]
+  /** Absent: none. */
+  readonly datagrams?: readonly DatagramPort[]
   /** What its name resolves to; empty for headless ones. */
   readonly addresses: readonly string[]
   readonly includesLocal: boolean
@@ -51,6 +54,7 @@ export function listHosts(tables: HostTables): readonly Host[] {
         // The owner's consent: only a service this cluster itself exports may be answered from elsewhere.
         includesRemote: isExported && service.localFailover,
         ...(service.isHeadless === true && { isHeadless: true }),
+        ...(service.datagrams !== undefined && { datagrams: service.datagrams }),
         ...(service.exportTo !== undefined && { exportTo: service.exportTo }),
         ...(service.externalName !== undefined && { entry: namedEntry(service.externalName) }),
       }),
@@ -58,8 +62,9 @@ export function listHosts(tables: HostTables): readonly Host[] {
   }
   for (const [key, found] of tables.imports) {
     const includesLocal = isExportedKey(tables, key)
-    const { ports, addresses } = found
-    hosts.push(hostAt(found, CLUSTERSET_DOMAIN, { ports, addresses, includesLocal, includesRemote: true }))
+    const { ports, addresses, datagrams } = found
+    const named = { ports, addresses, ...(datagrams !== undefined && { datagrams }) }
+    hosts.push(hostAt(found, CLUSTERSET_DOMAIN, { ...named, includesLocal, includesRemote: true }))
   }
   const taken = new Set(hosts.map(({ host }) => host))
   hosts.push(...entryHosts(tables.networking.serviceEntries, taken))

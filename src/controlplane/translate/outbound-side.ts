@@ -3,8 +3,10 @@
  * the pod shares with others like it.
  */
 import type { Cluster, FilterChain, Listener, ProxyConfig } from '../../model/config.ts'
+import type { DnsName } from '../../model/dns.ts'
 import { type PodFacts, type Snapshot } from '../observe/facts.ts'
 import { addressesOf, captureAddress, captureOutbound, requestChains } from './capture.ts'
+import { DnsNames } from './dns-names.ts'
 import { forwardListener } from './forward.ts'
 import { headlessChains, headlessPods } from './headless.ts'
 import { connectionChains } from './istio/connection-chains.ts'
@@ -34,6 +36,7 @@ export class OutboundSide {
   readonly #routes: OutboundRoutes
   readonly #clusters: OutboundClusters
   readonly #endpoints: OutboundEndpoints
+  readonly #names: DnsNames
   readonly #listeners = new Memo<Listener>()
 
   constructor(tables: Tables) {
@@ -41,6 +44,7 @@ export class OutboundSide {
     this.#routes = new OutboundRoutes(tables)
     this.#clusters = new OutboundClusters(tables)
     this.#endpoints = new OutboundEndpoints(tables)
+    this.#names = new DnsNames(tables)
   }
 
   build(snapshot: Snapshot, pod: PodFacts): Outbound {
@@ -62,6 +66,11 @@ export class OutboundSide {
       clusters: this.#clusters.clustersFor(snapshot, scope),
       endpoints: this.#endpoints.endpointsFor(snapshot, scope, snapshot.nodes.get(pod.node) ?? NOWHERE),
     }
+  }
+
+  /** What its DNS server answers, if it has one. */
+  namesFor(snapshot: Snapshot, pod: PodFacts): ReadonlyMap<string, DnsName> {
+    return this.#names.namesFor(snapshot, this.#scopes.scopeOf(snapshot, pod, this.#tables.hosts(snapshot)))
   }
 
   #listenersOf(snapshot: Snapshot, pod: PodFacts, scope: Scope): readonly Listener[] {

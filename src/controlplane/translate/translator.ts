@@ -17,9 +17,10 @@ import { named, Tables } from './tables.ts'
 
 /**
  * `envoy`: a sidecar that is an Envoy. `gateway`: serves Gateways, where its pod says that it does. `grpc`: no proxy at
- * all, a gRPC client that asks for itself. `agent`: wants the bundle alone.
+ * all, a gRPC client that asks for itself. `agent`: wants the bundle alone. `dns`: names and
+ * nothing to carry.
  */
-export type ProxyRole = 'sidecar' | 'envoy' | 'east-west' | 'gateway' | 'grpc' | 'agent'
+export type ProxyRole = 'sidecar' | 'envoy' | 'east-west' | 'gateway' | 'grpc' | 'agent' | 'dns'
 
 export interface ProxyFacts {
   readonly role: ProxyRole
@@ -42,7 +43,7 @@ export class Translator {
   readonly #eastWest: EastWestSide
   readonly #gateway = new GatewaySide(this.#tables, this.#outbound)
   readonly #envoy = new EnvoySide(this.#tables)
-  readonly #configs = new Memo<ProxyConfig>()
+  readonly #configs = new Memo<ProxyConfig | undefined>()
   readonly #grpc = new Memo<Omit<ProxyConfig, 'secrets'>>()
 
   constructor(options: TranslatorOptions) {
@@ -57,6 +58,7 @@ export class Translator {
     const key = `${proxy.role}|${proxy.pod.namespace}/${proxy.pod.name}`
     const secrets = this.#secrets(snapshot.trust)
     return this.#configs.get(key, [snapshot, proxy.pod], () => {
+      if (proxy.role === 'dns') return { ...NOTHING, names: this.#outbound.namesFor(snapshot, proxy.pod), secrets }
       if (proxy.role === 'grpc') return { ...this.#grpcClient(snapshot, proxy.pod), secrets }
       if (proxy.role === 'gateway') return this.#gatewayProxy(snapshot, proxy.pod, secrets)
       if (proxy.role === 'agent') return { ...NOTHING, secrets }
@@ -110,15 +112,22 @@ export class Translator {
       ]),
       endpoints: outbound.endpoints,
       secrets,
+      ...(pod.answersNames === true && { names: this.#outbound.namesFor(snapshot, pod) }),
     }
   }
 
   /** Its side towards clients counts as a caller's, as in Istio. */
-  #gatewayProxy(snapshot: Snapshot, pod: PodFacts, secrets: ProxyConfig['secrets']): ProxyConfig {
+  #gatewayProxy(snapshot: Snapshot, pod: PodFacts, trust: ProxyConfig['secrets']): ProxyConfig | undefined {
     const built = this.#gateway.build(snapshot, pod)
+    if (built === undefined) return undefined
     const listeners = this.#telemetry.over(built.listeners, 'CLIENT', snapshot, pod)
     const key = `${pod.namespace}/${pod.name}`
-    return { ...built, listeners: this.#tables.keep(`listeners|${key}`, named(listeners)), secrets }
+    const secrets = new Map([...trust, ...named(built.secrets)])
+    return {
+      ...built,
+      listeners: this.#tables.keep(`listeners|${key}`, named(listeners)),
+      secrets: this.#tables.keep(`secrets|${key}`, secrets),
+    }
   }
 
   #envoySidecar(snapshot: Snapshot, pod: PodFacts): Omit<ProxyConfig, 'secrets'> {

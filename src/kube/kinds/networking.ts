@@ -36,7 +36,9 @@ interface Istio<Spec> extends KubeObject {
 
 export type VirtualService = Istio<VirtualServiceSpec>
 export type DestinationRule = Istio<DestinationRuleSpec>
-export type ServiceEntry = Istio<ServiceEntrySpec>
+export interface ServiceEntry extends Istio<ServiceEntrySpec> {
+  status?: IstioStatus & { addresses?: { readonly value?: string; readonly host?: string }[] }
+}
 export type WorkloadEntry = Istio<WorkloadEntrySpec>
 export type Sidecar = Istio<SidecarSpec>
 export type IstioGateway = Istio<IstioGatewaySpec>

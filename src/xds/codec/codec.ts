@@ -2,7 +2,7 @@
  * One resource of the IR to bytes and back. Encoding is total; decoding is strict and returns a `Rejection` for
  * anything it does not fully understand. Not a cache: the server remembers what it serialised, by object.
  */
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import { create, fromBinary, type JsonObject, toBinary } from '@bufbuild/protobuf'
 import { type Any, anyPack } from '@bufbuild/protobuf/wkt'
 import { ClusterSchema } from '#gen/envoy/config/cluster/v3/cluster_pb.js'
 import { ClusterLoadAssignmentSchema } from '#gen/envoy/config/endpoint/v3/endpoint_pb.js'
@@ -11,6 +11,7 @@ import { VirtualHostSchema } from '#gen/envoy/config/route/v3/route_components_p
 import { RouteConfigurationSchema } from '#gen/envoy/config/route/v3/route_pb.js'
 import { SecretSchema } from '#gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import { type Resource, ResourceSchema } from '#gen/envoy/service/discovery/v3/discovery_pb.js'
+import { NameSchema } from '#gen/isthmus/dns/v1/name_pb.js'
 import type {
   Cluster,
   Listener,
@@ -21,11 +22,13 @@ import type {
   Secret,
   VirtualHost,
 } from '../../model/config.ts'
+import type { DnsName } from '../../model/dns.ts'
 import { TYPE_URLS } from '../resources.ts'
 import { CLUSTER_SHAPE, decodeCluster, encodeCluster } from './cluster.ts'
 import { decodeMetadata } from './common.ts'
 import { decodeEndpoints, encodeEndpoints, ENDPOINTS_SHAPE } from './endpoints.ts'
 import { decodeListener, encodeListener, shapeOfListener } from './listener.ts'
+import { decodeName, encodeName, NAME_SHAPE } from './name.ts'
 import { decodeHost, encodeHost, HOST_SHAPE } from './route.ts'
 import { decodeSecret, encodeRevocations, encodeSecret, REVOCATIONS_METADATA, SECRET_SHAPE } from './secret.ts'
 import { decodeRouteResource, encodeRouteResource, ROUTE_RESOURCE_SHAPE } from './split-route.ts'
@@ -36,6 +39,7 @@ export interface ResourceTypes {
   readonly endpoints: LoadAssignment
   readonly host: VirtualHost
   readonly listener: Listener
+  readonly name: DnsName
   readonly route: RouteTable
   readonly secret: Secret
 }
@@ -46,6 +50,9 @@ export type ModelResource = {
 }[ResourceKind]
 
 export type Decoded = ModelResource | { readonly rejection: Rejection }
+
+/** Only ever written: which state of its cluster an assignment is for. */
+const CLUSTER_METADATA = 'isthmus.cluster'
 
 /** What the discovery service's own envelope may set. */
 const RESOURCE_SHAPE: Shape = {
@@ -61,13 +68,23 @@ export function nameOf(resource: ModelResource): string {
 }
 
 export function encodeResource(resource: ModelResource, version = ''): Resource {
-  const revocations = resource.kind === 'secret' ? encodeRevocations(resource.value) : undefined
+  const metadata = metadataOf(resource)
   return create(ResourceSchema, {
     name: nameOf(resource),
     version,
     resource: pack(resource),
-    ...(revocations !== undefined && { metadata: { filterMetadata: { [REVOCATIONS_METADATA]: revocations } } }),
+    ...(metadata !== undefined && { metadata: { filterMetadata: metadata } }),
   })
+}
+
+/** What the resource itself has no field for. */
+function metadataOf(resource: ModelResource): Record<string, JsonObject> | undefined {
+  if (resource.kind === 'secret') {
+    const revocations = encodeRevocations(resource.value)
+    return revocations === undefined ? undefined : { [REVOCATIONS_METADATA]: revocations }
+  }
+  const state = resource.kind === 'endpoints' ? resource.value.clusterState : undefined
+  return state === undefined ? undefined : { [CLUSTER_METADATA]: { state } }
 }
 
 function pack(resource: ModelResource): Any {
@@ -82,6 +99,8 @@ function pack(resource: ModelResource): Any {
       return anyPack(RouteConfigurationSchema, encodeRouteResource(resource.value))
     case 'host':
       return anyPack(VirtualHostSchema, encodeHost(resource.value))
+    case 'name':
+      return anyPack(NameSchema, encodeName(resource.value))
     case 'secret':
       return anyPack(SecretSchema, encodeSecret(resource.value))
     default:
@@ -133,6 +152,7 @@ const DECODERS: Readonly<Record<ResourceKind, (bytes: Uint8Array, revocations: u
     kind: 'host',
     value: decodeHost(TOP, parseShaped(VirtualHostSchema, bytes, HOST_SHAPE, TOP)),
   }),
+  name: (bytes) => ({ kind: 'name', value: decodeName(parseShaped(NameSchema, bytes, NAME_SHAPE, TOP)) }),
   secret: (bytes, revocations) => ({
     kind: 'secret',
     value: decodeSecret(TOP, parseShaped(SecretSchema, bytes, SECRET_SHAPE, TOP), revocations),

@@ -6,6 +6,7 @@ import type { ServiceEntrySpec, WorkloadEntrySpec } from '../../../kube/kinds/ne
 import { CLUSTERSET_DOMAIN } from '../../../model/names.ts'
 import { byAge, type ServiceEntryFacts } from '../../observe/facts-networking.ts'
 import type { PortFacts, ServiceFacts } from '../../observe/facts.ts'
+import { hostsToAllocate } from '../../virtual-addresses.ts'
 import type { Host } from '../hosts.ts'
 
 /** Where the endpoints of a host come from that is not a Service with pods. */
@@ -33,20 +34,39 @@ export function entryHosts(
   taken: ReadonlySet<string>,
 ): readonly Host[] {
   const hosts = new Map<string, Host>()
+  // The older of two keeps a virtual address that both have written down; that lasts a moment only.
+  const given = new Set<string>()
   for (const facts of [...entries.values()].sort(byAge)) {
+    const own = allocatedOf(facts, given)
     for (const named of facts.spec.hosts) {
       const host = named.toLowerCase()
       // Names of the clusterset are MCS's alone.
       if (taken.has(host) || hosts.has(host) || host.endsWith(`.${CLUSTERSET_DOMAIN}`)) continue
-      const found = hostOf(host, facts)
+      const found = hostOf(host, facts, own.get(host))
       if (found !== undefined) hosts.set(host, found)
     }
   }
   return [...hosts.values()]
 }
 
+/** By host. */
+function allocatedOf(facts: ServiceEntryFacts, given: Set<string>): ReadonlyMap<string, readonly string[]> {
+  const found = new Map<string, readonly string[]>()
+  const hosts = new Set(facts.allocated === undefined ? [] : hostsToAllocate(facts))
+  for (const { value, host } of facts.allocated ?? []) {
+    if (given.has(value) || !hosts.has(host)) continue
+    given.add(value)
+    found.set(host, [...(found.get(host) ?? []), value])
+  }
+  return found
+}
+
 /** Undefined: a way of resolution that this mesh does not have. */
-function hostOf(host: string, { namespace, name, spec }: ServiceEntryFacts): Host | undefined {
+function hostOf(
+  host: string,
+  { namespace, name, spec }: ServiceEntryFacts,
+  allocated: readonly string[] = [],
+): Host | undefined {
   const {
     resolution: said = 'NONE',
     ports = [],
@@ -58,14 +78,13 @@ function hostOf(host: string, { namespace, name, spec }: ServiceEntryFacts): Hos
   if (said === 'DYNAMIC_DNS') return undefined
   const resolution = RESOLUTIONS[said]
   const byName = resolution === 'dns' || resolution === 'dns-round-robin'
-  const { labels } = workloadSelector ?? {}
   return {
     namespace,
     name,
     domain: '',
     host,
     ports: ports.map(portOf),
-    addresses: (spec.addresses ?? []).flatMap(singleAddress),
+    addresses: allocated.length > 0 ? allocated : (spec.addresses ?? []).flatMap(singleAddress),
     includesLocal: true,
     includesRemote: false,
     ...(exportTo !== undefined && { exportTo }),
@@ -74,10 +93,15 @@ function hostOf(host: string, { namespace, name, spec }: ServiceEntryFacts): Hos
       resolution,
       isInternal: spec.location === 'MESH_INTERNAL',
       endpoints: byName && endpoints.length === 0 ? [{ address: host }] : endpoints,
-      ...(labels !== undefined && Object.keys(labels).length > 0 && { selector: labels }),
+      ...selectorOf(workloadSelector),
       names: subjectAltNames,
     },
   }
+}
+
+function selectorOf(selector: ServiceEntrySpec['workloadSelector']): Pick<HostEntry, 'selector'> {
+  const { labels = {} } = selector ?? {}
+  return Object.keys(labels).length > 0 ? { selector: labels } : {}
 }
 
 /** A block of one is an address. */
