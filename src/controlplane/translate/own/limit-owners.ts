@@ -4,7 +4,13 @@
  * goes away move. Each policy has a cluster of its own, whose one endpoint moves; no listener does. Pure.
  */
 import { createHash } from 'node:crypto'
-import { type Cluster, type Endpoint, OWN_CERTIFICATE, TRUST_BUNDLE } from '../../../model/config.ts'
+import {
+  type Cluster,
+  type Endpoint,
+  type LoadAssignment,
+  OWN_CERTIFICATE,
+  TRUST_BUNDLE,
+} from '../../../model/config.ts'
 import { formatSpiffeId } from '../../../model/identity.ts'
 import { SYSTEM_ACCOUNTS, SYSTEM_NAMESPACE } from '../../../model/names.ts'
 import { PORTS } from '../../../model/ports.ts'
@@ -42,24 +48,11 @@ export interface LimitsClusterInput {
   readonly cluster: string
 }
 
-export function limitsClusterOf(policy: string, { replicas, trustDomain, cluster }: LimitsClusterInput): Cluster {
-  const name = limitsCluster(policy)
-  const owner = ownerOf(policy, replicas)
-  const endpoint = (address: string): Endpoint => ({
-    address,
-    port: PORTS.rateLimits,
-    health: 'healthy',
-    weight: 1,
-    transport: 'mtls',
-    workload: { cluster, namespace: SYSTEM_NAMESPACE, workload: SYSTEM_ACCOUNTS.controlPlane },
-  })
+/** The same whoever counts. */
+export function limitsClusterOf(policy: string, { trustDomain }: Pick<LimitsClusterInput, 'trustDomain'>): Cluster {
   return {
-    name,
-    endpoints: {
-      cluster: name,
-      localities:
-        owner === undefined ? [] : [{ locality: NOWHERE, priority: 0, weight: 1, endpoints: [endpoint(owner)] }],
-    },
+    name: limitsCluster(policy),
+    endpoints: 'eds',
     lb: 'least-request',
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
     tls: {
@@ -74,5 +67,22 @@ export function limitsClusterOf(policy: string, { replicas, trustDomain, cluster
     // A server that does not answer costs three requests their wait, and then none for a while.
     panicPercent: 0,
     outlier: { consecutiveErrors: 3, consecutive5xx: 3, baseEjectionMs: 5_000, ejectionPercentMax: 100 },
+  }
+}
+
+export function limitsEndpointsOf(policy: string, { replicas, cluster }: LimitsClusterInput): LoadAssignment {
+  const owner = ownerOf(policy, replicas)
+  const endpoint = (address: string): Endpoint => ({
+    address,
+    port: PORTS.rateLimits,
+    health: 'healthy',
+    weight: 1,
+    transport: 'mtls',
+    workload: { cluster, namespace: SYSTEM_NAMESPACE, workload: SYSTEM_ACCOUNTS.controlPlane },
+  })
+  return {
+    cluster: limitsCluster(policy),
+    localities:
+      owner === undefined ? [] : [{ locality: NOWHERE, priority: 0, weight: 1, endpoints: [endpoint(owner)] }],
   }
 }
