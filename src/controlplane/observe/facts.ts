@@ -33,6 +33,8 @@ export interface PortFacts {
   readonly protocol?: 'http' | 'tcp'
   /** Declared as HTTP/2, gRPC too: endpoints outside the mesh are spoken to so. */
   readonly isHttp2?: true
+  /** Declared as gRPC-Web: what browsers send becomes gRPC before the application. */
+  readonly isGrpcWeb?: true
   /** Declared as TLS of the application's own: the server name tells connections apart. */
   readonly isTls?: true
 }

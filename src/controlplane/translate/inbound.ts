@@ -70,7 +70,14 @@ export function inboundOf(input: InboundInput): Inbound {
       for (const domain of domains) {
         const sni = sniOf(service, domain, port.port)
         const isClusterset = domain === CLUSTERSET_DOMAIN
-        const place = { port: targetPort, address: pod.ip, serverName: sni, services: [service], isClusterset }
+        const place = {
+          port: targetPort,
+          address: pod.ip,
+          serverName: sni,
+          services: [service],
+          isClusterset,
+          isGrpcWeb: port.isGrpcWeb === true,
+        }
         const bare = inboundChains(sni, { port, cluster: cluster.name, allow: { trustDomains, ids: [] } })
         chains.push(...bare.map((chain) => input.policies.guard(chain, place)))
       }

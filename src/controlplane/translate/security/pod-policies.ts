@@ -37,6 +37,8 @@ export interface ChainPlace {
   readonly services: readonly ServiceFacts[]
   /** By the name of the cluster set, not by a local one. */
   readonly isClusterset?: boolean
+  /** The port takes gRPC-Web. */
+  readonly isGrpcWeb?: boolean
 }
 
 export interface PodPolicyInput extends KeyTables {
@@ -49,6 +51,9 @@ export interface PodPolicyInput extends KeyTables {
   /** The product's own. */
   readonly own?: OwnPolicies
 }
+
+/** First, so that refusals of all others reach the browser in its own form. */
+const GRPC_WEB: ListedFilter = { name: 'envoy.filters.http.grpc_web', kind: 'grpcWeb', config: {} }
 
 /** A chain of any kind of listener. */
 interface Guarded extends Pick<FilterChain, 'filter'> {
@@ -80,27 +85,33 @@ export class PodPolicies {
   guard<C extends Guarded>(chain: C, place: ChainPlace): C {
     const policies = speakingTo(this.#input.authorization, place.services)
     if (chain.filter.kind === 'tcp') return this.#guardBytes(chain, policies, place)
-    const authentication = this.#input.own?.authenticationAt(place)
+    // Gateways have tables of their own, and their callers are not the pod's: own policies hold at the pods behind.
+    const own = 'rds' in chain.filter.routes ? undefined : this.#input.own
+    const authentication = own?.authenticationAt(place)
     const tokens = jwtFilter(speakingTo(this.#input.authentication, place.services), this.#input)
     const found = [
       ...(authentication?.filters ?? []),
       ...(tokens === undefined ? [] : [tokens]),
-      ...this.#requestFilters(policies, place),
+      ...this.#requestFilters(policies, place, own?.consumerHeaderAt(place)),
       // Whoever is refused for who they are uses up nobody's limit.
-      ...(this.#input.own?.limitsAt(place) ?? []),
+      ...(own?.limitsAt(place) ?? []),
     ]
     const { paths } = this.#input.settings
     const asked = authentication === undefined ? chain.filter : authentication.over(chain.filter)
     const read = paths === undefined ? asked : { ...asked, paths }
-    if (found.length === 0) return paths === undefined ? chain : { ...chain, filter: read }
+    const web = place.isGrpcWeb === true ? [GRPC_WEB] : []
+    if (found.length === 0 && web.length === 0) return paths === undefined ? chain : { ...chain, filter: read }
     const [cors, ...rest] = DEFAULT_FILTERS
     // A preflight carries no credentials, so CORS stays first.
-    const filters = [...(cors === undefined ? [] : [cors]), ...found, ...rest]
+    const filters = [...web, ...(cors === undefined ? [] : [cors]), ...found, ...rest]
     return { ...chain, filter: { ...read, filters } }
   }
 
-  #requestFilters(policies: readonly AuthorizationPolicyFacts[], place: ChainPlace): readonly ListedFilter[] {
-    const consumerHeader = this.#input.own?.consumerHeaderAt(place)
+  #requestFilters(
+    policies: readonly AuthorizationPolicyFacts[],
+    place: ChainPlace,
+    consumerHeader: string | undefined,
+  ): readonly ListedFilter[] {
     const context: ChainContext = {
       place,
       local: this.#input.local,
