@@ -12,6 +12,8 @@ interface InstallFlags extends ClusterFlags {
   readonly logLevel: string
   readonly print?: boolean
   readonly strict?: boolean
+  readonly ingressGateway?: boolean
+  readonly egressGateway?: boolean
   readonly gatewayAddress?: string
 }
 
@@ -31,6 +33,8 @@ export function registerInstall(program: Command): void {
       'where peers reach the east-west gateway, when not at its load balancer',
     )
     .option('--strict', 'refuse callers without mutual TLS in the whole mesh (a PeerAuthentication in isthmus-system)')
+    .option('--ingress-gateway', 'also a gateway for clients outside the mesh: istio-ingressgateway in istio-system')
+    .option('--egress-gateway', 'also a gateway for calls to the outside: istio-egressgateway in istio-system')
     .option('--print', 'write the manifests to stdout instead of applying them')
   withClusterFlags(command).addHelpText(
     'after',
@@ -49,6 +53,10 @@ Examples:
       return
     }
     const { applyManifests } = await import('../kube/apply.ts')
-    await withCluster(flags, (client) => applyManifests(client, manifests, { onApplied: (what) => progress(what) }))
+    const { refuseForeignGateways } = await import('./install/gateways.ts')
+    await withCluster(flags, async (client) => {
+      await refuseForeignGateways(client, flags)
+      await applyManifests(client, manifests, { onApplied: (what) => progress(what) })
+    })
   })
 }

@@ -24,7 +24,10 @@ import { CONTROL_PLANE_SETTINGS } from './config.ts'
 import { PageAccess } from './access.ts'
 import { AddressStatus } from './address-status.ts'
 import { AdviceStatus } from './advice-status.ts'
+import { Leading } from './gateway-status/leading.ts'
 import { Authenticator } from './identity/authenticator.ts'
+import { callerOfCertificate } from './identity/certificate-caller.ts'
+import { ClientRoots } from './identity/client-roots.ts'
 import { registerCertificateService } from './identity/certificate-service.ts'
 import { type ClusterKeys, loadClusterKeys } from './identity/keys.ts'
 import { ServingRoot } from './identity/serving-root.ts'
@@ -75,7 +78,10 @@ export async function main(argv: readonly string[]): Promise<void> {
   const port = PORTS.controlMetrics
   const status = await serveStatus({ host: settings.podIp, port, pages: statusPages(parts), open: OPEN_PAGES })
   observer.start().then(
-    () => snapshotReady(),
+    () => {
+      parts.leading.start()
+      snapshotReady()
+    },
     (error: unknown) => log.fatal({ reason: messageOf(error) }, 'the cluster cannot be observed'),
   )
   const keys = await keysWhenReachable(client, mesh, log)
@@ -102,6 +108,7 @@ export async function main(argv: readonly string[]): Promise<void> {
       webhooks.stop(),
       parts.issuerKeys.stop(),
       parts.late.limits?.close(),
+      parts.leading.stop(),
     ])
     client.close()
     process.exit(0)
@@ -120,8 +127,14 @@ interface Parts {
   readonly metrics: ControlPlaneMetrics
   readonly access: PageAccess
   readonly issuerKeys: IssuerKeyParts
+  readonly leading: Leading
   /** What exists only once the cluster's keys are known. */
-  readonly late: { translator?: Translator; servingRoot?: ServingRoot; limits?: ReturnType<typeof startLimits> }
+  readonly late: {
+    translator?: Translator
+    servingRoot?: ServingRoot
+    clientRoots?: ClientRoots
+    limits?: ReturnType<typeof startLimits>
+  }
 }
 
 /** Constructs what needs no key and no API server. */
@@ -135,7 +148,14 @@ function assemble(settings: Values): Parts {
   const findPod: Push['findPod'] = (namespace, name) => push.findPod(namespace, name)
   const authenticator = new Authenticator({ client, clock: systemClock, findPod })
   const ads = createAdsServer<ProxyClient>({
-    authenticate: (metadata, node) => authenticateProxy(authenticator, metadata.get('authorization'), node),
+    authenticate: (metadata, node, der) =>
+      authenticateProxy(authenticator, metadata.get('authorization'), node, (claimed) => {
+        const { trustDomain } = mesh
+        const { revokedIssuers = [] } = observer.trust?.validation ?? {}
+        return (
+          der && callerOfCertificate({ der, claimed, trustDomain, revokedIssuers, nowMs: systemClock.now(), findPod })
+        )
+      }),
     configFor: (proxy) => push.configFor(proxy),
     clock: systemClock,
     log,
@@ -145,6 +165,7 @@ function assemble(settings: Values): Parts {
   const shared = { client, clock: systemClock, random: systemRandom, log }
   const advice = new AdviceStatus(shared)
   const issuerKeys = issuerKeyParts({ ...shared, ...keysFrom(settings) })
+  const leading = new Leading({ ...shared, podName: settings.podName, podIp: settings.podIp })
   const addresses = new AddressStatus({ client, clock: systemClock, random: systemRandom, log })
   const observer = new Observer({
     onVerdict: advice.judged,
@@ -156,10 +177,12 @@ function assemble(settings: Values): Parts {
     onSnapshot: (snapshot) => {
       push.set(snapshot)
       late.servingRoot?.reconcile(snapshot.namespaces.keys())
+      late.clientRoots?.set(snapshot.trust?.roots[mesh.trustDomain])
       policies.set(snapshot)
       late.limits?.follow(observer.trust)
       addresses.set(snapshot)
       issuerKeys.set(snapshot)
+      leading.set(snapshot)
       ads.notify()
     },
   })
@@ -169,7 +192,7 @@ function assemble(settings: Values): Parts {
     limitKeys: () => late.limits?.size ?? 0,
   })
   const access = new PageAccess({ client, clock: systemClock, host: settings.podIp, log })
-  return { mesh, log, client, observer, authenticator, ads, findPod, metrics, access, issuerKeys, late }
+  return { mesh, log, client, observer, authenticator, ads, findPod, metrics, access, issuerKeys, leading, late }
 }
 
 /** Of token issuers outside the mesh. */
@@ -222,7 +245,9 @@ async function serve(
   })
   const names = servingNames(mesh.domain)
   const serving = new ServingCertificate({ authority: servingCa, names, clock: systemClock })
-  await listen(grpc, `${podIp}:${PORTS.xds}`, serving)
+  late.clientRoots = new ClientRoots(rootPem)
+  late.clientRoots.set(observer.trust?.validation.roots[mesh.trustDomain])
+  await listen(grpc, `${podIp}:${PORTS.xds}`, { serving, clients: late.clientRoots })
   return { grpc, serving, servingRoot }
 }
 
@@ -264,8 +289,13 @@ function endpointIdKeyOf(caKey: KeyObject): Buffer {
   return Buffer.from(hkdfSync('sha256', secret, '', 'isthmus endpoint ids', 32))
 }
 
-function listen(grpc: Server, address: string, serving: ServingCertificate): Promise<number> {
-  const credentials = experimental.createCertificateProviderServerCredentials(serving, null, false)
+/** Clients may show a certificate of the mesh; who shows none has a token. */
+function listen(
+  grpc: Server,
+  address: string,
+  { serving, clients }: { readonly serving: ServingCertificate; readonly clients: ClientRoots },
+): Promise<number> {
+  const credentials = experimental.createCertificateProviderServerCredentials(serving, clients, false)
   return new Promise((resolve, reject) => {
     grpc.bindAsync(address, credentials, (error, port) => (error === null ? resolve(port) : reject(error)))
   })

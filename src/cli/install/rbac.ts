@@ -63,6 +63,8 @@ export const CONTROL_PLANE_CLUSTER_RULES: readonly Rule[] = [
     verbs: ['get', 'update', 'patch'],
     resourceNames: [OBJECTS.servingRoot],
   },
+  // A kind that is not served: absent, or not served yet?
+  { apiGroups: ['apiextensions.k8s.io'], resources: ['customresourcedefinitions'], verbs: ['get'] },
   { apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] },
   // Who may read its pages of 15014.
   { apiGroups: ['authorization.k8s.io'], resources: ['subjectaccessreviews'], verbs: ['create'] },
@@ -97,6 +99,14 @@ export const CONTROL_PLANE_RULES: readonly Rule[] = [
     resourceNames: [OBJECTS.trust, OBJECTS.meshConfig, OBJECTS.meshSettings],
   },
   { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: READ, resourceNames: [OBJECTS.federationLease] },
+  // The replica that writes status of the Gateway API's objects.
+  { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
+  {
+    apiGroups: ['coordination.k8s.io'],
+    resources: ['leases'],
+    verbs: ['get', 'update', 'patch'],
+    resourceNames: [OBJECTS.controlPlaneLease],
+  },
 ]
 
 export const FEDERATION_CLUSTER_RULES: readonly Rule[] = [

@@ -8,13 +8,14 @@ import { MeshError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { CompiledChain, CompiledHttp, CompiledListener } from '../compile.ts'
 import { isForbiddenTarget } from '../../runtime/forbidden.ts'
+import type { Arrival } from '../l4/network-filters.ts'
 import { type CompiledTcp } from '../l4/session.ts'
 import { resetSocket } from '../l4/reset.ts'
 import { Splice } from '../l4/splice.ts'
 import type { Recorder } from '../record.ts'
 import { findHost } from '../routes.ts'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
-import { chainNamed, choose, type Chosen, withoutNames } from './chains.ts'
+import { type CapturedChains, chainNamed, type Choice, choose, type Chosen, withoutNames } from './chains.ts'
 import { type Destination, nameOf, type OriginalDestination } from './destination.ts'
 import { detect, type Speech } from './detect.ts'
 import { readHello } from './hello.ts'
@@ -29,17 +30,19 @@ export interface CaptureOptions {
   /** Asked once, by the first captured connection. */
   readonly load: () => Promise<OriginalDestination>
   /** `chain` is asked again for each request: configurations change under a connection. */
-  readonly serveHttp: (
-    socket: Socket,
-    to: {
-      readonly speaks: CapturedHttp
-      readonly chain: () => CompiledChain | undefined
-      readonly destination: Destination
-    },
-  ) => void
+  readonly serveHttp: (socket: Socket, to: CapturedRequests) => void
   readonly serveTcp: (socket: Socket, to: CapturedTcp) => void
   readonly present: (listener: string) => CompiledListener | undefined
   readonly count: (reason: string, detail: string) => void
+}
+
+export interface CapturedRequests {
+  readonly speaks: CapturedHttp
+  readonly chain: () => CompiledChain | undefined
+  /** `address:port` that an application dialled; empty where the connection came in from elsewhere. */
+  readonly dialed: string
+  /** Where the connection wanted to go, or came to. */
+  readonly destination?: Destination
 }
 
 export interface CapturedTcp {
@@ -61,6 +64,8 @@ export class CaptureAcceptor {
   readonly #options: CaptureOptions
   /** Connections by direction and what became of them; for metrics. */
   readonly served = new Map<string, number>()
+  /** From outside, without a certificate: whether each would be let in now. */
+  readonly #inside = new Map<Socket, () => boolean>()
   #original: OriginalDestination | undefined = undefined
 
   constructor(options: CaptureOptions) {
@@ -139,14 +144,16 @@ export class CaptureAcceptor {
 
   #heard(socket: Socket, captured: Captured, { speech, http }: { speech: Speech; http: CompiledChain }): void {
     const { listener, destination, choice } = captured
+    const dialed = listener.capture?.direction === 'outbound' ? nameOf(destination) : ''
     const isHttp = speech.kind === 'http1' || speech.kind === 'h2'
     if (!isHttp || http.filter.kind !== 'http') return this.#serveAny(socket, captured, 'tcp-detected')
     // What nobody knows goes on untouched, unless nothing may: then whoever asked is answered in HTTP's own words.
     const passes = listener.capture?.chains.rest.any !== undefined || choice.any !== undefined
-    if (passes && http.filter.mode === 'forward' && !isRouted(http.filter, speech, choice.known)) {
+    if (passes && http.filter.mode === 'forward' && !isRouted(http.filter, speech, { known: choice.known, dialed })) {
       return this.#serveAny(socket, captured, 'tcp-detected')
     }
     if (!this.#admits(socket, http, destination)) return
+    this.#follow(socket, captured, true)
     this.#served(listener, 'http')
     const chain = (): CompiledChain | undefined => {
       const chains = this.#options.present(listener.name)?.capture?.chains
@@ -154,7 +161,7 @@ export class CaptureAcceptor {
       const now = choose(chains, destination)
       return now.http ?? now.any
     }
-    this.#options.serveHttp(socket, { speaks: speech.kind, chain, destination })
+    this.#options.serveHttp(socket, { speaks: speech.kind, chain, dialed, destination })
     // Held since its first bytes were read ahead.
     socket.resume()
   }
@@ -168,6 +175,7 @@ export class CaptureAcceptor {
       return this.#refuse(socket, 'capture-protocol', nameOf(destination))
     }
     if (!this.#admits(socket, chain, destination)) return
+    this.#follow(socket, { listener, destination, choice }, false)
     this.#served(listener, how)
     const { filter } = chain
     if (filter.clusterName === PASSTHROUGH_CLUSTER) return this.#passOn(socket, listener, destination)
@@ -187,6 +195,42 @@ export class CaptureAcceptor {
     })
     if (!admission.admitted) this.#refuse(socket, admission.reason, nameOf({ address, port }))
     return admission.admitted
+  }
+
+  /** What was let in without a certificate stays only while that holds: a port may become STRICT under it. */
+  #follow(socket: Socket, { listener, destination, choice }: Captured, isHttp: boolean): void {
+    if (listener.capture?.direction !== 'inbound') return
+    const { name } = listener
+    const { remoteAddress = '' } = socket
+    const arrival: Arrival = {
+      remoteAddress,
+      directAddress: remoteAddress,
+      serverName: '',
+      nowMs: this.#options.timers.now(),
+      destination: () => ({ ...destination, serverName: '' }),
+    }
+    const before = chainOf(choice, listener.capture.chains, isHttp)
+    this.#inside.set(socket, () => {
+      const chains = this.#options.present(name)?.capture?.chains
+      // A listener that is gone serves what it took to the end.
+      if (chains === undefined) return true
+      const chain = chainOf(choose(chains, destination), chains, isHttp)
+      if (chain === undefined) return before === undefined
+      return chain.network?.wouldAdmit(arrival) !== false
+    })
+    socket.once('close', () => this.#inside.delete(socket))
+  }
+
+  /** The configuration changed. Returns how many were closed. */
+  recheck(): number {
+    let closed = 0
+    for (const [socket, isAdmitted] of this.#inside) {
+      if (isAdmitted()) continue
+      closed++
+      this.#inside.delete(socket)
+      resetSocket(socket)
+    }
+    return closed
   }
 
   /** To where it wanted to go, as if we were not here; but for the line in the log. */
@@ -246,6 +290,12 @@ export class CaptureAcceptor {
   }
 }
 
+/** Which chain serves that. */
+function chainOf({ http, any }: Choice, { rest }: CapturedChains, isHttp: boolean): CompiledChain | undefined {
+  if (isHttp) return http ?? any
+  return any?.filter.kind === 'tcp' ? any : rest.any
+}
+
 interface Captured {
   readonly listener: CompiledListener
   readonly destination: Destination
@@ -256,11 +306,15 @@ interface Captured {
  * Whether the mesh knows what is asked for: an HTTP/1 request's host, read ahead. HTTP/2 hides it in HPACK; there the
  * destination has to be one of ours.
  */
-function isRouted({ routes }: CompiledHttp, speech: Speech, known: boolean): boolean {
+function isRouted(
+  { routes }: CompiledHttp,
+  speech: Speech,
+  { known, dialed }: { readonly known: boolean; readonly dialed: string },
+): boolean {
   if (speech.kind !== 'http1') return known
   // Not exactly one host: the codec refuses it in words.
   if (speech.host === undefined) return true
-  return routes !== undefined && findHost(routes, speech.host) !== undefined
+  return routes !== undefined && findHost(routes, speech.host, dialed) !== undefined
 }
 
 interface SniffOptions {

@@ -4,6 +4,7 @@
  * object while nothing that it is made of changed; pure but for that.
  */
 import type { PodFacts, SidecarFacts, Snapshot } from '../../observe/facts.ts'
+import { GatewayRoutes, type ScopedRoutes } from '../gateway-api/scoped-routes.ts'
 import type { Host } from '../hosts.ts'
 import { Memo } from '../memo.ts'
 import { askedLabels } from './asked-labels.ts'
@@ -21,11 +22,15 @@ export interface Scope {
   readonly hosts: readonly Host[]
   readonly byName: ReadonlyMap<string, Host>
   readonly virtualServices: VirtualServiceIndex
+  /** Where they speak, VirtualServices do not. */
+  readonly gatewayRoutes: ScopedRoutes
   /** What is no host of these passes, for callers whose connections are captured. */
   readonly passesUnknown: boolean
   /** The same object while the same rules hold. */
   readonly ruleFor: (host: Host) => HostRule | undefined
 }
+
+type ScopeTables = Pick<Snapshot, 'mesh' | 'networking' | 'gatewayApi'>
 
 export class Scopes {
   readonly #scopes = new Memo<Scope>()
@@ -35,8 +40,9 @@ export class Scopes {
   readonly #led = new Memo<Led>()
   readonly #limited = new Memo<Host>()
   readonly #lists = new Memo<readonly Host[]>()
+  readonly #gatewayRoutes = new GatewayRoutes()
 
-  scopeOf(snapshot: Pick<Snapshot, 'mesh' | 'networking'>, pod: PodFacts, hosts: readonly Host[]): Scope {
+  scopeOf(snapshot: ScopeTables, pod: PodFacts, hosts: readonly Host[]): Scope {
     const { virtualServices, destinationRules, sidecars } = snapshot.networking
     const { domain } = snapshot.mesh
     const asked = this.#labels.get('all', [virtualServices, destinationRules, sidecars], () =>
@@ -44,7 +50,8 @@ export class Scopes {
     )
     const caller = { namespace: pod.namespace, labels: projected(pod.labels, asked) }
     const key = asked.length === 0 ? caller.namespace : `${caller.namespace}|${JSON.stringify(caller.labels)}`
-    return this.#scopes.get(key, [hosts, virtualServices, destinationRules, sidecars, domain], () => {
+    const attachments = this.#gatewayRoutes.attachments(snapshot.gatewayApi, domain)
+    return this.#scopes.get(key, [hosts, virtualServices, destinationRules, sidecars, attachments, domain], () => {
       const rules = this.#rules.get('all', [destinationRules, domain], () => rulesOf(destinationRules, domain))
       const led = indexOf(virtualServices, caller.namespace, {
         domain,
@@ -52,7 +59,11 @@ export class Scopes {
           this.#led.get(`${root.namespace}/${root.name}`, [root, ...parts, domain], () => ledOf(root, parts, domain)),
       })
       const sidecar = sidecarFor(sidecars, caller)
-      const visible = this.#visible({ hosts, caller, sidecar, led, domain }, key)
+      const leads = (host: string): readonly string[] => [
+        ...(ledFor(led, host)?.destinations ?? []),
+        ...this.#gatewayRoutes.destinations(attachments, host, domain),
+      ]
+      const visible = this.#visible({ hosts, caller, sidecar, leads, domain }, key)
       return {
         key,
         domain,
@@ -60,6 +71,7 @@ export class Scopes {
         hosts: visible,
         byName: new Map(visible.map((host) => [host.host, host])),
         virtualServices: led,
+        gatewayRoutes: this.#gatewayRoutes.scoped(attachments, { hosts: visible, caller: caller.namespace, domain }),
         passesUnknown: passesUnknown(sidecar),
         ruleFor: this.#ruleFor(rules, caller),
       }
@@ -67,12 +79,9 @@ export class Scopes {
   }
 
   /** The same list, and in it the same hosts, while they are equal. */
-  #visible({ hosts, caller, sidecar, led, domain }: VisibleInput, key: string): readonly Host[] {
+  #visible({ hosts, caller, sidecar, leads, domain }: VisibleInput, key: string): readonly Host[] {
     const exported = hosts.filter(({ exportTo, namespace }) => isVisibleFrom(exportTo, namespace, caller.namespace))
-    const known =
-      sidecar === undefined
-        ? exported
-        : knownHosts(sidecar, exported, { domain, led: (host) => ledFor(led, host)?.destinations ?? [] })
+    const known = sidecar === undefined ? exported : knownHosts(sidecar, exported, { domain, led: leads })
     const all = new Set(hosts)
     const kept = known.map((host) =>
       all.has(host) ? host : this.#limited.get(`${key}|${host.host}`, [JSON.stringify(host)], () => host),
@@ -98,7 +107,8 @@ interface VisibleInput {
   readonly hosts: readonly Host[]
   readonly caller: Caller
   readonly sidecar: SidecarFacts | undefined
-  readonly led: VirtualServiceIndex
+  /** Hosts that what speaks for a host leads to. */
+  readonly leads: (host: string) => readonly string[]
   readonly domain: string
 }
 
