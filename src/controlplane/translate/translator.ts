@@ -139,7 +139,10 @@ export class Translator {
   #envoySidecar(snapshot: Snapshot, pod: PodFacts): Omit<ProxyConfig, 'secrets'> {
     const { outbound, inbound, listeners } = this.#parts(snapshot, pod)
     const key = `${pod.namespace}/${pod.name}`
-    return this.#envoy.build({ outbound, inboundClusters: inbound.clusters, listeners }, key)
+    return this.#envoy.build(
+      { outbound, inboundClusters: inbound.clusters, inboundEndpoints: inbound.endpoints, listeners },
+      key,
+    )
   }
 
   #secrets(trust: ValidationContext): ProxyConfig['secrets'] {
