@@ -169,12 +169,9 @@ function assemble(settings: Values): Parts {
   const leading = new Leading({ ...shared, podName: settings.podName, podIp: settings.podIp })
   const addresses = new AddressStatus({ client, clock: systemClock, random: systemRandom, log })
   const observer = new Observer({
+    ...shared,
     onVerdict: advice.judged,
-    client,
     mesh,
-    clock: systemClock,
-    random: systemRandom,
-    log,
     onSnapshot: (snapshot) => {
       push.set(snapshot)
       late.servingRoot?.reconcile(snapshot.namespaces.keys())

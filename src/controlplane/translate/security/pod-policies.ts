@@ -99,11 +99,8 @@ export class PodPolicies {
     const { paths } = this.#input.settings
     const asked = authentication === undefined ? chain.filter : authentication.over(chain.filter)
     const read = paths === undefined ? asked : { ...asked, paths }
-    const web = place.isGrpcWeb === true ? [GRPC_WEB] : []
-    if (found.length === 0 && web.length === 0) return paths === undefined ? chain : { ...chain, filter: read }
-    const [cors, ...rest] = DEFAULT_FILTERS
-    // A preflight carries no credentials, so CORS stays first.
-    const filters = [...web, ...(cors === undefined ? [] : [cors]), ...found, ...rest]
+    const filters = filtersWith(found, place)
+    if (filters === undefined) return paths === undefined ? chain : { ...chain, filter: read }
     return { ...chain, filter: { ...read, filters } }
   }
 
@@ -152,6 +149,15 @@ export class PodPolicies {
     }
     return network.length === 0 ? chain : { ...chain, network }
   }
+}
+
+/** Undefined: the mesh's own filters alone, which a chain need not list. */
+function filtersWith(found: readonly ListedFilter[], place: ChainPlace): readonly ListedFilter[] | undefined {
+  const web = place.isGrpcWeb === true ? [GRPC_WEB] : []
+  if (found.length === 0 && web.length === 0) return undefined
+  const [cors, ...rest] = DEFAULT_FILTERS
+  // A preflight carries no credentials, so CORS stays first.
+  return [...web, ...(cors === undefined ? [] : [cors]), ...found, ...rest]
 }
 
 /** By provider, in the order of their names, so that two replicas build the same. */
