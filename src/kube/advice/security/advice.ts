@@ -4,6 +4,7 @@ import { adviceOn, type Area } from '../area.ts'
 import { authorizationPolicyFlaws } from './authorization-policy.ts'
 import { peerAuthenticationFlaws } from './peer-authentication.ts'
 import { unknownProviders } from './providers.ts'
+import { refusedPeers } from './refused-peers.ts'
 import { requestAuthenticationFlaws } from './request-authentication.ts'
 import { telemetryFlaws } from './telemetry.ts'
 
@@ -24,5 +25,5 @@ export const SECURITY_ADVICE: Area = {
       ],
     }),
   ],
-  setRules: [unknownProviders],
+  setRules: [unknownProviders, refusedPeers],
 }
