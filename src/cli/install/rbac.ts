@@ -55,6 +55,8 @@ export const CONTROL_PLANE_CLUSTER_RULES: readonly Rule[] = [
   // Consumers' credentials; it asks for those with a label alone, which RBAC cannot say.
   { apiGroups: [''], resources: ['secrets'], verbs: ['list', 'watch'] },
   ...judgedKinds(),
+  // Says of each export whose policies would leave a peer's callers out.
+  { apiGroups: [MCS], resources: ['serviceexports/status'], verbs: ['get', 'update', 'patch'] },
   // The serving root goes into every namespace, where sidecars mount it.
   { apiGroups: [''], resources: ['configmaps'], verbs: ['create'] },
   {
