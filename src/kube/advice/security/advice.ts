@@ -20,7 +20,6 @@ export const SECURITY_ADVICE: Area = {
         { path: 'spec.metrics[].reportingInterval', hint: 'Metrics are scraped: the interval is the scraper’s.' },
         { path: 'spec.tracing[].useRequestIdForTraceSampling', hint: 'The trace context decides.' },
         { path: 'spec.tracing[].enableIstioTags', hint: 'Spans carry the standard attributes.' },
-        { path: 'spec.tracing[].customTags.*.environment', hint: 'Use a literal.' },
         { path: 'spec.tracing[].customTags.*.formatter', hint: 'Use a header or a literal.' },
       ],
     }),
