@@ -16,6 +16,7 @@ import { type EdgeConfig, edgeConfig, type Guard } from './edge-config.ts'
 import { isSecretName, secretsFor } from './edge-secrets.ts'
 import type { EdgeSecret } from './edge.ts'
 import { istioServers } from './istio-servers.ts'
+import { type MeshPort, meshPort } from './mesh-port.ts'
 
 export interface GatewayConfig extends Omit<ProxyConfig, 'secrets' | 'listeners'> {
   readonly listeners: readonly Listener[]
@@ -29,6 +30,8 @@ interface Built {
   readonly routes: ReadonlyMap<string, RouteTable>
   readonly needed: ReadonlySet<string>
   readonly secrets: readonly EdgeSecret[]
+  /** Of its own. */
+  readonly clusters: readonly Cluster[]
 }
 
 interface Wanted {
@@ -46,6 +49,7 @@ export class GatewaySide {
   readonly #hosts = new Memo<VirtualHost>()
   readonly #routes = new Memo<RouteTable>()
   readonly #secrets = new Memo<GenericSecret>()
+  readonly #clusters = new Memo<Cluster>()
 
   constructor(tables: Tables, outbound: OutboundSide) {
     this.#tables = tables
@@ -58,8 +62,8 @@ export class GatewaySide {
     const tables = this.#tables
     const key = `${pod.namespace}/${pod.name}`
     const reach = this.#outbound.reach(snapshot, pod)
-    const { listeners, routes, needed, secrets: wanted } = this.#edge(snapshot, pod, reach)
-    const clusters = reach.clusters.filter(({ name }) => needed.has(name))
+    const { listeners, routes, needed, secrets: wanted, clusters: own } = this.#edge(snapshot, pod, reach)
+    const clusters = [...reach.clusters.filter(({ name }) => needed.has(name)), ...own]
     const secrets = this.#secretsFor(snapshot, pod, { needed, clusters, wanted })
     if (secrets === undefined) return undefined
     const endpoints = [...reach.endpoints].filter(([name]) => needed.has(name))
@@ -85,29 +89,30 @@ export class GatewaySide {
   }
 
   #edge(snapshot: Snapshot, pod: PodFacts, { scope }: Reachable): Built {
-    const { istioGateways, virtualServices } = snapshot.networking
-    const { settings } = snapshot.security
+    const { mesh, networking, security } = snapshot
+    const { istioGateways, virtualServices } = networking
+    const { settings } = security
     const services = this.#tables.servicesSelecting(pod, snapshot)
     const policies = this.#policies.of(snapshot, pod, services)
     const key = `${pod.namespace}/${pod.name}`
     // Neither its readiness nor anything else of a pod's status is an input.
     const own = JSON.stringify([pod.ip, pod.labels, pod.ports])
-    const inputs = [istioGateways, virtualServices, scope, services, policies, settings, own]
+    const inputs = [istioGateways, virtualServices, scope, services, policies, settings, mesh, own]
     return this.#built.get(key, inputs, () => {
       const servers = istioServers({ gateways: istioGateways, virtualServices, scope, pod, services })
       const { paths } = settings
       const edge = { address: pod.ip, servers, settings: { trustedProxies: 0, ...(paths !== undefined && { paths }) } }
       const guard = guardOf(policies, { address: pod.ip, services })
-      return this.#keep(key, edgeConfig(edge, guard))
+      return this.#keep(key, edgeConfig(edge, guard), meshPort({ pod, services, servers, mesh, policies }))
     })
   }
 
   /** The same objects for what is the same: proxies are told of nothing else. */
-  #keep(key: string, config: EdgeConfig): Built {
-    const listeners = config.listeners.map((listener) =>
+  #keep(key: string, config: EdgeConfig, own: MeshPort): Built {
+    const listeners = [...config.listeners, ...own.listeners].map((listener) =>
       this.#listeners.get(`${key}|${listener.name}`, [JSON.stringify(listener)], () => listener),
     )
-    const routes = config.routes.map((table) => {
+    const routes = [...config.routes, ...own.routes].map((table) => {
       const hosts = table.hosts.map((host) =>
         this.#hosts.get(`${key}|${table.name}|${host.name}`, [JSON.stringify(host)], () => soundHost(host)),
       )
@@ -118,6 +123,9 @@ export class GatewaySide {
       routes: this.#tables.keep(`routes|${key}`, named(routes)),
       needed: textsOf([listeners, routes]),
       secrets: config.secrets,
+      clusters: own.clusters.map((cluster) =>
+        this.#clusters.get(`${key}|${cluster.name}`, [JSON.stringify(cluster)], () => cluster),
+      ),
     }
   }
 }
