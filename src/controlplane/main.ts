@@ -34,6 +34,7 @@ import { ServingRoot } from './identity/serving-root.ts'
 import { ServingCertificate, servingNames } from './identity/serving.ts'
 import { Signer } from './identity/signer.ts'
 import { fetchByHttps, type IssuerKeyParts, issuerKeyParts, type IssuerKeySettings } from './issuer-keys/parts.ts'
+import { GatewayStatus } from './gateway-status.ts'
 import { type ControlPlaneMetrics, createMetrics } from './metrics.ts'
 import type { MeshFacts } from './observe/facts.ts'
 import { Observer } from './observe/observer.ts'
@@ -160,6 +161,7 @@ function assemble(settings: Values): Parts {
   const issuerKeys = issuerKeyParts({ ...shared, ...keysFrom(settings) })
   const leading = new Leading({ ...shared, podName: settings.podName, podIp: settings.podIp })
   const addresses = new AddressStatus({ client, clock: systemClock, random: systemRandom, log })
+  const gateways = new GatewayStatus(shared)
   const observer = new Observer({
     onVerdict: advice.judged,
     client,
@@ -173,6 +175,7 @@ function assemble(settings: Values): Parts {
       late.clientRoots?.set(snapshot.trust?.roots[mesh.trustDomain])
       policies.set(snapshot)
       addresses.set(snapshot)
+      gateways.set(snapshot)
       issuerKeys.set(snapshot)
       leading.set(snapshot)
       ads.notify()
