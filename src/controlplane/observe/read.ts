@@ -36,6 +36,7 @@ import type {
   SliceEndpointFacts,
   SliceFacts,
 } from './facts.ts'
+import { PROXY_CONFIG_ANNOTATION, readTopology } from './read-topology.ts'
 
 export function readService(service: Service): ServiceFacts | undefined {
   const { spec } = service
@@ -87,6 +88,7 @@ export function readPod(pod: Pod): PodFacts | undefined {
   // A pod that ended keeps its address while another may already have it.
   if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return undefined
   const gateway = gatewayRoleOf(pod)
+  const said = gateway && readTopology(pod.metadata.annotations?.[PROXY_CONFIG_ANNOTATION])
   const ports: Record<string, number> = {}
   for (const container of spec.containers) {
     for (const { name, containerPort } of container.ports ?? []) if (name !== undefined) ports[name] = containerPort
@@ -104,6 +106,7 @@ export function readPod(pod: Pod): PodFacts | undefined {
     ready: isReady(pod),
     labels: pod.metadata.labels ?? {},
     ...(gateway !== undefined && { gateway }),
+    ...(said !== undefined && { topology: said }),
     ports,
   }
 }

@@ -34,6 +34,8 @@ interface Built {
   readonly clusters: readonly Cluster[]
 }
 
+const NOBODY_BEFORE = { trustedProxies: 0 }
+
 interface Wanted {
   readonly needed: ReadonlySet<string>
   readonly clusters: readonly Cluster[]
@@ -96,12 +98,13 @@ export class GatewaySide {
     const policies = this.#policies.of(snapshot, pod, services)
     const key = `${pod.namespace}/${pod.name}`
     // Neither its readiness nor anything else of a pod's status is an input.
-    const own = JSON.stringify([pod.ip, pod.labels, pod.ports])
+    const own = JSON.stringify([pod.ip, pod.labels, pod.ports, pod.topology])
     const inputs = [istioGateways, virtualServices, scope, services, policies, settings, mesh, own]
     return this.#built.get(key, inputs, () => {
       const servers = istioServers({ gateways: istioGateways, virtualServices, scope, pod, services })
       const { paths } = settings
-      const edge = { address: pod.ip, servers, settings: { trustedProxies: 0, ...(paths !== undefined && { paths }) } }
+      const { topology = NOBODY_BEFORE } = pod
+      const edge = { address: pod.ip, servers, settings: { ...topology, ...(paths !== undefined && { paths }) } }
       const guard = guardOf(policies, { address: pod.ip, services })
       return this.#keep(key, edgeConfig(edge, guard), meshPort({ pod, services, servers, mesh, policies }))
     })
