@@ -123,6 +123,7 @@ interface Parts {
   readonly authenticator: Authenticator
   readonly ads: AdsServer<ProxyClient>
   readonly findPod: Push['findPod']
+  readonly notRun: Push['notRun']
   readonly metrics: ControlPlaneMetrics
   readonly access: PageAccess
   readonly issuerKeys: IssuerKeyParts
@@ -186,7 +187,22 @@ function assemble(settings: Values): Parts {
     snapshotVersion: () => observer.snapshot?.version ?? 0,
   })
   const access = new PageAccess({ client, clock: systemClock, host: settings.podIp, log })
-  return { mesh, log, client, observer, authenticator, ads, findPod, metrics, access, issuerKeys, leading, late }
+  const notRun: Push['notRun'] = (proxy) => push.notRun(proxy)
+  return {
+    mesh,
+    log,
+    client,
+    observer,
+    authenticator,
+    ads,
+    findPod,
+    notRun,
+    metrics,
+    access,
+    issuerKeys,
+    leading,
+    late,
+  }
 }
 
 /** Of token issuers outside the mesh. */

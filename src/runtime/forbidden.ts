@@ -4,14 +4,25 @@
  */
 import { BlockList, isIP } from 'node:net'
 
+export interface AddressRange {
+  readonly address: string
+  readonly prefixLength: number
+}
+
+export const FORBIDDEN_RANGES: readonly AddressRange[] = [
+  { address: '169.254.0.0', prefixLength: 16 },
+  { address: 'fe80::', prefixLength: 10 },
+  { address: 'fd00:ec2::254', prefixLength: 128 }, // AWS
+  { address: 'fd20:ce::254', prefixLength: 128 }, // Google
+  { address: '100.100.100.200', prefixLength: 32 }, // Alibaba
+  { address: '168.63.129.16', prefixLength: 32 }, // Azure
+  { address: '192.0.0.192', prefixLength: 32 }, // Oracle
+]
+
 const FORBIDDEN = new BlockList()
-FORBIDDEN.addSubnet('169.254.0.0', 16, 'ipv4')
-FORBIDDEN.addSubnet('fe80::', 10, 'ipv6')
-FORBIDDEN.addAddress('fd00:ec2::254', 'ipv6') // AWS
-FORBIDDEN.addAddress('fd20:ce::254', 'ipv6') // Google
-FORBIDDEN.addAddress('100.100.100.200', 'ipv4') // Alibaba
-FORBIDDEN.addAddress('168.63.129.16', 'ipv4') // Azure
-FORBIDDEN.addAddress('192.0.0.192', 'ipv4') // Oracle
+for (const { address, prefixLength } of FORBIDDEN_RANGES) {
+  FORBIDDEN.addSubnet(address, prefixLength, address.includes(':') ? 'ipv6' : 'ipv4')
+}
 
 const NAMES: ReadonlySet<string> = new Set([
   'metadata',

@@ -4,6 +4,7 @@
  * matched). Pure.
  */
 import {
+  type ConnectionRules,
   type FilterChain,
   type HttpFilterChain,
   type Listener,
@@ -13,6 +14,22 @@ import {
   type VirtualHost,
 } from '../../../model/config.ts'
 import { PEER_HEADER } from '../../../model/names.ts'
+import { FORBIDDEN_RANGES } from '../../../runtime/forbidden.ts'
+
+/** Our proxy refuses these addresses on every outbound path by itself; captured connections alone can name them here. */
+const FORBIDDEN: ConnectionRules = {
+  kind: 'rbac',
+  statPrefix: 'forbidden',
+  rules: {
+    action: 'deny',
+    policies: {
+      forbidden: {
+        permissions: FORBIDDEN_RANGES.map((range) => Object.assign({ kind: 'destination-ip' as const }, range)),
+        principals: [{ kind: 'any' }],
+      },
+    },
+  },
+}
 
 /** What no client may say: our proxies strip these by their prefixes, which Envoy cannot. */
 const STRIPPED = [
@@ -47,6 +64,7 @@ function envoyChain(chain: FilterChain, isOutbound: boolean, options: ListenerOp
   return {
     ...chain,
     ...(tls !== undefined && { tls: { ...tls, secrets: 'agent' as const } }),
+    ...(isOutbound && { network: [FORBIDDEN, ...(chain.network ?? [])] }),
     filter: filter.kind === 'tcp' ? envoyTcp(filter, options) : envoyHttp(filter, isOutbound),
   }
 }

@@ -18,7 +18,7 @@ import {
 } from '../../../model/config.ts'
 import { ALPN_H2, CONNECT_TIMEOUT_MS } from '../clusters.ts'
 import type { Outbound } from '../outbound-side.ts'
-import { byCluster, named } from '../tables.ts'
+import { byCluster } from '../tables.ts'
 import { envoyTunnels, isBridged, isPlainOnly, type Reach, reachOf, speaksRequests, type TunnelReach } from './reach.ts'
 
 export const BRIDGE = 'bridge'
@@ -195,5 +195,3 @@ const BRIDGE_LISTENER: Listener = {
   chains: [],
   internal: { kind: 'bridge', cluster: BRIDGE },
 }
-
-export const namedClusters = (clusters: readonly Cluster[]): ProxyConfig['clusters'] => named(clusters)
