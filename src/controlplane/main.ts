@@ -161,8 +161,7 @@ function assemble(settings: Values): Parts {
   const advice = new AdviceStatus(shared)
   const issuerKeys = issuerKeyParts({ ...shared, ...keysFrom(settings) })
   const leading = new Leading({ ...shared, podName: settings.podName, podIp: settings.podIp })
-  const addresses = new AddressStatus({ client, clock: systemClock, random: systemRandom, log })
-  const gateways = new GatewayStatus(shared)
+  const told = [policies, new AddressStatus(shared), new GatewayStatus(shared), issuerKeys, leading]
   const observer = new Observer({
     onVerdict: advice.judged,
     client,
@@ -174,11 +173,7 @@ function assemble(settings: Values): Parts {
       push.set(snapshot)
       late.servingRoot?.reconcile(snapshot.namespaces.keys())
       late.clientRoots?.set(snapshot.trust?.roots[mesh.trustDomain])
-      policies.set(snapshot)
-      addresses.set(snapshot)
-      gateways.set(snapshot)
-      issuerKeys.set(snapshot)
-      leading.set(snapshot)
+      for (const one of told) one.set(snapshot)
       ads.notify()
     },
   })
