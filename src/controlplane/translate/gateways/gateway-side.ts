@@ -15,6 +15,7 @@ import { textsOf } from './edge-clusters.ts'
 import { type EdgeConfig, edgeConfig, type Guard } from './edge-config.ts'
 import { isSecretName, secretsFor } from './edge-secrets.ts'
 import type { EdgeSecret } from './edge.ts'
+import { gatewayApiServers } from './gateway-api-servers.ts'
 import { istioServers } from './istio-servers.ts'
 import { type MeshPort, meshPort } from './mesh-port.ts'
 
@@ -99,9 +100,14 @@ export class GatewaySide {
     const key = `${pod.namespace}/${pod.name}`
     // Neither its readiness nor anything else of a pod's status is an input.
     const own = JSON.stringify([pod.ip, pod.labels, pod.ports, pod.topology])
-    const inputs = [istioGateways, virtualServices, scope, services, policies, settings, mesh, own]
+    const { gatewayApi: facts, namespaces } = snapshot
+    const api = [...Object.values(facts), namespaces]
+    const inputs = [istioGateways, virtualServices, scope, services, policies, settings, mesh, own, ...api]
     return this.#built.get(key, inputs, () => {
-      const servers = istioServers({ gateways: istioGateways, virtualServices, scope, pod, services })
+      const servers = [
+        ...istioServers({ gateways: istioGateways, virtualServices, scope, pod, services }),
+        ...gatewayApiServers({ facts, namespaces, scope, pod, services }),
+      ]
       const { paths } = settings
       const { topology = NOBODY_BEFORE } = pod
       const edge = { address: pod.ip, servers, settings: { ...topology, ...(paths !== undefined && { paths }) } }
