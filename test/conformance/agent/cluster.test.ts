@@ -54,8 +54,8 @@ describe.skipIf(obstacle !== undefined)(
       for (const name of ['caller-envoy', 'callee-v1']) expect(text).toContain(name)
     })
 
-    describe('asked by a pod with Envoy', () => trafficSuite(() => placeOf('envoy')))
-    describe('asked by a pod with our proxy', () => trafficSuite(() => placeOf('ours')))
+    describe('asked by a pod with Envoy', { timeout: 90_000 }, () => trafficSuite(() => placeOf('envoy')))
+    describe('asked by a pod with our proxy', { timeout: 90_000 }, () => trafficSuite(() => placeOf('ours')))
   },
 )
 

@@ -31,6 +31,9 @@ const FORBIDDEN: ConnectionRules = {
   },
 }
 
+/** Without endpoints: what goes there is closed. */
+export const BLACK_HOLE_CLUSTER = 'BlackHoleCluster'
+
 /** What no client may say: our proxies strip these by their prefixes, which Envoy cannot. */
 const STRIPPED = [
   PEER_HEADER,
@@ -63,11 +66,23 @@ function envoyChain(chain: FilterChain, isOutbound: boolean, options: ListenerOp
   const { tls, filter } = chain
   return {
     ...chain,
-    ...(tls !== undefined && { tls: { ...tls, secrets: 'agent' as const } }),
+    ...(tls !== undefined && {
+      tls: { ...tls, secrets: 'agent' as const, ...(chain.allow !== undefined && { admits: chain.allow }) },
+    }),
     ...(isOutbound && { network: [FORBIDDEN, ...(chain.network ?? [])] }),
-    filter: filter.kind === 'tcp' ? envoyTcp(filter, options) : envoyHttp(filter, isOutbound),
+    filter: admitsNobody(chain)
+      ? NOWHERE
+      : filter.kind === 'tcp'
+        ? envoyTcp(filter, options)
+        : envoyHttp(filter, isOutbound),
   }
 }
+
+/** Envoy's filter judges the client's first byte; a server that speaks first would have spoken by then. */
+const admitsNobody = ({ network = [] }: FilterChain): boolean =>
+  network.some(({ rules }) => rules?.action === 'allow' && Object.keys(rules.policies).length === 0)
+
+const NOWHERE: TcpProxy = { kind: 'tcp', statPrefix: BLACK_HOLE_CLUSTER, cluster: BLACK_HOLE_CLUSTER }
 
 function envoyTcp(filter: TcpProxy, { forConnections }: ListenerOptions): TcpProxy {
   const nameOf = (cluster: string): string => forConnections.get(cluster) ?? cluster
