@@ -7,6 +7,7 @@ import type { Locality } from '../../model/locality.ts'
 import type { ImportedFacts } from '../../model/service.ts'
 import type { GatewayApiFacts } from './facts-gateway-api.ts'
 import type { NetworkingFacts } from './facts-networking.ts'
+import type { OwnFacts } from './facts-own.ts'
 import type { SecretFacts } from './facts-secrets.ts'
 import type { SecurityFacts } from './facts-security.ts'
 
@@ -32,6 +33,8 @@ export interface PortFacts {
   readonly protocol?: 'http' | 'tcp'
   /** Declared as HTTP/2, gRPC too: endpoints outside the mesh are spoken to so. */
   readonly isHttp2?: true
+  /** Declared as gRPC-Web: what browsers send becomes gRPC before the application. */
+  readonly isGrpcWeb?: true
   /** Declared as TLS of the application's own: the server name tells connections apart. */
   readonly isTls?: true
 }
@@ -190,6 +193,8 @@ export interface Snapshot {
   /** Likewise. */
   readonly gatewayApi: GatewayApiFacts
   readonly security: SecurityFacts
+  /** Absent: there are none. Its tables keep their identity. */
+  readonly own?: OwnFacts
   /** For gateways. Absent: of none anything is known. */
   readonly secrets?: SecretFacts
   /** Absent until federation has brought this cluster into the mesh. */

@@ -68,16 +68,21 @@ function readPort({ name = '', port, targetPort = port, appProtocol }: ServicePo
   return { name, port, targetPort, ...protocolOf(appProtocol, name) }
 }
 
-const HTTP_PROTOCOLS = new Set(['http', 'http2', 'grpc', 'grpc-web', 'h2c', 'ws'])
+const GRPC_WEB = 'grpc-web'
+const HTTP_PROTOCOLS = new Set(['http', 'http2', 'grpc', 'h2c', 'ws'])
 const HTTP2_PROTOCOLS = new Set(['http2', 'grpc', 'h2c'])
 const TLS_PROTOCOLS = new Set(['tls', 'https', 'wss'])
 const TCP_PROTOCOLS = new Set(['tcp', 'tls', 'https', 'wss', 'mysql', 'mongo', 'redis', 'postgres', 'postgresql'])
 
 /** Istio's rules: `appProtocol` (with or without a domain before it), or the port's name up to its first hyphen. */
-function protocolOf(appProtocol: string | undefined, name: string): Pick<PortFacts, 'protocol' | 'isHttp2' | 'isTls'> {
+function protocolOf(
+  appProtocol: string | undefined,
+  name: string,
+): Pick<PortFacts, 'protocol' | 'isHttp2' | 'isGrpcWeb' | 'isTls'> {
   const said = appProtocol?.toLowerCase() ?? name
   const word = said.slice(said.lastIndexOf('/') + 1)
   const isOne = (of: ReadonlySet<string>): boolean => of.has(word) || of.has(word.split('-')[0] ?? '')
+  if (word === GRPC_WEB || word.startsWith(`${GRPC_WEB}-`)) return { protocol: 'http', isHttp2: true, isGrpcWeb: true }
   if (isOne(HTTP_PROTOCOLS)) return { protocol: 'http', ...(isOne(HTTP2_PROTOCOLS) && { isHttp2: true }) }
   return isOne(TCP_PROTOCOLS) ? { protocol: 'tcp', ...(isOne(TLS_PROTOCOLS) && { isTls: true }) } : {}
 }
