@@ -35,6 +35,7 @@ import { ServingRoot } from './identity/serving-root.ts'
 import { ServingCertificate, servingNames } from './identity/serving.ts'
 import { Signer } from './identity/signer.ts'
 import { fetchByHttps, type IssuerKeyParts, issuerKeyParts, type IssuerKeySettings } from './issuer-keys/parts.ts'
+import { GatewayStatus } from './gateway-status.ts'
 import { type ControlPlaneMetrics, createMetrics } from './metrics.ts'
 import type { MeshFacts, Snapshot } from './observe/facts.ts'
 import { Observer } from './observe/observer.ts'
@@ -168,7 +169,7 @@ function assemble(settings: Values): Parts {
   const advice = new AdviceStatus(shared)
   const security = securityParts(shared, settings)
   const leading = new Leading({ ...shared, podName: settings.podName, podIp: settings.podIp })
-  const addresses = new AddressStatus({ client, clock: systemClock, random: systemRandom, log })
+  const told = [policies, new AddressStatus(shared), new GatewayStatus(shared), security, leading]
   const observer = new Observer({
     ...shared,
     onVerdict: advice.judged,
@@ -177,11 +178,8 @@ function assemble(settings: Values): Parts {
       push.set(snapshot)
       late.servingRoot?.reconcile(snapshot.namespaces.keys())
       late.clientRoots?.set(snapshot.trust?.roots[mesh.trustDomain])
-      policies.set(snapshot)
       late.limits?.follow(observer.trust)
-      addresses.set(snapshot)
-      security.set(snapshot)
-      leading.set(snapshot)
+      for (const one of told) one.set(snapshot)
       ads.notify()
     },
   })

@@ -82,11 +82,19 @@ export interface PodFacts {
   readonly labels: Readonly<Record<string, string>>
   /** It serves Gateways, and takes callers of the mesh as a sidecar does. */
   readonly gateway?: GatewayRole
+  /** What stands in front of it. Absent: nobody. */
+  readonly topology?: GatewayTopology
   /** Named container ports. */
   readonly ports: Readonly<Record<string, number>>
 }
 
 export type GatewayRole = 'ingress' | 'egress'
+
+export interface GatewayTopology {
+  readonly trustedProxies: number
+  /** Absent: what a client brings is removed, its own certificate is told. */
+  readonly clientCertificate?: 'remove' | 'forward' | 'append' | 'always'
+}
 
 export interface SliceEndpointFacts {
   readonly address: string
