@@ -14,7 +14,7 @@ import type { ClusterState } from './balance/cluster.ts'
 import { Acceptor, type TunnelServer } from './connection.ts'
 import type { OriginalDestination } from './capture/destination.ts'
 import type { HttpMode } from './compile.ts'
-import { isForbiddenTarget } from '../runtime/forbidden.ts'
+import { allowedAddresses, guardedLookup, isForbiddenTarget } from '../runtime/forbidden.ts'
 import type { IdentitySource, Peer } from './identity.ts'
 import { PROXY_PROTO_NAMES } from './l4/proxy-header.ts'
 import { ListenerSet } from './listeners.ts'
@@ -176,7 +176,8 @@ class RunningProxy implements Proxy {
     const credentials = (): ReturnType<ProxyState['credentials']> => state.credentials()
     const clientTls: DialContext['clientTls'] = (tls) => state.clientTls.of(tls)
     // A gateway of the mesh dials as the mesh does; only a proxy of no mesh is all Envoy.
-    const http1Trailers = !modes.has('reverse') || options.trustDomain !== ''
+    const isMesh = !modes.has('reverse') || options.trustDomain !== ''
+    const http1Trailers = isMesh
     const context: DialContext = {
       timers,
       now,
@@ -185,7 +186,8 @@ class RunningProxy implements Proxy {
       http1Trailers,
       forgives: !http1Trailers,
       localAddress,
-      lookup: options.lookup,
+      // A configuration file says itself where its clusters are; in the mesh others have a say.
+      lookup: isMesh ? guardedLookup(options.lookup) : options.lookup,
     }
     const links = new GatewayLinks(context, random)
     state.connect({
@@ -193,7 +195,7 @@ class RunningProxy implements Proxy {
       random,
       createTransport: transportFactory(context, random, links),
       createStreams: (way) => createStreamWay({ ...way, context, random, links, streams: this.#streams }),
-      resolve: createResolve(options.lookup),
+      resolve: createResolve(options.lookup, isMesh ? allowedAddresses : undefined),
       isForbidden: isForbiddenTarget,
     })
     this.#overload = new Overload(options.overload, { clock, random, ...OWN_MEMORY })

@@ -2,7 +2,7 @@
  * The outbound route table of a scope, with memory: a virtual host is built again only when its host, its VirtualService,
  * or a host and rule that one leads to changed; callers that get the same one share it.
  */
-import type { RouteTable, VirtualHost } from '../../model/config.ts'
+import { ANY_HOST, PASSTHROUGH_CLUSTER, type RouteTable, type VirtualHost } from '../../model/config.ts'
 import type { Host } from './hosts.ts'
 import { connectHosts } from './istio/connection-chains.ts'
 import type { Scope } from './istio/scope.ts'
@@ -23,7 +23,8 @@ export class OutboundRoutes {
   tableFor(scope: Scope): RouteTable {
     const hosts = this.#tables.list(`virtual-hosts|${scope.key}`, [scope], () => {
       const known = scope.hosts.flatMap((host) => this.#hostsOf(host, scope))
-      return [...known, ...withoutDomainsOf(known, this.#strangers(scope))]
+      const all = [...known, ...withoutDomainsOf(known, this.#strangers(scope))]
+      return scope.passesUnknown ? [...all, ...withoutDomainsOf(all, ANYTHING)] : all
     })
     return this.#routes.get(scope.key, hosts, () => outboundTable(hosts))
   }
@@ -44,9 +45,8 @@ export class OutboundRoutes {
   /** Names that only a VirtualService knows. */
   #strangers(scope: Scope): readonly VirtualHost[] {
     const { exact, wildcards } = scope.virtualServices
-    const unknown = [...exact].filter(([name]) => !scope.byName.has(name))
-    return [...unknown, ...wildcards]
-      .filter(([, led]) => led.http.length > 0)
+    return [...exact, ...wildcards]
+      .filter(([name, led]) => led.http.length > 0 && scope.isStranger(name, led))
       .sort(([one], [other]) => (one < other ? -1 : 1))
       .map(([name, led]) => {
         const inputs = [led, ...dependencies(led.destinations, scope)]
@@ -56,6 +56,18 @@ export class OutboundRoutes {
       })
   }
 }
+
+/** Istio's: what the mesh does not know goes where it is meant for, as it is. Nobody knows what may be repeated there. */
+const ANYTHING: readonly VirtualHost[] = [
+  {
+    name: ANY_HOST,
+    domains: ['*'],
+    routes: [
+      { match: { kind: 'connect' }, cluster: PASSTHROUGH_CLUSTER, timeoutMs: 0 },
+      { match: { kind: 'prefix', prefix: '/' }, cluster: PASSTHROUGH_CLUSTER, timeoutMs: 0 },
+    ],
+  },
+]
 
 /** `reviews.shop` is a service's name already: no domain may be in a table twice. */
 function withoutDomainsOf(known: readonly VirtualHost[], strangers: readonly VirtualHost[]): readonly VirtualHost[] {

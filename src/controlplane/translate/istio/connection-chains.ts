@@ -80,13 +80,14 @@ function namedChains(host: Host, { port }: PortFacts, scope: Scope, led: Led | u
 /** Names that only a VirtualService knows. */
 function strangers(scope: Scope): readonly FilterChain[] {
   const { exact, wildcards } = scope.virtualServices
-  const isKnown = (name: string): boolean => scope.byName.has(name)
   return [...exact, ...wildcards].flatMap(([name, led]) =>
-    isKnown(name)
+    !scope.isStranger(name, led)
       ? []
       : led.tls.flatMap((route) => {
           const port = route.match.find((match) => match.port !== undefined)?.port ?? HTTPS_PORT
-          const names = namesOf(route, { scope, port }).filter((sni) => matchesHost(name, sni) && !isKnown(sni))
+          const names = namesOf(route, { scope, port }).filter(
+            (sni) => matchesHost(name, sni) && scope.isStranger(sni, led),
+          )
           if (names.length === 0) return []
           return [chainFor(names, { addresses: [], port }, routed(route, { scope, led, port }))]
         }),

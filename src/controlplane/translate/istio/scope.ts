@@ -10,7 +10,7 @@ import { askedLabels } from './asked-labels.ts'
 import { type DestinationRuleIndex, type HostRule, mergeRules, rulesFor, rulesOf } from './destination-rules.ts'
 import type { Caller } from './http-match.ts'
 import { isVisibleFrom } from './names.ts'
-import { knownHosts, passesUnknown, sidecarFor } from './sidecars.ts'
+import { knownHosts, knowsName, passesUnknown, sidecarFor } from './sidecars.ts'
 import { indexOf, type Led, ledFor, ledOf, type VirtualServiceIndex } from './virtual-services.ts'
 
 export interface Scope {
@@ -21,7 +21,9 @@ export interface Scope {
   readonly hosts: readonly Host[]
   readonly byName: ReadonlyMap<string, Host>
   readonly virtualServices: VirtualServiceIndex
-  /** What is no host of these passes, for callers whose connections are captured. */
+  /** A name that only a VirtualService knows, and that callers may know: a host that is hidden from them is none. */
+  readonly isStranger: (name: string, led: Led) => boolean
+  /** What is no host of these passes. */
   readonly passesUnknown: boolean
   /** The same object while the same rules hold. */
   readonly ruleFor: (host: Host) => HostRule | undefined
@@ -52,6 +54,7 @@ export class Scopes {
           this.#led.get(`${root.namespace}/${root.name}`, [root, ...parts, domain], () => ledOf(root, parts, domain)),
       })
       const sidecar = sidecarFor(sidecars, caller)
+      const names = new Set(hosts.map(({ host }) => host))
       const visible = this.#visible({ hosts, caller, sidecar, led, domain }, key)
       return {
         key,
@@ -60,6 +63,7 @@ export class Scopes {
         hosts: visible,
         byName: new Map(visible.map((host) => [host.host, host])),
         virtualServices: led,
+        isStranger: (name, { namespace }) => !names.has(name) && knowsName(sidecar, { name, namespace, domain }),
         passesUnknown: passesUnknown(sidecar),
         ruleFor: this.#ruleFor(rules, caller),
       }
