@@ -56,6 +56,8 @@ export class EnvoyProcess {
 
   constructor(options: EnvoyProcessOptions, env: NodeJS.ProcessEnv) {
     const args = ['-c', options.config, '-l', options.logLevel, '--disable-hot-restart']
+    // Its remarks on fields that it will drop one day are for us, not for the pod's log.
+    args.push('--component-log-level', 'misc:error')
     if (options.concurrency > 0) args.push('--concurrency', String(options.concurrency))
     args.push(
       '--drain-time-s',

@@ -81,6 +81,22 @@ describe('injectSidecar writes', () => {
     ])
   })
 
+  it('an agent with Envoy instead, where the pod asks for it', () => {
+    const asked = (metadata: object): unknown => {
+      const { args, image } =
+        injectSidecar({ ...pod({ name: 'web' }), metadata }, options)?.spec.containers.at(-1) ?? {}
+      return { args, image }
+    }
+    const envoy = { args: ['agent', '--envoy'], image: 'isthmus/isthmus:dev' }
+    expect(asked({ name: 'web', annotations: { 'sidecar.isthmus.dev/proxy': 'envoy' } })).toEqual(envoy)
+    expect(asked({ name: 'web', labels: { 'sidecar.isthmus.dev/proxy': 'envoy' } })).toEqual(envoy)
+    expect(asked({ name: 'web', annotations: { 'sidecar.isthmus.dev/proxy': 'nginx' } })).toMatchObject({
+      args: ['proxy', '--role', 'sidecar'],
+    })
+    const annotations = { 'sidecar.isthmus.dev/proxy': 'envoy', 'sidecar.isthmus.dev/proxyImage': 'our/envoy:1' }
+    expect(asked({ name: 'web', annotations })).toEqual({ ...envoy, image: 'our/envoy:1' })
+  })
+
   it('a volume for each of its mounts: memory for keys, a token for the CA alone, the serving root', () => {
     expect(proxy?.volumeMounts?.map(({ name, mountPath }) => [name, mountPath])).toEqual([
       ['isthmus-state', '/var/lib/isthmus'],

@@ -67,7 +67,7 @@ export function injectSidecar<P extends Injectable>(pod: P, options: InjectOptio
     ...pod.spec,
     // Last: the pod's own init containers run while there is no proxy yet.
     ...(captured && { initContainers: [...(pod.spec.initContainers ?? []), captureContainer(pod, options)] }),
-    containers: [...applications, sidecar(options, captured && wantsNames(pod))],
+    containers: [...applications, sidecar(options, pod.metadata, captured && wantsNames(pod))],
     volumes: [...(pod.spec.volumes ?? []), ...VOLUMES],
   }
   return { ...pod, spec }
@@ -136,8 +136,9 @@ function forApplication(container: Container, options: InjectOptions): Container
   }
 }
 
-/** Questions are led to the proxy like connections, unless the pod's owner says otherwise. */
-const wantsNames = (pod: Injectable): boolean => pod.metadata?.annotations?.[ANNOTATIONS.dns] !== 'false'
+/** Questions are led to the proxy like connections, unless the pod's owner says otherwise. An Envoy answers none. */
+const wantsNames = ({ metadata }: Injectable): boolean =>
+  metadata?.annotations?.[ANNOTATIONS.dns] !== 'false' && sidecarKind(metadata) === 'isthmus'
 
 const EXCLUSIONS = [
   ['--exclude-outbound-ports', ANNOTATIONS.captureExcludeOutboundPorts],
@@ -175,11 +176,23 @@ function captureContainer(pod: Injectable, options: InjectOptions): Container {
   }
 }
 
-function sidecar(options: InjectOptions, answersNames: boolean): Container {
+/** The command of each kind of sidecar. */
+const SIDECARS: Readonly<Record<string, readonly string[]>> = {
+  isthmus: ['proxy', '--role', 'sidecar'],
+  envoy: ['agent', '--envoy'],
+}
+
+/** As the pod's label says, else its annotation. An unknown kind gets the mesh's own. */
+function sidecarKind(metadata: ObjectMeta | undefined): string {
+  const kind = metadata?.labels?.[ANNOTATIONS.sidecarProxy] ?? metadata?.annotations?.[ANNOTATIONS.sidecarProxy]
+  return kind === 'envoy' ? kind : 'isthmus'
+}
+
+function sidecar(options: InjectOptions, metadata: ObjectMeta | undefined, answersNames: boolean): Container {
   return {
     name: SIDECAR_CONTAINER,
-    image: options.image,
-    args: ['proxy', '--role', 'sidecar'],
+    image: metadata?.annotations?.[ANNOTATIONS.sidecarImage] ?? options.image,
+    args: [...(SIDECARS[sidecarKind(metadata)] ?? [])],
     env: [
       fieldVar('POD_NAME', 'metadata.name'),
       fieldVar('POD_NAMESPACE', 'metadata.namespace'),

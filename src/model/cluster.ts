@@ -288,6 +288,11 @@ export interface LoadAssignment {
   /** A priority is whole as long as 100 / this of it is healthy. Absent: 140. */
   readonly overprovisioningPercent?: number
   readonly localities: readonly LocalityEndpoints[]
+  /**
+   * For Envoy only: which state of the cluster it is for. An Envoy whose cluster changed waits for endpoints anew, and
+   * takes those it has only after 15 s: so they are news whenever the cluster is.
+   */
+  readonly clusterState?: string
 }
 
 export interface LocalityEndpoints {

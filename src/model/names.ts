@@ -74,6 +74,10 @@ export const ANNOTATIONS = {
   captureExcludeOutboundPorts: 'isthmus.dev/capture-exclude-outbound-ports',
   captureExcludeInboundPorts: 'isthmus.dev/capture-exclude-inbound-ports',
   captureExcludeOutboundRanges: 'isthmus.dev/capture-exclude-outbound-ranges',
+  /** On pods: `envoy` makes the sidecar an Envoy; `isthmus` is what is there without it. */
+  sidecarProxy: 'sidecar.isthmus.dev/proxy',
+  /** On pods: the image of the sidecar, where it is not the mesh's own (one that has Envoy, say). */
+  sidecarImage: 'sidecar.isthmus.dev/proxyImage',
   /** On the gateway's Service, when the load balancer's address is not the reachable one. */
   gatewayAddress: 'isthmus.dev/gateway-address',
 } as const

@@ -252,7 +252,8 @@ async function* noLog(container: string): AsyncGenerator<Uint8Array> {
 }
 
 /** Of the person's own environment pods get only what programs need to run at all: not their proxies or secrets. */
-const INHERITED = ['HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'USER'] as const
+/** `ENVOY`: where the agent finds it. */
+const INHERITED = ['ENVOY', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'USER'] as const
 
 function podEnvironment(facts: { api: ApiServer; plan: AddressPlan; compileCache: string }): Record<string, string> {
   const { plan, api } = facts

@@ -2,7 +2,7 @@
  * One resource of the IR to bytes and back. Encoding is total; decoding is strict and returns a `Rejection` for
  * anything it does not fully understand. Not a cache: the server remembers what it serialised, by object.
  */
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import { create, fromBinary, type JsonObject, toBinary } from '@bufbuild/protobuf'
 import { type Any, anyPack } from '@bufbuild/protobuf/wkt'
 import { ClusterSchema } from '#gen/envoy/config/cluster/v3/cluster_pb.js'
 import { ClusterLoadAssignmentSchema } from '#gen/envoy/config/endpoint/v3/endpoint_pb.js'
@@ -51,6 +51,9 @@ export type ModelResource = {
 
 export type Decoded = ModelResource | { readonly rejection: Rejection }
 
+/** Only ever written: which state of its cluster an assignment is for. */
+const CLUSTER_METADATA = 'isthmus.cluster'
+
 /** What the discovery service's own envelope may set. */
 const RESOURCE_SHAPE: Shape = {
   name: true,
@@ -65,13 +68,23 @@ export function nameOf(resource: ModelResource): string {
 }
 
 export function encodeResource(resource: ModelResource, version = ''): Resource {
-  const revocations = resource.kind === 'secret' ? encodeRevocations(resource.value) : undefined
+  const metadata = metadataOf(resource)
   return create(ResourceSchema, {
     name: nameOf(resource),
     version,
     resource: pack(resource),
-    ...(revocations !== undefined && { metadata: { filterMetadata: { [REVOCATIONS_METADATA]: revocations } } }),
+    ...(metadata !== undefined && { metadata: { filterMetadata: metadata } }),
   })
+}
+
+/** What the resource itself has no field for. */
+function metadataOf(resource: ModelResource): Record<string, JsonObject> | undefined {
+  if (resource.kind === 'secret') {
+    const revocations = encodeRevocations(resource.value)
+    return revocations === undefined ? undefined : { [REVOCATIONS_METADATA]: revocations }
+  }
+  const state = resource.kind === 'endpoints' ? resource.value.clusterState : undefined
+  return state === undefined ? undefined : { [CLUSTER_METADATA]: { state } }
 }
 
 function pack(resource: ModelResource): Any {

@@ -102,6 +102,7 @@ export class SidecarWorld {
   readonly #own: KubeObject[] = []
   readonly #pods: TestPod[] = []
   #port = 0
+  #version = 0
   #applied: readonly KubeObject[] = []
 
   constructor() {
@@ -224,15 +225,17 @@ export class SidecarWorld {
     const documents = parseAllDocuments(yaml).map((document) => document.toJS() as KubeObject | null)
     this.#applied = [...documents.filter((object) => object !== null).map(stamped), ...objects]
     const { trustDomain } = this.world.mesh.cluster(CLUSTER)
-    this.#push.set(
-      snapshotOf({
+    this.#version += 1
+    this.#push.set({
+      ...snapshotOf({
         mesh: { mesh: MESH, cluster: CLUSTER, trustDomain, domain: 'cluster.local' },
         objects: [...this.#own, ...this.#applied],
         roots: Object.fromEntries(
           this.world.allTrustDomains().map((name) => [name, [this.world.mesh.root.certificatePem]]),
         ),
       }),
-    )
+      version: this.#version,
+    })
     this.ads.notify()
   }
 
@@ -263,7 +266,8 @@ export class SidecarWorld {
       if (nacks.length > 0) throw new Error(nacks.join('\n'))
       const wanted = this.#running.size
       const proxies = all.filter(({ client }) => client.role !== 'agent')
-      if (proxies.length >= wanted && all.every(({ synced }) => synced)) return
+      const isNews = all.every(({ version, synced }) => synced && version === String(this.#version))
+      if (proxies.length >= wanted && isNews) return
       if (systemClock.monotonic() > endsAt) throw new Error(`not synced: ${JSON.stringify(all, undefined, 1)}`)
       await new Promise<void>((resolve) => systemClock.after(20, resolve))
     }

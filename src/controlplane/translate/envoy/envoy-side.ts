@@ -1,12 +1,15 @@
 /**
  * A sidecar's configuration for an Envoy in its place, with memory: what many pods share is put into Envoy's form once.
  */
-import type { Cluster, Listener, ProxyConfig, RouteTable } from '../../../model/config.ts'
+import { createHash } from 'node:crypto'
+import type { Cluster, Listener, LoadAssignment, ProxyConfig, RouteTable } from '../../../model/config.ts'
 import { Memo } from '../memo.ts'
 import type { Outbound } from '../outbound-side.ts'
 import { byCluster, named, type Tables } from '../tables.ts'
 import { envoyListener, envoyTables, type ListenerOptions } from './listeners.ts'
 import { type EnvoyOutbound, envoyOutbound } from './outbound.ts'
+
+const STATE_LENGTH = 11
 
 export interface SidecarParts {
   readonly outbound: Outbound
@@ -20,6 +23,7 @@ export class EnvoySide {
   readonly #outbound = new Memo<EnvoyOutbound>()
   readonly #listeners = new Memo<Listener>()
   readonly #routes = new Memo<readonly RouteTable[]>()
+  readonly #states = new Memo<string>()
 
   constructor(tables: Tables) {
     this.#tables = tables
@@ -76,13 +80,25 @@ export class EnvoySide {
       })
     const clusters = keepEach<Cluster>('cluster', ({ name }) => name, made.clusters)
     const listeners = keepEach<Listener>('inner', ({ name }) => name, made.listeners)
-    const endpoints = keepEach('endpoints', ({ cluster }) => cluster, [...made.endpoints.values()])
+    const states = new Map(clusters.map((cluster) => [cluster.name, this.#stateOf(cluster)]))
+    const assignments = Array.from(made.endpoints.values(), (assignment): LoadAssignment => {
+      const clusterState = states.get(assignment.cluster)
+      return clusterState === undefined ? assignment : { ...assignment, clusterState }
+    })
+    const endpoints = keepEach('endpoints', ({ cluster }) => cluster, assignments)
     return {
       clusters: tables.list(`envoy clusters|${scope}`, clusters, () => clusters),
       listeners: tables.list(`envoy inners|${scope}`, listeners, () => listeners),
       endpoints: tables.keep(`envoy endpoints|${scope}`, byCluster(endpoints)),
       forConnections: made.forConnections,
     }
+  }
+
+  /** Short, and another whenever the cluster is. */
+  #stateOf(cluster: Cluster): string {
+    return this.#states.get(cluster.name, [cluster], () =>
+      createHash('sha256').update(JSON.stringify(cluster)).digest('base64url').slice(0, STATE_LENGTH),
+    )
   }
 }
 
