@@ -4,6 +4,11 @@ import { IMAGE } from '../runtime/version.ts'
 
 export const CONTROL_PLANE_SETTINGS = {
   podIp: { env: 'POD_IP', doc: 'Address of the pod (downward API); every port opens there and nowhere else.' },
+  podName: {
+    env: 'POD_NAME',
+    default: '',
+    doc: 'Name of the pod: who holds the lease of the replica that writes status.',
+  },
   cluster: { env: 'ISTHMUS_CLUSTER', doc: 'Name of the cluster in the mesh; immutable.' },
   mesh: { env: 'ISTHMUS_MESH', doc: 'Name of the mesh; immutable.' },
   domain: { env: 'ISTHMUS_DOMAIN', default: 'cluster.local', doc: "The cluster's own DNS zone." },

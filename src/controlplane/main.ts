@@ -24,6 +24,7 @@ import { CONTROL_PLANE_SETTINGS } from './config.ts'
 import { PageAccess } from './access.ts'
 import { AddressStatus } from './address-status.ts'
 import { AdviceStatus } from './advice-status.ts'
+import { Leading } from './gateway-status/leading.ts'
 import { Authenticator } from './identity/authenticator.ts'
 import { registerCertificateService } from './identity/certificate-service.ts'
 import { type ClusterKeys, loadClusterKeys } from './identity/keys.ts'
@@ -74,7 +75,10 @@ export async function main(argv: readonly string[]): Promise<void> {
   const port = PORTS.controlMetrics
   const status = await serveStatus({ host: settings.podIp, port, pages: statusPages(parts), open: OPEN_PAGES })
   observer.start().then(
-    () => snapshotReady(),
+    () => {
+      parts.leading.start()
+      snapshotReady()
+    },
     (error: unknown) => log.fatal({ reason: messageOf(error) }, 'the cluster cannot be observed'),
   )
   const keys = await keysWhenReachable(client, mesh, log)
@@ -95,7 +99,13 @@ export async function main(argv: readonly string[]): Promise<void> {
     plain?.forceShutdown()
     closePages(readinessServer)
     status.close()
-    await Promise.all([observer.stop(), servingRoot.stop(), webhooks.stop(), parts.issuerKeys.stop()])
+    await Promise.all([
+      observer.stop(),
+      servingRoot.stop(),
+      webhooks.stop(),
+      parts.issuerKeys.stop(),
+      parts.leading.stop(),
+    ])
     client.close()
     process.exit(0)
   }
@@ -113,6 +123,7 @@ interface Parts {
   readonly metrics: ControlPlaneMetrics
   readonly access: PageAccess
   readonly issuerKeys: IssuerKeyParts
+  readonly leading: Leading
   /** What exists only once the cluster's keys are known. */
   readonly late: { translator?: Translator; servingRoot?: ServingRoot }
 }
@@ -138,6 +149,7 @@ function assemble(settings: Values): Parts {
   const shared = { client, clock: systemClock, random: systemRandom, log }
   const advice = new AdviceStatus(shared)
   const issuerKeys = issuerKeyParts({ ...shared, ...keysFrom(settings) })
+  const leading = new Leading({ ...shared, podName: settings.podName, podIp: settings.podIp })
   const addresses = new AddressStatus({ client, clock: systemClock, random: systemRandom, log })
   const observer = new Observer({
     onVerdict: advice.judged,
@@ -152,6 +164,7 @@ function assemble(settings: Values): Parts {
       policies.set(snapshot)
       addresses.set(snapshot)
       issuerKeys.set(snapshot)
+      leading.set(snapshot)
       ads.notify()
     },
   })
@@ -160,7 +173,7 @@ function assemble(settings: Values): Parts {
     snapshotVersion: () => observer.snapshot?.version ?? 0,
   })
   const access = new PageAccess({ client, clock: systemClock, host: settings.podIp, log })
-  return { mesh, log, client, observer, authenticator, ads, findPod, metrics, access, issuerKeys, late }
+  return { mesh, log, client, observer, authenticator, ads, findPod, metrics, access, issuerKeys, leading, late }
 }
 
 /** Of token issuers outside the mesh. */

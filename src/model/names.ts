@@ -6,6 +6,10 @@ export const SYSTEM_NAMESPACE = 'isthmus-system'
 /** Where policies written for Istio stand that hold for the whole mesh; empty of parts of ours. */
 export const ISTIO_NAMESPACE = 'istio-system'
 
+/** The Gateway API's: who we are in status and in GatewayClasses, and the class that an install brings. */
+export const GATEWAY_CONTROLLER = 'isthmus.dev/gateway-controller'
+export const GATEWAY_CLASS = 'isthmus'
+
 /** ServiceAccounts (and Deployments) of the mesh's own parts. */
 export const SYSTEM_ACCOUNTS = {
   controlPlane: 'isthmus-control-plane',
@@ -43,6 +47,8 @@ export const OBJECTS = {
   joinTokens: 'isthmus-join-tokens',
   /** ConfigMap of the federation leader: withdrawals not yet told to every peer, members that were removed. */
   federationState: 'isthmus-federation-state',
+  /** Lease of the control plane: the replica that holds it writes status. */
+  controlPlaneLease: 'isthmus-control-plane',
   /** Lease of the federation controller; its transitions are the fencing epoch. */
   federationLease: 'isthmus-federation',
 } as const

@@ -39,8 +39,8 @@ export function admit(
 }
 
 /** May be asked again when a filter has changed the head. */
-export function chooseRoute(head: RequestHead, { routes }: CompiledHttp): CompiledRoute | undefined {
-  const host = routes === undefined ? undefined : findHost(routes, head.authority)
+export function chooseRoute(head: RequestHead, { routes }: CompiledHttp, dialed: string): CompiledRoute | undefined {
+  const host = routes === undefined ? undefined : findHost(routes, head.authority, dialed)
   if (host === undefined) return undefined
   return head.method === 'CONNECT' ? findConnectRoute(host) : findRoute(host, head)
 }
@@ -49,10 +49,10 @@ export function chooseRoute(head: RequestHead, { routes }: CompiledHttp): Compil
 export function unrouted(
   head: RequestHead,
   http: CompiledHttp | undefined,
-  mode: DownstreamConnection['mode'],
+  { mode, dialed }: Pick<DownstreamConnection, 'mode' | 'dialed'>,
 ): Refusal {
   if (head.method === 'CONNECT' && mode !== 'reverse') return REFUSALS.connect
-  const known = http?.routes !== undefined && findHost(http.routes, head.authority) !== undefined
+  const known = http?.routes !== undefined && findHost(http.routes, head.authority, dialed) !== undefined
   return mode === 'forward' && !known ? REFUSALS.host : REFUSALS.route
 }
 

@@ -8,7 +8,7 @@ import { type SecureContextOptions, TLSSocket } from 'node:tls'
 import { hostOf, parseInnerSni } from '../model/sni.ts'
 import { ALPN_TCP } from '../model/tcp.ts'
 import type { Log } from '../runtime/log.ts'
-import { CaptureAcceptor, type CapturedHttp, type CapturedTcp } from './capture/captured.ts'
+import { CaptureAcceptor, type CapturedHttp, type CapturedRequests, type CapturedTcp } from './capture/captured.ts'
 import type { Destination as CapturedDestination, OriginalDestination } from './capture/destination.ts'
 import { beginTcpLog } from './connection-log.ts'
 import { ALERT_UNRECOGNIZED_NAME } from './client-hello.ts'
@@ -171,7 +171,7 @@ export class Acceptor {
   #servePod(socket: Socket, listenerName: string): void {
     const present = (): CompiledChain | undefined => this.#listener(listenerName)?.rest
     const chain = present()
-    if (chain?.filter.kind !== 'tcp') return this.#servePlain(socket, { speaks: 'http1', chain: present })
+    if (chain?.filter.kind !== 'tcp') return this.#servePlain(socket, { speaks: 'http1', chain: present, dialed: '' })
     return this.#serveCapturedTcp(socket, { direction: 'outbound', chain, filter: chain.filter })
   }
 
@@ -312,15 +312,7 @@ export class Acceptor {
   }
 
   /** No certificate: an application of this pod, or anyone at all where inbound plaintext is captured. */
-  #servePlain(
-    socket: Socket,
-    to: {
-      readonly speaks: CapturedHttp
-      readonly chain: () => CompiledChain | undefined
-      readonly destination?: CapturedDestination
-    },
-  ): void {
-    const { speaks, chain: present, destination } = to
+  #servePlain(socket: Socket, { speaks, chain: present, dialed, destination }: CapturedRequests): void {
     const chain = present()
     const mode = chain?.filter.kind === 'http' ? chain.filter.mode : 'tunnel'
     if (chain === undefined || mode === 'tunnel' || mode === 'reverse') {
@@ -334,6 +326,7 @@ export class Acceptor {
       codec: { http2: speaks !== 'http1', secure: false },
       // Captured inbound chains are named after their service: a stranger's Host is no label.
       service: mode === 'inbound' ? chain.name : '',
+      dialed,
       addresses: destination && addressesOf(socket, destination),
       chain: present,
       onClose: (reason, detail) => {
@@ -361,6 +354,7 @@ export class Acceptor {
       peer: Peer | undefined
       codec: { http2: boolean; secure: boolean }
       service: string
+      dialed?: string
       /** As they were before the kernel led the connection here. */
       addresses?: Addresses | undefined
       chain: () => CompiledChain | undefined
@@ -375,6 +369,7 @@ export class Acceptor {
       codec: to.codec,
       telemetry: filter?.kind === 'http' ? filter.telemetry : untold(),
       service: to.service,
+      ...(to.dialed !== undefined && { dialed: to.dialed }),
       remoteAddress: socket.remoteAddress ?? '',
       socket,
       chainName: to.chain()?.name ?? '',

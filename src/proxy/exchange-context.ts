@@ -42,6 +42,8 @@ export interface DownstreamConnection {
   readonly peer: Peer | undefined
   /** Host of the service the connection's server name stands for; empty where each request names its own. */
   readonly service: string
+  /** `address:port` that the application wanted, where the kernel led its connection here; otherwise empty. */
+  readonly dialed: string
   /** Of the client's socket; empty where the socket is gone already. */
   readonly remoteAddress: string
   readonly remotePort: number

@@ -112,7 +112,7 @@ export function recordExchange(ends: Ends, services: ExchangeServices, outcome: 
   }
   const finished: FinishedRequest = {
     reporter: mode === 'inbound' ? 'destination' : 'source',
-    startedAt: services.now() - durationMs,
+    startedAt: services.timers.wallAt(outcome.startedAt),
     durationMs,
     method: stream.head.method,
     authority: outcome.authority,

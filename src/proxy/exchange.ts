@@ -78,7 +78,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
     const downstream = this.#downstream
     const http = downstream.http()
     if (downstream.service !== '') this.#outcome.service = downstream.service
-    if (http === undefined) return this.#reply(unrouted(head, undefined, downstream.mode))
+    if (http === undefined) return this.#reply(unrouted(head, undefined, downstream))
     this.#outcome.telemetry = http.telemetry
     if (http.telemetry.timed) downstream.facts()
     this.#reverse = http.reverse
@@ -101,8 +101,8 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   #choose(http: CompiledHttp): Steps {
-    const { service } = this.#downstream
-    this.#route = chooseRoute(this.#stream.head, http)
+    const { service, dialed } = this.#downstream
+    this.#route = chooseRoute(this.#stream.head, http, dialed)
     this.#target =
       this.#route === undefined ? undefined : pickTarget(this.#route, this.#stream.head, this.#services.random)
     this.#deadlines.idleMs = this.#route?.idleTimeoutMs ?? http.reverse?.settings.streamIdleMs ?? IDLE_TIMEOUT_MS
@@ -136,7 +136,7 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   onFiltered(): void {
     const { head } = this.#stream
     const route = this.#route
-    if (route === undefined) return this.#reply(unrouted(head, this.#http, this.#downstream.mode))
+    if (route === undefined) return this.#reply(unrouted(head, this.#http, this.#downstream))
     const answer = route.answer?.(head)
     if (answer !== undefined) {
       this.#outcome.direct = true
@@ -480,8 +480,9 @@ export class Exchange implements RequestSink, ResponseSink, Waiter, DeadlineOwne
   }
 
   #ends(): Ends {
-    const common = { stream: this.#stream, downstream: this.#downstream, attempts: this.#attempts }
-    return { ...common, route: this.#route, run: this.#run }
+    const stream = this.#stream
+    const downstream = this.#downstream
+    return { stream, downstream, attempts: this.#attempts, route: this.#route, run: this.#run }
   }
 
   /** As they will be when this is answered. */

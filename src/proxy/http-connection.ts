@@ -26,6 +26,7 @@ export interface HttpConnectionOptions {
   readonly mode: 'forward' | 'inbound' | 'reverse'
   readonly peer: Peer | undefined
   readonly service: string
+  readonly dialed?: string
   readonly remoteAddress: string
   readonly socket: Socket
   readonly chainName: string
@@ -47,6 +48,7 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
   readonly mode: 'forward' | 'inbound' | 'reverse'
   readonly peer: Peer | undefined
   readonly service: string
+  readonly dialed: string
   readonly remoteAddress: string
   readonly remotePort: number
   readonly retry: RetryRule | undefined
@@ -66,6 +68,7 @@ export class HttpConnection implements ServerConnectionHandler, DownstreamConnec
     this.mode = options.mode
     this.peer = options.peer
     this.service = options.service
+    this.dialed = options.dialed ?? ''
     this.remoteAddress = options.remoteAddress
     this.remotePort = options.remotePort ?? 0
     this.retry = options.mode === 'inbound' ? INBOUND_RETRY : undefined

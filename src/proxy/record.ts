@@ -165,7 +165,7 @@ export class Recorder {
     for (let index = 0; index < kinds.length; index++) {
       const kind = kinds[index]
       if (kind === undefined || !isSameKind(kind.of, finished)) continue
-      const before = kinds[index - 1]
+      const before = index === 0 ? undefined : kinds[index - 1]
       // What comes often moves to the front.
       if (before !== undefined) [kinds[index - 1], kinds[index]] = [kind, before]
       return kind

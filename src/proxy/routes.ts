@@ -138,9 +138,13 @@ export function compileRoutes(
   return { name: table.name, kept, hosts: compileHosts(domains, table.ignorePort === true) }
 }
 
-/** `authority` as the codec gives it: lower case, with the port if the client wrote one. */
-export function findHost(routes: CompiledRoutes, authority: string): CompiledHost | undefined {
-  return findByAuthority(routes.hosts, authority)
+/**
+ * `authority` as the codec gives it: lower case, with the port if the client wrote one. `dialed`: the address and port
+ * that a captured connection was made to; a table that knows it goes by it, whatever host the request names.
+ */
+export function findHost(routes: CompiledRoutes, authority: string, dialed = ''): CompiledHost | undefined {
+  const place = dialed === '' ? undefined : routes.hosts.exact.get(dialed)
+  return place ?? findByAuthority(routes.hosts, authority)
 }
 
 /** For requests other than CONNECT; the path is normal already. */

@@ -109,6 +109,25 @@ describe('TimerWheel', () => {
     expect(ran).toHaveLength(4)
   })
 
+  it('tells the time on the wall, and follows it within a second when someone sets it', () => {
+    let ahead = 1_000_000
+    let asked = 0
+    const clock = new ManualClock(50)
+    const monotonic = clock.monotonic.bind(clock)
+    clock.now = () => {
+      asked++
+      return monotonic() + ahead
+    }
+    const wheel = new TimerWheel(clock)
+    expect(wheel.wallAt(clock.monotonic())).toBe(1_000_050)
+    clock.advance(900)
+    expect(wheel.wallAt(clock.monotonic() - 100)).toBe(1_000_850)
+    expect(asked).toBe(1)
+    ahead = 5_000
+    clock.advance(200)
+    expect(wheel.wallAt(clock.monotonic())).toBe(6_150)
+  })
+
   it('sleeps while nothing is scheduled', () => {
     const clock = new ManualClock()
     let intervals = 0

@@ -8,6 +8,7 @@ const TICK_MS = 50
 const SLOTS = 1_024 // one turn is 51 s; longer timers stay in their slot and count turns
 /** A turn of the event loop that does honest work; what a tick is later than this, this process was not running. */
 const LATE_MS = 25
+const COMPARED_MS = 1_000
 
 /** A reusable timer: make one per purpose, then schedule and cancel it as often as needed. */
 export class WheelTimer {
@@ -43,6 +44,8 @@ export class TimerWheel {
   /** Time in which this process should have run and did not: it was stopped, throttled, or had no processor. */
   lostMs = 0
   #advancedAt = 0
+  #comparedAt = Number.NaN
+  #wallAhead = 0
   #tick = 0
   #count = 0
   #stop: Cancel | undefined = undefined
@@ -57,6 +60,15 @@ export class TimerWheel {
   /** Monotonic milliseconds, exact. */
   now(): number {
     return this.#clock.monotonic()
+  }
+
+  /** What the clock on the wall said then, for people: asked for with every request, it is compared once a second. */
+  wallAt(monotonicMs: number): number {
+    if (!(Math.abs(monotonicMs - this.#comparedAt) < COMPARED_MS)) {
+      this.#comparedAt = monotonicMs
+      this.#wallAhead = this.#clock.now() - this.#clock.monotonic()
+    }
+    return monotonicMs + this.#wallAhead
   }
 
   get pending(): number {

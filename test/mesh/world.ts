@@ -12,6 +12,7 @@ import { lineOf, refuses } from '../../src/kube/advice/finding.ts'
 import type { KubeObject } from '../../src/kube/object.ts'
 import { LABELS } from '../../src/model/names.ts'
 import { PORTS } from '../../src/model/ports.ts'
+import { redacted } from '../../src/proxy/admin/config-dump.ts'
 import type { Destination } from '../../src/proxy/capture/destination.ts'
 import { Cluster, CLUSTER, documentsOf, NAMESPACE, podObject, sliceObject } from './cluster.ts'
 
@@ -174,6 +175,12 @@ export class MeshWorld {
     const proxy = this.#pods.get(name)?.proxy
     proxy?.proxy.recorder.flush()
     return proxy?.records ?? []
+  }
+
+  /** What its proxy shows of its configuration. */
+  configOf(name: string): unknown {
+    const proxy = this.#pods.get(name)?.proxy?.proxy
+    return proxy === undefined ? undefined : redacted(proxy.state.snapshot.config)
   }
 
   /** What a client that says nothing hears. */

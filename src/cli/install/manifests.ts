@@ -2,7 +2,7 @@
  * Everything `isthmus install` writes, as plain objects in the order of creation. The same list goes to any
  * Kubernetes; local clusters get no other.
  */
-import { ISTIO_NAMESPACE, OBJECTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
+import { GATEWAY_CLASS, GATEWAY_CONTROLLER, ISTIO_NAMESPACE, OBJECTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
 import { isLabel, isSubdomain } from '../../model/identity.ts'
 import { mcsCrds, ownCrds, standardCrds } from '../../kube/schemas/index.ts'
 import { webhookConfigurations } from '../../kube/webhooks.ts'
@@ -37,10 +37,19 @@ export function installManifests(options: InstallOptions): readonly object[] {
     ...workloadManifests(options),
     validating,
     mutating,
-    // Last: the kind is served only a moment after its definition.
+    // Last: a kind is served only a moment after its definition.
+    gatewayClass(),
     ...(options.strict === true ? [strictMesh()] : []),
   ]
 }
+
+/** Gateways of this class are this mesh's. */
+const gatewayClass = (): object => ({
+  apiVersion: 'gateway.networking.k8s.io/v1',
+  kind: 'GatewayClass',
+  metadata: { name: GATEWAY_CLASS },
+  spec: { controllerName: GATEWAY_CONTROLLER },
+})
 
 /** Callers without certificate are refused everywhere in the mesh, but for what a namespace or workload says. */
 const strictMesh = (): object => ({

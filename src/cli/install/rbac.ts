@@ -87,6 +87,14 @@ export const CONTROL_PLANE_RULES: readonly Rule[] = [
     resourceNames: [OBJECTS.trust, OBJECTS.meshConfig, OBJECTS.meshSettings],
   },
   { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: READ, resourceNames: [OBJECTS.federationLease] },
+  // The replica that writes status of the Gateway API's objects.
+  { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
+  {
+    apiGroups: ['coordination.k8s.io'],
+    resources: ['leases'],
+    verbs: ['get', 'update', 'patch'],
+    resourceNames: [OBJECTS.controlPlaneLease],
+  },
 ]
 
 export const FEDERATION_CLUSTER_RULES: readonly Rule[] = [

@@ -7,10 +7,12 @@ import type { Locality } from '../../model/locality.ts'
 import type { ImportedFacts } from '../../model/service.ts'
 import type { GatewayApiFacts } from './facts-gateway-api.ts'
 import type { NetworkingFacts } from './facts-networking.ts'
+import type { SecretFacts } from './facts-secrets.ts'
 import type { SecurityFacts } from './facts-security.ts'
 
 export * from './facts-gateway-api.ts'
 export * from './facts-networking.ts'
+export * from './facts-secrets.ts'
 export * from './facts-security.ts'
 
 export interface MeshFacts {
@@ -178,6 +180,8 @@ export interface Snapshot {
   /** Likewise. */
   readonly gatewayApi: GatewayApiFacts
   readonly security: SecurityFacts
+  /** For gateways. Absent: of none anything is known. */
+  readonly secrets?: SecretFacts
   /** Absent until federation has brought this cluster into the mesh. */
   readonly trust: ValidationContext | undefined
   /** Pod name of the federation leader; empty while there is none. */

@@ -89,6 +89,7 @@ import {
 import { nobodyInstead, strictInstead } from './read-unsound.ts'
 import { readKeySets } from '../issuer-keys/key-store.ts'
 import { readSettings } from './read-settings.ts'
+import { SecretWatch } from './secret-watch.ts'
 import { type ClusterTrust, readTrust } from './trust.ts'
 
 export interface ObserverOptions {
@@ -149,6 +150,7 @@ export class Observer {
   readonly #requestAuthentications
   readonly #authorizationPolicies
   readonly #telemetries
+  readonly #secrets
   #settings: MeshSettings = NO_SETTINGS
   #keySets = NO_SECURITY.keySets
   #trust: ClusterTrust | undefined
@@ -160,6 +162,8 @@ export class Observer {
 
   constructor(options: ObserverOptions) {
     this.#options = options
+    const { client, clock, random, log } = options
+    this.#secrets = new SecretWatch({ client, clock, random, log, onChange: () => this.#changed() })
     this.#services = this.#table(SERVICES, readService)
     this.#pods = this.#table(PODS, readPod)
     this.#slices = this.#table(ENDPOINT_SLICES, readSlice)
@@ -242,7 +246,7 @@ export class Observer {
 
   async stop(): Promise<void> {
     this.#scheduled?.()
-    await Promise.all(this.#reflectors.map((reflector) => reflector.stop()))
+    await Promise.all([this.#secrets, ...this.#reflectors].map((watching) => watching.stop()))
   }
 
   #table<T extends KubeObject, F>(resource: Resource<T>, read: (object: T) => F | undefined): FactTable<T, F> {
@@ -351,6 +355,7 @@ export class Observer {
   #build(): void {
     this.#scheduled = undefined
     this.#version += 1
+    this.#secrets.follow(this.#pods.current)
     this.#snapshot = {
       version: this.#version,
       mesh: this.#options.mesh,
@@ -382,6 +387,7 @@ export class Observer {
         gatewayClasses: this.#gatewayApi.gatewayClasses.current,
       },
       security: this.#security(),
+      secrets: this.#secrets.current,
       trust: this.#trust?.validation,
       federationLeader: this.#leader,
     }

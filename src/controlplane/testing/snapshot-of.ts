@@ -19,6 +19,7 @@ import {
   readService,
   readSlice,
 } from '../observe/read.ts'
+import { readTlsSecret } from '../observe/read-secret.ts'
 import { readSettings } from '../observe/read-settings.ts'
 import { readBreakerPolicy } from '../observe/read-breaker.ts'
 import {
@@ -72,6 +73,7 @@ const KINDS: ReadonlySet<string> = new Set([
   'VirtualService',
   'DestinationRule',
   'Gateway',
+  'Secret',
   'ServiceEntry',
   'WorkloadEntry',
   'Sidecar',
@@ -137,6 +139,10 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
       keySets: readKeySets(
         objects.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === OBJECTS.issuerKeys),
       ),
+    },
+    secrets: {
+      byName: table('Secret', readTlsSecret),
+      namespaces: new Map(objects.map(({ metadata }) => [metadata.namespace ?? '', 'listed'])),
     },
     trust: roots === undefined ? undefined : { name: TRUST_BUNDLE, roots, revokedTrustDomains: [], revokedIssuers: [] },
     federationLeader: lease?.spec?.holderIdentity ?? '',

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { FilterChain } from '../../model/config.ts'
-import { NO_NETWORKING, type PodFacts, type ServiceFacts } from '../observe/facts.ts'
+import { NO_GATEWAY_API, NO_NETWORKING, type PodFacts, type ServiceFacts } from '../observe/facts.ts'
 import { readPod, readService } from '../observe/read.ts'
 import { captureInbound, captureOutbound, type Reach, requestChains } from './capture.ts'
 import { connectionChains } from './istio/connection-chains.ts'
@@ -39,7 +39,7 @@ const hostsOf = (...services: ServiceFacts[]): Reach => {
     imports: new Map(),
     networking: NO_NETWORKING,
   })
-  const scope = new Scopes().scopeOf({ mesh, networking: NO_NETWORKING }, pod, hosts)
+  const scope = new Scopes().scopeOf({ mesh, networking: NO_NETWORKING, gatewayApi: NO_GATEWAY_API }, pod, hosts)
   return { passesUnknown: true, chains: [...requestChains(hosts), ...connectionChains(scope)] }
 }
 const summaryOf = ({ name, destinations, protocol, filter }: FilterChain): string =>

@@ -33,9 +33,14 @@ export class OutboundRoutes {
     const led = ledFor(scope.virtualServices, host.host)
     const inputs = [host, led, ...dependencies(led === undefined ? [host.host] : led.destinations, scope)]
     const key = `${host.host}|${sharing(host.namespace, scope, led)}`
-    const requested = requestPorts(host).map((port) =>
-      this.#hosts.get(`${key}|${port.port}`, [...inputs, port], () => virtualHostOf(host, port, scope, led)),
-    )
+    const requested = requestPorts(host).map((port) => {
+      const { attached, destinations, key: route } = scope.gatewayRoutes.at(host, port)
+      const places = scope.gatewayRoutes.placesOf(host, port.port).join()
+      const own = [...inputs, port, attached, ...dependencies(destinations, scope)]
+      return this.#hosts.get(`${key}|${port.port}|${route}|${places}`, own, () =>
+        virtualHostOf(host, port, scope, { attached, led }),
+      )
+    })
     const connected = connectHosts(host, scope, led).map((found) =>
       this.#hosts.get(`${key}|${found.name}`, [JSON.stringify(found)], () => found),
     )

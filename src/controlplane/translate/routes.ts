@@ -6,21 +6,20 @@
 import type { DestinationSpec } from '../../kube/kinds/networking.ts'
 import type { Route, RouteTable, VirtualHost } from '../../model/config.ts'
 import { CLUSTERSET_DOMAIN } from '../../model/names.ts'
-import { clusterName, parseHost } from '../../model/sni.ts'
+import { parseHost } from '../../model/sni.ts'
 import type { PortFacts } from '../observe/facts.ts'
+import type { Attached } from './gateway-api/attachments.ts'
+import { attachedRoutes } from './gateway-api/virtual-host.ts'
 import type { Host } from './hosts.ts'
-import { policyFor } from './istio/destination-rules.ts'
-import { httpRoutes, type FindTarget, type Target } from './istio/http-routes.ts'
+import { httpRoutes, type FindTarget } from './istio/http-routes.ts'
 import { resolveHost } from './istio/names.ts'
-import { hashOf } from './istio/policy-cluster.ts'
 import { DEFAULT_RETRY } from './istio/retries.ts'
 import type { Scope } from './istio/scope.ts'
 import { soundHost } from './istio/sound.ts'
 import type { Led } from './istio/virtual-services.ts'
+import { OUTBOUND_TIMEOUT_MS, targetOf } from './targets.ts'
 
 export const OUTBOUND_ROUTES = 'outbound'
-/** Istio has none and Envoy 15 s; a request that hangs in one hop must not hold its caller for ever. */
-export const OUTBOUND_TIMEOUT_MS = 15_000
 const HTTP_PORT = 80
 
 /** Memory keeps hosts; a table is only their list. */
@@ -30,13 +29,24 @@ export const outboundTable = (hosts: readonly VirtualHost[]): RouteTable => ({ n
 export const requestPorts = ({ ports }: Host): readonly PortFacts[] =>
   ports.filter(({ protocol }) => protocol !== 'tcp')
 
-/** `led`: the VirtualService for it. One that says nothing of HTTP leaves requests as they were. */
-export function virtualHostOf(host: Host, { port }: PortFacts, scope: Scope, led: Led | undefined): VirtualHost {
+/** What speaks for requests to a host: routes of the Gateway API, else a VirtualService. */
+export interface Speaking {
+  readonly attached: Attached | undefined
+  /** One that says nothing of HTTP leaves requests as they were. */
+  readonly led: Led | undefined
+}
+
+export function virtualHostOf(host: Host, { port }: PortFacts, scope: Scope, { attached, led }: Speaking): VirtualHost {
   const names = namesOf(host, scope.caller.namespace)
   const named = {
     name: `${host.host}:${port}`,
-    domains: names.flatMap((name) => (port === HTTP_PORT ? [name, `${name}:${port}`] : [`${name}:${port}`])),
+    domains: [
+      ...names.flatMap((name) => (port === HTTP_PORT ? [name, `${name}:${port}`] : [`${name}:${port}`])),
+      ...scope.gatewayRoutes.placesOf(host, port),
+    ],
   }
+  const routes = attached && attachedRoutes(attached, port, scope)
+  if (routes !== undefined) return soundHost({ ...named, routes })
   if (led === undefined || led.http.length === 0) return { ...named, routes: [plainRoute(host, port, scope)] }
   return soundHost({ ...named, routes: ledRoutes(led, port, scope) })
 }
@@ -79,16 +89,6 @@ export function finder(scope: Scope, namespace: string, called: number): FindTar
     const only = ports.length === 1 ? ports[0]?.port : undefined
     return targetOf(scope, { host, subset, port: port?.number ?? only ?? called })
   }
-}
-
-function targetOf(
-  scope: Scope,
-  { host, port, subset = '' }: { readonly host: string; readonly port: number; readonly subset?: string },
-): Target {
-  const found = scope.byName.get(host)
-  const rule = found && scope.ruleFor(found)
-  const hash = rule && hashOf(policyFor(rule, port, subset))
-  return { cluster: clusterName('outbound', port, host, subset), ...(hash !== undefined && { hash }) }
 }
 
 /** The search path of a pod's resolver, as names: a client with an explicit proxy resolves nothing itself. */

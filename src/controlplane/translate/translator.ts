@@ -43,7 +43,7 @@ export class Translator {
   readonly #eastWest: EastWestSide
   readonly #gateway = new GatewaySide(this.#tables, this.#outbound)
   readonly #envoy = new EnvoySide(this.#tables)
-  readonly #configs = new Memo<ProxyConfig>()
+  readonly #configs = new Memo<ProxyConfig | undefined>()
   readonly #grpc = new Memo<Omit<ProxyConfig, 'secrets'>>()
 
   constructor(options: TranslatorOptions) {
@@ -117,11 +117,17 @@ export class Translator {
   }
 
   /** Its side towards clients counts as a caller's, as in Istio. */
-  #gatewayProxy(snapshot: Snapshot, pod: PodFacts, secrets: ProxyConfig['secrets']): ProxyConfig {
+  #gatewayProxy(snapshot: Snapshot, pod: PodFacts, trust: ProxyConfig['secrets']): ProxyConfig | undefined {
     const built = this.#gateway.build(snapshot, pod)
+    if (built === undefined) return undefined
     const listeners = this.#telemetry.over(built.listeners, 'CLIENT', snapshot, pod)
     const key = `${pod.namespace}/${pod.name}`
-    return { ...built, listeners: this.#tables.keep(`listeners|${key}`, named(listeners)), secrets }
+    const secrets = new Map([...trust, ...named(built.secrets)])
+    return {
+      ...built,
+      listeners: this.#tables.keep(`listeners|${key}`, named(listeners)),
+      secrets: this.#tables.keep(`secrets|${key}`, secrets),
+    }
   }
 
   #envoySidecar(snapshot: Snapshot, pod: PodFacts): Omit<ProxyConfig, 'secrets'> {

@@ -8,6 +8,7 @@ import { Environment, Optional } from '@marcbachmann/cel-js'
 import { compileRegex, type Regex } from '../../runtime/regex.ts'
 import { FORMATS } from './formats.ts'
 import { parseCidr } from './networks.ts'
+import { presence } from './presence.ts'
 
 class Url {
   readonly url: URL
@@ -39,7 +40,7 @@ export function kubernetesEnvironment(variables: readonly string[]): Environment
   if (known !== undefined) return known
   const environment = new Environment({ enableOptionalTypes: true, homogeneousAggregateLiterals: false })
   for (const variable of variables) environment.registerVariable(variable, 'dyn')
-  for (const register of [texts, urls, addresses, formats, lists, sets, quantities]) register(environment)
+  for (const register of [presence, texts, urls, addresses, formats, lists, sets, quantities]) register(environment)
   environments.set(key, environment)
   return environment
 }

@@ -5,6 +5,7 @@
  */
 import type { ASTNode } from '@marcbachmann/cel-js'
 import { kubernetesEnvironment } from './environment.ts'
+import { PRESENCE } from './presence.ts'
 
 /** Steps of the evaluator; 100 ns each, measured. Kubernetes' own limit per call is a million of its units. */
 export const COST_MAX = 500_000
@@ -25,7 +26,7 @@ export interface Expression {
 export function compileExpression(source: string, variables: readonly string[]): Expression {
   if (source.length > SOURCE_CHARS_MAX) throw new CelError(`the expression is longer than ${SOURCE_CHARS_MAX}`)
   const program = celErrors(() => {
-    const parsed = kubernetesEnvironment(variables).parse(withLinearRegex(source))
+    const parsed = kubernetesEnvironment(variables).parse(withOwnFunctions(source))
     const { valid, error } = parsed.check()
     if (!valid) throw error ?? new Error('it does not type-check')
     return parsed
@@ -97,18 +98,22 @@ function longestIn(values: readonly unknown[]): number {
 
 /**
  * `.matches(` becomes `.re2(`, our method on RE2: the evaluator's own uses a backtracking engine, and patterns and texts
- * are both given by tenants. Strings are passed over as CEL writes them.
+ * are both given by tenants. `has(` becomes ours too (presence.ts). Strings are passed over as CEL writes them.
  */
-function withLinearRegex(source: string): string {
-  return source.replaceAll(STRING_OR_MATCHES, (found) => (found.startsWith('.') ? '.re2(' : found))
+function withOwnFunctions(source: string): string {
+  return source.replaceAll(STRING_OR_CALL, (found) => {
+    if (found.startsWith('.')) return '.re2('
+    return found.startsWith('has') ? `${PRESENCE}(` : found
+  })
 }
 
-const STRING_OR_MATCHES = new RegExp(
+const STRING_OR_CALL = new RegExp(
   [
     String.raw`[rR](?:"""[\s\S]*?"""|'''[\s\S]*?'''|"[^"\n]*"|'[^'\n]*')`,
     String.raw`"""(?:\\[\s\S]|[^\\])*?"""|'''(?:\\[\s\S]|[^\\])*?'''`,
     String.raw`"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'`,
     String.raw`\.\s*matches\s*\(`,
+    String.raw`(?<![\w.])has\s*\(`,
   ].join('|'),
   'g',
 )

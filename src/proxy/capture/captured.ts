@@ -29,17 +29,19 @@ export interface CaptureOptions {
   /** Asked once, by the first captured connection. */
   readonly load: () => Promise<OriginalDestination>
   /** `chain` is asked again for each request: configurations change under a connection. */
-  readonly serveHttp: (
-    socket: Socket,
-    to: {
-      readonly speaks: CapturedHttp
-      readonly chain: () => CompiledChain | undefined
-      readonly destination: Destination
-    },
-  ) => void
+  readonly serveHttp: (socket: Socket, to: CapturedRequests) => void
   readonly serveTcp: (socket: Socket, to: CapturedTcp) => void
   readonly present: (listener: string) => CompiledListener | undefined
   readonly count: (reason: string, detail: string) => void
+}
+
+export interface CapturedRequests {
+  readonly speaks: CapturedHttp
+  readonly chain: () => CompiledChain | undefined
+  /** `address:port` that an application dialled; empty where the connection came in from elsewhere. */
+  readonly dialed: string
+  /** Where the connection wanted to go, or came to. */
+  readonly destination?: Destination
 }
 
 export interface CapturedTcp {
@@ -139,11 +141,12 @@ export class CaptureAcceptor {
 
   #heard(socket: Socket, captured: Captured, { speech, http }: { speech: Speech; http: CompiledChain }): void {
     const { listener, destination, choice } = captured
+    const dialed = listener.capture?.direction === 'outbound' ? nameOf(destination) : ''
     const isHttp = speech.kind === 'http1' || speech.kind === 'h2'
     if (!isHttp || http.filter.kind !== 'http') return this.#serveAny(socket, captured, 'tcp-detected')
     // What nobody knows goes on untouched, unless nothing may: then whoever asked is answered in HTTP's own words.
     const passes = listener.capture?.chains.rest.any !== undefined || choice.any !== undefined
-    if (passes && http.filter.mode === 'forward' && !isRouted(http.filter, speech, choice.known)) {
+    if (passes && http.filter.mode === 'forward' && !isRouted(http.filter, speech, { known: choice.known, dialed })) {
       return this.#serveAny(socket, captured, 'tcp-detected')
     }
     if (!this.#admits(socket, http, destination)) return
@@ -154,7 +157,7 @@ export class CaptureAcceptor {
       const now = choose(chains, destination)
       return now.http ?? now.any
     }
-    this.#options.serveHttp(socket, { speaks: speech.kind, chain, destination })
+    this.#options.serveHttp(socket, { speaks: speech.kind, chain, dialed, destination })
     // Held since its first bytes were read ahead.
     socket.resume()
   }
@@ -256,11 +259,15 @@ interface Captured {
  * Whether the mesh knows what is asked for: an HTTP/1 request's host, read ahead. HTTP/2 hides it in HPACK; there the
  * destination has to be one of ours.
  */
-function isRouted({ routes }: CompiledHttp, speech: Speech, known: boolean): boolean {
+function isRouted(
+  { routes }: CompiledHttp,
+  speech: Speech,
+  { known, dialed }: { readonly known: boolean; readonly dialed: string },
+): boolean {
   if (speech.kind !== 'http1') return known
   // Not exactly one host: the codec refuses it in words.
   if (speech.host === undefined) return true
-  const host = routes === undefined ? undefined : findHost(routes, speech.host)
+  const host = routes === undefined ? undefined : findHost(routes, speech.host, dialed)
   return host !== undefined && host.name !== ANY_HOST
 }
 

@@ -2,6 +2,7 @@
  * Which bytes may stand where in HTTP/1.1 (RFC 9110 5.5 and 5.6.2, RFC 9112 3), as tables for scanning buffers and as
  * predicates for the strings that HTTP/2 brings. Bytes, not characters: strings here are latin1.
  */
+import { LENGTH_UNKNOWN } from '../message.ts'
 
 /** Lower-case form of a token's byte, 0 where no token may have it. */
 export const TOKEN = table((byte) => {
@@ -40,6 +41,20 @@ export function isMadeOf(text: string, allowed: Uint8Array): boolean {
     if (code > 255 || allowed[code] === 0) return false
   }
   return text.length > 0
+}
+
+const LENGTH_DIGITS_MAX = 15
+
+/** Digits and nothing else (RFC 9110 8.6), few enough that the number is exact; LENGTH_UNKNOWN for any other text. */
+export function lengthOf(text: string): number {
+  if (text.length === 0 || text.length > LENGTH_DIGITS_MAX) return LENGTH_UNKNOWN
+  let length = 0
+  for (let index = 0; index < text.length; index++) {
+    const digit = text.charCodeAt(index) - 0x30
+    if (digit < 0 || digit > 9) return LENGTH_UNKNOWN
+    length = length * 10 + digit
+  }
+  return length
 }
 
 /** Lower-case authority, or undefined when it is no host with an optional port. */

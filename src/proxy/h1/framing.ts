@@ -3,14 +3,13 @@
  * Whatever is ambiguous is refused (RFC 9112 6.3, and stricter where it lets a recipient choose). Pure.
  */
 import { LENGTH_UNKNOWN, removeHeaders, type HeaderList, type RequestHead, type ResponseHead } from '../message.ts'
-import { isMadeOf, parseAuthority, TOKEN } from './chars.ts'
+import { isMadeOf, lengthOf, parseAuthority, TOKEN } from './chars.ts'
 import type { HeadReader } from './head-reader.ts'
 
 export const HOST_MISSING = 'Host is missing'
 export const HEAD_LATE = 'the head did not arrive in time'
 /** Tokens in Connection; more is an attempt to make us walk the fields often. */
 const CONNECTION_TOKENS_MAX = 32
-const LENGTH_DIGITS_MAX = 15
 
 export interface Refusal {
   readonly status: number
@@ -101,7 +100,7 @@ function bodyAfter(declared: BodyKind, length: number): BodyKind {
 }
 
 function declaredLength(reader: HeadReader, body: BodyKind): number {
-  return body === 'length' ? Number(reader.contentLength) : LENGTH_UNKNOWN
+  return body === 'length' ? lengthOf(reader.contentLength) : LENGTH_UNKNOWN
 }
 
 function persists(reader: HeadReader, hop: Hop): boolean {
@@ -121,16 +120,7 @@ function bodyOf(reader: HeadReader): BodyKind | Refusal {
   }
   if (reader.contentLengths === 0) return 'none'
   if (reader.contentLengths > 1) return refuse(400, 'Content-Length twice')
-  return isLength(reader.contentLength) ? 'length' : refuse(400, 'Content-Length is no number')
-}
-
-/** Digits and nothing else (RFC 9110 8.6), few enough that the number is exact. */
-function isLength(text: string): boolean {
-  for (let index = 0; index < text.length; index++) {
-    const code = text.charCodeAt(index)
-    if (code < 0x30 || code > 0x39) return false
-  }
-  return text.length > 0 && text.length <= LENGTH_DIGITS_MAX
+  return lengthOf(reader.contentLength) !== LENGTH_UNKNOWN ? 'length' : refuse(400, 'Content-Length is no number')
 }
 
 function connectTarget(reader: HeadReader, head: RequestHead): Refusal | undefined {
@@ -192,17 +182,16 @@ interface Hop {
 }
 
 /** Connection as nearly everyone writes it, the empty text for those who do not. */
-const USUAL_HOPS: Readonly<Record<string, Hop>> = {
-  '': { close: false, keepAlive: false, upgrade: false },
-  'keep-alive': { close: false, keepAlive: true, upgrade: false },
-  close: { close: true, keepAlive: false, upgrade: false },
-}
+const SILENT: Hop = { close: false, keepAlive: false, upgrade: false }
+const STAYS: Hop = { close: false, keepAlive: true, upgrade: false }
+const CLOSES: Hop = { close: true, keepAlive: false, upgrade: false }
 
 /** Reads Connection and removes the fields it names: they were meant for us (RFC 9110 7.6.1). */
 function readConnection(reader: HeadReader): Hop | undefined {
   if (reader.te !== '') keepTrailersOnly(reader.te, reader.headers)
-  const usual = reader.connection
-  if (usual === '' || usual === 'keep-alive' || usual === 'close') return USUAL_HOPS[usual]
+  if (reader.connection === '') return SILENT
+  if (reader.connection === 'keep-alive') return STAYS
+  if (reader.connection === 'close') return CLOSES
   const tokens = reader.connection.toLowerCase().split(',', CONNECTION_TOKENS_MAX + 1)
   if (tokens.length > CONNECTION_TOKENS_MAX) return undefined
   const hop = { close: false, keepAlive: false, upgrade: false }

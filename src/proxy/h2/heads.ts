@@ -3,7 +3,7 @@
  * field of a connection; what HTTP/1.1 could misread (a space in a path, a second host) refused here, because the
  * other side of the proxy may speak it.
  */
-import { AUTHORITY, isMadeOf, parseAuthority, TARGET, TOKEN } from '../h1/chars.ts'
+import { AUTHORITY, isMadeOf, lengthOf, parseAuthority, TARGET, TOKEN } from '../h1/chars.ts'
 import { addCookieCrumb, LENGTH_UNKNOWN, type HeaderList, type RequestHead, type ResponseHead } from '../message.ts'
 import { KIND } from './fields.ts'
 import type { HpackDecoder } from './hpack-decoder.ts'
@@ -24,7 +24,7 @@ class Collected {
   protocol = ''
   status = ''
   host = ''
-  contentLength = ''
+  contentLength = LENGTH_UNKNOWN
   expect = ''
   /** Bit per pseudo-header seen, by kind. */
   pseudo = 0
@@ -33,7 +33,7 @@ class Collected {
 
   reset(): void {
     this.headers = []
-    this.contentLength = ''
+    this.contentLength = LENGTH_UNKNOWN
     this.host = ''
     this.expect = ''
     this.pseudo = 0
@@ -83,9 +83,9 @@ function collectSpecial(kind: number, value: string): boolean {
       found.host = value
       return true
     case KIND.contentLength:
-      if (found.contentLength !== '' || !/^[0-9]{1,15}$/.test(value)) return false
-      found.contentLength = value
-      return true
+      if (found.contentLength !== LENGTH_UNKNOWN) return false
+      found.contentLength = lengthOf(value)
+      return found.contentLength !== LENGTH_UNKNOWN
     case KIND.cookie:
       found.cookieAt = addCookieCrumb(found.headers, found.cookieAt, value)
       return true
@@ -108,7 +108,7 @@ export function readRequest(
   extendedConnect: boolean,
 ): IncomingRequest | undefined {
   if (!collect(decoder) || has(KIND.status) || !has(KIND.method) || !isMadeOf(found.method, TOKEN)) return undefined
-  const declared = found.contentLength === '' ? LENGTH_UNKNOWN : Number(found.contentLength)
+  const declared = found.contentLength
   if (end && declared > 0) return undefined
   const head: RequestHead = {
     method: found.method,
@@ -179,11 +179,10 @@ export function readResponse(
   request: { readonly method: string; readonly protocol: string },
 ): ResponseHead | undefined {
   if (!collect(decoder) || found.pseudo !== 1 << KIND.status || found.host !== '') return undefined
-  if (!/^[1-9][0-9]{2}$/.test(found.status)) return undefined
-  const status = Number(found.status)
+  const status = statusOf(found.status)
   // 101 has no meaning here (RFC 9113 8.6); an accepted upgrade is a success of its CONNECT.
-  if (status === 101) return undefined
-  const bodyLength = found.contentLength === '' ? LENGTH_UNKNOWN : Number(found.contentLength)
+  if (status === 0 || status === 101) return undefined
+  const bodyLength = found.contentLength
   const tunnel = request.protocol !== '' || request.method === 'CONNECT'
   if (tunnel && status >= 200 && status < 300)
     return { status: request.protocol === '' ? status : 101, headers: found.headers, bodyLength: LENGTH_UNKNOWN }
@@ -192,8 +191,20 @@ export function readResponse(
 
 /** Undefined: malformed (RFC 9113 8.1: no pseudo-header, and no framing). */
 export function readTrailers(decoder: HpackDecoder): HeaderList | undefined {
-  if (!collect(decoder) || found.pseudo !== 0 || found.host !== '' || found.contentLength !== '') return undefined
+  if (!collect(decoder) || found.pseudo !== 0 || found.host !== '' || found.contentLength !== LENGTH_UNKNOWN)
+    return undefined
   return found.headers
+}
+
+/** Three digits, the first of them no zero; 0: malformed. */
+function statusOf(text: string): number {
+  const [hundreds, tens, ones] = [digitAt(text, 0), digitAt(text, 1), digitAt(text, 2)]
+  return text.length === 3 && hundreds > 0 && tens >= 0 && ones >= 0 ? hundreds * 100 + tens * 10 + ones : 0
+}
+
+function digitAt(text: string, at: number): number {
+  const digit = text.charCodeAt(at) - 0x30
+  return digit >= 0 && digit <= 9 ? digit : -1
 }
 
 export function encodeRequest(encoder: HpackEncoder, head: RequestHead): void {

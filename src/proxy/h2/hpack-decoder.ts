@@ -50,8 +50,9 @@ export class HpackDecoder {
 
   /** False: the coding itself is broken, and with it the connection (COMPRESSION_ERROR). */
   decode(buffer: Buffer, start: number, end: number): boolean {
-    this.fields.length = 0
-    this.kinds.length = 0
+    // Setting `length` leaves compiled code; a handful of these does not.
+    while (this.fields.length > 0) this.fields.pop()
+    while (this.kinds.length > 0) this.kinds.pop()
     this.oversized = false
     this.listBytes = 0
     this.#at = start

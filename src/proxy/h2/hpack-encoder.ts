@@ -1,7 +1,8 @@
 /**
  * Encodes header blocks (RFC 7541). A field enters the dynamic table when its value was among the last two seen under
- * its name: what repeats costs one byte, and what never does (ids, dates) evicts nothing. Literals are not Huffman
- * coded unless asked: inside a mesh the bytes are cheaper than the time on both ends.
+ * its name: what repeats costs one byte, and what never does (ids, dates) evicts nothing; only the first of a name that
+ * no table knows enters for the name's sake. Literals are not Huffman coded unless asked: inside a mesh the bytes are
+ * cheaper than the time on both ends.
  */
 import { STATIC_COUNT, STATIC_TABLE } from './fields.ts'
 import { encodeHuffman, huffmanLength } from './huffman.ts'
@@ -11,6 +12,8 @@ const ENTRY_OVERHEAD = 32
 const ENTRIES_MIN = 16
 /** Below this a loop beats a call that copies. */
 const LOOP_CHARS_MAX = 24
+/** An entry that only its name is wanted of takes at most this part of the table. */
+const NAME_SHARE = 16
 /** Names remembered; beyond it a new name is sent literally, so that no peer can grow the map. */
 const NAMES_MAX = 512
 /** Never kept in a table, here or at any hop behind us (RFC 7541 7.1.3): one connection carries many callers. */
@@ -114,7 +117,7 @@ export class HpackEncoder {
       if (entry.lastSerial >= this.#oldest) return this.#integer(0x80, 7, this.#positionOf(entry.lastSerial))
     }
     if (this.#known(entry, value)) return
-    if (value === entry.seen || value === entry.seenBefore) {
+    if (value === entry.seen || value === entry.seenBefore || this.#wantsName(entry, value)) {
       this.#literal(entry, value, 0x40)
       this.#insert(entry, value)
       return
@@ -122,6 +125,12 @@ export class HpackEncoder {
     entry.seenBefore = entry.seen
     entry.seen = value
     this.#literal(entry, value, 0)
+  }
+
+  /** Seen again, and in no table: with its value it enters, once, so that those after it need not spell its name. */
+  #wantsName(entry: NameEntry, value: string): boolean {
+    if (entry.fixed !== undefined || entry.seen === '' || entry.newest >= this.#oldest) return false
+    return (entry.name.length + value.length + ENTRY_OVERHEAD) * NAME_SHARE <= this.#tableLimit
   }
 
   /** Writes a field that one of the tables holds. */

@@ -189,6 +189,27 @@ describe('HpackEncoder', () => {
     expect(decode(decoder, Buffer.from([0xc0]))).toBeUndefined()
   })
 
+  it('spells a name that no table knows twice, whatever its values', () => {
+    const [encoder, decoder] = [new HpackEncoder(4_096, { huffman: false }), new HpackDecoder(LIMITS)]
+    const spelled = Array.from({ length: 200 }, (_unused, index) => {
+      const fields = ['x-request-id', `request-${index}`, 'x-large', `${index}`.padEnd(400, 'x')]
+      const block = encode(encoder, fields)
+      expect(decode(decoder, block)).toEqual(fields)
+      return block.includes('x-request-id')
+    })
+    expect(spelled.filter(Boolean).length).toBe(2)
+  })
+
+  it('spells no name less where the peer allows no table', () => {
+    const [encoder, decoder] = [new HpackEncoder(4_096, { huffman: false }), new HpackDecoder(LIMITS)]
+    encoder.limitTable(0)
+    for (let index = 0; index < 5; index++) {
+      const block = encode(encoder, ['x-request-id', `request-${index}`])
+      expect(decode(decoder, block)).toEqual(['x-request-id', `request-${index}`])
+      expect(block.includes('x-request-id')).toBe(true)
+    }
+  })
+
   it('gives no room to values that never repeat', () => {
     const encoder = new HpackEncoder(4_096, { huffman: false })
     for (let round = 0; round < 3; round++) encode(encoder, ['x-team', 'shop'])

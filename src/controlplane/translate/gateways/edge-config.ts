@@ -13,13 +13,13 @@ import type {
 import { DEFAULT_PATHS } from '../../../model/config.ts'
 import { joinedHosts, tableOf, withMisdirected } from './edge-hosts.ts'
 import { secretsOf, serverTlsOf } from './edge-tls.ts'
-import type { Edge, EdgeConflict, EdgeServer, EdgeSettings } from './edge.ts'
+import type { Edge, EdgeConflict, EdgeSecret, EdgeServer, EdgeSettings } from './edge.ts'
 
 export interface EdgeConfig {
   readonly listeners: readonly Listener[]
   readonly routes: readonly RouteTable[]
-  /** Names of all secrets that a handshake needs. */
-  readonly secrets: ReadonlySet<string>
+  /** Those that a handshake needs. */
+  readonly secrets: readonly EdgeSecret[]
   readonly conflicts: readonly EdgeConflict[]
 }
 
@@ -34,7 +34,7 @@ export function edgeConfig(edge: Edge, guard: Guard = (chain) => chain): EdgeCon
   return {
     listeners: built.map(({ listener }) => listener),
     routes,
-    secrets: new Set(edge.servers.flatMap(({ tls }) => secretsOf(tls))),
+    secrets: edge.servers.flatMap(({ tls }) => secretsOf(tls)),
     conflicts,
   }
 }

@@ -7,7 +7,7 @@ import {
   TRUST_BUNDLE,
   type ValidationSource,
 } from '../../../model/config.ts'
-import { certificateNameOf, type EdgeTls, rootsNameOf } from './edge.ts'
+import { certificateNameOf, type EdgeSecret, type EdgeTls, rootsNameOf } from './edge.ts'
 
 const HTTP_PROTOCOLS: readonly string[] = ['h2', 'http/1.1']
 
@@ -55,9 +55,8 @@ function nameMatch(value: string): NameMatch {
 }
 
 /** None of the mesh's own, which are not Kubernetes' to give. */
-export function secretsOf(tls: EdgeTls | undefined): readonly string[] {
+export function secretsOf(tls: EdgeTls | undefined): readonly EdgeSecret[] {
   if (tls === undefined || tls.certificates === 'mesh') return []
   const { certificates, client, clientRoots } = tls
-  const roots = client === 'none' || clientRoots === undefined ? [] : [rootsNameOf(clientRoots)]
-  return [...certificates.map(certificateNameOf), ...roots]
+  return client === 'none' || clientRoots === undefined ? certificates : [...certificates, clientRoots]
 }

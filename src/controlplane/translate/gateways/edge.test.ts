@@ -92,7 +92,8 @@ describe('edgeConfig', () => {
     )
     const led = textsOf([config.listeners, config.routes])
     expect(['plain', 'shop', 'own', 'other'].filter((name) => led.has(name))).toEqual(['plain', 'shop', 'own'])
-    expect([...config.secrets]).toEqual(['kubernetes://edge/shop', 'kubernetes://edge/shop-cacert'])
+    const secret = { namespace: 'edge', name: 'shop' }
+    expect(config.secrets).toEqual([secret, secret])
   })
 
   it('joins what several plaintext servers say of a name', () => {

@@ -93,6 +93,8 @@ export interface EdgeTls {
 export interface EdgeSecret {
   readonly namespace: string
   readonly name: string
+  /** Of another namespace, whose owner lets this gateway have it (ReferenceGrant). */
+  readonly granted?: true
 }
 
 /** Two servers that cannot both be, by their names; what `server` asks for is not served. */

@@ -2,7 +2,8 @@
  * Everything that the proxy of an ingress or egress gateway runs, with memory: what an edge becomes, guarded by the
  * policies that select its pod, and of all that its namespace sees the clusters that it leads to.
  */
-import type { Cluster, Listener, ProxyConfig, RouteTable, VirtualHost } from '../../../model/config.ts'
+import { createHash } from 'node:crypto'
+import type { Cluster, GenericSecret, Listener, ProxyConfig, RouteTable, VirtualHost } from '../../../model/config.ts'
 import type { PodFacts, Snapshot } from '../../observe/facts.ts'
 import { soundHost } from '../istio/sound.ts'
 import { Memo } from '../memo.ts'
@@ -12,10 +13,14 @@ import { PolicyTables } from '../security/policy-tables.ts'
 import { named, type Tables } from '../tables.ts'
 import { textsOf } from './edge-clusters.ts'
 import { type EdgeConfig, edgeConfig, type Guard } from './edge-config.ts'
+import { isSecretName, secretsFor } from './edge-secrets.ts'
+import type { EdgeSecret } from './edge.ts'
 import { istioServers } from './istio-servers.ts'
 
 export interface GatewayConfig extends Omit<ProxyConfig, 'secrets' | 'listeners'> {
   readonly listeners: readonly Listener[]
+  /** Besides the mesh's. */
+  readonly secrets: readonly GenericSecret[]
 }
 
 /** What is built anew only when what it is made of changed. */
@@ -23,6 +28,13 @@ interface Built {
   readonly listeners: readonly Listener[]
   readonly routes: ReadonlyMap<string, RouteTable>
   readonly needed: ReadonlySet<string>
+  readonly secrets: readonly EdgeSecret[]
+}
+
+interface Wanted {
+  readonly needed: ReadonlySet<string>
+  readonly clusters: readonly Cluster[]
+  readonly wanted: readonly EdgeSecret[]
 }
 
 export class GatewaySide {
@@ -33,6 +45,7 @@ export class GatewaySide {
   readonly #listeners = new Memo<Listener>()
   readonly #hosts = new Memo<VirtualHost>()
   readonly #routes = new Memo<RouteTable>()
+  readonly #secrets = new Memo<GenericSecret>()
 
   constructor(tables: Tables, outbound: OutboundSide) {
     this.#tables = tables
@@ -40,19 +53,35 @@ export class GatewaySide {
     this.#policies = new PolicyTables(tables)
   }
 
-  build(snapshot: Snapshot, pod: PodFacts): GatewayConfig {
+  /** Undefined: whether its Secrets are there is not known yet, and what it has must not be taken from it. */
+  build(snapshot: Snapshot, pod: PodFacts): GatewayConfig | undefined {
     const tables = this.#tables
     const key = `${pod.namespace}/${pod.name}`
     const reach = this.#outbound.reach(snapshot, pod)
-    const { listeners, routes, needed } = this.#edge(snapshot, pod, reach)
+    const { listeners, routes, needed, secrets: wanted } = this.#edge(snapshot, pod, reach)
     const clusters = reach.clusters.filter(({ name }) => needed.has(name))
+    const secrets = this.#secretsFor(snapshot, pod, { needed, clusters, wanted })
+    if (secrets === undefined) return undefined
     const endpoints = [...reach.endpoints].filter(([name]) => needed.has(name))
     return {
       listeners,
       routes,
+      secrets,
       clusters: tables.keep<Cluster>(`clusters|${key}`, named(clusters)),
       endpoints: tables.keep(`endpoints|${key}`, new Map(endpoints)),
     }
+  }
+
+  #secretsFor({ secrets }: Snapshot, { namespace, name }: PodFacts, of: Wanted): readonly GenericSecret[] | undefined {
+    const asked = [...of.needed, ...of.clusters.flatMap(({ clientTls }) => [...textsOf(clientTls)])]
+    if (!asked.some(isSecretName)) return []
+    if (secrets?.namespaces.get(namespace) === undefined) return undefined
+    const key = `${namespace}/${name}`
+    return this.#tables.list(`secrets|${key}`, [secrets, ...asked, 'granted', ...of.wanted], () =>
+      secretsFor({ asked, namespace, granted: of.wanted, facts: secrets }).map((secret) =>
+        this.#secrets.get(`${key}|${secret.name}`, [digestOf(secret)], () => secret),
+      ),
+    )
   }
 
   #edge(snapshot: Snapshot, pod: PodFacts, { scope }: Reachable): Built {
@@ -88,8 +117,15 @@ export class GatewaySide {
       listeners: this.#tables.list(`edge|${key}`, listeners, () => listeners),
       routes: this.#tables.keep(`routes|${key}`, named(routes)),
       needed: textsOf([listeners, routes]),
+      secrets: config.secrets,
     }
   }
+}
+
+/** What tells two of one name apart; a hash, so that no key is kept as a word of ours. */
+function digestOf(secret: GenericSecret): string {
+  const text = secret.kind === 'certificate' && 'hidden' in secret.pair.key ? secret.pair.key.hidden.reveal() : ''
+  return createHash('sha256').update(JSON.stringify(secret)).update(text).digest('hex')
 }
 
 function guardOf(

@@ -6,6 +6,7 @@ import type { TcpRouteSpec, TlsRouteSpec } from '../../../kube/kinds/networking.
 import type { FilterChain, TcpProxy, VirtualHost, WeightedTcpCluster } from '../../../model/config.ts'
 import { clusterName } from '../../../model/sni.ts'
 import type { PortFacts } from '../../observe/facts.ts'
+import { streamChains } from '../gateway-api/stream-chains.ts'
 import type { Host } from '../hosts.ts'
 import { finder } from '../routes.ts'
 import { type PortPolicy, policyFor } from './destination-rules.ts'
@@ -28,6 +29,9 @@ function chainsOf(host: Host, scope: Scope): readonly FilterChain[] {
   const led = ledFor(scope.virtualServices, host.host)
   return host.ports.flatMap((port) => {
     if (port.protocol === 'http') return []
+    const { attached } = scope.gatewayRoutes.at(host, port)
+    const streams = attached && streamChains(attached, { host, port, scope })
+    if (streams !== undefined) return host.addresses.length === 0 ? [] : streams
     const named = port.isTls === true ? namedChains(host, port, scope, led) : []
     if (host.addresses.length === 0) return named
     const destinations = { addresses: host.addresses, port: port.port }

@@ -4,6 +4,7 @@
  * object while nothing that it is made of changed; pure but for that.
  */
 import type { PodFacts, SidecarFacts, Snapshot } from '../../observe/facts.ts'
+import { GatewayRoutes, type ScopedRoutes } from '../gateway-api/scoped-routes.ts'
 import type { Host } from '../hosts.ts'
 import { Memo } from '../memo.ts'
 import { askedLabels } from './asked-labels.ts'
@@ -21,6 +22,8 @@ export interface Scope {
   readonly hosts: readonly Host[]
   readonly byName: ReadonlyMap<string, Host>
   readonly virtualServices: VirtualServiceIndex
+  /** Where they speak, VirtualServices do not. */
+  readonly gatewayRoutes: ScopedRoutes
   /** A name that only a VirtualService knows, and that callers may know: a host that is hidden from them is none. */
   readonly isStranger: (name: string, led: Led) => boolean
   /** What is no host of these passes. */
@@ -28,6 +31,8 @@ export interface Scope {
   /** The same object while the same rules hold. */
   readonly ruleFor: (host: Host) => HostRule | undefined
 }
+
+type ScopeTables = Pick<Snapshot, 'mesh' | 'networking' | 'gatewayApi'>
 
 export class Scopes {
   readonly #scopes = new Memo<Scope>()
@@ -37,8 +42,9 @@ export class Scopes {
   readonly #led = new Memo<Led>()
   readonly #limited = new Memo<Host>()
   readonly #lists = new Memo<readonly Host[]>()
+  readonly #gatewayRoutes = new GatewayRoutes()
 
-  scopeOf(snapshot: Pick<Snapshot, 'mesh' | 'networking'>, pod: PodFacts, hosts: readonly Host[]): Scope {
+  scopeOf(snapshot: ScopeTables, pod: PodFacts, hosts: readonly Host[]): Scope {
     const { virtualServices, destinationRules, sidecars } = snapshot.networking
     const { domain } = snapshot.mesh
     const asked = this.#labels.get('all', [virtualServices, destinationRules, sidecars], () =>
@@ -46,7 +52,8 @@ export class Scopes {
     )
     const caller = { namespace: pod.namespace, labels: projected(pod.labels, asked) }
     const key = asked.length === 0 ? caller.namespace : `${caller.namespace}|${JSON.stringify(caller.labels)}`
-    return this.#scopes.get(key, [hosts, virtualServices, destinationRules, sidecars, domain], () => {
+    const attachments = this.#gatewayRoutes.attachments(snapshot.gatewayApi, domain)
+    return this.#scopes.get(key, [hosts, virtualServices, destinationRules, sidecars, attachments, domain], () => {
       const rules = this.#rules.get('all', [destinationRules, domain], () => rulesOf(destinationRules, domain))
       const led = indexOf(virtualServices, caller.namespace, {
         domain,
@@ -55,7 +62,11 @@ export class Scopes {
       })
       const sidecar = sidecarFor(sidecars, caller)
       const names = new Set(hosts.map(({ host }) => host))
-      const visible = this.#visible({ hosts, caller, sidecar, led, domain }, key)
+      const leads = (host: string): readonly string[] => [
+        ...(ledFor(led, host)?.destinations ?? []),
+        ...this.#gatewayRoutes.destinations(attachments, host, domain),
+      ]
+      const visible = this.#visible({ hosts, caller, sidecar, leads, domain }, key)
       return {
         key,
         domain,
@@ -63,6 +74,7 @@ export class Scopes {
         hosts: visible,
         byName: new Map(visible.map((host) => [host.host, host])),
         virtualServices: led,
+        gatewayRoutes: this.#gatewayRoutes.scoped(attachments, { hosts: visible, caller: caller.namespace, domain }),
         isStranger: (name, { namespace }) => !names.has(name) && knowsName(sidecar, { name, namespace, domain }),
         passesUnknown: passesUnknown(sidecar),
         ruleFor: this.#ruleFor(rules, caller),
@@ -71,12 +83,9 @@ export class Scopes {
   }
 
   /** The same list, and in it the same hosts, while they are equal. */
-  #visible({ hosts, caller, sidecar, led, domain }: VisibleInput, key: string): readonly Host[] {
+  #visible({ hosts, caller, sidecar, leads, domain }: VisibleInput, key: string): readonly Host[] {
     const exported = hosts.filter(({ exportTo, namespace }) => isVisibleFrom(exportTo, namespace, caller.namespace))
-    const known =
-      sidecar === undefined
-        ? exported
-        : knownHosts(sidecar, exported, { domain, led: (host) => ledFor(led, host)?.destinations ?? [] })
+    const known = sidecar === undefined ? exported : knownHosts(sidecar, exported, { domain, led: leads })
     const all = new Set(hosts)
     const kept = known.map((host) =>
       all.has(host) ? host : this.#limited.get(`${key}|${host.host}`, [JSON.stringify(host)], () => host),
@@ -102,7 +111,8 @@ interface VisibleInput {
   readonly hosts: readonly Host[]
   readonly caller: Caller
   readonly sidecar: SidecarFacts | undefined
-  readonly led: VirtualServiceIndex
+  /** Hosts that what speaks for a host leads to. */
+  readonly leads: (host: string) => readonly string[]
   readonly domain: string
 }
 

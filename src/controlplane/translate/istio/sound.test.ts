@@ -23,7 +23,7 @@ describe('soundHost', () => {
     expect(more).toEqual([])
     expect(only).toMatchObject({ direct: { status: 500 } })
     expect(only !== undefined && 'direct' in only ? only.direct.body : '').toMatch(
-      /^the VirtualService for a:80 cannot be run: routes\[0\]/,
+      /^what rules a:80 cannot be run: routes\[0\]/,
     )
   })
 })

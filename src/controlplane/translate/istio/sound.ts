@@ -9,7 +9,7 @@ export function soundHost(host: VirtualHost): VirtualHost {
   const table = { kind: 'route', value: { name: 'judged', hosts: [host] } } as const
   const fault = faultOf(() => decodeResource('route', encodeResource(table)))
   if (fault === undefined) return host
-  const body = `the VirtualService for ${host.name} cannot be run: ${fault}`
+  const body = `what rules ${host.name} cannot be run: ${fault}`
   return { ...host, routes: [{ match: { kind: 'prefix', prefix: '/' }, direct: { status: 500, body } }] }
 }
 

@@ -1,0 +1,78 @@
+/**
+ * A wanted status merged into an object: entries and conditions of others stay where they are, times move only with
+ * verdicts, and the generation that was judged is named. Pure; undefined where nothing is to be written.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import type { Verdict } from '../../kube/conditions.ts'
+import type { GatewayClass, ParentRef, RouteParentStatus, RouteStatus } from '../../kube/kinds/gateway-api.ts'
+import type { Condition, KubeObject } from '../../kube/object.ts'
+import { GATEWAY_CONTROLLER } from '../../model/names.ts'
+import type { ClassWords, RouteWords, Wanted } from './wanted.ts'
+
+type WithStatus = KubeObject & { status?: unknown }
+
+export function merged(object: KubeObject, says: Wanted['says'], now: string): KubeObject | undefined {
+  const { status } = object as WithStatus
+  const at = { now, generation: object.metadata.generation ?? 0 }
+  const next =
+    says.kind === 'route'
+      ? routeStatus(status as RouteStatus | undefined, says, at)
+      : classStatus(status as GatewayClass['status'], says, at)
+  if (next === undefined || isDeepStrictEqual(next, status)) return undefined
+  return { ...object, status: next } as KubeObject
+}
+
+export interface Moment {
+  readonly now: string
+  readonly generation: number
+}
+
+/** In the order of the verdicts. Undefined: somebody judged a newer object already. */
+export function conditionsAt(
+  before: readonly Condition[],
+  verdicts: readonly Verdict[],
+  { now, generation }: Moment,
+): Condition[] | undefined {
+  if (before.some(({ observedGeneration = 0 }) => observedGeneration > generation)) return undefined
+  return verdicts.map(({ type, status, reason, message }): Condition => {
+    const known = before.find((condition) => condition.type === type)
+    const lastTransitionTime = known?.status === status ? known.lastTransitionTime : now
+    return { type, status, reason, message, lastTransitionTime, observedGeneration: generation }
+  })
+}
+
+function routeStatus(status: RouteStatus | undefined, { parents }: RouteWords, at: Moment): RouteStatus | undefined {
+  const entries = status?.parents ?? []
+  const own = entries.filter(({ controllerName }) => controllerName === GATEWAY_CONTROLLER)
+  const others = entries.filter(({ controllerName }) => controllerName !== GATEWAY_CONTROLLER)
+  // Whoever never said anything of it leaves no empty status behind.
+  if (parents.length === 0 && own.length === 0) return undefined
+  const written: RouteParentStatus[] = []
+  for (const { ref, verdicts } of parents) {
+    const before = own.find(({ parentRef }) => isSameParent(parentRef, ref))
+    const conditions = conditionsAt(before?.conditions ?? [], verdicts, at)
+    if (conditions === undefined) return undefined
+    written.push({ parentRef: before?.parentRef ?? ref, controllerName: GATEWAY_CONTROLLER, conditions })
+  }
+  return { ...status, parents: [...others, ...written] }
+}
+
+function isSameParent(one: RouteParentStatus['parentRef'], other: ParentRef): boolean {
+  return (['group', 'kind', 'namespace', 'name', 'sectionName', 'port'] as const).every(
+    (field) => (one[field] ?? DEFAULTS[field]) === other[field],
+  )
+}
+
+const DEFAULTS: Partial<Record<keyof ParentRef, string>> = { group: 'gateway.networking.k8s.io', kind: 'Gateway' }
+
+function classStatus(
+  status: GatewayClass['status'],
+  { verdicts, features }: ClassWords,
+  at: Moment,
+): GatewayClass['status'] {
+  const before = status?.conditions ?? []
+  const own = conditionsAt(before, verdicts, at)
+  if (own === undefined) return undefined
+  const others = before.filter(({ type }) => !verdicts.some((verdict) => verdict.type === type))
+  return { ...status, conditions: [...others, ...own], supportedFeatures: features.map((name) => ({ name })) }
+}
