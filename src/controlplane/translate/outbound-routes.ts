@@ -3,12 +3,13 @@
  * or a host and rule that one leads to changed; callers that get the same one share it.
  */
 import { ANY_HOST, PASSTHROUGH_CLUSTER, type RouteTable, type VirtualHost } from '../../model/config.ts'
+import type { NamedPod } from './headless.ts'
 import type { Host } from './hosts.ts'
 import { connectHosts } from './istio/connection-chains.ts'
 import type { Scope } from './istio/scope.ts'
 import { type Led, ledFor } from './istio/virtual-services.ts'
 import { Memo } from './memo.ts'
-import { outboundTable, requestPorts, virtualHostOf, virtualHostOfName } from './routes.ts'
+import { outboundTable, requestPorts, virtualHostOf, virtualHostOfName, virtualHostOfPod } from './routes.ts'
 import type { Tables } from './tables.ts'
 
 export class OutboundRoutes {
@@ -20,9 +21,13 @@ export class OutboundRoutes {
     this.#tables = tables
   }
 
-  tableFor(scope: Scope): RouteTable {
-    const hosts = this.#tables.list(`virtual-hosts|${scope.key}`, [scope], () => {
-      const known = scope.hosts.flatMap((host) => this.#hostsOf(host, scope))
+  /** `pods`: the same list while they are the same. */
+  tableFor(scope: Scope, pods: readonly NamedPod[]): RouteTable {
+    const hosts = this.#tables.list(`virtual-hosts|${scope.key}`, [scope, pods], () => {
+      const services = scope.hosts.flatMap((host) => this.#hostsOf(host, scope))
+      // `db-0.db` may be a pod of `db`, and is a service of the namespace `db` first.
+      const named = pods.flatMap((pod) => this.#podHosts(pod, scope))
+      const known = [...services, ...withoutDomainsOf(services, named)]
       const all = [...known, ...withoutDomainsOf(known, this.#strangers(scope))]
       return scope.passesUnknown ? [...all, ...withoutDomainsOf(all, ANYTHING)] : all
     })
@@ -45,6 +50,17 @@ export class OutboundRoutes {
       this.#hosts.get(`${key}|${found.name}`, [JSON.stringify(found)], () => found),
     )
     return [...requested, ...connected]
+  }
+
+  #podHosts(pod: NamedPod, scope: Scope): readonly VirtualHost[] {
+    const host = scope.byName.get(pod.host)
+    if (host === undefined) return []
+    const key = `${pod.label}.${pod.host}|${sharing(host.namespace, scope, undefined)}`
+    return requestPorts(host).map((port) =>
+      this.#hosts.get(`${key}|${port.port}`, [pod.address, port, ...dependencies([pod.host], scope)], () =>
+        virtualHostOfPod(host, port, scope, pod),
+      ),
+    )
   }
 
   /** Names that only a VirtualService knows. */
