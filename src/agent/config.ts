@@ -27,6 +27,11 @@ export const AGENT_SETTINGS = {
   region: { env: 'ISTHMUS_REGION', default: '', doc: 'Region of the node.' },
   zone: { env: 'ISTHMUS_ZONE', default: '', doc: 'Zone of the node.' },
   logLevel: { env: 'ISTHMUS_LOG_LEVEL', default: 'info', doc: 'trace, debug, info, warn, error or silent.' },
+  appProbes: {
+    env: 'ISTHMUS_APP_PROBES',
+    default: '',
+    doc: 'Probes to ask the application in the kubelet’s place, as injection writes them (JSON, by path).',
+  },
   envoy: {
     env: 'ENVOY',
     default: 'envoy',

@@ -27,6 +27,7 @@ import { type AdsProtocol, envoyBootstrap, grpcBootstrap, nodeId, type NodeFacts
 import { AGENT_SETTINGS, type AgentValues } from './config.ts'
 import { EnvoyAdmin } from './envoy-admin.ts'
 import { EnvoyProcess, findEnvoy } from './envoy-process.ts'
+import { appProbePages } from '../runtime/app-probes.ts'
 import { replaceFile } from './files.ts'
 import { peerEnvironment } from './peer.ts'
 import { SOCKET, socketPath } from './socket.ts'
@@ -127,6 +128,7 @@ async function runEnvoy(
   })
   await servePages(values.podIp, PORTS.metrics, {
     '/metrics': async () => ({ type: EXPOSITION, body: await admin.get('/stats/prometheus') }),
+    ...appProbePages(values.appProbes, values.podIp),
   })
   const envoy = new EnvoyProcess(
     {

@@ -26,6 +26,8 @@ import { AddressStatus } from './address-status.ts'
 import { AdviceStatus } from './advice-status.ts'
 import { Leading } from './gateway-status/leading.ts'
 import { Authenticator } from './identity/authenticator.ts'
+import { callerOfCertificate } from './identity/certificate-caller.ts'
+import { ClientRoots } from './identity/client-roots.ts'
 import { registerCertificateService } from './identity/certificate-service.ts'
 import { type ClusterKeys, loadClusterKeys } from './identity/keys.ts'
 import { ServingRoot } from './identity/serving-root.ts'
@@ -125,7 +127,7 @@ interface Parts {
   readonly issuerKeys: IssuerKeyParts
   readonly leading: Leading
   /** What exists only once the cluster's keys are known. */
-  readonly late: { translator?: Translator; servingRoot?: ServingRoot }
+  readonly late: { translator?: Translator; servingRoot?: ServingRoot; clientRoots?: ClientRoots }
 }
 
 /** Constructs what needs no key and no API server. */
@@ -139,7 +141,14 @@ function assemble(settings: Values): Parts {
   const findPod: Push['findPod'] = (namespace, name) => push.findPod(namespace, name)
   const authenticator = new Authenticator({ client, clock: systemClock, findPod })
   const ads = createAdsServer<ProxyClient>({
-    authenticate: (metadata, node) => authenticateProxy(authenticator, metadata.get('authorization'), node),
+    authenticate: (metadata, node, der) =>
+      authenticateProxy(authenticator, metadata.get('authorization'), node, (claimed) => {
+        const { trustDomain } = mesh
+        const { revokedIssuers = [] } = observer.trust?.validation ?? {}
+        return (
+          der && callerOfCertificate({ der, claimed, trustDomain, revokedIssuers, nowMs: systemClock.now(), findPod })
+        )
+      }),
     configFor: (proxy) => push.configFor(proxy),
     clock: systemClock,
     log,
@@ -161,6 +170,7 @@ function assemble(settings: Values): Parts {
     onSnapshot: (snapshot) => {
       push.set(snapshot)
       late.servingRoot?.reconcile(snapshot.namespaces.keys())
+      late.clientRoots?.set(snapshot.trust?.roots[mesh.trustDomain])
       policies.set(snapshot)
       addresses.set(snapshot)
       issuerKeys.set(snapshot)
@@ -215,7 +225,9 @@ async function serve(
   })
   const names = servingNames(mesh.domain)
   const serving = new ServingCertificate({ authority: servingCa, names, clock: systemClock })
-  await listen(grpc, `${podIp}:${PORTS.xds}`, serving)
+  late.clientRoots = new ClientRoots(rootPem)
+  late.clientRoots.set(observer.trust?.validation.roots[mesh.trustDomain])
+  await listen(grpc, `${podIp}:${PORTS.xds}`, { serving, clients: late.clientRoots })
   return { grpc, serving, servingRoot }
 }
 
@@ -257,8 +269,13 @@ function endpointIdKeyOf(caKey: KeyObject): Buffer {
   return Buffer.from(hkdfSync('sha256', secret, '', 'isthmus endpoint ids', 32))
 }
 
-function listen(grpc: Server, address: string, serving: ServingCertificate): Promise<number> {
-  const credentials = experimental.createCertificateProviderServerCredentials(serving, null, false)
+/** Clients may show a certificate of the mesh; who shows none has a token. */
+function listen(
+  grpc: Server,
+  address: string,
+  { serving, clients }: { readonly serving: ServingCertificate; readonly clients: ClientRoots },
+): Promise<number> {
+  const credentials = experimental.createCertificateProviderServerCredentials(serving, clients, false)
   return new Promise((resolve, reject) => {
     grpc.bindAsync(address, credentials, (error, port) => (error === null ? resolve(port) : reject(error)))
   })

@@ -5,7 +5,8 @@
 import type { AdsNode, Authentication } from '../xds/server.ts'
 import type { VersionedConfig } from '../xds/stream.ts'
 import { SYSTEM_ACCOUNTS, SYSTEM_NAMESPACE } from '../model/names.ts'
-import type { Authenticator, Caller } from './identity/authenticator.ts'
+import type { Authenticator, Caller, CallerResult } from './identity/authenticator.ts'
+import type { CertificateFacts } from './identity/certificate-caller.ts'
 import type { PodFacts, Snapshot } from './observe/facts.ts'
 import type { ProxyRole, Translator } from './translate/translator.ts'
 
@@ -48,18 +49,23 @@ export class Push {
   }
 }
 
-/** Authenticates a stream: the token names the pod, and the node id must name the same one. */
+/**
+ * Authenticates a stream: the token names the pod, or without a token the certificate of the connection its account; the
+ * node id must name the same pod. A token that is refused is not made good by a certificate.
+ */
 export async function authenticateProxy(
   authenticator: Authenticator,
   authorization: readonly unknown[],
   node: AdsNode,
+  byCertificate?: (claimed: CertificateFacts['claimed']) => CallerResult | undefined,
 ): Promise<Authentication<ProxyClient>> {
-  const result = await authenticator.authenticateOrRecall(authorization)
+  const claimed = parseNodeId(node.id)
+  const shown = authorization.length === 0 ? byCertificate?.(claimed) : undefined
+  const result = shown ?? (await authenticator.authenticateOrRecall(authorization))
   if (!result.ok) return result
   const { caller } = result
-  const claimed = parseNodeId(node.id)
   if (claimed?.pod !== caller.pod || claimed.namespace !== caller.namespace) {
-    return denied(`the node id ${node.id} does not name the pod of the token, ${caller.namespace}/${caller.pod}`)
+    return denied(`the node id ${node.id} does not name the pod that asks, ${caller.namespace}/${caller.pod}`)
   }
   const role = roleOf(claimed.type, node, caller)
   if (role === undefined) return denied('the ROLE in the node metadata is not open to this ServiceAccount')

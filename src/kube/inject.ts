@@ -16,6 +16,7 @@ import {
   TOKEN_PATH,
 } from '../model/names.ts'
 import { PORTS } from '../model/ports.ts'
+import { type AppProbes, rewriteProbes } from './inject-probes.ts'
 import type { Container, EnvVar, PodSpec, Volume, VolumeMount } from './kinds.ts'
 import type { ObjectMeta } from './object.ts'
 
@@ -48,6 +49,8 @@ export interface InjectOptions {
 
 export const SIDECAR_CONTAINER = 'isthmus-proxy'
 export const CAPTURE_CONTAINER = 'isthmus-init'
+/** What the sidecar is to ask its applications in the kubelet's place. */
+const APP_PROBES = 'ISTHMUS_APP_PROBES'
 const DNS_SETTING = 'ISTHMUS_DNS'
 
 /** Istio's list: what keeps the cluster itself alive never depends on the mesh. */
@@ -62,12 +65,17 @@ const TOKEN_TTL_SECONDS = 3600
 export function injectSidecar<P extends Injectable>(pod: P, options: InjectOptions): P | undefined {
   if (!wantsSidecar(pod, options) || hasSidecar(pod)) return undefined
   const captured = options.capture === true && pod.metadata?.annotations?.[ANNOTATIONS.capture] !== 'false'
-  const applications = captured ? pod.spec.containers : pod.spec.containers.map((each) => forApplication(each, options))
+  const asks = captured && pod.metadata?.annotations?.[ANNOTATIONS.rewriteProbes] !== 'false'
+  const { containers, initContainers = [], probes } = asks ? rewriteProbes(pod.spec) : { ...pod.spec, probes: {} }
+  const applications = captured ? containers : containers.map((each) => forApplication(each, options))
   const spec: PodSpec = {
     ...pod.spec,
     // Last: the pod's own init containers run while there is no proxy yet.
-    ...(captured && { initContainers: [...(pod.spec.initContainers ?? []), captureContainer(pod, options)] }),
-    containers: [...applications, sidecar(options, pod.metadata, captured && wantsNames(pod))],
+    ...(captured && { initContainers: [...initContainers, captureContainer(pod, options)] }),
+    containers: [
+      ...applications,
+      sidecar(options, pod.metadata, { probes, answersNames: captured && wantsNames(pod) }),
+    ],
     volumes: [...(pod.spec.volumes ?? []), ...VOLUMES],
   }
   return { ...pod, spec }
@@ -188,7 +196,16 @@ function sidecarKind(metadata: ObjectMeta | undefined): string {
   return kind === 'envoy' ? kind : 'isthmus'
 }
 
-function sidecar(options: InjectOptions, metadata: ObjectMeta | undefined, answersNames: boolean): Container {
+interface SidecarDuties {
+  readonly probes: AppProbes
+  readonly answersNames: boolean
+}
+
+function sidecar(
+  options: InjectOptions,
+  metadata: ObjectMeta | undefined,
+  { probes, answersNames }: SidecarDuties,
+): Container {
   return {
     name: SIDECAR_CONTAINER,
     image: metadata?.annotations?.[ANNOTATIONS.sidecarImage] ?? options.image,
@@ -204,6 +221,7 @@ function sidecar(options: InjectOptions, metadata: ObjectMeta | undefined, answe
       { name: 'ISTHMUS_CONTROL_PLANE', value: options.controlPlaneAddress },
       ...(answersNames ? [{ name: DNS_SETTING, value: 'true' }] : []),
       ...Object.entries(DAEMON_ENVIRONMENT).map(([name, value]) => ({ name, value })),
+      ...(Object.keys(probes).length === 0 ? [] : [{ name: APP_PROBES, value: JSON.stringify(probes) }]),
       ...(options.logLevel === undefined ? [] : [{ name: 'ISTHMUS_LOG_LEVEL', value: options.logLevel }]),
     ],
     ports: [{ name: 'http-monitoring', containerPort: PORTS.metrics, protocol: 'TCP' }],

@@ -1,9 +1,10 @@
 /** The mirror against an in-memory API server with a hand-moved clock: no test waits for real time. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ManualClock } from '../runtime/clock.ts'
+import { CUSTOM_RESOURCE_DEFINITIONS, type CustomResourceDefinition } from './kinds/apiextensions.ts'
 import { KubeError } from './client.ts'
 import { CONFIG_MAPS, type ConfigMap } from './kinds.ts'
-import { Reflector } from './reflector.ts'
+import { Reflector, type ReflectorOptions } from './reflector.ts'
 import { MemoryClient } from './testing/memory-client.ts'
 
 const NAMESPACE = 'shop'
@@ -15,11 +16,11 @@ describe('Reflector', () => {
   let retries: number[] = []
   let reflector = newReflector()
 
-  function newReflector(extra: { readonly mayBeAbsent?: boolean } = {}): Reflector<ConfigMap> {
+  function newReflector(extra: Partial<ReflectorOptions<ConfigMap>> = {}): Reflector<ConfigMap> {
     return new Reflector({
+      resource: CONFIG_MAPS,
       ...extra,
       client,
-      resource: CONFIG_MAPS,
       clock,
       random: { next: () => 1 },
       onError: (error, retryMs) => {
@@ -219,11 +220,40 @@ describe('Reflector', () => {
     })
   })
 
+  const absent = ({ plural }: { readonly plural: string }): void => {
+    if (plural === 'configmaps')
+      throw new KubeError(404, 'NotFound', 'the server could not find the requested resource')
+  }
+
+  it('waits for a kind that is defined and not served yet: its objects are not absent, only unknown', async () => {
+    const versions = [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: {} } }]
+    const definition = (name: string, served: object[]): CustomResourceDefinition =>
+      ({ metadata: { name }, spec: { versions: served } }) as unknown as CustomResourceDefinition
+    await client.create(CUSTOM_RESOURCE_DEFINITIONS, definition('configmaps.test.dev', versions))
+    client.hook = absent
+    reflector = newReflector({ mayBeAbsent: true, resource: { ...CONFIG_MAPS, group: 'test.dev' } })
+    reflector.start()
+    await expect.poll(() => errors.length).toBeGreaterThan(0)
+    expect(reflector.hasSynced).toBe(false)
+    client.hook = undefined
+    clock.advance(30_000)
+    await reflector.synced
+    expect(reflector.hasSynced).toBe(true)
+  })
+
+  it('waits, too, where it cannot be told', async () => {
+    client.hook = (request) => {
+      absent(request)
+      throw new KubeError(403, 'Forbidden', 'nobody may see definitions')
+    }
+    reflector = newReflector({ mayBeAbsent: true })
+    reflector.start()
+    await expect.poll(() => errors.length).toBeGreaterThan(0)
+    expect(reflector.hasSynced).toBe(false)
+  })
+
   it('takes a kind that the cluster lacks for one without objects, until it has it', async () => {
     reflector = newReflector({ mayBeAbsent: true })
-    const absent = (): never => {
-      throw new KubeError(404, 'NotFound', 'the server could not find the requested resource')
-    }
     client.hook = absent
     reflector.start()
     await reflector.synced

@@ -7,6 +7,7 @@ import { Backoff } from '../runtime/backoff.ts'
 import { delay, systemClock, type Clock } from '../runtime/clock.ts'
 import { systemRandom, type Random } from '../runtime/random.ts'
 import { KubeError, type KubeClient, type ListOptions } from './client.ts'
+import { CUSTOM_RESOURCE_DEFINITIONS } from './kinds/apiextensions.ts'
 import type { KubeList, KubeObject, Resource, WatchEvent } from './object.ts'
 import { keyOfObject, Store } from './store.ts'
 
@@ -17,7 +18,7 @@ export interface ReflectorOptions<T extends KubeObject> {
   readonly scope?: ListOptions
   readonly clock?: Clock
   readonly random?: Random
-  /** A cluster may lack the kind: until it has it, that counts as none of its objects. */
+  /** A cluster may lack the kind: where it has no such definition, that counts as none of its objects. */
   readonly mayBeAbsent?: boolean
   /** For the log and metrics; the reflector goes on by itself after `retryMs`. */
   readonly onError?: (error: unknown, retryMs: number) => void
@@ -95,7 +96,7 @@ export class Reflector<T extends KubeObject> {
       if (failure === undefined) continue
       const retryMs = this.#backoff.next()
       if (isExpired(failure)) this.#version = ''
-      if (!this.#takesAbsence(failure)) this.#options.onError?.(failure, retryMs)
+      if (!(await this.#takesAbsence(failure))) this.#options.onError?.(failure, retryMs)
       await delay(this.#clock, retryMs, signal)
     }
   }
@@ -119,9 +120,22 @@ export class Reflector<T extends KubeObject> {
     this.#announceSynced()
   }
 
-  /** What is in the store stays: a definition that was removed by mistake must not empty the mesh. */
-  #takesAbsence(failure: unknown): boolean {
+  /**
+   * What is in the store stays: a definition that was removed by mistake must not empty the mesh. An API server that has
+   * just started answers 404 for kinds that it will serve in a moment: only its definitions tell that from absence, and
+   * as long as nobody knows, nothing is synced.
+   */
+  async #takesAbsence(failure: unknown): Promise<boolean> {
     if (this.#options.mayBeAbsent !== true || !(failure instanceof KubeError) || failure.code !== 404) return false
+    if (this.#hasSynced) return true
+    const { client, resource } = this.#options
+    try {
+      const definition = await client.get(CUSTOM_RESOURCE_DEFINITIONS, `${resource.plural}.${resource.group}`)
+      const versions = definition?.spec.versions ?? []
+      if (versions.some(({ name, served }) => name === resource.version && served)) return false
+    } catch {
+      return false
+    }
     this.#synced()
     return true
   }

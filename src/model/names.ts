@@ -75,6 +75,8 @@ export const ANNOTATIONS = {
   localFailover: 'isthmus.dev/local-failover',
   /** On pods: `false` keeps the explicit proxy where pods are captured. */
   capture: 'isthmus.dev/capture',
+  /** Istio's, on pods: `false` leaves the kubelet's probes as they are. */
+  rewriteProbes: 'sidecar.istio.io/rewriteAppHTTPProbers',
   /** On pods: `false` keeps DNS questions from the sidecar where connections are captured. */
   dns: 'isthmus.dev/dns',
   captureExcludeOutboundPorts: 'isthmus.dev/capture-exclude-outbound-ports',

@@ -28,6 +28,11 @@ export const PROXY_SETTINGS = {
   zone: { env: 'ISTHMUS_ZONE', default: '', doc: 'Zone of the node, told to peers for their metrics.' },
   logLevel: { env: 'ISTHMUS_LOG_LEVEL', default: 'info', doc: 'trace, debug, info, warn, error or silent.' },
   accessLog: { env: 'ISTHMUS_ACCESS_LOG', default: 'true', doc: 'Writes one JSON line per request to stdout.' },
+  appProbes: {
+    env: 'ISTHMUS_APP_PROBES',
+    default: '',
+    doc: 'Probes to ask the application in the kubelet’s place, as injection writes them (JSON, by path).',
+  },
   memoryLimit: {
     env: 'ISTHMUS_MEMORY_LIMIT',
     default: '',

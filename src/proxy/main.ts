@@ -29,6 +29,7 @@ import { mounted } from '../runtime/paths.ts'
 import { systemRandom } from '../runtime/random.ts'
 import { Readiness } from '../runtime/readiness.ts'
 import { createAdsClient } from '../xds/client.ts'
+import { appProbePages } from '../runtime/app-probes.ts'
 import { adminPages, type AdminOptions, metricsOf, withMetrics } from './admin.ts'
 import { PROXY_SETTINGS } from './config.ts'
 import type { RunningDns } from './dns/start.ts'
@@ -111,7 +112,8 @@ export async function runDataPlane(role: DataPlaneRole): Promise<void> {
   followLoad(systemClock)
   const local = loopbackOf(values.podIp)
   await servePages(local, PORTS.admin, pages, { guarded: true })
-  await servePages(values.podIp, PORTS.metrics, () => metricsOf(pages()))
+  const probes = appProbePages(values.appProbes, values.podIp)
+  await servePages(values.podIp, PORTS.metrics, () => ({ ...metricsOf(pages()), ...probes }))
   await servePages(values.podIp, PORTS.readiness, readinessPages(awaited))
   process.once('SIGTERM', () => {
     shutdown.draining = true

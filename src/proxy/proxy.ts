@@ -308,6 +308,7 @@ class RunningProxy implements Proxy {
     }
     const trusts = (peer: Peer): boolean => state.trusts(peer)
     this.acceptor.live.recheck(trusts)
+    this.acceptor.captured.recheck()
     this.links.recheck(trusts)
     this.#streams.recheck(trusts)
     for (const cluster of clusters.values()) {

@@ -48,7 +48,12 @@ export type Authentication<C> =
       readonly reason: string
     }
 
-export type Authenticate<C> = (metadata: Metadata, node: AdsNode) => Promise<Authentication<C>>
+/** `leaf`: DER of the client's certificate, where the handshake has verified its chain. */
+export type Authenticate<C> = (
+  metadata: Metadata,
+  node: AdsNode,
+  leaf: Buffer | undefined,
+) => Promise<Authentication<C>>
 
 export interface AdsServerOptions<C> {
   readonly authenticate: Authenticate<C>
@@ -228,7 +233,7 @@ class Sessions<C> {
     }
     const { id, cluster, metadata = {}, userAgentName: userAgent } = node
     const claimed = { id, cluster, metadata, userAgent }
-    const answer = await authenticate(call.metadata, claimed)
+    const answer = await authenticate(call.metadata, claimed, call.getAuthContext().sslPeerCertificate?.raw)
     if (!answer.ok) {
       log.warn({ node: node.id, reason: answer.reason }, 'a proxy was refused')
       end(call, REFUSAL_CODES[answer.code], answer.reason)

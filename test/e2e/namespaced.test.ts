@@ -199,6 +199,33 @@ describe.skipIf(obstacle !== undefined)(
       expect(line['source']).toEqual({ cluster: '', namespace: '', workload: '' })
     })
 
+    it('asks applications how they are in the kubelet’s place, so that STRICT leaves them ready', async () => {
+      const strict = (verb: string): Promise<Outcome> => kubectl(verb, '-f', join(FILES, 'strict.yaml'))
+      const { ip } = await podOf('checkout')
+      await must(strict('apply'))
+      const plain = async (): Promise<boolean> =>
+        (await run('curl', ['-sS', '-m', '2', `http://${ip}:8080/`])).code === 0
+      await until('plaintext is refused', async () => !(await plain()))
+      // A new pod has to become ready first, by what its probe hears.
+      await must(kubectl('-n', 'shop', 'delete', 'pod', (await podOf('checkout')).name))
+      await until('the next pod is ready', async () => {
+        const { stdout } = await kubectl('-n', 'shop', 'get', 'pods', '-l', 'app=checkout', '--no-headers')
+        return stdout.trim().split('\n').length === 1 && / 2\/2 +Running/.test(stdout)
+      })
+      const path = 'jsonpath={.items[0].spec.containers[0].readinessProbe.httpGet.path}'
+      const probe = await kubectl('-n', 'shop', 'get', 'pods', '-l', 'app=checkout', '-o', path)
+      expect(probe.stdout).toBe('/app-health/checkout/readyz')
+      await until('curl is still meshed', async () =>
+        (await inPod('client', 'curl', '-sS', '-m', '5', 'http://checkout.shop/strict')).stdout.includes('in stock'),
+      )
+      await must(strict('delete'))
+      const now = await podOf('checkout')
+      await until(
+        'plaintext is taken again',
+        async () => (await run('curl', ['-sS', '-m', '2', `http://${now.ip}:8080/`])).code === 0,
+      )
+    })
+
     it('refuses the metadata service, and loops', async () => {
       const { ip } = await podOf('client')
       const before = systemClock.monotonic()

@@ -13,6 +13,7 @@ const peers = new Map<string, Pod>()
 
 beforeAll(async () => {
   mesh = new Mesh()
+  await mesh.useApi()
   back = mesh.pod('back', { labels: { app: 'back', tier: 'data' } })
   callers.set('front', mesh.pod('front'))
   callers.set('guest', mesh.pod('guest', { namespace: 'guests' }))
@@ -507,8 +508,8 @@ const TABLE: readonly (readonly [name: string, yaml: string, outcomes: readonly 
       ['plain', 403],
     ],
   ],
-  ['an unknown key admits no one', rules(when('request.moon', 'values: [full]')), [['front', 403]]],
-  ['an unknown key refuses everyone', deny(when('request.moon', 'values: [full]')), [['front', 403]]],
+  ['an unknown key admits no one', rules(when('experimental.moon', 'values: [full]')), [['front', 403]]],
+  ['an unknown key refuses everyone', deny(when('experimental.moon', 'values: [full]')), [['front', 403]]],
 
   [
     'from, to and when all have to hold',

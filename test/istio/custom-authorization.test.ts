@@ -9,6 +9,7 @@ const asked: Seen[] = []
 
 beforeAll(async () => {
   mesh = new Mesh()
+  await mesh.useApi()
   front = mesh.pod('front')
   back = mesh.pod('back')
   const judge = mesh.pod('judge')

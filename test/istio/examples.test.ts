@@ -14,6 +14,7 @@ const example = (name: string): string =>
 
 beforeAll(async () => {
   mesh = new Mesh()
+  await mesh.useApi()
   office = mesh.pod('office', { account: 'back-office' })
   other = mesh.pod('other')
   const login = mesh.pod('login')

@@ -9,6 +9,7 @@ let lone: Workload
 
 beforeAll(async () => {
   mesh = new Mesh()
+  await mesh.useApi()
   front = mesh.pod('front')
   back = mesh.pod('back')
   lone = mesh.pod('lone', { sidecar: false })

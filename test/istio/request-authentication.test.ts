@@ -13,6 +13,7 @@ let answersKeys = true
 
 beforeAll(async () => {
   mesh = new Mesh()
+  await mesh.useApi()
   front = mesh.pod('front')
   back = mesh.pod('back')
   const issuer = mesh.pod('issuer')

@@ -10,6 +10,7 @@ const exported: string[] = []
 
 beforeAll(async () => {
   mesh = new Mesh()
+  await mesh.useApi()
   front = mesh.pod('front')
   back = mesh.pod('back')
   const collector = mesh.pod('collector')

@@ -15,6 +15,7 @@ let back: Workload
 
 beforeAll(async () => {
   mesh = new Mesh()
+  await mesh.useApi()
   back = mesh.pod('back')
   mesh.service('back', [back])
   await mesh.app(back)

@@ -6,10 +6,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { until } from '../../gateways/testing/until.ts'
 import { MESH } from '../../gateways/testing/world.ts'
 import type { Snapshot } from '../../src/controlplane/observe/facts.ts'
 import { Observer } from '../../src/controlplane/observe/observer.ts'
+import { readSettings } from '../../src/controlplane/observe/read-settings.ts'
 import { adviseObject } from '../../src/kube/advice/advise.ts'
 import { lineOf, refuses } from '../../src/kube/advice/finding.ts'
 import { applyManifests } from '../../src/kube/apply.ts'
@@ -19,7 +21,7 @@ import { kubeconfigConnection } from '../../src/kube/kubeconfig.ts'
 import type { KubeObject, Resource } from '../../src/kube/object.ts'
 import { mcsCrds, ownCrds, standardCrds } from '../../src/kube/schemas/index.ts'
 import { type ApiServer, startApiServer } from '../../src/local/apiserver/server.ts'
-import { SYSTEM_NAMESPACE } from '../../src/model/names.ts'
+import { OBJECTS, SYSTEM_NAMESPACE } from '../../src/model/names.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createLog } from '../../src/runtime/log.ts'
 import { systemRandom } from '../../src/runtime/random.ts'
@@ -41,6 +43,8 @@ export class ApiSource {
   readonly #directory: string
   readonly #namespaces = new Set(['default'])
   readonly #lasting = new WeakSet<KubeObject>()
+  /** As it was given, by kind, namespace and name. */
+  readonly #present = new Map<string, { readonly text: string; readonly key: string; readonly stored: Stored }>()
   readonly #mayGo = new Map<string, Stored>()
   /** Told of every snapshot, as the control plane's own parts are. */
   onSnapshot: (snapshot: Snapshot) => void = () => {}
@@ -97,15 +101,17 @@ export class ApiSource {
     const kept = await this.#store(lasting.filter((object) => !this.#lasting.has(object)))
     for (const object of lasting) this.#lasting.add(object)
     const stored = await this.#store(others)
-    const gone = [...this.#mayGo].filter(([key]) => !stored.has(key))
-    for (const [key, { resource, name, namespace }] of gone) {
-      await this.client.remove(resource, { name, namespace })
+    // Everything else would go with a namespace.
+    const gone = [...this.#mayGo].filter(([key, { resource }]) => !stored.has(key) && resource.kind !== 'Namespace')
+    for (const [key, one] of gone) {
+      await this.#remove(one)
       this.#mayGo.delete(key)
     }
     for (const [key, one] of stored) this.#mayGo.set(key, one)
     await until(() => [...kept.values(), ...stored.values()].every((one) => this.#hasArrived(one)))
     await until(() => gone.every(([, one]) => this.#observed(one).resourceVersion === undefined))
     await until(() => [...kept.values(), ...stored.values()].every((one) => this.#observed(one).isSettled))
+    await until(() => this.#hasSettings(others))
     const { snapshot } = this.observer
     if (snapshot === undefined) throw new Error('nothing was observed')
     return snapshot
@@ -119,27 +125,40 @@ export class ApiSource {
       if (refused.length > 0) throw new Error(refused.map(lineOf).join('\n'))
     }
     const stored = new Map<string, Stored>()
-    const remember = (resource: Resource<KubeObject>, { metadata }: KubeObject): void => {
+    const news = []
+    for (const object of objects) {
+      const known = this.#present.get(nameOf(object))
+      if (known?.text === JSON.stringify(object)) stored.set(known.key, known.stored)
+      else news.push(object)
+      // What is written is what is there: applied over the last one, it would be both.
+      if (known !== undefined && known.text !== JSON.stringify(object)) await this.#remove(known.stored)
+    }
+    const remember = (resource: Resource<KubeObject>, { metadata }: KubeObject, given: KubeObject): void => {
       const { name = '', namespace = '', resourceVersion = '' } = metadata
-      stored.set(`${resource.plural}.${resource.group}/${namespace}/${name}`, {
-        resource,
-        name,
-        namespace,
-        resourceVersion,
-      })
+      const key = `${resource.plural}.${resource.group}/${namespace}/${name}`
+      const one = { resource, name, namespace, resourceVersion }
+      stored.set(key, one)
+      this.#present.set(nameOf(given), { text: JSON.stringify(given), key, stored: one })
     }
     const written: [Resource<KubeObject>, KubeObject][] = []
-    await applyManifests(this.client, objects, { onStored: (...one) => void written.push(one) })
+    await applyManifests(this.client, news, { onStored: (...one) => void written.push(one) })
     for (const [index, [resource, object]] of written.entries()) {
-      const status = (objects[index] as { readonly status?: unknown } | undefined)?.status
+      const given = news[index] ?? object
+      const { status } = given as { readonly status?: unknown }
       const isThere = JSON.stringify((object as { status?: unknown }).status) === JSON.stringify(status)
-      if (resource.kind !== 'Pod' || isThere) remember(resource, object)
+      if (resource.kind !== 'Pod' || isThere) remember(resource, object, given)
       else {
         const whole = { ...object, status } as KubeObject
-        remember(resource, await this.client.replace(resource, whole, { subresource: 'status' }))
+        remember(resource, await this.client.replace(resource, whole, { subresource: 'status' }), given)
       }
     }
     return stored
+  }
+
+  async #remove(one: Stored): Promise<void> {
+    const { resource, name, namespace } = one
+    await this.client.remove(resource, { name, namespace })
+    for (const [given, { stored }] of this.#present) if (stored === one) this.#present.delete(given)
   }
 
   async #namespace(name: string): Promise<void> {
@@ -156,6 +175,13 @@ export class ApiSource {
     await applyManifests(this.client, [account])
   }
 
+  /** Watched by name, so that only what it says can tell that it has arrived. */
+  #hasSettings(objects: readonly KubeObject[]): boolean {
+    const found = objects.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === OBJECTS.meshSettings)
+    const read = readSettings(found)
+    return 'problem' in read || isDeepStrictEqual(read.settings, this.observer.snapshot?.security.settings)
+  }
+
   #observed({ resource: { group, plural }, namespace, name }: Stored): ReturnType<Observer['observed']> {
     return this.observer.observed({ group, plural, namespace, name })
   }
@@ -166,3 +192,6 @@ export class ApiSource {
     return !isWatched || resourceVersion === one.resourceVersion
   }
 }
+
+const nameOf = ({ apiVersion, kind, metadata }: KubeObject): string =>
+  `${apiVersion}/${kind}/${metadata.namespace ?? ''}/${metadata.name ?? ''}`

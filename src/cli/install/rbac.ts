@@ -53,6 +53,8 @@ export const CONTROL_PLANE_CLUSTER_RULES: readonly Rule[] = [
     verbs: ['get', 'update', 'patch'],
     resourceNames: [OBJECTS.servingRoot],
   },
+  // A kind that is not served: absent, or not served yet?
+  { apiGroups: ['apiextensions.k8s.io'], resources: ['customresourcedefinitions'], verbs: ['get'] },
   { apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] },
   // Who may read its pages of 15014.
   { apiGroups: ['authorization.k8s.io'], resources: ['subjectaccessreviews'], verbs: ['create'] },

@@ -4,11 +4,11 @@
  * pod is ready when it is ready and not up to a period later; those questions never count as failures.
  */
 import { spawn } from 'node:child_process'
-import { request as httpsRequest } from 'node:https'
-import { connect } from 'node:net'
 import type { Container, Probe } from '../../kube/kinds.ts'
 import type { Cancel, Clock } from '../../runtime/clock.ts'
-import { request as httpRequest } from '../../runtime/http.ts'
+import { probeGrpc, probeHttp, type ProbeResult, probeTcp } from '../../runtime/probe.ts'
+
+export type { ProbeResult }
 
 export interface ProbeTarget {
   readonly podIp: string
@@ -16,11 +16,6 @@ export interface ProbeTarget {
   readonly enter: readonly string[]
   readonly cwd: string
   readonly env: Readonly<Record<string, string>>
-}
-
-export interface ProbeResult {
-  readonly ok: boolean
-  readonly message: string
 }
 
 const OK: ProbeResult = { ok: true, message: '' }
@@ -31,53 +26,23 @@ const EAGER_PERIOD_MS = 250
 
 export function runProbe(probe: Probe, target: ProbeTarget): Promise<ProbeResult> {
   const timeoutMs = (probe.timeoutSeconds ?? 1) * 1000
-  if (probe.httpGet !== undefined) return probeHttp(probe.httpGet, target, timeoutMs)
+  if (probe.httpGet !== undefined) return probeHttpGet(probe.httpGet, target, timeoutMs)
   if (probe.tcpSocket !== undefined) {
     const port = portNumber(probe.tcpSocket.port, target)
     return probeTcp(probe.tcpSocket.host ?? target.podIp, port, timeoutMs)
   }
   if (probe.exec !== undefined) return probeExec(probe.exec.command ?? [], target, timeoutMs)
-  return Promise.resolve({ ok: false, message: 'only httpGet, tcpSocket and exec probes are built for local clusters' })
-}
-
-function probeHttp(get: NonNullable<Probe['httpGet']>, target: ProbeTarget, timeoutMs: number): Promise<ProbeResult> {
-  const headers: Record<string, string> = { 'user-agent': 'kube-probe/1.32' }
-  for (const { name, value } of get.httpHeaders ?? []) headers[name.toLowerCase()] = value
-  const options = {
-    host: get.host ?? target.podIp,
-    port: portNumber(get.port, target),
-    path: get.path ?? '/',
-    headers,
-    agent: false as const,
-    signal: AbortSignal.timeout(timeoutMs),
-    // The kubelet does not verify either: a probe asks for life, not for identity.
-    rejectUnauthorized: false,
+  if (probe.grpc !== undefined) {
+    const { port, service = '' } = probe.grpc
+    return probeGrpc({ host: target.podIp, port, service }, timeoutMs)
   }
-  return new Promise((resolve) => {
-    const request = (get.scheme === 'HTTPS' ? httpsRequest : httpRequest)(options, (response) => {
-      const status = response.statusCode ?? 0
-      response.resume()
-      response.once('close', () => request.destroy())
-      resolve(
-        status >= 200 && status < 400 ? OK : { ok: false, message: `HTTP probe failed with statuscode: ${status}` },
-      )
-    })
-    request.on('error', (error) => resolve({ ok: false, message: `Get "${options.path}": ${error.message}` }))
-    request.end()
-  })
+  return Promise.resolve({ ok: false, message: 'a probe asks by httpGet, tcpSocket, grpc or exec' })
 }
 
-function probeTcp(host: string, port: number, timeoutMs: number): Promise<ProbeResult> {
-  return new Promise((resolve) => {
-    const socket = connect({ host, port })
-    const finish = (result: ProbeResult): void => {
-      socket.destroy()
-      resolve(result)
-    }
-    socket.setTimeout(timeoutMs, () => finish({ ok: false, message: `dial tcp ${host}:${port}: i/o timeout` }))
-    socket.once('connect', () => finish(OK))
-    socket.once('error', (error) => finish({ ok: false, message: `dial tcp ${host}:${port}: ${error.message}` }))
-  })
+function probeHttpGet(get: NonNullable<Probe['httpGet']>, target: ProbeTarget, ms: number): Promise<ProbeResult> {
+  const headers = Object.fromEntries((get.httpHeaders ?? []).map(({ name, value }) => [name.toLowerCase(), value]))
+  const { host = target.podIp, path = '/', scheme = 'HTTP' } = get
+  return probeHttp({ host, port: portNumber(get.port, target), path, scheme, headers }, ms)
 }
 
 /** Also runs preStop hooks: the same command in the same environment. */

@@ -8,13 +8,14 @@ import { MeshError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { CompiledChain, CompiledHttp, CompiledListener } from '../compile.ts'
 import { isForbiddenTarget } from '../../runtime/forbidden.ts'
+import type { Arrival } from '../l4/network-filters.ts'
 import { type CompiledTcp } from '../l4/session.ts'
 import { resetSocket } from '../l4/reset.ts'
 import { Splice } from '../l4/splice.ts'
 import type { Recorder } from '../record.ts'
 import { findHost } from '../routes.ts'
 import { type TimerWheel, WheelTimer } from '../timer-wheel.ts'
-import { chainNamed, choose, type Chosen, withoutNames } from './chains.ts'
+import { type CapturedChains, chainNamed, type Choice, choose, type Chosen, withoutNames } from './chains.ts'
 import { type Destination, nameOf, type OriginalDestination } from './destination.ts'
 import { detect, type Speech } from './detect.ts'
 import { readHello } from './hello.ts'
@@ -63,6 +64,8 @@ export class CaptureAcceptor {
   readonly #options: CaptureOptions
   /** Connections by direction and what became of them; for metrics. */
   readonly served = new Map<string, number>()
+  /** From outside, without a certificate: whether each would be let in now. */
+  readonly #inside = new Map<Socket, () => boolean>()
   #original: OriginalDestination | undefined = undefined
 
   constructor(options: CaptureOptions) {
@@ -150,6 +153,7 @@ export class CaptureAcceptor {
       return this.#serveAny(socket, captured, 'tcp-detected')
     }
     if (!this.#admits(socket, http, destination)) return
+    this.#follow(socket, captured, true)
     this.#served(listener, 'http')
     const chain = (): CompiledChain | undefined => {
       const chains = this.#options.present(listener.name)?.capture?.chains
@@ -171,6 +175,7 @@ export class CaptureAcceptor {
       return this.#refuse(socket, 'capture-protocol', nameOf(destination))
     }
     if (!this.#admits(socket, chain, destination)) return
+    this.#follow(socket, { listener, destination, choice }, false)
     this.#served(listener, how)
     const { filter } = chain
     if (filter.clusterName === PASSTHROUGH_CLUSTER) return this.#passOn(socket, listener, destination)
@@ -190,6 +195,42 @@ export class CaptureAcceptor {
     })
     if (!admission.admitted) this.#refuse(socket, admission.reason, nameOf({ address, port }))
     return admission.admitted
+  }
+
+  /** What was let in without a certificate stays only while that holds: a port may become STRICT under it. */
+  #follow(socket: Socket, { listener, destination, choice }: Captured, isHttp: boolean): void {
+    if (listener.capture?.direction !== 'inbound') return
+    const { name } = listener
+    const { remoteAddress = '' } = socket
+    const arrival: Arrival = {
+      remoteAddress,
+      directAddress: remoteAddress,
+      serverName: '',
+      nowMs: this.#options.timers.now(),
+      destination: () => ({ ...destination, serverName: '' }),
+    }
+    const before = chainOf(choice, listener.capture.chains, isHttp)
+    this.#inside.set(socket, () => {
+      const chains = this.#options.present(name)?.capture?.chains
+      // A listener that is gone serves what it took to the end.
+      if (chains === undefined) return true
+      const chain = chainOf(choose(chains, destination), chains, isHttp)
+      if (chain === undefined) return before === undefined
+      return chain.network?.wouldAdmit(arrival) !== false
+    })
+    socket.once('close', () => this.#inside.delete(socket))
+  }
+
+  /** The configuration changed. Returns how many were closed. */
+  recheck(): number {
+    let closed = 0
+    for (const [socket, isAdmitted] of this.#inside) {
+      if (isAdmitted()) continue
+      closed++
+      this.#inside.delete(socket)
+      resetSocket(socket)
+    }
+    return closed
   }
 
   /** To where it wanted to go, as if we were not here; but for the line in the log. */
@@ -247,6 +288,12 @@ export class CaptureAcceptor {
     resetSocket(socket)
     this.#options.count(reason, detail)
   }
+}
+
+/** Which chain serves that. */
+function chainOf({ http, any }: Choice, { rest }: CapturedChains, isHttp: boolean): CompiledChain | undefined {
+  if (isHttp) return http ?? any
+  return any?.filter.kind === 'tcp' ? any : rest.any
 }
 
 interface Captured {

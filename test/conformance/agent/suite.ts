@@ -23,7 +23,7 @@ export interface Place {
   /** By plaintext, past the caller's sidecar, at the port of the callee's application or of its sidecar. */
   askPast(path: string): Promise<Heard | undefined>
   /** Requests that the applications have seen since the last call. */
-  taken(): readonly Seen[]
+  taken(): Promise<readonly Seen[]>
   /** A word that no request had before. */
   fresh(): string
   /** A host outside the mesh and its port, where an application listens. */
@@ -96,18 +96,13 @@ export function trafficSuite(place: () => Place): void {
         `http: [{ route: [{ destination: { host: ${HOST} } }], mirror: { host: shadow }, mirrorPercentage: { value: 100 } }]`,
       ),
     )
-    place().taken()
+    await place().taken()
     const { status, seen } = await place().ask('/mirrored')
     expect(status).toBe(200)
     expect(seen?.pod).toMatch(/^callee/)
-    await expect
-      .poll(
-        () =>
-          place()
-            .taken()
-            .filter(({ pod, url }) => pod === 'shadow' && url === '/mirrored').length,
-      )
-      .toBe(1)
+    const mirrored = async (): Promise<number> =>
+      (await place().taken()).filter(({ pod, url }) => pod === 'shadow' && url === '/mirrored').length
+    await expect.poll(mirrored).toBe(1)
   })
 
   it('injects faults', async () => {
@@ -126,18 +121,18 @@ export function trafficSuite(place: () => Place): void {
   it('retries what failed, as often as it is told', async () => {
     const rule = (attempts: number): string =>
       virtualService(
-        `http: [{ route: [{ destination: { host: ${HOST} } }], retries: { attempts: ${attempts}, perTryTimeout: 2s, retryOn: "5xx" } }]`,
+        `http: [{ route: [{ destination: { host: ${HOST}, subset: v2 } }], retries: { attempts: ${attempts}, perTryTimeout: 2s, retryOn: "5xx" } }]`,
       )
-    await place().apply(rule(3))
-    place().taken()
-    // Applications answer 503 until they have heard the same path so often.
+    await place().apply(destinationRule(SUBSETS) + rule(3))
+    await place().taken()
+    // An application answers 503 until it has heard the same path so often.
     const key = place().fresh()
     expect((await place().ask(`/fail-until/3/${key}`)).status).toBe(200)
-    expect(place().taken()).toHaveLength(3)
-    await place().apply(rule(1))
-    place().taken()
+    expect(await place().taken()).toHaveLength(3)
+    await place().apply(destinationRule(SUBSETS) + rule(1))
+    await place().taken()
     expect((await place().ask(`/fail-until/9/${key}`)).status).toBe(503)
-    expect(place().taken()).toHaveLength(2)
+    expect(await place().taken()).toHaveLength(2)
   })
 
   it('breaks the circuit: an endpoint that fails is left alone', async () => {
@@ -147,14 +142,10 @@ export function trafficSuite(place: () => Place): void {
       ) + virtualService(`http: [{ route: [{ destination: { host: ${HOST} } }], retries: { attempts: 0 } }]`),
     )
     for (let turn = 0; turn < 30; turn += 1) await place().ask('/v1-fails')
-    place().taken()
+    await place().taken()
     const found = await Promise.all(Array.from({ length: 10 }, () => place().ask('/v1-fails')))
     expect(found.map(({ status }) => status)).toEqual(Array.from({ length: 10 }, () => 200))
-    expect(
-      place()
-        .taken()
-        .every(({ pod }) => pod === 'callee-v2'),
-    ).toBe(true)
+    expect((await place().taken()).every(({ pod }) => pod === 'callee-v2')).toBe(true)
     // Whoever was ejected is back with another rule.
     await place().apply('')
   })
@@ -203,9 +194,9 @@ export function trafficSuite(place: () => Place): void {
   it('takes nobody without a certificate where the mesh is strict', async () => {
     await place().apply(object('PeerAuthentication', 'security.istio.io', 'strict', '{ mtls: { mode: STRICT } }'))
     await expect.poll(async () => (await place().ask('/strict')).status, PATIENCE).toBe(200)
-    place().taken()
+    await place().taken()
     expect(await place().askPast('/past')).toBeUndefined()
-    expect(place().taken()).toEqual([])
+    expect(await place().taken()).toEqual([])
   })
 
   it('controls egress', async () => {

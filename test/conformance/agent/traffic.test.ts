@@ -86,7 +86,7 @@ describe.skipIf(!hasEnvoy)(
       },
       askPast: (path) => plaintext(callee.ip, PORTS.inboundMesh, path),
       fresh: () => `${kind}-${(words += 1)}`,
-      taken: () => world.seen.splice(0),
+      taken: () => Promise.resolve(world.seen.splice(0)),
     })
 
     describe('asked by a pod with Envoy', () => trafficSuite(() => placeOf('envoy')))
