@@ -12,6 +12,7 @@ interface InstallFlags extends ClusterFlags {
   readonly logLevel: string
   readonly print?: boolean
   readonly strict?: boolean
+  readonly dns?: boolean
   readonly gatewayAddress?: string
 }
 
@@ -31,6 +32,7 @@ export function registerInstall(program: Command): void {
       'where peers reach the east-west gateway, when not at its load balancer',
     )
     .option('--strict', 'refuse callers without mutual TLS in the whole mesh (a PeerAuthentication in isthmus-system)')
+    .option('--dns', 'a DNS server of its own (isthmus-dns), for the cluster’s DNS to forward clusterset.local to')
     .option('--print', 'write the manifests to stdout instead of applying them')
   withClusterFlags(command).addHelpText(
     'after',

@@ -15,6 +15,7 @@ export const SYSTEM_ACCOUNTS = {
   controlPlane: 'isthmus-control-plane',
   federation: 'isthmus-federation',
   eastWest: 'isthmus-east-west',
+  dns: 'isthmus-dns',
 } as const
 
 /** ServiceAccount whose tokens the CLI shows to the control plane: whoever may make one may read what it may. */

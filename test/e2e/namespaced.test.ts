@@ -20,6 +20,7 @@ const obstacle = ((): string | undefined => {
 })()
 
 const FILES = join(repositoryRoot, 'test/e2e/capture')
+const hasDig = spawnSync('dig', ['-v']).error === undefined
 const READY_MS = 60_000
 const CLIENT = 'spiffe://east.capture.test/ns/shop/sa/client'
 
@@ -109,7 +110,7 @@ describe.skipIf(obstacle !== undefined)(
         await must(isthmus(...image, `test/${name}:1`, '--', process.execPath, join(FILES, `${name}.js`)))
       }
       for (const name of ['east', 'west']) {
-        await must(isthmus('install', '--cluster', name, '--mesh', 'capture.test', '--context', name))
+        await must(isthmus('install', '--dns', '--cluster', name, '--mesh', 'capture.test', '--context', name))
       }
       await must(isthmus('trust', 'init', '--context', 'east'))
       await until('east invites west', async () => {
@@ -265,7 +266,7 @@ describe.skipIf(obstacle !== undefined)(
         expect(await getent('hosts', 'nothing.shop.svc.clusterset.local')).toBe('')
       })
 
-      it.skipIf(spawnSync('dig', ['-v']).error !== undefined)('satisfy dig over UDP and TCP', async () => {
+      it.skipIf(!hasDig)('satisfy dig over UDP and TCP', async () => {
         const dig = async (...args: string[]): Promise<string> =>
           (await inPod('client', 'dig', '+time=2', '+tries=1', ...args)).stdout
         for (const way of ['+notcp', '+tcp']) {
@@ -281,6 +282,34 @@ describe.skipIf(obstacle !== undefined)(
         const many = await dig('+noall', '+comments', ...names)
         expect(many.match(/status: NXDOMAIN/g)).toHaveLength(50)
         expect(await asked('forwarded')).toBe(forwarded + 50)
+      })
+
+      it.skipIf(!hasDig)('are answered by a server of their own too, for who has no sidecar', async () => {
+        const found = [
+          '-n',
+          'isthmus-system',
+          'get',
+          'pods',
+          '-l',
+          'app=isthmus-dns',
+          '-o',
+          'jsonpath={.items[0].status.podIP}',
+        ]
+        const { stdout: ip } = await kubectl(...found)
+        const dig = async (...args: string[]): Promise<string> =>
+          (await run('dig', [`@${ip}`, '-p', '15053', '+time=2', '+tries=1', ...args])).stdout
+        await until('it has its names', async () => (await dig('+short', 'stock.shop.svc.clusterset.local')) !== '')
+        expect(await dig('+tcp', 'nothing.shop.svc.clusterset.local')).toContain('status: NXDOMAIN')
+        const { stdout: service } = await kubectl(
+          '-n',
+          'shop',
+          'get',
+          'service',
+          'checkout',
+          '-o',
+          'jsonpath={.spec.clusterIP}',
+        )
+        expect(await dig('+short', 'checkout.shop.svc.cluster.local')).toBe(`${service}\n`)
       })
 
       it('lead TCP to the host of a ServiceEntry by its virtual address', async () => {

@@ -23,6 +23,8 @@ export interface InstallOptions {
   readonly gatewayAddress?: string
   /** Callers need mutual TLS from the start. */
   readonly strict?: boolean
+  /** A DNS server for those whose pods have none. */
+  readonly dns?: boolean
 }
 
 export const CONTROL_PLANE_ADDRESS = `${SYSTEM_ACCOUNTS.controlPlane}.${SYSTEM_NAMESPACE}.svc.cluster.local:${PORTS.xds}`
@@ -45,7 +47,7 @@ export function workloadManifests(options: InstallOptions): readonly object[] {
     ISTHMUS_LOG_LEVEL: options.logLevel,
     ...DAEMON_ENVIRONMENT,
   }
-  const parts: readonly Part[] = [
+  const parts: Part[] = [
     {
       name: SYSTEM_ACCOUNTS.controlPlane,
       args: ['control-plane'],
@@ -76,6 +78,15 @@ export function workloadManifests(options: InstallOptions): readonly object[] {
       hasIdentity: true,
     },
   ]
+  if (options.dns === true) {
+    parts.push({
+      name: SYSTEM_ACCOUNTS.dns,
+      args: ['dns'],
+      ports: [port('dns-tcp', PORTS.dns), port('http-monitoring', PORTS.metrics)],
+      env: { ...common, ISTHMUS_CONTROL_PLANE: CONTROL_PLANE_ADDRESS },
+      hasIdentity: true,
+    })
+  }
   return [
     ...parts.flatMap((part) => [serviceAccount(part.name), deployment(part, options.image)]),
     service(SYSTEM_ACCOUNTS.controlPlane, 'ClusterIP', [
@@ -89,6 +100,7 @@ export function workloadManifests(options: InstallOptions): readonly object[] {
       [{ name: 'tls-eastwest', port: PORTS.eastWest }],
       gatewayAnnotations(options),
     ),
+    ...(options.dns === true ? [dnsService()] : []),
   ]
 }
 
@@ -122,6 +134,23 @@ function service(
   }
 }
 
+/** On the port that resolvers ask. */
+const dnsService = (): object => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name: SYSTEM_ACCOUNTS.dns, namespace: SYSTEM_NAMESPACE, labels: { app: SYSTEM_ACCOUNTS.dns } },
+  spec: {
+    type: 'ClusterIP',
+    selector: { app: SYSTEM_ACCOUNTS.dns },
+    ports: ['UDP', 'TCP'].map((protocol) => ({
+      name: `dns-${protocol.toLowerCase()}`,
+      port: 53,
+      targetPort: PORTS.dns,
+      protocol,
+    })),
+  },
+})
+
 function deployment(part: Part, image: string): object {
   return {
     apiVersion: 'apps/v1',
@@ -139,8 +168,8 @@ function podSpec(part: Part, image: string): object {
   const mounts = part.hasIdentity ? identityMounts() : []
   return {
     serviceAccountName: part.name,
-    // The gateway asks the API server nothing.
-    automountServiceAccountToken: part.name !== SYSTEM_ACCOUNTS.eastWest,
+    // What carries traffic or names asks the API server nothing.
+    automountServiceAccountToken: part.name !== SYSTEM_ACCOUNTS.eastWest && part.name !== SYSTEM_ACCOUNTS.dns,
     securityContext: {
       runAsNonRoot: true,
       runAsUser: 1337,
