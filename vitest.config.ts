@@ -13,7 +13,7 @@ export default defineConfig({
           include: [
             '{src,federation,gateways,examples,tools}/**/*.test.ts',
             'test/*.test.ts',
-            'test/{golden,fuzz,conformance,istio,mesh,gateway-api}/**/*.test.ts',
+            'test/{golden,fuzz,conformance,sim,istio,mesh,gateway-api}/**/*.test.ts',
           ],
           exclude: ['test/conformance/envoy/**'],
           testTimeout: 20_000,

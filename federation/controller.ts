@@ -130,6 +130,7 @@ export class Controller {
     links.announce()
 
     const imports = [...mirror.imports.values()]
+    const acknowledge = links.acknowledgements()
     const operations = plan({
       cluster: own.cluster,
       collected,
@@ -146,7 +147,9 @@ export class Controller {
       now: new Date(clock.now()).toISOString().replace(/\.\d+Z$/, 'Z'),
     })
     const { now, againAt } = pace(operations, this.#flushed, clock.monotonic())
-    const { raced, rejected } = await apply(now, writer)
+    const { raced, unwritten, rejected } = await apply(now, writer)
+    // A leader that dies now leaves behind what the peers believe it knows: they tell a withdrawal until what it withdraws is known to be gone.
+    if (unwritten === 0) acknowledge()
     for (const { operation, message } of rejected) {
       const { kind, metadata } = operation.object
       log.warn({ kind, namespace: metadata.namespace, name: metadata.name, reason: message }, 'object refused')

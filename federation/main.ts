@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises'
 import { inClusterConnection } from '../src/kube/connection.ts'
 import { createKubeClient } from '../src/kube/http-client.ts'
-import { LeaseLock, type Leadership } from '../src/kube/lease-lock.ts'
+import { LeaseLock } from '../src/kube/lease-lock.ts'
 import { trustDomainOf } from '../src/model/identity.ts'
 import {
   OBJECTS,
@@ -33,12 +33,11 @@ import { parseCidr } from './exports/virtual-ips.ts'
 import { federationMetrics } from './metrics.ts'
 import { Mirror } from './mirror.ts'
 import { GatewayResolver } from './peers/resolver.ts'
-import { Term, type TermOptions } from './term.ts'
+import { Terms } from './terms.ts'
 import { ClusterMaterial } from './trust/cluster-material.ts'
 
 const clock = systemClock
 const random = systemRandom
-const TERM_RETRY_MS = 2_000
 
 export async function main(argv: readonly string[]): Promise<void> {
   if (argv.length > 0) throw new MeshError('USAGE', `isthmus federation takes no arguments: ${argv.join(' ')}`)
@@ -106,54 +105,6 @@ export async function main(argv: readonly string[]): Promise<void> {
   identity.stop()
   await mirror.stop()
   client.close()
-}
-
-/** Runs a Term while the lock is held; a term that cannot begin is tried again. */
-class Terms {
-  readonly #lock: LeaseLock
-  readonly #log: Log
-  readonly #options: TermOptions
-  #stopped = false
-  /** Terms follow one another: the next begins when the last has let go of its ports. */
-  #turn: Promise<void> = Promise.resolve()
-  current: Term | undefined
-
-  constructor(lock: LeaseLock, log: Log, options: TermOptions) {
-    this.#lock = lock
-    this.#log = log
-    this.#options = options
-    lock.onChange((leadership) => this.#changed(leadership))
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped = true
-    this.#changed({ isLeader: false, epoch: 0 })
-    await this.#turn
-  }
-
-  #changed({ isLeader, epoch }: Leadership): void {
-    const ending = this.current
-    this.current = undefined
-    if (ending !== undefined) this.#turn = this.#turn.then(() => ending.stop())
-    this.#log.info({ isLeader, epoch }, isLeader ? 'leading' : 'not leading')
-    if (isLeader) this.#turn = this.#turn.then(() => this.#begin())
-  }
-
-  #begin(): void {
-    if (this.#stopped || !this.#lock.isLeader || this.current !== undefined) return
-    const term = new Term(this.#options)
-    this.current = term
-    // Not part of the turn: a term waits for its certificate, maybe for long, and must be stoppable meanwhile.
-    term.start().catch((error: unknown) => {
-      this.#log.error({ reason: messageOf(error) }, 'the term could not begin')
-      if (this.current !== term) return
-      this.current = undefined
-      this.#turn = this.#turn.then(() => term.stop())
-      clock.after(TERM_RETRY_MS, () => {
-        this.#turn = this.#turn.then(() => this.#begin())
-      })
-    })
-  }
 }
 
 function createIdentity(options: {

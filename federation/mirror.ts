@@ -91,6 +91,11 @@ export class Mirror {
     await Promise.all(this.#reflectors.map((reflector) => reflector.synced))
   }
 
+  /** Resolves when every store is at least as new as this call. */
+  async renewed(): Promise<void> {
+    await Promise.all(this.#reflectors.map((reflector) => reflector.renewed()))
+  }
+
   async stop(): Promise<void> {
     await Promise.all(this.#reflectors.map((reflector) => reflector.stop()))
   }

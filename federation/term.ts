@@ -41,13 +41,14 @@ export interface TermOptions {
   readonly certified: Promise<unknown>
   readonly resolver: GatewayResolver
   readonly cidr: Cidr
-  readonly listen: { readonly address: string; readonly peerPort: number; readonly joinPort: number }
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
   /** Absent: gRPC over TLS and the tunnel through gateways; the simulator brings its own. */
   readonly dialler?: PeerDialler
   readonly probe?: (peer: () => Peer) => Probe
+  /** Absent: the peer and join ports; the simulator hands streams to the links itself. */
+  readonly listen?: { readonly address: string; readonly peerPort: number; readonly joinPort: number }
 }
 
 export class Term {
@@ -90,13 +91,18 @@ export class Term {
 
   /** Resolves when the peers are being dialled; rejects when the term cannot begin. */
   async start(): Promise<void> {
+    // What the last leader wrote is where this one begins, and a watch may be seconds behind.
+    const { mirror } = this.#options
+    await mirror.renewed()
+    if (this.#stopped) return
     this.trust.start()
     this.#joiner.start()
     await this.#options.certified
     if (this.#stopped) return
-    await this.controller.resume(this.#rebuilt.keys())
+    const views = rebuildViews([...mirror.slices.values()])
+    await this.controller.resume(views.keys())
     if (this.#stopped) return
-    this.links.start()
+    this.links.start(views)
     this.controller.start(this.links)
     this.#status.start()
     await this.#listen()
@@ -111,12 +117,9 @@ export class Term {
     await Promise.all([...this.#listeners.map((listener) => listener.close()), this.controller.stop()])
   }
 
-  #rebuilt: ReturnType<typeof rebuildViews> = new Map()
-
   #createLinks(): PeerLinks {
     const { own, mirror, material, resolver, clock, random, log } = this.#options
     const { mesh } = own
-    this.#rebuilt = rebuildViews([...mirror.slices.values()])
     return new PeerLinks({
       own,
       epoch: this.epoch,
@@ -128,7 +131,6 @@ export class Term {
       log,
       dialler: this.#options.dialler ?? new GrpcDialler({ mesh, material, resolver, clock }),
       probe: this.#options.probe ?? ((peer) => new TunnelProbe({ mesh, peer, material, resolver, clock })),
-      views: this.#rebuilt,
       announcement: () => this.controller.announcement,
       trust: this.trust,
       onViews: () => this.controller.trigger(),
@@ -137,8 +139,9 @@ export class Term {
   }
 
   async #listen(): Promise<void> {
-    const { own, material, clock, log } = this.#options
-    const { address, peerPort, joinPort } = this.#options.listen
+    const { own, material, clock, log, listen } = this.#options
+    if (listen === undefined) return
+    const { address, peerPort, joinPort } = listen
     const peers = new PeerListener({
       ...own,
       address,

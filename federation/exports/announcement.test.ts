@@ -46,6 +46,22 @@ describe('announce', () => {
     expect(after.withdrawals.map(({ uid }) => uid)).toEqual(['one'])
   })
 
+  it('tells those of all that lost it when it is restricted to some', () => {
+    const after = announce(first([{ name: 'a' }]), exportsOf([{ name: 'a' }, ['p']]))
+    expect(new Outbox('p').next(after, 0).messages.map(shape)).toEqual([{ snapshot: ['a'], gone: [], last: true }])
+    expect(new Outbox('q').next(after, 0).messages.map(shape)).toEqual([{ snapshot: [], gone: ['a'], last: true }])
+    const wider = announce(after, exportsOf([{ name: 'a' }, ['p', 'q']]))
+    expect(new Outbox('q').next(wider, 0).messages.map(shape)).toEqual([{ snapshot: ['a'], gone: [], last: true }])
+    expect(new Outbox('r').next(wider, 0).messages.map(shape)).toEqual([{ snapshot: [], gone: ['a'], last: true }])
+    expect(announce(wider, exportsOf([{ name: 'a' }])).withdrawals).toEqual([])
+  })
+
+  it('goes on telling one peer of the loss when another has it again', () => {
+    const narrow = announce(first([{ name: 'a' }, ['p', 'q', 'r']]), exportsOf([{ name: 'a' }, ['p']]))
+    const after = announce(narrow, exportsOf([{ name: 'a' }, ['p', 'q']]))
+    expect(after.withdrawals.map(({ to }) => to)).toEqual([['r']])
+  })
+
   it('never names an export to a peer that may not know it', () => {
     const after = announce(first([{ name: 'a' }, ['p']]), exportsOf())
     expect(new Outbox('q').next(after, 0).messages.map(shape)).toEqual([{ snapshot: [], gone: [], last: true }])

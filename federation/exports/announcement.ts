@@ -14,6 +14,8 @@ import { FACTS_INTERVAL_MS } from './pace.ts'
 export interface Tombstone extends Withdrawal {
   /** Peers that knew it; the others never hear its name. */
   readonly to: 'all' | readonly string[]
+  /** Of `all`: those that still have it. */
+  readonly except?: readonly string[]
 }
 
 export interface Announcement {
@@ -69,7 +71,8 @@ function tombstone(
   const [namespace = '', name = ''] = key.split('/')
   const base = { namespace, name, uid: own.uid, version }
   if (now === undefined || now.service.uid !== own.uid) return { ...base, to: own.to }
-  if (now.to === 'all' || own.to === 'all') return undefined // who of `all` lost it is known to the live sessions only
+  if (now.to === 'all') return undefined
+  if (own.to === 'all') return { ...base, to: 'all', except: now.to }
   const lost = own.to.filter((peer) => !mayReach(now, peer))
   return lost.length === 0 ? undefined : { ...base, to: lost }
 }
@@ -78,16 +81,21 @@ function tombstone(
 function live(all: readonly Tombstone[], exports: ReadonlyMap<string, LocalExport>): readonly Tombstone[] {
   const latest = new Map<string, Tombstone>()
   for (const each of all) latest.set(`${exportKey(each)} ${each.uid} ${String(each.to)}`, each)
-  return [...latest.values()]
-    .filter((each) => {
-      const now = exports.get(exportKey(each))
-      if (now === undefined || now.service.uid !== each.uid) return true
-      return each.to !== 'all' && !each.to.some((peer) => mayReach(now, peer))
-    })
-    .slice(-TOMBSTONES_MAX)
+  return [...latest.values()].flatMap((each) => uncontradicted(each, exports) ?? []).slice(-TOMBSTONES_MAX)
 }
 
-const concerns = ({ to }: Tombstone, peer: string): boolean => to === 'all' || to.includes(peer)
+/** What of a tombstone still holds: whoever may have the very same export again is not told that it went. */
+function uncontradicted(each: Tombstone, exports: ReadonlyMap<string, LocalExport>): Tombstone | undefined {
+  const now = exports.get(exportKey(each))
+  if (now === undefined || now.service.uid !== each.uid) return each
+  if (now.to === 'all') return undefined
+  if (each.to === 'all') return { ...each, except: now.to }
+  const to = each.to.filter((peer) => !mayReach(now, peer))
+  return to.length === 0 ? undefined : { ...each, to }
+}
+
+const concerns = ({ to, except = [] }: Tombstone, peer: string): boolean =>
+  to === 'all' ? !except.includes(peer) : to.includes(peer)
 
 export interface Outgoing {
   readonly messages: readonly PeerMessage[]

@@ -116,6 +116,14 @@ describe('plan', () => {
     expect(plan(input({ imports: [foreign], imported: [exported({ name: 'theirs' })] }))).toEqual([])
   })
 
+  it('leaves the endpoints alone while their import is made anew', () => {
+    const settled = settle(input({ imported: [exported()] }))
+    const orphaned = input({ ...settled, imports: [] })
+    expect(verbs(plan(orphaned))).toEqual(['create ServiceImport checkout'])
+    const [slice] = settle(orphaned).slices
+    expect(slice?.metadata.ownerReferences?.[0]?.uid).toBe('uid of checkout')
+  })
+
   it('gives a headless import no address and its slices no endpoint', () => {
     const { imports, slices } = settle(input({ imported: [exported({ type: 'Headless' })] }))
     expect([imports[0]?.spec.ips, imports[0]?.spec.ipFamilies]).toEqual([undefined, ['IPv4']])

@@ -45,17 +45,21 @@ export function plan(input: PlanInput): Operation[] {
   const imports = new Map(input.imports.map((each) => [keyOf(each), each]))
   const operations: Operation[] = []
   const wanted = new Map<string, EndpointSlice>()
+  const awaited = new Set<string>()
   for (const [key, service] of merged) {
     const existing = imports.get(key)
     if (existing !== undefined && !isOurs(existing)) continue // someone else's import: never touched
     operations.push(...planImport(input, service, existing))
-    if (existing?.metadata.uid === undefined) continue // slices need their owner's uid: the next round makes them
+    if (existing?.metadata.uid === undefined) {
+      awaited.add(key) // slices need their owner's uid: the next round makes them, or gives them their new owner
+      continue
+    }
     for (const from of service.exports) {
       if (from.cluster === input.cluster) continue // own endpoints are in the Service's own slices
       for (const slice of importedSlices(from, existing)) wanted.set(keyOf(slice), slice)
     }
   }
-  operations.push(...planSlices(input.slices, wanted))
+  operations.push(...planSlices(input.slices, wanted, awaited))
   for (const [key, existing] of imports) {
     if (!merged.has(key) && isOurs(existing)) operations.push(remove(SERVICE_IMPORTS, existing))
   }
@@ -126,7 +130,11 @@ function importStatus(input: PlanInput, service: Known, existing: ServiceImport)
   }
 }
 
-function planSlices(existing: readonly EndpointSlice[], wanted: ReadonlyMap<string, EndpointSlice>): Operation[] {
+function planSlices(
+  existing: readonly EndpointSlice[],
+  wanted: ReadonlyMap<string, EndpointSlice>,
+  awaited: ReadonlySet<string>,
+): Operation[] {
   const operations: Operation[] = []
   const present = new Map(existing.filter(isOurSlice).map((slice) => [keyOf(slice), slice]))
   for (const [key, desired] of wanted) {
@@ -139,7 +147,10 @@ function planSlices(existing: readonly EndpointSlice[], wanted: ReadonlyMap<stri
     }
   }
   for (const [key, slice] of present) {
-    if (!wanted.has(key)) operations.push(remove(ENDPOINT_SLICES, slice))
+    const { namespace = '', labels } = slice.metadata
+    // Made for an import that is not there any more, or not yet: endpoints must not blink for that.
+    const isAwaited = awaited.has(exportKey({ namespace, name: labels?.[LABELS.mcsServiceName] ?? '' }))
+    if (!wanted.has(key) && !isAwaited) operations.push(remove(ENDPOINT_SLICES, slice))
   }
   return operations
 }

@@ -34,6 +34,11 @@ describe('applySnapshot', () => {
     expect([names(next), next.held]).toEqual([[], undefined])
   })
 
+  it('takes a withdrawal of a later export of the name for one of the name: a snapshot names all there is', () => {
+    const next = applySnapshot(view('a'), { version: 2, services: [], withdrawals: [gone('a', 'made anew since')] })
+    expect([names(next), next.held]).toEqual([[], undefined])
+  })
+
   it('ends a hold when the peer names everything again', () => {
     const held = applySnapshot(view('a', 'b'), { version: 2, services: [], withdrawals: [] })
     const next = applySnapshot(held, { version: 3, services: named('a', 'b'), withdrawals: [] })

@@ -39,6 +39,10 @@ const OMITTED_SHARE_MAX = 0.5
 export function applySnapshot(view: PeerView, snapshot: Snapshot): PeerView {
   const named = new Map(snapshot.services.map((service) => [exportKey(service), service]))
   const left = withoutWithdrawn(view.services, snapshot.withdrawals)
+  // Named as gone under whatever uid, and not named as there: a statement, though we had missed its last incarnation.
+  for (const withdrawal of snapshot.withdrawals) {
+    if (!named.has(exportKey(withdrawal))) left.delete(exportKey(withdrawal))
+  }
   const omitted = [...left.keys()].filter((key) => !named.has(key))
   if (omitted.length <= view.services.size * OMITTED_SHARE_MAX) return { services: named, held: undefined }
   const services = new Map([...left, ...named])

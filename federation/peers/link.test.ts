@@ -196,6 +196,24 @@ describe('PeerLink', () => {
     expect(east.link.sync.state).toBe('Connected')
   })
 
+  it('acknowledges what its owner has written down, and not what came since', async () => {
+    const { wire, east, west } = pair()
+    east.export('a')
+    east.link.start()
+    west.link.start()
+    await wire.settle(1_000)
+    const written = west.link.acknowledgement()
+    east.export('a', 'b')
+    await wire.settle()
+    expect([west.known, east.link.ackedVersion]).toEqual([['shop/a', 'shop/b'], 0])
+    written()
+    await wire.settle()
+    expect(east.link.ackedVersion).toBe(1)
+    west.link.acknowledgement()()
+    await wire.settle()
+    expect(east.link.ackedVersion).toBe(2)
+  })
+
   it('stops without forgetting', async () => {
     const { wire, east, west } = pair()
     west.export('a')

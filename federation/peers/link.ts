@@ -130,6 +130,11 @@ export class PeerLink implements SessionHost {
     this.#active?.announce()
   }
 
+  /** To be called when everything heard until now stands in this cluster's objects. */
+  acknowledgement(): () => void {
+    return this.#active?.acknowledgement() ?? NOTHING_TO_SAY
+  }
+
   tellMembers(members: Members): void {
     this.#active?.send({ kind: 'members', members })
   }
@@ -346,6 +351,8 @@ export class PeerLink implements SessionHost {
     return session
   }
 }
+
+const NOTHING_TO_SAY = (): void => {}
 
 /** A bug in our own callbacks must not pass for a failed dial. */
 function rethrow(error: unknown): never {

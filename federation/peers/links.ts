@@ -41,8 +41,6 @@ export interface PeerLinksOptions {
   readonly log: Log
   readonly dialler: PeerDialler
   readonly probe: (peer: () => Peer) => Probe
-  /** As rebuilt from this cluster's objects at the start of the term. */
-  readonly views: ReadonlyMap<string, ReadonlyMap<string, Export>>
   readonly announcement: () => Announcement
   readonly trust: TrustKeeper
   /** What peers export has changed. */
@@ -61,6 +59,7 @@ export class PeerLinks implements LinkHost {
   readonly #options: PeerLinksOptions
   readonly #entries = new Map<string, Entry>()
   #unsubscribe: readonly (() => void)[] = []
+  #views: ReadonlyMap<string, ReadonlyMap<string, Export>> = new Map()
   #gateways: readonly string[] = []
   /** Hellos whose cluster was not the certificate's (a liar, or a wrong installation). */
   stampedNames = 0
@@ -75,8 +74,10 @@ export class PeerLinks implements LinkHost {
     return this.#options.own.cluster
   }
 
-  start(): void {
+  /** `views`: what peers had said, as rebuilt from this cluster's objects. */
+  start(views: ReadonlyMap<string, ReadonlyMap<string, Export>>): void {
     const { mirror } = this.#options
+    this.#views = views
     this.#unsubscribe = [
       mirror.peers.subscribe(({ key, new: object }) => this.#peerChanged(key, object)),
       mirror.services.subscribe(() => this.#gatewaysChanged()),
@@ -107,6 +108,14 @@ export class PeerLinks implements LinkHost {
 
   ackedVersion(peer: string): number {
     return this.#entries.get(peer)?.link.ackedVersion ?? 0
+  }
+
+  /** To be called when what `exports` gives now stands in this cluster's objects: peers forget what was acknowledged. */
+  acknowledgements(): () => void {
+    const each = [...this.#entries.values()].map(({ link }) => link.acknowledgement())
+    return () => {
+      for (const acknowledge of each) acknowledge()
+    }
   }
 
   /** Everything that peers export, stamped with who said it. */
@@ -150,7 +159,7 @@ export class PeerLinks implements LinkHost {
       cluster: own.cluster,
       trustDomain: trustDomainOf(own.cluster, own.mesh),
       gateways: this.#ownGateways(),
-      signer: trust.root !== undefined,
+      signer: trust.isSigner,
     }
     const peers = [...mirror.peers.values()].flatMap((object) => {
       const peer = peerOf(object, own)
@@ -178,7 +187,7 @@ export class PeerLinks implements LinkHost {
       epoch,
       features: [],
       gateways: this.#ownGateways(),
-      members: trust.root === undefined ? undefined : this.#membersMessage(),
+      members: trust.isSigner ? this.#membersMessage() : undefined,
     }
   }
 
@@ -246,8 +255,8 @@ export class PeerLinks implements LinkHost {
   }
 
   #added(peer: Peer, object: ClusterPeer): void {
-    const { clock, random, dialler, probe, views, state } = this.#options
-    const services = views.get(peer.name)
+    const { clock, random, dialler, probe, state } = this.#options
+    const services = this.#views.get(peer.name)
     const view: PeerView = services === undefined ? EMPTY_VIEW : { services, held: undefined }
     const heartbeat = Date.parse(object.status?.sync?.lastHeartbeat ?? '')
     const link = new PeerLink({
@@ -282,8 +291,7 @@ export class PeerLinks implements LinkHost {
     this.#entries.delete(name)
     stopEntry(entry)
     this.#options.log.warn({ peer: name, audit: true }, 'peer removed: its exports go')
-    if (this.#options.trust.root !== undefined)
-      this.#remember([...new Set([...this.#options.state.state.removed, name])])
+    if (this.#options.trust.isSigner) this.#remember([...new Set([...this.#options.state.state.removed, name])])
     this.#options.onViews()
   }
 
@@ -318,7 +326,7 @@ export class PeerLinks implements LinkHost {
   /** The signer tells everyone of everyone; another cluster of its own addresses. */
   #tellMembers(): void {
     const all = this.#membersMessage()
-    const said = this.#options.trust.root === undefined ? { members: all.members.slice(0, 1), removed: [] } : all
+    const said = this.#options.trust.isSigner ? all : { members: all.members.slice(0, 1), removed: [] }
     for (const { link } of this.#entries.values()) link.tellMembers(said)
   }
 

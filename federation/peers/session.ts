@@ -25,6 +25,7 @@ import {
 
 const GREETING_MS = 5_000
 const WITHDRAWALS_MAX = 10_000
+const ACKS_MAX = 1_000
 const REJECTIONS_MAX = 100 // of one Ack; the rest is in the sender's own interest to fix first
 
 export interface SessionHost {
@@ -70,6 +71,9 @@ export class Session implements ChannelEvents {
   #version: number | undefined
   #parts: Parts | undefined
   #cancelPaced: Cancel = () => {}
+  /** What the peer is not told yet: an Ack says that this cluster has written it down. */
+  readonly #acks: Extract<PeerMessage, { kind: 'ack' }>[] = []
+  #acksHeard = 0
 
   constructor(options: { host: SessionHost; clock: Clock; channel: Channel; dialledBy: string }) {
     this.#host = options.host
@@ -107,6 +111,18 @@ export class Session implements ChannelEvents {
     const { messages, againAt } = this.#outbox.next(this.#host.announcement(), now)
     for (const message of messages) this.#channel.send(message)
     if (againAt !== undefined) this.#cancelPaced = this.#clock.after(againAt - now, () => this.announce())
+  }
+
+  /** Acknowledges what had come until now, once the caller has written it down. */
+  acknowledgement(): () => void {
+    const until = this.#acksHeard
+    return () => {
+      const written = this.#acks.splice(0, Math.max(0, this.#acks.length - (this.#acksHeard - until)))
+      const last = written.at(-1)
+      if (last === undefined) return
+      const rejected = written.flatMap((each) => each.rejected).slice(0, REJECTIONS_MAX)
+      this.send({ ...last, rejected })
+    }
   }
 
   heartbeat(data: DataState): void {
@@ -203,7 +219,10 @@ export class Session implements ChannelEvents {
   }
 
   #ack(version: number, rejected: readonly Rejection[], held: boolean): void {
-    this.#channel.send({ kind: 'ack', version, rejected: rejected.slice(0, REJECTIONS_MAX), held })
+    this.#acksHeard += 1
+    this.#acks.push({ kind: 'ack', version, rejected: rejected.slice(0, REJECTIONS_MAX), held })
+    // Nobody writes down so slowly but one whose API server is away: the newest says enough.
+    if (this.#acks.length > ACKS_MAX) this.#acks.shift()
   }
 }
 

@@ -44,6 +44,7 @@ export class TrustKeeper {
   #running = false
   #stopped = false
   #why = ''
+  #settled: { readonly seen: readonly unknown[]; readonly at: number } | undefined
   #askedAt = -Infinity
   readonly #answeredAt = new Map<string, number>()
 
@@ -64,6 +65,12 @@ export class TrustKeeper {
     this.#unsubscribe()
     this.#cancelCheck()
     this.#cancelSoon()
+  }
+
+  /** Whether this cluster holds the root key; `root` reads it, which costs more. */
+  get isSigner(): boolean {
+    const data = this.#options.mirror.root?.data
+    return data?.['root.key'] !== undefined && data['root.crt'] !== undefined
   }
 
   /** undefined where this cluster holds no root key. */
@@ -132,15 +139,19 @@ export class TrustKeeper {
 
   async #keep(): Promise<void> {
     const { mirror, clock, askSigner, log } = this.#options
+    const peers = [...mirror.peers.values()].map((peer) => peer.spec.trustDomain)
+    const seen = [mirror.caRequest, mirror.trust, mirror.root, peers.join()]
+    if (this.#isSettled(seen)) return
     const plan = planTrust({
       trustDomain: this.#trustDomain,
       csrPem: mirror.caRequest?.data?.['csr.pem'],
       current: trustData(mirror.trust),
       root: this.root,
-      peers: [...mirror.peers.values()].map((peer) => peer.spec.trustDomain),
+      peers,
       nowMs: clock.now(),
     })
     if (plan.kind === 'none') {
+      this.#settled = { seen, at: clock.monotonic() }
       if (plan.why !== this.#why) log.info({ why: plan.why }, 'trust unchanged')
       this.#why = plan.why
       return
@@ -154,6 +165,16 @@ export class TrustKeeper {
     if (clock.monotonic() - this.#askedAt < ASK_MS) return
     if (askSigner(plan.csrPem)) this.#askedAt = clock.monotonic()
     else log.info('a new intermediate is due; the signer is not connected yet')
+  }
+
+  /**
+   * Whether the same was judged already and nothing was to do: peers' ages are written every few seconds, and reading
+   * certificates for each is what this would cost. Time alone makes an intermediate due, hence the end.
+   */
+  #isSettled(seen: readonly unknown[]): boolean {
+    const settled = this.#settled
+    if (settled === undefined || this.#options.clock.monotonic() - settled.at >= CHECK_MS) return false
+    return settled.seen.every((each, index) => each === seen[index])
   }
 
   async #write(data: TrustData): Promise<void> {

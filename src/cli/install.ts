@@ -13,6 +13,8 @@ interface InstallFlags extends ClusterFlags {
   readonly print?: boolean
   readonly strict?: boolean
   readonly dns?: boolean
+  readonly ingressGateway?: boolean
+  readonly egressGateway?: boolean
   readonly gatewayAddress?: string
 }
 
@@ -33,6 +35,8 @@ export function registerInstall(program: Command): void {
     )
     .option('--strict', 'refuse callers without mutual TLS in the whole mesh (a PeerAuthentication in isthmus-system)')
     .option('--dns', 'a DNS server of its own (isthmus-dns), for the cluster’s DNS to forward clusterset.local to')
+    .option('--ingress-gateway', 'also a gateway for clients outside the mesh: istio-ingressgateway in istio-system')
+    .option('--egress-gateway', 'also a gateway for calls to the outside: istio-egressgateway in istio-system')
     .option('--print', 'write the manifests to stdout instead of applying them')
   withClusterFlags(command).addHelpText(
     'after',
@@ -51,6 +55,10 @@ Examples:
       return
     }
     const { applyManifests } = await import('../kube/apply.ts')
-    await withCluster(flags, (client) => applyManifests(client, manifests, { onApplied: (what) => progress(what) }))
+    const { refuseForeignGateways } = await import('./install/gateways.ts')
+    await withCluster(flags, async (client) => {
+      await refuseForeignGateways(client, flags)
+      await applyManifests(client, manifests, { onApplied: (what) => progress(what) })
+    })
   })
 }

@@ -6,7 +6,7 @@ import type { Command } from 'commander'
 import { KubeError, type KubeClient } from '../kube/client.ts'
 import { CONFIG_MAPS, NAMESPACES } from '../kube/kinds.ts'
 import type { KubeObject, Resource } from '../kube/object.ts'
-import { OBJECTS, SYSTEM_NAMESPACE } from '../model/names.ts'
+import { ISTIO_NAMESPACE, OBJECTS, SYSTEM_NAMESPACE } from '../model/names.ts'
 import { MeshError } from '../runtime/errors.ts'
 import { withCluster, withClusterFlags, type ClusterFlags } from './connect.ts'
 import { progress } from './output.ts'
@@ -56,7 +56,8 @@ async function manifestsOf(client: KubeClient): Promise<readonly KubeObject[]> {
   if (cluster === undefined || mesh === undefined) {
     throw new MeshError('NOT_INSTALLED', `there is no ConfigMap ${SYSTEM_NAMESPACE}/${OBJECTS.meshConfig}`)
   }
-  const options = { cluster, mesh, image: '', clustersetCidr: '', logLevel: '' }
+  const gateways = { ingressGateway: true, egressGateway: true }
+  const options = { cluster, mesh, image: '', clustersetCidr: '', logLevel: '', ...gateways }
   return (installManifests(options) as readonly KubeObject[]).toReversed()
 }
 
@@ -89,6 +90,11 @@ async function removed(client: KubeClient, manifest: KubeObject): Promise<boolea
   const resource = await resourceOf(client, manifest)
   if (resource === undefined) return false
   const { name = '', namespace } = manifest.metadata
+  // Istio's own gateways have the names that ours have.
+  if (namespace === ISTIO_NAMESPACE) {
+    const found = await client.get(resource, name, namespace)
+    if (found === undefined || !isOurs(found)) return false
+  }
   if (manifest.kind === 'CustomResourceDefinition') {
     const found = await client.get(resource, name)
     if (found === undefined || !isOurs(found)) return false

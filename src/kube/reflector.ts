@@ -24,9 +24,10 @@ export interface ReflectorOptions<T extends KubeObject> {
   readonly onError?: (error: unknown, retryMs: number) => void
 }
 
-/** client-go's reflector waits as long; `Backoff` jitters between half and the whole. */
+/** As client-go's at first; `Backoff` jitters between half and the whole. */
 const BACKOFF_INITIAL_MS = 800
-const BACKOFF_MAX_MS = 30_000
+/** client-go's 30 s would keep a controller blind for as long after its API server is back; peers converge in 10. */
+const BACKOFF_MAX_MS = 5_000
 /** A watch that lived this long clears what earlier failures added to the back-off. */
 const HEALTHY_AFTER_MS = 60_000
 /** Servers send a bookmark about every minute: longer silence is a connection that died without closing. */
@@ -49,6 +50,10 @@ export class Reflector<T extends KubeObject> {
   #hasSynced = false
   /** Empty: a list is due. */
   #version = ''
+  /** Who waits for the next list to begin, and end. */
+  #awaiting: (() => void)[] = []
+  /** Ends a watch, or the wait for the next attempt, because a list is wanted now. */
+  #again = new AbortController()
   #running: Promise<void> | undefined
 
   constructor(options: ReflectorOptions<T>) {
@@ -72,6 +77,19 @@ export class Reflector<T extends KubeObject> {
     return this
   }
 
+  /**
+   * Resolves when the store is at least as new as this call: a list that began after it is in. A watch may be behind for
+   * as long as its connection takes to break, and whoever takes over from another process must not begin with that.
+   */
+  renewed(): Promise<void> {
+    const renewed = new Promise<void>((resolve) => {
+      this.#awaiting.push(resolve)
+    })
+    this.#version = ''
+    this.#again.abort()
+    return renewed
+  }
+
   /** Stop is not remove: the store keeps what it knows. Resolves when nothing is under way any more. */
   async stop(): Promise<void> {
     this.#stop.abort()
@@ -82,9 +100,10 @@ export class Reflector<T extends KubeObject> {
     const { signal } = this.#stop
     while (!signal.aborted) {
       const startedMs = this.#clock.monotonic()
+      if (this.#again.signal.aborted) this.#again = new AbortController()
       let failure: unknown
       try {
-        if (this.#version === '') await this.#list()
+        while (this.#version === '' && !signal.aborted) await this.#list()
         const ended = await this.#watch()
         // A server that ends each watch at once (restart, overload) must not be asked in a tight loop.
         if (ended === 'too-early') failure = new KubeError(0, 'WatchEnded', 'the server ended a watch at once')
@@ -97,11 +116,23 @@ export class Reflector<T extends KubeObject> {
       const retryMs = this.#backoff.next()
       if (isExpired(failure)) this.#version = ''
       if (!(await this.#takesAbsence(failure))) this.#options.onError?.(failure, retryMs)
-      await delay(this.#clock, retryMs, signal)
+      await delay(this.#clock, retryMs, AbortSignal.any([signal, this.#again.signal]))
     }
   }
 
   async #list(): Promise<void> {
+    const awaiting = this.#awaiting
+    this.#awaiting = []
+    try {
+      await this.#listAndConfirm()
+    } catch (error) {
+      this.#awaiting.unshift(...awaiting)
+      throw error
+    }
+    for (const renewed of awaiting) renewed()
+  }
+
+  async #listAndConfirm(): Promise<void> {
     let list = await this.#listOnce()
     if (this.#shrinksByMoreThanHalf(list)) {
       // An API server that lost its data answers with an empty list and status 200: unknown is not empty.
@@ -110,7 +141,8 @@ export class Reflector<T extends KubeObject> {
     }
     if (this.#stop.signal.aborted) return
     this.store.replaceAll(list.items)
-    this.#version = list.metadata.resourceVersion
+    // Asked for another list meanwhile: this one may be older than the asking.
+    if (this.#awaiting.length === 0) this.#version = list.metadata.resourceVersion
     this.#synced()
   }
 
@@ -127,7 +159,7 @@ export class Reflector<T extends KubeObject> {
    */
   async #takesAbsence(failure: unknown): Promise<boolean> {
     if (this.#options.mayBeAbsent !== true || !(failure instanceof KubeError) || failure.code !== 404) return false
-    if (this.#hasSynced) return true
+    if (this.#hasSynced) return this.#takeNone()
     const { client, resource } = this.#options
     try {
       const definition = await client.get(CUSTOM_RESOURCE_DEFINITIONS, `${resource.plural}.${resource.group}`)
@@ -137,6 +169,12 @@ export class Reflector<T extends KubeObject> {
       return false
     }
     this.#synced()
+    return this.#takeNone()
+  }
+
+  /** There is nothing to list: whoever waits for a list has all there is. */
+  #takeNone(): true {
+    for (const renewed of this.#awaiting.splice(0)) renewed()
     return true
   }
 
@@ -157,7 +195,10 @@ export class Reflector<T extends KubeObject> {
     const { client, resource, scope } = this.#options
     const abort = new AbortController()
     const onStop = (): void => abort.abort()
+    const again = this.#again.signal
+    if (again.aborted) return 'ended'
     this.#stop.signal.addEventListener('abort', onStop, { once: true })
+    again.addEventListener('abort', onStop, { once: true })
     let idle = false
     const armIdle = (): (() => void) =>
       this.#clock.after(IDLE_MAX_MS, () => {
@@ -178,16 +219,19 @@ export class Reflector<T extends KubeObject> {
       })
     } catch (error) {
       // Silence is answered with a new watch from the same version: nothing is lost and nothing is relisted.
-      if (!idle) throw error
+      if (!idle && !again.aborted) throw error
     } finally {
       cancelIdle()
       this.#stop.signal.removeEventListener('abort', onStop)
+      again.removeEventListener('abort', onStop)
     }
-    return events === 0 && !idle && this.#clock.monotonic() - startedMs < 1_000 ? 'too-early' : 'ended'
+    return events === 0 && !idle && !again.aborted && this.#clock.monotonic() - startedMs < 1_000
+      ? 'too-early'
+      : 'ended'
   }
 
   #apply(event: WatchEvent<T>): void {
-    if (this.#stop.signal.aborted) return
+    if (this.#stop.signal.aborted || this.#again.signal.aborted) return
     const { resourceVersion } = event.object.metadata
     switch (event.type) {
       case 'ADDED':

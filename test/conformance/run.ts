@@ -53,5 +53,7 @@ const results = [
   run(process.execPath, [join(import.meta.dirname, 'smuggling/run.ts')]),
   run(process.execPath, [join(import.meta.dirname, 'amplification/run.ts')]),
   run(process.execPath, [join(root, 'test/fuzz/run.ts'), '--seconds', '30']),
+  run(process.execPath, [join(root, 'test/sim/run.ts'), '--schedules', '10000']),
+  run(process.execPath, [join(root, 'test/sim/faults.ts')]),
 ]
 process.exitCode = results.every(Boolean) ? 0 : 1

@@ -8,6 +8,7 @@ import { mcsCrds, ownCrds, standardCrds } from '../../kube/schemas/index.ts'
 import { webhookConfigurations } from '../../kube/webhooks.ts'
 import { MeshError } from '../../runtime/errors.ts'
 import { parseHostPort } from '../../runtime/network.ts'
+import { gatewayManifests } from './gateways.ts'
 import { rbacManifests } from './rbac.ts'
 import { workloadManifests, type InstallOptions } from './workloads.ts'
 
@@ -35,6 +36,7 @@ export function installManifests(options: InstallOptions): readonly object[] {
     },
     ...rbacManifests(),
     ...workloadManifests(options),
+    ...gatewayManifests(options),
     validating,
     mutating,
     // Last: a kind is served only a moment after its definition.

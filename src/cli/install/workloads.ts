@@ -25,6 +25,9 @@ export interface InstallOptions {
   readonly strict?: boolean
   /** A DNS server for those whose pods have none. */
   readonly dns?: boolean
+  /** In istio-system, as Istio's. */
+  readonly ingressGateway?: boolean
+  readonly egressGateway?: boolean
 }
 
 export const CONTROL_PLANE_ADDRESS = `${SYSTEM_ACCOUNTS.controlPlane}.${SYSTEM_NAMESPACE}.svc.cluster.local:${PORTS.xds}`
@@ -33,6 +36,10 @@ const TOKEN_SECONDS = 3_600
 
 interface Part {
   readonly name: string
+  /** Its ServiceAccount. Absent: named as the part. */
+  readonly account?: string
+  /** `false`: it asks the API server nothing, and gets no token for it. */
+  readonly asksApi?: false
   readonly args: readonly string[]
   readonly ports: readonly { readonly name: string; readonly containerPort: number }[]
   readonly env?: Readonly<Record<string, string>>
@@ -76,6 +83,7 @@ export function workloadManifests(options: InstallOptions): readonly object[] {
       ports: [port('tls-eastwest', PORTS.eastWest), port('http-monitoring', PORTS.metrics)],
       env: { ...common, ISTHMUS_CONTROL_PLANE: CONTROL_PLANE_ADDRESS },
       hasIdentity: true,
+      asksApi: false,
     },
   ]
   if (options.dns === true) {
@@ -85,6 +93,7 @@ export function workloadManifests(options: InstallOptions): readonly object[] {
       ports: [port('dns-tcp', PORTS.dns), port('http-monitoring', PORTS.metrics)],
       env: { ...common, ISTHMUS_CONTROL_PLANE: CONTROL_PLANE_ADDRESS },
       hasIdentity: true,
+      asksApi: false,
     })
   }
   return [
@@ -164,12 +173,12 @@ function deployment(part: Part, image: string): object {
   }
 }
 
-function podSpec(part: Part, image: string): object {
+/** The pod of a part of the mesh. */
+export function podSpec(part: Part, image: string): object {
   const mounts = part.hasIdentity ? identityMounts() : []
   return {
-    serviceAccountName: part.name,
-    // What carries traffic or names asks the API server nothing.
-    automountServiceAccountToken: part.name !== SYSTEM_ACCOUNTS.eastWest && part.name !== SYSTEM_ACCOUNTS.dns,
+    serviceAccountName: part.account ?? part.name,
+    automountServiceAccountToken: part.asksApi !== false,
     securityContext: {
       runAsNonRoot: true,
       runAsUser: 1337,

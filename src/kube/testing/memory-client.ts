@@ -70,6 +70,16 @@ export class MemoryClient implements KubeClient {
     return this.#watchers.size
   }
 
+  /** Tells every change as it is stored, whatever becomes of the watches; for who judges. */
+  onChange(listener: (change: StoredChange) => void): () => void {
+    return this.#store.onChange(listener)
+  }
+
+  /** All objects of a kind as they stand; not to be changed. */
+  standing<T extends KubeObject>(resource: Resource<T>): readonly T[] {
+    return this.#store.all(resource) as readonly T[]
+  }
+
   /** Forgets the history: watches from before get 410. */
   compact(): void {
     this.#store.compact()

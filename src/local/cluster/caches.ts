@@ -29,6 +29,7 @@ import {
   type ServiceAccount,
   type ServiceImport,
 } from '../../kube/kinds.ts'
+import { CRON_JOBS, JOBS, type CronJob, type Job } from '../../kube/kinds/batch.ts'
 import type { KubeObject, Resource } from '../../kube/object.ts'
 import { Reflector } from '../../kube/reflector.ts'
 import type { Clock } from '../../runtime/clock.ts'
@@ -59,6 +60,8 @@ export class Caches {
   readonly endpointSlices = new ObjectCache<EndpointSlice>()
   readonly deployments = new ObjectCache<Deployment>()
   readonly replicaSets = new ObjectCache<ReplicaSet>()
+  readonly jobs = new ObjectCache<Job>()
+  readonly cronJobs = new ObjectCache<CronJob>()
   readonly namespaces = new ObjectCache<Namespace>()
   readonly nodes = new ObjectCache<Node>()
   readonly configMaps = new ObjectCache<ConfigMap>()
@@ -90,6 +93,8 @@ export class Caches {
       this.#fill(ENDPOINT_SLICES, this.endpointSlices),
       this.#fill(DEPLOYMENTS, this.deployments),
       this.#fill(REPLICA_SETS, this.replicaSets),
+      this.#fill(JOBS, this.jobs),
+      this.#fill(CRON_JOBS, this.cronJobs),
       this.#fill(NAMESPACES, this.namespaces),
       this.#fill(NODES, this.nodes),
       this.#fill(CONFIG_MAPS, this.configMaps),

@@ -19,6 +19,8 @@ import { GarbageCollector } from '../controllers/garbage.ts'
 import { LoadBalancerController } from '../controllers/load-balancer.ts'
 import { NamespaceController } from '../controllers/namespace.ts'
 import { nodeNames, writeNodes } from '../controllers/nodes.ts'
+import { CronJobController } from '../controllers/cron-job.ts'
+import { JobController } from '../controllers/job.ts'
 import { isReady, ReplicaSetController } from '../controllers/replica-set.ts'
 import { startDnsServer } from '../dns/server.ts'
 import { CLUSTER_DOMAIN, resolve } from '../dns/zone.ts'
@@ -279,6 +281,8 @@ function controllersOf(context: ControllerContext, plan: AddressPlan, caPem: str
     new NamespaceController(context, caPem),
     new DeploymentController(context),
     new ReplicaSetController(context),
+    new JobController(context),
+    new CronJobController(context),
     new EndpointSliceController(context),
     new LoadBalancerController(context, plan.loadBalancerCidr),
     new GarbageCollector(context),

@@ -5,6 +5,7 @@
 import { validated } from '../admission/admit.ts'
 import type { Kind } from '../kinds/kind.ts'
 import { present } from '../kinds/kind.ts'
+import { refreshQuotas } from '../kinds/quota.ts'
 import { isJsonObject, keyOf, nameOf, numberAt, text, timestamp, type ApiObject, type JsonObject } from '../object.ts'
 import { badRequest, conflict, invalid, notFound, success, type Status } from '../status.ts'
 import { commit, heldBySpec } from './write.ts'
@@ -76,7 +77,10 @@ export async function removeObject(scope: Scope, options: DeleteOptions): Promis
   const { object, held } = marked(scope, stored, options)
   if (held) return present(kind, version, commit(scope, key, object, stored))
   const removed = scope.dryRun ? stored : context.store.remove(kind.storageKey, key, stored)
-  if (!scope.dryRun) kind.rules.removed?.(removed, ruleContext(scope))
+  if (!scope.dryRun) {
+    refreshQuotas(context.store, removed.metadata.namespace)
+    kind.rules.removed?.(removed, ruleContext(scope))
+  }
   if (kind.returnsDeleted === true) return present(kind, version, object)
   return success({
     name: nameOf(stored),

@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { FieldError } from '../crd/structural.ts'
 import { generateName, validateMetadata } from '../kinds/names.ts'
+import { checkQuotas, refreshQuotas } from '../kinds/quota.ts'
 import { mutated, validated } from '../admission/admit.ts'
 import { apiVersionOf, present, toStored } from '../kinds/kind.ts'
 import {
@@ -41,9 +42,11 @@ export async function createObject(scope: Scope, input: ApiObject): Promise<ApiO
   await validated(scope, { operation: 'CREATE', subresource: '', object: asAsked(scope, object), old: undefined })
   // Others wrote while webhooks were asked; from here to the end nobody comes in between.
   checkFree()
+  checkQuotas({ store: context.store, subject: subjectOf(scope), storageKey: kind.storageKey, object })
   kind.rules.admit?.(object, undefined, ruleContext(scope))
   if (scope.dryRun) return present(kind, version, object)
   const stored = context.store.put(kind.storageKey, key, object)
+  refreshQuotas(context.store, stored.metadata.namespace)
   kind.rules.stored?.(stored, undefined, ruleContext(scope))
   return present(kind, version, stored)
 }
@@ -331,10 +334,12 @@ export function commit(scope: Scope, key: string, object: ApiObject, stored: Api
   if (scope.dryRun) return object
   if (isGone(object)) {
     const removed = context.store.remove(kind.storageKey, key, object)
+    refreshQuotas(context.store, removed.metadata.namespace)
     kind.rules.removed?.(removed, ruleContext(scope))
     return removed
   }
   const written = context.store.put(kind.storageKey, key, object)
+  refreshQuotas(context.store, written.metadata.namespace)
   kind.rules.stored?.(written, stored, ruleContext(scope))
   return written
 }

@@ -13,6 +13,8 @@ import {
   ROLE_RULES,
   SECRET_RULES,
 } from './core-rules.ts'
+import { CRON_JOB_RULES, JOB_RULES } from './batch-rules.ts'
+import { BUDGET_RULES, INGRESS_RULES, PRIORITY_CLASS_RULES } from './cluster-rules.ts'
 import { CRD_RULES } from './crd-rules.ts'
 import { EVENT_CONVERSION } from './event-conversion.ts'
 import { FIELDS } from './fields.ts'
@@ -25,6 +27,7 @@ import {
   type SubresourceEntry,
 } from './kind.ts'
 import { POD_RULES, podGraceSeconds } from './pod-rules.ts'
+import { QUOTA_RULES } from './quota.ts'
 import { SERVICE_RULES } from './service-rules.ts'
 import { DEPLOYMENT_RULES, REPLICA_SET_RULES } from './workload-rules.ts'
 import { MUTATING_WEBHOOK_RULES, STORED_POLICY_RULES, VALIDATING_WEBHOOK_RULES } from './webhook-rules.ts'
@@ -110,6 +113,14 @@ const ROWS: readonly Row[] = [
       { name: 'proxy', verbs: ['get'], kind: 'PodProxyOptions' },
     ],
   },
+  {
+    kind: 'ResourceQuota',
+    plural: 'resourcequotas',
+    shortNames: ['quota'],
+    status: true,
+    rules: QUOTA_RULES,
+    returnsDeleted: true,
+  },
   { kind: 'Secret', plural: 'secrets', rules: SECRET_RULES },
   {
     kind: 'ServiceAccount',
@@ -161,6 +172,52 @@ const ROWS: readonly Row[] = [
     scale: SCALE,
     generation: true,
     rules: REPLICA_SET_RULES,
+  },
+  {
+    group: 'batch',
+    kind: 'CronJob',
+    plural: 'cronjobs',
+    shortNames: ['cj'],
+    categories: ['all'],
+    status: true,
+    generation: true,
+    rules: CRON_JOB_RULES,
+  },
+  {
+    group: 'batch',
+    kind: 'Job',
+    plural: 'jobs',
+    categories: ['all'],
+    status: true,
+    generation: true,
+    rules: JOB_RULES,
+  },
+  {
+    group: 'networking.k8s.io',
+    kind: 'Ingress',
+    plural: 'ingresses',
+    shortNames: ['ing'],
+    status: true,
+    generation: true,
+    rules: INGRESS_RULES,
+  },
+  {
+    group: 'policy',
+    kind: 'PodDisruptionBudget',
+    plural: 'poddisruptionbudgets',
+    shortNames: ['pdb'],
+    status: true,
+    generation: true,
+    rules: BUDGET_RULES,
+  },
+  {
+    group: 'scheduling.k8s.io',
+    kind: 'PriorityClass',
+    plural: 'priorityclasses',
+    shortNames: ['pc'],
+    cluster: true,
+    generation: true,
+    rules: PRIORITY_CLASS_RULES,
   },
   {
     group: 'events.k8s.io',

@@ -17,6 +17,7 @@ import {
   type JsonObject,
 } from '../object.ts'
 import { forbidden } from '../status.ts'
+import { resolvePriority } from './cluster-rules.ts'
 import type { KindRules, RuleContext } from './kind.ts'
 import { generateName } from './names.ts'
 import { defaultPodSpec } from './pod-defaults.ts'
@@ -81,6 +82,7 @@ function changeErrors(spec: JsonObject, old: JsonObject): FieldError[] {
 function prepare(pod: ApiObject, context: RuleContext): void {
   mutate(pod, context)
   const spec = ensureChild(pod, 'spec')
+  resolvePriority(pod, spec, context)
   setDefault(spec, 'serviceAccountName', 'default')
   spec['serviceAccount'] = spec['serviceAccountName']
   const name = text(spec, 'serviceAccountName')

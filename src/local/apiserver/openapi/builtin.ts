@@ -18,6 +18,10 @@ const PACKAGES: Readonly<Record<string, string>> = {
   'authentication.k8s.io': 'authentication',
   'authorization.k8s.io': 'authorization',
   apps: 'apps',
+  batch: 'batch',
+  policy: 'policy',
+  'networking.k8s.io': 'networking',
+  'scheduling.k8s.io': 'scheduling',
   autoscaling: 'autoscaling',
 }
 

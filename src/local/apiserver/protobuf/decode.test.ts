@@ -46,6 +46,39 @@ const GOLDEN: readonly (readonly [string, string, string, object])[] = [
     },
   ],
   [
+    'batch/v1',
+    'Job',
+    'azhzAAoPCghiYXRjaC92MRIDSm9iEnIKEQoBahIAGgAiACoAMgA4AEIAElMyUQoQCgASABoAIgAqADIAOABCABI9EhoKAWoSAXgqAEIAagByAIABAIgBAJABAKIBABoFTmV2ZXIyAEIASgBSAFgAYABoAIIBAIoBAJoBAMIBABoIIAAoADAAOgAaACIA',
+    {
+      metadata: { name: 'j' },
+      spec: { template: { spec: { containers: [{ name: 'j', image: 'x' }], restartPolicy: 'Never' } } },
+    },
+  ],
+  [
+    'networking.k8s.io/v1',
+    'Ingress',
+    'azhzAAofChRuZXR3b3JraW5nLms4cy5pby92MRIHSW5ncmVzcxI8ChEKAWkSABoAIgAqADIAOABCABIjGiEKAWESHAoaChgKAi9iEgsiCQoBcxIECgAQUBoFRXhhY3QaAgoAGgAiAA==',
+    {
+      metadata: { name: 'i' },
+      spec: {
+        rules: [
+          {
+            host: 'a',
+            http: {
+              paths: [{ path: '/b', pathType: 'Exact', backend: { service: { name: 's', port: { number: 80 } } } }],
+            },
+          },
+        ],
+      },
+    },
+  ],
+  [
+    'v1',
+    'ResourceQuota',
+    'azhzAAoTCgJ2MRINUmVzb3VyY2VRdW90YRIjChEKAXESABoAIgAqADIAOABCABIMCgoKA2NwdRIDCgExGgAaACIA',
+    { metadata: { name: 'q' }, spec: { hard: { cpu: '1' } } },
+  ],
+  [
     'apps/v1',
     'Deployment',
     'azhzAAoVCgdhcHBzL3YxEgpEZXBsb3ltZW50EqcBChsKAWUSABoAIgAqADIAOABCAFoICgNhcHASAWUSeggCEgoKCAoDYXBwEgFlGmIKGgoAEgAaACIAKgAyADgAQgBaCAoDYXBwEgFlEkQSJgoBeBIBeCoAMgoKABAAGFAiACoAQgBqAHIAgAEAiAEAkAEAogEAGgAyAEIASgBSAFgAYABoAIIBAIoBAJoBAMIBACICCgAoADgAGgwIABAAGAAgACgAOAAaACIA',
@@ -86,9 +119,6 @@ const GOLDEN: readonly (readonly [string, string, string, object])[] = [
     { metadata: { name: 'r' }, rules: [{ verbs: ['get'], apiGroups: [''], resources: ['pods'] }] },
   ],
 ]
-const JOB =
-  'azhzAAoPCghiYXRjaC92MRIDSm9iEnIKEQoBahIAGgAiACoAMgA4AEIAElMyUQoQCgASABoAIgAqADIAOABCABI9EhoKAWoSAXgqAEIAagByAIABAIgBAJABAKIBABoFTmV2ZXIyAEIASgBSAFgAYABoAIIBAIoBAJoBAMIBABoIIAAoADAAOgAaACIA'
-
 const bytes = (base64: string): Uint8Array => Buffer.from(base64, 'base64')
 
 /** A small encoder, for what appendix E does not hold. */
@@ -180,9 +210,10 @@ describe('decodeProtobuf', () => {
   })
 
   it('names the unknown kind and the unknown field, with 415', () => {
-    expect(failure(() => decodeProtobuf(bytes(JOB)))).toMatchObject({
+    const other = body('storage.k8s.io/v1', 'StorageClass', [])
+    expect(failure(() => decodeProtobuf(other))).toMatchObject({
       status: 415,
-      message: expect.stringContaining('Job in "batch/v1"'),
+      message: expect.stringContaining('StorageClass in "storage.k8s.io/v1"'),
     })
     const unknown = failure(() => decodeProtobuf(body('v1', 'Pod', block(2, number(999, 1)))))
     expect(unknown).toMatchObject({

@@ -3,27 +3,19 @@
  * else; what a kind prints in several columns is computed once per cell, which is cheap enough for terminals.
  */
 import type { Column } from '../kinds/kind.ts'
-import { child, children, numberAt, text, texts, type ApiObject, type JsonObject } from '../object.ts'
+import { child, children, numberAt, text, texts, type ApiObject } from '../object.ts'
 import { selectorText } from '../store/selectors.ts'
 import { age } from './age.ts'
+import { CLUSTER_COLUMNS } from './cluster-columns.ts'
+import { AGE, type Cell, column, NAME, spec, status, wide } from './makers.ts'
 import { podReady, podRestarts, podStatus } from './pod-status.ts'
 
-type Cell = Column['cell']
-
-const column = (name: string, cell: Cell, type: Column['type'] = 'string'): Column => ({ name, type, cell })
-const wide = (name: string, cell: Cell, type: Column['type'] = 'string'): Column => ({ name, type, cell, priority: 1 })
-
-const NAME: Column = { name: 'Name', type: 'string', format: 'name', cell: (object) => object.metadata.name ?? '' }
-/** A string, not a date: the server prints the age, so that kubectl need not know the field. */
-const AGE = column('Age', (object, nowMs) => age(object.metadata.creationTimestamp, nowMs))
 const CREATED_AT: Column = {
   name: 'Created At',
   type: 'date',
   cell: (object) => object.metadata.creationTimestamp ?? '',
 }
 
-const spec = (object: ApiObject): JsonObject => child(object, 'spec')
-const status = (object: ApiObject): JsonObject => child(object, 'status')
 const orNone = (value: string): string => (value === '' ? '<none>' : value)
 const count = (object: ApiObject, part: 'spec' | 'status', field: string): number => numberAt(object[part], field) ?? 0
 
@@ -249,6 +241,7 @@ export const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
     AGE,
     ...WORKLOAD_WIDE,
   ],
+  ...CLUSTER_COLUMNS,
   'endpointslices.discovery.k8s.io': [
     NAME,
     column('AddressType', (object) => text(object, 'addressType')),
