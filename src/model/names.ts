@@ -15,8 +15,10 @@ export const SYSTEM_ACCOUNTS = {
   controlPlane: 'isthmus-control-plane',
   federation: 'isthmus-federation',
   eastWest: 'isthmus-east-west',
-  dns: 'isthmus-dns',
 } as const
+
+/** ServiceAccount, Deployment and Service of the DNS server that a cluster may have beside. */
+export const DNS_ACCOUNT = 'isthmus-dns'
 
 /** ServiceAccount whose tokens the CLI shows to the control plane: whoever may make one may read what it may. */
 export const READER_ACCOUNT = 'isthmus-reader'

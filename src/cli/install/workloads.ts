@@ -3,6 +3,7 @@ import {
   ANNOTATIONS,
   CA_AUDIENCE,
   DAEMON_ENVIRONMENT,
+  DNS_ACCOUNT,
   OBJECTS,
   PROXY_STATE_PATH,
   SERVING_ROOT_PATH,
@@ -88,7 +89,7 @@ export function workloadManifests(options: InstallOptions): readonly object[] {
   ]
   if (options.dns === true) {
     parts.push({
-      name: SYSTEM_ACCOUNTS.dns,
+      name: DNS_ACCOUNT,
       args: ['dns'],
       ports: [port('dns-tcp', PORTS.dns), port('http-monitoring', PORTS.metrics)],
       env: { ...common, ISTHMUS_CONTROL_PLANE: CONTROL_PLANE_ADDRESS },
@@ -147,10 +148,10 @@ function service(
 const dnsService = (): object => ({
   apiVersion: 'v1',
   kind: 'Service',
-  metadata: { name: SYSTEM_ACCOUNTS.dns, namespace: SYSTEM_NAMESPACE, labels: { app: SYSTEM_ACCOUNTS.dns } },
+  metadata: { name: DNS_ACCOUNT, namespace: SYSTEM_NAMESPACE, labels: { app: DNS_ACCOUNT } },
   spec: {
     type: 'ClusterIP',
-    selector: { app: SYSTEM_ACCOUNTS.dns },
+    selector: { app: DNS_ACCOUNT },
     ports: ['UDP', 'TCP'].map((protocol) => ({
       name: `dns-${protocol.toLowerCase()}`,
       port: 53,

@@ -22,7 +22,21 @@ const CONNECT_ATTEMPTS = 3
 const HTTPS_PORT = 443
 
 export function connectionChains(scope: Scope): readonly FilterChain[] {
-  return [...scope.hosts.flatMap((host) => chainsOf(host, scope)), ...strangers(scope)]
+  return onceEach([...scope.hosts.flatMap((host) => chainsOf(host, scope)), ...strangers(scope)])
+}
+
+/** Hosts of one ServiceEntry share its addresses: what comes to one without a name goes to the first of them. */
+function onceEach(chains: readonly FilterChain[]): readonly FilterChain[] {
+  const taken = new Set<string>()
+  return chains.flatMap((chain) => {
+    const { destinations, serverNames } = chain
+    if (destinations === undefined || serverNames.length > 0) return [chain]
+    const { port, addresses } = destinations
+    const free = addresses.filter((address) => !taken.has(`${address}|${port}`))
+    for (const address of free) taken.add(`${address}|${port}`)
+    if (free.length === addresses.length) return [chain]
+    return free.length === 0 ? [] : [{ ...chain, destinations: { port, addresses: free } }]
+  })
 }
 
 function chainsOf(host: Host, scope: Scope): readonly FilterChain[] {
