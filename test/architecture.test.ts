@@ -25,7 +25,16 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   gateways: ['src/model', 'src/runtime', 'src/pki', 'src/xds', 'src/proxy'],
   terraform: ['src/model', 'src/runtime', 'src/kube', 'src/pki'],
   examples: ['src/model'],
-  tools: ['src/model', 'src/runtime', 'src/kube', 'src/proxy', 'src/controlplane', 'src/agent', 'federation'],
+  tools: [
+    'src/model',
+    'src/runtime',
+    'src/kube',
+    'src/proxy',
+    'src/controlplane',
+    'src/agent',
+    'src/cli',
+    'federation',
+  ],
   'src/main.ts': ['*'],
   test: ['*'],
 }

@@ -14,6 +14,8 @@ unknown ones are refused. A field with a note is stored and does nothing here: t
 becomes of each, test/mesh and test/istio what requests meet.
 `
 
+const GATEWAY_API = 'gateway.networking.k8s.io'
+
 export function istioPage(): string {
   const kinds = KNOWN_KINDS.filter(({ definition }) => definition.resource.group.endsWith('.istio.io'))
   const acted = kinds.filter(({ definition }) => definition.support !== 'stored')
@@ -31,7 +33,7 @@ it as an error. All other fields act; test/golden shows what becomes of each, te
 `
 
 export function gatewayApiPage(): string {
-  const kinds = KNOWN_KINDS.filter(({ definition }) => definition.resource.group === 'gateway.networking.k8s.io')
+  const kinds = KNOWN_KINDS.filter(({ definition }) => definition.resource.group === GATEWAY_API)
   const acted = kinds.filter(({ definition }) => definition.support !== 'stored')
   const stored = kinds.filter(({ definition }) => definition.support === 'stored')
   const names = stored.map(({ definition: { resource } }) => `- ${resource.kind}`)
@@ -41,15 +43,35 @@ export function gatewayApiPage(): string {
 
 function kindSection(known: KnownKind): string {
   const { resource } = known.definition
+  const rows = fieldsOf(known).map(
+    ({ path, hint }) => `| ${path} | ${hint === undefined ? '' : `Not supported. ${hint}`} |`,
+  )
+  const versions = servedVersions(known.definition).join(', ')
+  return `\n## ${resource.kind} (${resource.group}: ${versions})\n\n| field | note |\n| --- | --- |\n${rows.join('\n')}\n`
+}
+
+/** What the pages have no note about, of groups that end so. */
+export function actingFields(
+  groups: string,
+): readonly { readonly group: string; readonly kind: string; readonly path: string }[] {
+  const kinds = KNOWN_KINDS.filter(({ definition: { resource, support } }) => {
+    return resource.group.endsWith(groups) && support !== 'stored'
+  })
+  return kinds.flatMap((known) => {
+    const { group, kind } = known.definition.resource
+    return fieldsOf(known).flatMap(({ path, hint }) => (hint === undefined ? [{ group, kind, path }] : []))
+  })
+}
+
+/** `hint`: why the field does nothing. */
+function fieldsOf(known: KnownKind): readonly { readonly path: string; readonly hint: string | undefined }[] {
   const unsupported = known.advice.flatMap(({ unsupported: fields }) => fields)
-  const rows = leavesOf(objectSchema(known.definition).properties?.['spec'] ?? {}, 'spec').map((path) => {
+  return leavesOf(objectSchema(known.definition).properties?.['spec'] ?? {}, 'spec').map((path) => {
     const found = unsupported.find(
       (field) => path === field.path || path.startsWith(`${field.path}.`) || path.startsWith(`${field.path}[`),
     )
-    return `| ${path} | ${found === undefined ? '' : `Not supported. ${found.hint ?? ''}`} |`
+    return { path, hint: found === undefined ? undefined : (found.hint ?? '') }
   })
-  const versions = servedVersions(known.definition).join(', ')
-  return `\n## ${resource.kind} (${resource.group}: ${versions})\n\n| field | note |\n| --- | --- |\n${rows.join('\n')}\n`
 }
 
 /** Fields that hold no others, with `[]` for each element and `*` for each key. */

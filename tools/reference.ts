@@ -15,11 +15,13 @@ import { EXPORT_NAMES } from '../src/proxy/tracing/exporter.ts'
 import { LIMITS } from '../src/proxy/limits.ts'
 import { CATALOGUE } from '../src/runtime/catalogue.ts'
 import type { Settings } from '../src/runtime/config.ts'
+import { cliPage } from './cli-reference.ts'
 import { gatewayApiPage, istioPage } from './istio-reference.ts'
 
 /** File name under docs/reference -> its text. */
 export function referencePages(): Readonly<Record<string, string>> {
   return {
+    'cli.md': cliPage(),
     'errors.md': errorsPage(),
     'ports.md': portsPage(),
     'metrics.md': metricsPage(),

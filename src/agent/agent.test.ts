@@ -48,6 +48,7 @@ const certificate = (): HeldCertificate => {
   return { keyPem, chainPem: chain.join('') }
 }
 const log = pino({ level: 'silent' })
+const PATIENCE = { timeout: 10_000 } as const
 const directory = mkdtempSync(join(tmpdir(), 'agent-'))
 const socket = join(directory, SOCKET)
 const asItIs = (bytes: Uint8Array): Buffer => Buffer.from(bytes)
@@ -100,7 +101,7 @@ beforeAll(async () => {
     random: seededRandom(1),
     log,
   })
-  await vi.waitFor(() => expect(agent.awaited()).toEqual([]))
+  await vi.waitFor(() => expect(agent.awaited()).toEqual([]), PATIENCE)
 })
 afterAll(() => {
   agent.close()
@@ -300,7 +301,7 @@ describe('the Workload API', () => {
 describe('the socket and the files', () => {
   it('are their owner’s alone', async () => {
     expect(statSync(socket).mode & 0o777).toBe(0o600)
-    await expect.poll(() => readFileSync(join(directory, FILES.chain), 'utf8')).toBe(current.chainPem)
+    await expect.poll(() => readFileSync(join(directory, FILES.chain), 'utf8'), PATIENCE).toBe(current.chainPem)
     for (const name of Object.values(FILES)) expect(statSync(join(directory, name)).mode & 0o777, name).toBe(0o600)
     expect(readFileSync(join(directory, FILES.roots), 'utf8')).toBe(mesh.root.certificatePem)
   })
@@ -337,7 +338,7 @@ describe('the bundle', () => {
   it('follows the control plane, and refuses what it cannot read', async () => {
     shown.config = configWith(['east.demo.mesh'])
     ads.notify()
-    await expect.poll(() => Object.keys(agent.secrets.bundle?.roots ?? {})).toEqual(['east.demo.mesh'])
+    await expect.poll(() => Object.keys(agent.secrets.bundle?.roots ?? {}), PATIENCE).toEqual(['east.demo.mesh'])
     const before = agent.secrets.bundle
     const broken = { name: 'ROOTCA', roots: { 'not a domain': ['x'] }, revokedTrustDomains: [], revokedIssuers: [] }
     shown.config = { ...shown.config, secrets: new Map([['ROOTCA', broken]]) }
@@ -346,7 +347,7 @@ describe('the bundle', () => {
       ads
         .status()
         .flatMap(({ kinds }) => Object.values(kinds).flatMap(({ nack }) => (nack === undefined ? [] : [nack])))
-    await expect.poll(() => nacks().length).toBe(1)
+    await expect.poll(() => nacks().length, PATIENCE).toBe(1)
     expect(agent.secrets.bundle).toBe(before)
   })
 })

@@ -1,6 +1,6 @@
 /** `isthmus demo`: three clusters on this machine, one mesh, two failovers under load, a report. */
 import { fileURLToPath } from 'node:url'
-import type { Command } from 'commander'
+import { Option, type Command } from 'commander'
 import { requireLinux } from './require-linux.ts'
 
 export interface DemoFlags {
@@ -26,10 +26,11 @@ export function registerDemo(program: Command): void {
     .description(
       'Three clusters on this machine, one mesh, two failovers under load, a report; about 65 s, no rights needed.',
     )
-    .option(
-      '--config <file>',
-      'clusters, manifests, load and faults (default: examples/shop/demo.yaml)',
-      defaultConfig(),
+    .addOption(
+      new Option('--config <file>', 'clusters, manifests, load and faults').default(
+        defaultConfig(),
+        'examples/shop/demo.yaml',
+      ),
     )
     .option('--report <file>', 'write the report as JSON')
     .option('--keep', 'leave everything running and print how to use it')

@@ -8,6 +8,7 @@ import { readStdin } from './stdin.ts'
 interface LintFlags extends ClusterFlags {
   readonly filename?: readonly string[]
   readonly namespace?: string
+  readonly strict?: boolean
   readonly output?: string
 }
 
@@ -17,6 +18,7 @@ export function registerLint(program: Command): void {
     .description('Find what is legal and will surprise somebody, in a cluster or in files; exit 1 on any finding.')
     .option('-f, --filename <path...>', 'files, directories, or - for stdin, instead of a cluster')
     .option('-n, --namespace <name>', 'show findings of this namespace only')
+    .option('--strict', 'also who could no longer call whom once the mesh takes mTLS alone')
     .option('-o, --output <format>', 'table, wide (with the way out), json or yaml')
   withClusterFlags(command).addHelpText(
     'after',
@@ -26,17 +28,23 @@ in the cluster.
 
 Examples:
   isthmus lint --context east -o wide
+  isthmus lint --strict --context east      before PeerAuthentication STRICT
   isthmus lint -f mesh/
 `,
   )
   command.action(async (flags: LintFlags) => {
-    const [{ adviseSet }, { celRuleFlaws }, objects] = await Promise.all([
+    const [{ adviseSet }, { celRuleFlaws }, { plaintextCallers }, objects] = await Promise.all([
       import('../kube/advice/advise.ts'),
       import('../kube/advice/cel.ts'),
+      import('../kube/advice/security/plaintext-callers.ts'),
       objectsOf(flags),
     ])
     const isWhole = flags.filename === undefined
-    const all = adviseSet(objects, { isWhole, more: celRuleFlaws })
+    const all = adviseSet(objects, {
+      isWhole,
+      more: celRuleFlaws,
+      rules: flags.strict === true ? [plaintextCallers] : [],
+    })
     const shown = flags.namespace === undefined ? all : all.filter(({ object }) => object.namespace === flags.namespace)
     const verdict = verdictOf(objects.length, shown)
     await printVerdict(flags.output, verdict)

@@ -4,8 +4,10 @@ import { VERSION } from '../runtime/version.ts'
 import { registerApply } from './apply.ts'
 import { registerCapture } from './capture.ts'
 import { registerCheck } from './check.ts'
+import { registerCompletion } from './completion.ts'
 import { registerDemo } from './demo.ts'
 import { registerDescribe } from './describe.ts'
+import { MORE_EXAMPLES } from './examples.ts'
 import { registerInstall } from './install.ts'
 import { registerLint } from './lint.ts'
 import { registerLocal } from './local.ts'
@@ -19,7 +21,8 @@ import { registerUninstall } from './uninstall.ts'
 import { registerValidate } from './validate.ts'
 import { registerVersion } from './version.ts'
 
-export async function main(argv: readonly string[]): Promise<void> {
+/** The whole tree; nothing of a verb is loaded before it runs. */
+export function commandProgram(): Command {
   const program = new Command('isthmus')
     .description('Joins Kubernetes clusters in any cloud into one service mesh.')
     .version(VERSION)
@@ -45,9 +48,23 @@ export async function main(argv: readonly string[]): Promise<void> {
     registerDescribe,
     registerTlsCheck,
     registerCapture,
+    registerCompletion,
   ]) {
     register(program)
   }
+  withExamples(program, '')
+  return program
+}
+
+function withExamples(command: Command, path: string): void {
+  const examples = MORE_EXAMPLES[path]
+  if (examples !== undefined)
+    command.addHelpText('after', `\nExamples:\n${examples.map((line) => `  ${line}`).join('\n')}\n`)
+  for (const child of command.commands) withExamples(child, path === '' ? child.name() : `${path} ${child.name()}`)
+}
+
+export async function main(argv: readonly string[]): Promise<void> {
+  const program = commandProgram()
   try {
     await program.parseAsync([...argv], { from: 'user' })
   } catch (error) {

@@ -14,6 +14,8 @@ interface Proxy {
   readonly synced: boolean
   readonly version?: string
   readonly kinds: Readonly<Record<string, { readonly nack?: { readonly message: string } }>>
+  /** What it was sent and cannot run: an Envoy has no circuit breakers of ours. */
+  readonly notRun?: readonly string[]
 }
 
 interface ProxyStatus extends Proxy {
@@ -93,7 +95,15 @@ function statusOf(proxy: Proxy, controlPlane: string): ProxyStatus {
   return { ...proxy, controlPlane, state, refused }
 }
 
+/** A table, and below it what proxies have and cannot run. */
 export function textOf(shown: readonly ProxyStatus[], nowMs: number, wide = false): string {
+  const notes = shown.flatMap(({ client: { namespace, pod }, notRun = [] }) =>
+    notRun.map((what) => `${namespace}/${pod} (Envoy) does not run: ${what}`),
+  )
+  return [tableOf(shown, nowMs, wide), ...notes].join('\n')
+}
+
+function tableOf(shown: readonly ProxyStatus[], nowMs: number, wide: boolean): string {
   return renderTable([
     ['PROXY', 'ROLE', 'STATE', 'VERSION', 'CONNECTED', 'REFUSED', ...(wide ? ['CONTROL PLANE'] : [])],
     ...shown.map(({ client: { namespace, pod, role }, state, version = '-', connectedAt, refused, controlPlane }) => [

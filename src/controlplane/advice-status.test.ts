@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { AUTHORIZATION_POLICIES, PEER_AUTHENTICATIONS, TELEMETRIES } from '../kube/kinds.ts'
+import { AUTHORIZATION_POLICIES, PEER_AUTHENTICATIONS, REQUEST_AUTHENTICATIONS, TELEMETRIES } from '../kube/kinds.ts'
 import { DESTINATION_RULES, type DestinationRule } from '../kube/kinds/networking.ts'
 import type { Condition, KubeObject } from '../kube/object.ts'
 import { ENVOY_FILTERS } from '../kube/schemas/stored/stored.ts'
@@ -111,6 +111,18 @@ describe('a security policy that was refused from the beginning', () => {
   it('closes nothing where it only watches', async () => {
     expect((await stored({ action: 'AUDIT', x: 1 }))()).toEqual([])
     expect((await stored({ x: 1 }, { 'istio.io/dry-run': 'true' }))()).toEqual([])
+  })
+
+  it('takes no token for good', async () => {
+    const client = new MemoryClient()
+    const spec = { selector: { matchLabels: labels }, jwtRules: [{ issuer: 'a', jwks: 'x', jwksUri: 'https://a' }] }
+    await client.create(REQUEST_AUTHENTICATIONS, { apiVersion, kind: 'RequestAuthentication', metadata, spec })
+    const { latest } = await world(client)
+    const found = [...(latest()?.security.requestAuthentications.values() ?? [])]
+    expect(found).toMatchObject([{ selector: labels, rules: [{ issuer: 'nobody' }] }])
+    await expect
+      .poll(() => conditions(client, REQUEST_AUTHENTICATIONS as never))
+      .toMatchObject([{ type: 'Invalid', message: expect.stringContaining('without one every token is refused') }])
   })
 
   it('wants mTLS, says so, and gives way to what it says once it is mended', async () => {

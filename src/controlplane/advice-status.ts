@@ -29,6 +29,7 @@ const LINES_MAX = 20
 /** What holds where no good version is known: read-unsound.ts. */
 const WITHOUT_ONE: Readonly<Record<string, string>> = {
   AuthorizationPolicy: '; without one nobody is admitted where it applies',
+  RequestAuthentication: '; without one every token is refused where it applies',
   PeerAuthentication: '; without one callers need mTLS where it applies',
 }
 

@@ -26,6 +26,7 @@ import { AddressStatus } from './address-status.ts'
 import { AdviceStatus } from './advice-status.ts'
 import { Leading } from './gateway-status/leading.ts'
 import { Authenticator } from './identity/authenticator.ts'
+import { ExportCallers } from './export-callers.ts'
 import { callerOfCertificate } from './identity/certificate-caller.ts'
 import { ClientRoots } from './identity/client-roots.ts'
 import { registerCertificateService } from './identity/certificate-service.ts'
@@ -35,7 +36,7 @@ import { ServingCertificate, servingNames } from './identity/serving.ts'
 import { Signer } from './identity/signer.ts'
 import { fetchByHttps, type IssuerKeyParts, issuerKeyParts, type IssuerKeySettings } from './issuer-keys/parts.ts'
 import { type ControlPlaneMetrics, createMetrics } from './metrics.ts'
-import type { MeshFacts } from './observe/facts.ts'
+import type { MeshFacts, Snapshot } from './observe/facts.ts'
 import { Observer } from './observe/observer.ts'
 import { PolicyStatus } from './policy-status.ts'
 import { openPlainPort } from './plain-port.ts'
@@ -105,7 +106,7 @@ export async function main(argv: readonly string[]): Promise<void> {
       observer.stop(),
       servingRoot.stop(),
       webhooks.stop(),
-      parts.issuerKeys.stop(),
+      parts.security.stop(),
       parts.leading.stop(),
     ])
     client.close()
@@ -122,9 +123,10 @@ interface Parts {
   readonly authenticator: Authenticator
   readonly ads: AdsServer<ProxyClient>
   readonly findPod: Push['findPod']
+  readonly notRun: Push['notRun']
   readonly metrics: ControlPlaneMetrics
   readonly access: PageAccess
-  readonly issuerKeys: IssuerKeyParts
+  readonly security: ReturnType<typeof securityParts>
   readonly leading: Leading
   /** What exists only once the cluster's keys are known. */
   readonly late: { translator?: Translator; servingRoot?: ServingRoot; clientRoots?: ClientRoots }
@@ -157,7 +159,7 @@ function assemble(settings: Values): Parts {
   const policies = new PolicyStatus({ client, clock: systemClock, log })
   const shared = { client, clock: systemClock, random: systemRandom, log }
   const advice = new AdviceStatus(shared)
-  const issuerKeys = issuerKeyParts({ ...shared, ...keysFrom(settings) })
+  const security = securityParts(shared, settings)
   const leading = new Leading({ ...shared, podName: settings.podName, podIp: settings.podIp })
   const addresses = new AddressStatus({ client, clock: systemClock, random: systemRandom, log })
   const observer = new Observer({
@@ -173,7 +175,7 @@ function assemble(settings: Values): Parts {
       late.clientRoots?.set(snapshot.trust?.roots[mesh.trustDomain])
       policies.set(snapshot)
       addresses.set(snapshot)
-      issuerKeys.set(snapshot)
+      security.set(snapshot)
       leading.set(snapshot)
       ads.notify()
     },
@@ -183,7 +185,38 @@ function assemble(settings: Values): Parts {
     snapshotVersion: () => observer.snapshot?.version ?? 0,
   })
   const access = new PageAccess({ client, clock: systemClock, host: settings.podIp, log })
-  return { mesh, log, client, observer, authenticator, ads, findPod, metrics, access, issuerKeys, leading, late }
+  const notRun: Push['notRun'] = (proxy) => push.notRun(proxy)
+  return {
+    mesh,
+    log,
+    client,
+    observer,
+    authenticator,
+    ads,
+    findPod,
+    notRun,
+    metrics,
+    access,
+    security,
+    leading,
+    late,
+  }
+}
+
+/** What becomes of security objects beside the proxies' configuration: keys from outside, words on exports. */
+function securityParts(
+  shared: ConstructorParameters<typeof ExportCallers>[0],
+  settings: Values,
+): Pick<IssuerKeyParts, 'stop'> & { readonly set: (snapshot: Snapshot) => void } {
+  const keys = issuerKeyParts({ ...shared, ...keysFrom(settings) })
+  const callers = new ExportCallers(shared)
+  return {
+    set: (snapshot) => {
+      keys.set(snapshot)
+      callers.set(snapshot)
+    },
+    stop: async () => void (await Promise.all([keys.stop(), callers.stop()])),
+  }
 }
 
 /** Of token issuers outside the mesh. */

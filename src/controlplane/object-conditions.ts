@@ -23,6 +23,7 @@ export interface ObjectConditionsOptions<T extends KubeObject> {
 }
 
 export interface Word extends Omit<Verdict, 'type'> {
+  /** That was judged. Undefined: what is said does not hang on it. */
   readonly generation: number | undefined
 }
 
@@ -75,7 +76,8 @@ export class ObjectConditions<T extends KubeObject> {
     const [namespace = '', name = ''] = key.split('/')
     const found = await client.get(resource, name, namespace)
     // A newer generation is judged when the watch brings it.
-    if (found !== undefined && (word === undefined || found.metadata.generation === word.generation)) {
+    const isJudged = word?.generation === undefined || found?.metadata.generation === word.generation
+    if (found !== undefined && isJudged) {
       await this.#replace(found, word)
     }
     const mark = markOf(word)
@@ -92,7 +94,7 @@ export class ObjectConditions<T extends KubeObject> {
         ? before.filter((condition) => condition.type !== type)
         : withConditions(before, [{ type, status: word.status, reason: word.reason, message: word.message }], {
             now,
-            generation: word.generation,
+            generation: found.metadata.generation,
           })
     if (JSON.stringify(before) === JSON.stringify(next)) return
     const object = { ...found, status: { ...found.status, conditions: next } }

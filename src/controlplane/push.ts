@@ -8,6 +8,7 @@ import { SYSTEM_ACCOUNTS, SYSTEM_NAMESPACE } from '../model/names.ts'
 import type { Authenticator, Caller, CallerResult } from './identity/authenticator.ts'
 import type { CertificateFacts } from './identity/certificate-caller.ts'
 import type { PodFacts, Snapshot } from './observe/facts.ts'
+import { notRunByEnvoy } from './translate/envoy/not-run.ts'
 import type { ProxyRole, Translator } from './translate/translator.ts'
 
 /** One connected proxy, as authenticated; what it claimed and cannot prove is not in here. */
@@ -33,6 +34,12 @@ export class Push {
 
   findPod(namespace: string, name: string): PodFacts | undefined {
     return this.#snapshot?.pods.get(`${namespace}/${name}`)
+  }
+
+  /** What is in its configuration and does nothing there. */
+  notRun(client: ProxyClient): readonly string[] {
+    const config = this.#last.get(client)?.config
+    return client.role === 'envoy' && config !== undefined ? notRunByEnvoy(config) : []
   }
 
   configFor(client: ProxyClient): VersionedConfig | undefined {

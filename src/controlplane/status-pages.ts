@@ -13,6 +13,8 @@ export interface StatusParts {
   readonly ads: Pick<AdsServer<ProxyClient>, 'status' | 'inspect'>
   readonly observer: Pick<Observer, 'snapshot' | 'trust' | 'observed' | 'objects'>
   readonly metrics: ControlPlaneMetrics
+  /** What a proxy has and cannot run. */
+  readonly notRun?: (client: ProxyClient) => readonly string[]
   /** Who may see what names proxies and objects. */
   readonly access: Pick<PageAccess, 'guard'>
 }
@@ -25,13 +27,17 @@ export const OPEN_PAGES: readonly string[] = ['/metrics']
  * `/debug/observed?group=&plural=&namespace=&name=` says which version of an object is known here. What explains
  * decisions stands in explain/.
  */
-export function statusPages({ mesh, ads, observer, metrics, access }: StatusParts): Pages {
+export function statusPages({ mesh, ads, observer, metrics, access, notRun = () => [] }: StatusParts): Pages {
   const { registry } = metrics
   const version = (): string | null => (observer.snapshot === undefined ? null : String(observer.snapshot.version))
+  const withNotRun = (proxy: ReturnType<typeof ads.status>[number]): object => {
+    const names = notRun(proxy.client)
+    return names.length === 0 ? proxy : Object.assign({}, proxy, { notRun: names })
+  }
   const json = (value: unknown): Page => ({ type: JSON_TYPE, body: `${JSON.stringify(value)}\n` })
   const pages = {
     '/debug/syncz': () =>
-      json({ mesh, version: version(), joined: observer.trust !== undefined, proxies: ads.status() }),
+      json({ mesh, version: version(), joined: observer.trust !== undefined, proxies: ads.status().map(withNotRun) }),
     '/debug/observed': ({ query }: PageRequest) => {
       const of = (name: string): string => query.get(name) ?? ''
       const object = { group: of('group'), plural: of('plural'), namespace: of('namespace'), name: of('name') }

@@ -69,6 +69,11 @@ export interface DownstreamTls {
   readonly alpn: readonly string[]
   /** For Envoy only: its agent has what is named here. */
   readonly secrets?: 'agent'
+  /**
+   * For Envoy only: `allow` of the chain, judged in the handshake. Its filter for that judges the client's first byte, and
+   * a server that speaks first would have spoken by then.
+   */
+  readonly admits?: PrincipalRule
 }
 
 /** As Envoy has it: listener filters look at the first bytes, the most specific chain serves, no chain closes. */

@@ -37,3 +37,5 @@ export type CustomTag =
   | { readonly kind: 'literal'; readonly tag: string; readonly value: string }
   /** Without the field and a default there is no tag. */
   | { readonly kind: 'header'; readonly tag: string; readonly name: string; readonly fallback?: string }
+  /** Of the proxy's own process. */
+  | { readonly kind: 'environment'; readonly tag: string; readonly name: string; readonly fallback?: string }

@@ -55,6 +55,14 @@ export const COMMAND_CATALOGUE = {
     title: 'No control plane has a connection of that proxy.',
     hint: 'See `isthmus proxy-status`; a proxy that just lost its control plane comes back within seconds.',
   },
+  PEERS_REFUSED: {
+    title: 'A policy on an exported service would refuse the callers of peers after a failover.',
+    hint: 'Name the peers’ identities in a rule, or admit their namespaces in the ClusterPeer.',
+  },
+  PLAINTEXT_CALLERS: {
+    title: 'A service has callers without mTLS, which STRICT would refuse.',
+    hint: 'Give the callers sidecars, or leave the port PERMISSIVE in a PeerAuthentication of its own.',
+  },
   WORKLOAD_UNKNOWN: {
     title: 'The mesh knows no pod or service of that name.',
     hint: 'Give the namespace with -n, or as name.namespace; `kubectl get pods,services` lists them.',

@@ -6,16 +6,26 @@
 import { lookup as lookupSystem, type LookupAddress } from 'node:dns'
 import { BlockList, isIP, type LookupFunction } from 'node:net'
 
+export interface AddressRange {
+  readonly address: string
+  readonly prefixLength: number
+}
+
+export const FORBIDDEN_RANGES: readonly AddressRange[] = [
+  { address: '169.254.0.0', prefixLength: 16 },
+  { address: 'fe80::', prefixLength: 10 },
+  { address: 'fd00:ec2::254', prefixLength: 128 }, // AWS
+  { address: 'fd20:ce::254', prefixLength: 128 }, // Google
+  { address: '100.100.100.200', prefixLength: 32 }, // Alibaba
+  { address: '168.63.129.16', prefixLength: 32 }, // Azure
+  { address: '192.0.0.192', prefixLength: 32 }, // Oracle
+  { address: '64:ff9b::a9fe:0', prefixLength: 112 }, // link-local through a translator (RFC 6052)
+]
+
 const FORBIDDEN = new BlockList()
-FORBIDDEN.addSubnet('169.254.0.0', 16, 'ipv4')
-FORBIDDEN.addSubnet('fe80::', 10, 'ipv6')
-FORBIDDEN.addAddress('fd00:ec2::254', 'ipv6') // AWS
-FORBIDDEN.addAddress('fd20:ce::254', 'ipv6') // Google
-FORBIDDEN.addAddress('100.100.100.200', 'ipv4') // Alibaba
-FORBIDDEN.addAddress('168.63.129.16', 'ipv4') // Azure
-FORBIDDEN.addAddress('192.0.0.192', 'ipv4') // Oracle
-// The same link-local addresses through a translator to IPv4 (RFC 6052).
-FORBIDDEN.addSubnet('64:ff9b::a9fe:0', 112, 'ipv6')
+for (const { address, prefixLength } of FORBIDDEN_RANGES) {
+  FORBIDDEN.addSubnet(address, prefixLength, address.includes(':') ? 'ipv6' : 'ipv4')
+}
 
 const NAMES: ReadonlySet<string> = new Set([
   'metadata',

@@ -52,7 +52,7 @@ async function come(what: string): Promise<number | string> {
   const url = `http://back.shop.svc.${domain}${port === undefined ? '' : `:${port}`}${path}`
   const from = peer ?? callers.get(caller)
   if (from === undefined) throw new Error(`nobody is called ${caller}`)
-  return (await mesh.ask(from as Workload, url, { method, headers: rest })).status
+  return (await mesh.ask(from, url, { method, headers: rest })).status
 }
 
 const policy = (spec: string, metadata = 'name: p'): string =>

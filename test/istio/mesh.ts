@@ -168,7 +168,7 @@ export class Mesh {
   }
 
   /** A request of the pod's application. */
-  ask(from: Workload, url: string, options: Parameters<typeof ask>[2] = {}): Promise<Answer> {
+  ask(from: Pod, url: string, options: Parameters<typeof ask>[2] = {}): Promise<Answer> {
     return ask(from, url, options)
   }
 

@@ -34,6 +34,7 @@ data: {mesh: "${text}"}
 `
 const ENVOY = 'accessLogging: [{providers: [{name: envoy}]}]'
 const MESH = 'name: m, namespace: istio-system'
+const refs = (name: string): string => `targetRefs: [{group: "", kind: Service, name: ${name}}]`
 
 interface Written {
   /** Configured lines. */
@@ -78,6 +79,12 @@ describe('accessLogging', () => {
       { lines: 1, own: [0, 1] },
     ],
     ['off', telemetry('{accessLogging: [{disabled: true}]}'), { lines: 0, own: [0, 0] }],
+    ['off for a service', telemetry(`{${refs('back')}, accessLogging: [{disabled: true}]}`), { lines: 0, own: [1, 0] }],
+    [
+      'off for another',
+      telemetry(`{${refs('collector')}, accessLogging: [{disabled: true}]}`),
+      { lines: 0, own: [1, 1] },
+    ],
     [
       'off in a namespace',
       telemetry(`{${ENVOY}}`, MESH) + telemetry('{accessLogging: [{disabled: true}]}'),
@@ -168,7 +175,7 @@ describe('tracing', () => {
 
   it('lets a namespace change one field of the mesh’s', async () => {
     const OURS =
-      '{tracing: [{disableSpanReporting: true, customTags: {a: {literal: {value: b}}, c: {header: {name: X-C}}}}]}'
+      '{tracing: [{disableSpanReporting: true, customTags: {a: {literal: {value: b}}, c: {header: {name: X-C}}, e: {environment: {name: E, defaultValue: f}}}}]}'
     await mesh.apply(
       settings(OTLP) +
         telemetry('{tracing: [{providers: [{name: otel}], randomSamplingPercentage: 50}]}', MESH) +
@@ -177,6 +184,7 @@ describe('tracing', () => {
     const tags = [
       { kind: 'literal', tag: 'a', value: 'b' },
       { kind: 'header', tag: 'c', name: 'x-c' },
+      { kind: 'environment', tag: 'e', name: 'E', fallback: 'f' },
     ]
     expect(reports(back)).toEqual({ randomSampling: 50, tags })
   })

@@ -188,8 +188,9 @@ export class ApiSource {
 
   /** What is watched by name only does not say; its effect does. */
   #hasArrived(one: Stored): boolean {
-    const { isWatched, resourceVersion } = this.#observed(one)
-    return !isWatched || resourceVersion === one.resourceVersion
+    const { isWatched, resourceVersion = '0' } = this.#observed(one)
+    // Conditions may have been written since.
+    return !isWatched || Number(resourceVersion) >= Number(one.resourceVersion)
   }
 }
 

@@ -45,6 +45,8 @@ export const CONTROL_PLANE_CLUSTER_RULES: readonly Rule[] = [
   // Says of each policy whether it is in force.
   { apiGroups: [OWN], resources: ['circuitbreakerpolicies/status'], verbs: ['get', 'update', 'patch'] },
   ...judgedKinds(),
+  // Says of each export whose policies would leave a peer's callers out.
+  { apiGroups: [MCS], resources: ['serviceexports/status'], verbs: ['get', 'update', 'patch'] },
   // The serving root goes into every namespace, where sidecars mount it.
   { apiGroups: [''], resources: ['configmaps'], verbs: ['create'] },
   {

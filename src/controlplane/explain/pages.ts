@@ -99,7 +99,10 @@ function describePage(views: Views, snapshot: Snapshot, { query, objects }: Desc
 /** Only the replica that a proxy is connected to knows what it has. `content=config` brings what was sent too. */
 function proxyPage(ads: ExplainParts['ads'], query: URLSearchParams): Page {
   const { name, namespace } = readName(text(query, 'pod'), text(query, 'namespace'))
-  const [found] = ads.inspect((client) => client.namespace === namespace && client.pod === name)
+  // An agent asks for the bundle alone, beside the proxy that is meant.
+  const [found] = ads.inspect(
+    (client) => client.namespace === namespace && client.pod === name && client.role !== 'agent',
+  )
   if (found === undefined) return missing(`pod ${namespace}/${name} is not connected here`)
   const { config } = found
   const shown = query.get('content') === 'config' && config !== undefined ? { config: configText(config.config) } : {}

@@ -21,7 +21,7 @@ export function policyTexts(
   const roots = views.tables.rootNamespaces(snapshot)
   const tokens = policiesFor(new PolicyIndex(security.requestAuthentications, roots), pod, services)
   const rules = policiesFor(new PolicyIndex(security.authorizationPolicies, roots), pod, services)
-  const telemetry = telemetryLevels(new PolicyIndex(security.telemetries, roots), pod)
+  const telemetry = telemetryLevels(new PolicyIndex(security.telemetries, roots), pod, services)
   return [
     ...tokens.map((found) => ({
       kind: 'RequestAuthentication',

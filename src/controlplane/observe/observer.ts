@@ -86,7 +86,7 @@ import {
   readRequestAuthentication,
   readTelemetry,
 } from './read-security.ts'
-import { nobodyInstead, strictInstead } from './read-unsound.ts'
+import { nobodyInstead, noTokensInstead, strictInstead } from './read-unsound.ts'
 import { readKeySets } from '../issuer-keys/key-store.ts'
 import { readSettings } from './read-settings.ts'
 import { SecretWatch } from './secret-watch.ts'
@@ -192,7 +192,7 @@ export class Observer {
       gatewayClasses: this.#optional(GATEWAY_CLASSES, readGatewayClass),
     }
     this.#peerAuthentications = this.#optional(PEER_AUTHENTICATIONS, readPeerAuthentication, strictInstead)
-    this.#requestAuthentications = this.#optional(REQUEST_AUTHENTICATIONS, readRequestAuthentication)
+    this.#requestAuthentications = this.#optional(REQUEST_AUTHENTICATIONS, readRequestAuthentication, noTokensInstead)
     this.#authorizationPolicies = this.#optional(AUTHORIZATION_POLICIES, readAuthorizationPolicy, nobodyInstead)
     this.#telemetries = this.#optional(TELEMETRIES, readTelemetry)
     // Never read, so that they only get their condition.

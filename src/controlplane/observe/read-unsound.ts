@@ -3,16 +3,28 @@
  * the webhook was there, or while it was away, or of which this control plane saw nothing else yet. To leave it out would
  * open what its author wanted closed, so where it applies nobody is admitted, or nobody without mTLS, until it is mended.
  */
-import type { AuthorizationPolicy, PeerAuthentication } from '../../kube/kinds.ts'
+import type { AuthorizationPolicy, PeerAuthentication, RequestAuthentication } from '../../kube/kinds.ts'
 import { isRecord } from '../../kube/advice/fields.ts'
 import type { KubeObject } from '../../kube/object.ts'
-import type { AuthorizationPolicyFacts, PeerAuthenticationFacts, PolicyScope, PolicyTarget } from './facts-security.ts'
+import { nobodysKeys } from '../translate/security/nobodys-key.ts'
+import type {
+  AuthorizationPolicyFacts,
+  PeerAuthenticationFacts,
+  PolicyScope,
+  PolicyTarget,
+  RequestAuthenticationFacts,
+} from './facts-security.ts'
 import { DRY_RUN_ANNOTATION, scopeWith, targetOf } from './read-security.ts'
 
 export function nobodyInstead(policy: AuthorizationPolicy): AuthorizationPolicyFacts | undefined {
   // What only writes things down closes nothing.
   if (policy.metadata.annotations?.[DRY_RUN_ANNOTATION] === 'true' || policy.spec?.action === 'AUDIT') return undefined
   return { ...scopeOf(policy), action: 'ALLOW', provider: '', rules: [], dryRun: false }
+}
+
+/** No token is good: neither its author's, nor those that it was to tell from them. */
+export function noTokensInstead(policy: RequestAuthentication): RequestAuthenticationFacts {
+  return { ...scopeOf(policy), rules: [{ issuer: 'nobody', jwks: nobodysKeys() }] }
 }
 
 export function strictInstead(policy: PeerAuthentication): PeerAuthenticationFacts {

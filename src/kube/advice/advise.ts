@@ -4,6 +4,7 @@
  */
 import type { KubeObject } from '../object.ts'
 import { servedVersions } from '../schemas/definition.ts'
+import type { SetRule } from './area.ts'
 import { error, type Finding, findingOf, type Flaw, refuses, type Rule } from './finding.ts'
 import { sizeFlaw } from './limits.ts'
 import { groupOf, ObjectSet, versionOf } from './objects.ts'
@@ -67,10 +68,10 @@ function storedOnly({ kind }: KubeObject): Flaw {
   })
 }
 
-/** Every object by itself, then all of them together; objects that are refused take no part in the second. */
+/** Every object by itself, then all of them together (by `rules` of the asker's too); objects that are refused take no part in the second. */
 export function adviseSet(
   objects: readonly KubeObject[],
-  options: { readonly isWhole: boolean; readonly more?: Rule<KubeObject> },
+  options: { readonly isWhole: boolean; readonly more?: Rule<KubeObject>; readonly rules?: readonly SetRule[] },
 ): readonly Finding[] {
   const judged = objects.map((object) => ({ object, findings: adviseObject(object, options.more) }))
   // Nobody has looked at the fields of an unknown kind or version.
@@ -78,7 +79,8 @@ export function adviseSet(
   const sound = judged.filter(({ findings }) => !findings.some(isUnsound)).map(({ object }) => object)
   const set = new ObjectSet(sound, options)
   const findings = judged.flatMap(({ findings }) => findings)
-  for (const rule of SET_RULES) for (const flaw of rule(set)) findings.push(findingOf(flaw.object, flaw))
+  for (const rule of [...SET_RULES, ...(options.rules ?? [])])
+    for (const flaw of rule(set)) findings.push(findingOf(flaw.object, flaw))
   return findings
 }
 

@@ -100,8 +100,8 @@ class TurnPicker implements Picker {
 
 /**
  * The least busy of a few drawn at random; ties go to the first drawn. Requests of the same turn of the event loop stay
- * with it until it is as busy as the busiest of the draw: they then share a write, and wake one peer instead of several.
- * That never makes anyone busier than somebody already is, and spreads like a new draw where little is under way.
+ * with it while it is the least busy of the draw: they then share a write, and wake one peer instead of several. That
+ * never makes anyone busier than somebody already is, and spreads like a new draw where little is under way.
  */
 class LeastPicker implements Picker {
   readonly #members: readonly Weighted[]
@@ -131,17 +131,19 @@ class LeastPicker implements Picker {
 
   #draw(): EndpointState | undefined {
     let best: EndpointState | undefined
-    let most = 0
+    let next = 0
     for (let choice = 0; choice < this.#choices; choice++) {
       const state = this.#members[Math.floor(this.#random.next() * this.#members.length)]?.state
       if (state === undefined) continue
-      most = Math.max(most, state.active)
-      if (best === undefined || state.active < best.active) best = state
+      if (best === undefined || state.active < best.active) {
+        next = best?.active ?? Number.POSITIVE_INFINITY
+        best = state
+      } else next = Math.min(next, state.active)
     }
     this.#turn = turnNumber()
     this.#chosen = best
     this.#activeThen = best?.active ?? 0
-    this.#activeMax = most
+    this.#activeMax = next === Number.POSITIVE_INFINITY ? 0 : next
     return best
   }
 }

@@ -72,6 +72,19 @@ describe('least request, turn by turn', () => {
     expect(ours.gap).toBeLessThanOrEqual(theirs.gap * 1.05)
   })
 
+  it('is the least busy of the draw for each of them, however many are drawn', () => {
+    const { cluster } = world(assignment(ENDPOINTS), { leastRequest: { choiceCount: 200 } })
+    const states = [...cluster.endpoints.values()]
+    for (const [index, state] of states.entries()) state.active = index
+    for (let count = 0; count < 45; count++) {
+      const least = Math.min(...states.map(({ active }) => active))
+      const state = cluster.pick([])
+      expect(state?.active).toBe(least)
+      if (state !== undefined) state.active++
+    }
+    expect(new Set(states.map(({ active }) => active))).toEqual(new Set([9]))
+  })
+
   it('draws again for who did not take what it was given', () => {
     const { cluster } = world(assignment(ENDPOINTS))
     for (const state of cluster.endpoints.values()) state.active = 5

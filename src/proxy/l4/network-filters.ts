@@ -109,17 +109,18 @@ function createGate(filter: NetworkFilter, stats: Stats): Gate | undefined {
 
 type Of<K extends NetworkFilter['kind']> = Extract<NetworkFilter, { readonly kind: K }>
 
+const RBAC_NAMES = ['allowed', 'denied', 'shadow_allowed', 'shadow_denied', 'logged', 'not_logged'] as const
+
 class RbacGate implements Gate {
   readonly #rules: Rbac
   readonly #shadow: Rbac | undefined
-  readonly #counters: Record<'allowed' | 'denied' | 'shadow_allowed' | 'shadow_denied', number>
+  readonly #counters: Record<(typeof RBAC_NAMES)[number], number>
 
   constructor({ statPrefix, rules, shadow }: Of<'rbac'>, stats: Stats) {
     const rbac = (of: RbacRules): Rbac => new Rbac({ rules: of })
     this.#rules = rules === undefined ? new Rbac({}) : rbac(rules)
     this.#shadow = shadow && rbac(shadow)
-    const names = ['allowed', 'denied', 'shadow_allowed', 'shadow_denied'] as const
-    this.#counters = stats.counters(`${statPrefix}rbac.`, names)
+    this.#counters = stats.counters(`${statPrefix}rbac.`, RBAC_NAMES)
   }
 
   admits(arrival: Arrival): boolean {
@@ -132,7 +133,8 @@ class RbacGate implements Gate {
       this.#counters[this.#shadow.judge(subject).admitted ? 'shadow_allowed' : 'shadow_denied']++
     }
     if (this.#rules.action === undefined) return undefined
-    const { admitted } = this.#rules.judge(subject)
+    const { admitted, policy } = this.#rules.judge(subject)
+    if (this.#rules.action === 'log') this.#counters[policy === '' ? 'not_logged' : 'logged']++
     this.#counters[admitted ? 'allowed' : 'denied']++
     return admitted ? undefined : { reason: 'rbac', delayMs: 0 }
   }

@@ -130,8 +130,18 @@ function addTag(tags: [string, string][], name: string, value: string | undefine
   if (value !== undefined && value !== '') tags.push([name, value])
 }
 
-const customValue = (tag: CustomTag, headers: HeaderList): string | undefined =>
-  tag.kind === 'literal' ? tag.value : (headerOf(headers, tag.name) ?? tag.fallback)
+function customValue(tag: CustomTag, headers: HeaderList): string | undefined {
+  switch (tag.kind) {
+    case 'literal':
+      return tag.value
+    case 'header':
+      return headerOf(headers, tag.name) ?? tag.fallback
+    case 'environment':
+      return process.env[tag.name] ?? tag.fallback
+    default:
+      return tag satisfies never
+  }
+}
 
 /** Words of 32 bits; never all zero, which would be no id. */
 function randomHex(random: Random, words: number): string {

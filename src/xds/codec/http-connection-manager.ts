@@ -106,7 +106,7 @@ export function encodeHttp(chain: HttpFilterChain): Any {
     normalizePath: true,
     mergeSlashes: paths.mergeSlashes,
     pathWithEscapedSlashesAction: encodeEscaped(paths.escapedSlashes),
-    httpFilters: encodeFilters(chain.filters),
+    httpFilters: encodeFilters(chain.filters, { isQuiet: chain.envoy === true }),
     ...(chain.envoy === true && envoySettings(chain.mode)),
     accessLog: (chain.accessLogs ?? []).map(encodeAccessLog),
     ...(chain.tracing !== undefined && { tracing: encodeTracing(chain.tracing) }),
@@ -195,7 +195,11 @@ function decodeMode(path: string, manager: HttpConnectionManager): Pick<HttpFilt
   return { mode: 'tunnel' }
 }
 
-export function encodeFilters(filters: readonly ListedFilter[] = DEFAULT_FILTERS): HttpFilter[] {
+/** `isQuiet`: Envoy adds no headers of its own, as our proxy adds none. */
+export function encodeFilters(
+  filters: readonly ListedFilter[] = DEFAULT_FILTERS,
+  { isQuiet = false }: { readonly isQuiet?: boolean } = {},
+): HttpFilter[] {
   const listed = filters.map((filter) =>
     create(HttpFilterSchema, {
       name: filter.name,
@@ -203,7 +207,10 @@ export function encodeFilters(filters: readonly ListedFilter[] = DEFAULT_FILTERS
       disabled: filter.disabled === true,
     }),
   )
-  return [...listed, filterOf(ROUTER_FILTER, anyPack(RouterSchema, create(RouterSchema)))]
+  return [
+    ...listed,
+    filterOf(ROUTER_FILTER, anyPack(RouterSchema, create(RouterSchema, { suppressEnvoyHeaders: isQuiet }))),
+  ]
 }
 
 /** To be spread. */

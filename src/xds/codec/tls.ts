@@ -3,7 +3,7 @@
  * that only the proxy has, and never resume: a resumed session would skip the identity check. Certificates are named,
  * never carried.
  */
-import { create } from '@bufbuild/protobuf'
+import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import { type Any, anyPack } from '@bufbuild/protobuf/wkt'
 import { type TransportSocket, TransportSocketSchema } from '#gen/envoy/config/core/v3/base_pb.js'
 import { RawBufferSchema } from '#gen/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer_pb.js'
@@ -18,6 +18,7 @@ import {
 } from '#gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js'
 import {
   type CommonTlsContext,
+  type CommonTlsContextSchema,
   DownstreamTlsContextSchema,
   UpstreamTlsContextSchema,
 } from '#gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js'
@@ -62,13 +63,31 @@ export function encodeDownstreamTls(tls: DownstreamTls): TransportSocket {
   const context = create(DownstreamTlsContextSchema, {
     commonTlsContext: {
       ...encodeCommon(tls),
-      validationContextType: { case: 'validationContextSdsSecretConfig', value: sdsOf(tls, tls.validation) },
+      validationContextType: validationOf(tls),
     },
     requireClientCertificate: true,
     sessionTicketKeysType: { case: 'disableStatelessSessionResumption', value: true },
     disableStatefulSessionResumption: true,
   })
   return socketOf(anyPack(DownstreamTlsContextSchema, context))
+}
+
+type ValidationInit = MessageInitShape<typeof CommonTlsContextSchema>['validationContextType']
+
+function validationOf(tls: DownstreamTls): NonNullable<ValidationInit> {
+  const secret = sdsOf(tls, tls.validation)
+  if (tls.admits === undefined) return { case: 'validationContextSdsSecretConfig', value: secret }
+  const { trustDomains, ids } = tls.admits
+  const names = [
+    ...trustDomains.map((domain) => ({ case: 'prefix' as const, value: `spiffe://${domain}/` })),
+    // Without any matcher anyone would be admitted.
+    ...(trustDomains.length + ids.length === 0 ? [NO_ONE] : ids).map((id) => ({ case: 'exact' as const, value: id })),
+  ]
+  const matchTypedSubjectAltNames = names.map((matchPattern) => ({ sanType: SanType.URI, matcher: { matchPattern } }))
+  return {
+    case: 'combinedValidationContext',
+    value: { defaultValidationContext: { matchTypedSubjectAltNames }, validationContextSdsSecretConfig: secret },
+  }
 }
 
 export function decodeDownstreamTls(path: string, socket: TransportSocket): DownstreamTls {

@@ -57,7 +57,7 @@ describe('tracing on the wire', () => {
     [{ verbose: true }, 'tracing.verbose: is not supported'],
     [{ spawn_upstream_span: true }, 'tracing.spawn_upstream_span: is not supported'],
     [{ random_sampling: { value: 101 } }, 'tracing.random_sampling: is no percentage'],
-    [{ custom_tags: [{ tag: 'a', environment: { name: 'HOME' } }] }, 'custom_tags[0].environment: is not supported'],
+    [{ custom_tags: [{ tag: 'a', environment: {} }] }, 'custom_tags[0].environment.name: is required'],
     [{ custom_tags: [{ literal: { value: 'a' } }] }, 'custom_tags[0].tag: is required'],
     [otel({ sampler: { name: 'x' } }), 'typed_config.sampler: is not supported'],
     [otel({}), 'grpc_service: is required'],

@@ -24,7 +24,12 @@ export const TRACING_SHAPE: Shape = {
   random_sampling: PERCENT,
   overall_sampling: PERCENT,
   max_path_tag_length: true,
-  custom_tags: { tag: true, literal: { value: true }, request_header: { name: true, default_value: true } },
+  custom_tags: {
+    tag: true,
+    literal: { value: true },
+    request_header: { name: true, default_value: true },
+    environment: { name: true, default_value: true },
+  },
   provider: { name: true, typed_config: true },
 }
 const OPENTELEMETRY_SHAPE: Shape = {
@@ -52,7 +57,9 @@ export function encodeTracing(tracing: Tracing): HttpConnectionManager_Tracing {
       type:
         tag.kind === 'literal'
           ? { case: 'literal' as const, value: { value: tag.value } }
-          : { case: 'requestHeader' as const, value: { name: tag.name, defaultValue: tag.fallback ?? '' } },
+          : tag.kind === 'header'
+            ? { case: 'requestHeader' as const, value: { name: tag.name, defaultValue: tag.fallback ?? '' } }
+            : { case: 'environment' as const, value: { name: tag.name, defaultValue: tag.fallback ?? '' } },
     })),
     ...(provider !== undefined && {
       provider: { name: PROVIDER, configType: { case: 'typedConfig' as const, value: encodeProvider(provider) } },
@@ -127,8 +134,13 @@ function decodeTag(path: string, { tag, type }: TagMessage): CustomTag {
       require(within(path, 'request_header.name'), /^:?[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name), 'is no header name')
       return { kind: 'header', tag, name: name.toLowerCase(), ...(defaultValue !== '' && { fallback: defaultValue }) }
     }
+    case 'environment': {
+      const { name, defaultValue } = type.value
+      require(within(path, 'environment.name'), name !== '', 'is required')
+      return { kind: 'environment', tag, name, ...(defaultValue !== '' && { fallback: defaultValue }) }
+    }
     default:
-      return refuse(path, 'literal or request_header is required')
+      return refuse(path, 'literal, environment or request_header is required')
   }
 }
 

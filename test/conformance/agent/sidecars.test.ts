@@ -47,7 +47,7 @@ describe.skipIf(!hasEnvoy)(hasEnvoy ? 'Envoy as a sidecar' : 'Envoy as a sidecar
       })
       expect(seen.headers).not.toHaveProperty('isthmus-peer')
       await expect
-        .poll(() => ours.records.at(-1))
+        .poll(() => ours.records.at(-1), { timeout: 10_000 })
         .toMatchObject({
           reporter: 'destination',
           protocol: 'HTTP/2',
@@ -66,7 +66,9 @@ describe.skipIf(!hasEnvoy)(hasEnvoy ? 'Envoy as a sidecar' : 'Envoy as a sidecar
       expect(seen.headers['x-forwarded-client-cert']).toContain(`URI=${uri(from.name)}`)
       expect(JSON.stringify(seen.headers)).not.toContain('forged')
     }
-    await expect.poll(() => ours.records.at(-1)).toMatchObject({ reporter: 'source', transport: 'mtls', status: 200 })
+    await expect
+      .poll(() => ours.records.at(-1), { timeout: 10_000 })
+      .toMatchObject({ reporter: 'source', transport: 'mtls', status: 200 })
   })
 
   it('speaks HTTP/1.1 to an application without a sidecar', async () => {

@@ -37,7 +37,7 @@ const HOST = 'callee'
 const CALLER = 'cluster.local/ns/shop/sa/caller'
 
 /** An Envoy lets connections live on under the old rules of who may come in, for its drain time at most. */
-const PATIENCE = { timeout: 10_000 } as const
+const PATIENCE = { timeout: 20_000 } as const
 
 const object = (kind: string, group: string, name: string, spec: string): string => `---
 apiVersion: ${group}/v1
@@ -102,7 +102,7 @@ export function trafficSuite(place: () => Place): void {
     expect(seen?.pod).toMatch(/^callee/)
     const mirrored = async (): Promise<number> =>
       (await place().taken()).filter(({ pod, url }) => pod === 'shadow' && url === '/mirrored').length
-    await expect.poll(mirrored).toBe(1)
+    await expect.poll(mirrored, PATIENCE).toBe(1)
   })
 
   it('injects faults', async () => {

@@ -89,8 +89,8 @@ describe.skipIf(!hasEnvoy)(
       taken: () => Promise.resolve(world.seen.splice(0)),
     })
 
-    describe('asked by a pod with Envoy', () => trafficSuite(() => placeOf('envoy')))
-    describe('asked by a pod with our proxy', () => trafficSuite(() => placeOf('ours')))
+    describe('asked by a pod with Envoy', { timeout: 90_000 }, () => trafficSuite(() => placeOf('envoy')))
+    describe('asked by a pod with our proxy', { timeout: 90_000 }, () => trafficSuite(() => placeOf('ours')))
   },
 )
 

@@ -81,13 +81,13 @@ describe.skipIf(!hasEnvoy)(
       expect((await world.ask(late, FAR)).status).toBe(503)
       world.apply('', peers(gateway.ip, remote[0]?.uri ?? ''))
       await world.synced()
-      await expect.poll(async () => (await world.ask(late, FAR)).status).toBe(200)
+      await expect.poll(async () => (await world.ask(late, FAR)).status, { timeout: 10_000 }).toBe(200)
     })
 
     it('believes no pod behind the gateway but those whose identities its cluster published', async () => {
       world.apply('', peers(gateway.ip, 'spiffe://west.demo.mesh/ns/shop/sa/somebody-else'))
       await world.synced()
-      await expect.poll(async () => (await world.ask(caller, FAR)).status).toBe(503)
+      await expect.poll(async () => (await world.ask(caller, FAR)).status, { timeout: 10_000 }).toBe(503)
       world.apply('', peers(gateway.ip, remote[0]?.uri ?? ''))
       await world.synced()
     })

@@ -8,7 +8,7 @@ import { ClusterSchema } from '#gen/envoy/config/cluster/v3/cluster_pb.js'
 import { ClusterLoadAssignmentSchema } from '#gen/envoy/config/endpoint/v3/endpoint_pb.js'
 import { ListenerSchema } from '#gen/envoy/config/listener/v3/listener_pb.js'
 import { RouteConfigurationSchema } from '#gen/envoy/config/route/v3/route_pb.js'
-import type { ProxyConfig } from '../../../src/model/config.ts'
+import { AGENT_SECRETS_CLUSTER, type ProxyConfig } from '../../../src/model/config.ts'
 import { encodeCluster } from '../../../src/xds/codec/cluster.ts'
 import { encodeEndpoints } from '../../../src/xds/codec/endpoints.ts'
 import { encodeListener } from '../../../src/xds/codec/listener.ts'
@@ -35,6 +35,12 @@ export function envoyBootstrap({ listeners, routes, clusters, endpoints }: Proxy
         grpc_services: [{ envoy_grpc: { cluster_name: ADS_CLUSTER } }],
       },
     },
+    bootstrap_extensions: [
+      {
+        name: 'envoy.bootstrap.internal_listener',
+        typed_config: { '@type': `${EXTENSION}.bootstrap.internal_listener.v3.InternalListener` },
+      },
+    ],
     static_resources: {
       listeners: [
         ...Array.from(listeners.values(), (listener) => json(ListenerSchema, encodeListener(listener))),
@@ -43,7 +49,8 @@ export function envoyBootstrap({ listeners, routes, clusters, endpoints }: Proxy
       clusters: [
         ...Array.from(clusters.values(), (cluster) => json(ClusterSchema, encodeCluster(cluster))),
         ...assignments.map((load_assignment, index) => ({ name: `eds ${index}`, type: 'STATIC', load_assignment })),
-        adsCluster(),
+        adsCluster(ADS_CLUSTER),
+        adsCluster(AGENT_SECRETS_CLUSTER),
       ],
     },
   }
@@ -69,16 +76,16 @@ function listenerFor(table: object, index: number): object {
   }
 }
 
-function adsCluster(): object {
+function adsCluster(name: string): object {
   const options = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions'
   return {
-    name: ADS_CLUSTER,
+    name,
     type: 'STATIC',
     typed_extension_protocol_options: {
       [options]: { '@type': `type.googleapis.com/${options}`, explicit_http_config: { http2_protocol_options: {} } },
     },
     load_assignment: {
-      cluster_name: ADS_CLUSTER,
+      cluster_name: name,
       endpoints: [
         { lb_endpoints: [{ endpoint: { address: { socket_address: { address: '127.0.0.1', port_value: 1 } } } }] },
       ],

@@ -4,6 +4,7 @@
  * matched). Pure.
  */
 import {
+  type ConnectionRules,
   type FilterChain,
   type HttpFilterChain,
   type Listener,
@@ -13,6 +14,25 @@ import {
   type VirtualHost,
 } from '../../../model/config.ts'
 import { PEER_HEADER } from '../../../model/names.ts'
+import { FORBIDDEN_RANGES } from '../../../runtime/forbidden.ts'
+
+/** Our proxy refuses these addresses on every outbound path by itself; captured connections alone can name them here. */
+const FORBIDDEN: ConnectionRules = {
+  kind: 'rbac',
+  statPrefix: 'forbidden',
+  rules: {
+    action: 'deny',
+    policies: {
+      forbidden: {
+        permissions: FORBIDDEN_RANGES.map((range) => Object.assign({ kind: 'destination-ip' as const }, range)),
+        principals: [{ kind: 'any' }],
+      },
+    },
+  },
+}
+
+/** Without endpoints: what goes there is closed. */
+export const BLACK_HOLE_CLUSTER = 'BlackHoleCluster'
 
 /** What no client may say: our proxies strip these by their prefixes, which Envoy cannot. */
 const STRIPPED = [
@@ -46,10 +66,23 @@ function envoyChain(chain: FilterChain, isOutbound: boolean, options: ListenerOp
   const { tls, filter } = chain
   return {
     ...chain,
-    ...(tls !== undefined && { tls: { ...tls, secrets: 'agent' as const } }),
-    filter: filter.kind === 'tcp' ? envoyTcp(filter, options) : envoyHttp(filter, isOutbound),
+    ...(tls !== undefined && {
+      tls: { ...tls, secrets: 'agent' as const, ...(chain.allow !== undefined && { admits: chain.allow }) },
+    }),
+    ...(isOutbound && { network: [FORBIDDEN, ...(chain.network ?? [])] }),
+    filter: admitsNobody(chain)
+      ? NOWHERE
+      : filter.kind === 'tcp'
+        ? envoyTcp(filter, options)
+        : envoyHttp(filter, isOutbound),
   }
 }
+
+/** Envoy's filter judges the client's first byte; a server that speaks first would have spoken by then. */
+const admitsNobody = ({ network = [] }: FilterChain): boolean =>
+  network.some(({ rules }) => rules?.action === 'allow' && Object.keys(rules.policies).length === 0)
+
+const NOWHERE: TcpProxy = { kind: 'tcp', statPrefix: BLACK_HOLE_CLUSTER, cluster: BLACK_HOLE_CLUSTER }
 
 function envoyTcp(filter: TcpProxy, { forConnections }: ListenerOptions): TcpProxy {
   const nameOf = (cluster: string): string => forConnections.get(cluster) ?? cluster

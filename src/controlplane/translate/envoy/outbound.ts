@@ -18,7 +18,8 @@ import {
 } from '../../../model/config.ts'
 import { ALPN_H2, CONNECT_TIMEOUT_MS } from '../clusters.ts'
 import type { Outbound } from '../outbound-side.ts'
-import { byCluster, named } from '../tables.ts'
+import { byCluster } from '../tables.ts'
+import { BLACK_HOLE_CLUSTER } from './listeners.ts'
 import { envoyTunnels, isBridged, isPlainOnly, type Reach, reachOf, speaksRequests, type TunnelReach } from './reach.ts'
 
 export const BRIDGE = 'bridge'
@@ -44,7 +45,7 @@ export function envoyOutbound(
   { clusters, endpoints }: Pick<Outbound, 'clusters' | 'endpoints'>,
   connections: ReadonlySet<string>,
 ): EnvoyOutbound {
-  const made: Cluster[] = [PASSTHROUGH]
+  const made: Cluster[] = [PASSTHROUGH, BLACK_HOLE]
   const assignments: LoadAssignment[] = []
   const forConnections = new Map<string, string>()
   const peers = new Map<string, TunnelReach>()
@@ -186,6 +187,12 @@ const anywhere = (name: string, originalDst: NonNullable<Cluster['originalDst']>
   connectTimeoutMs: CONNECT_TIMEOUT_MS,
 })
 
+const BLACK_HOLE: Cluster = {
+  name: BLACK_HOLE_CLUSTER,
+  endpoints: { cluster: BLACK_HOLE_CLUSTER, localities: [] },
+  lb: 'round-robin',
+  connectTimeoutMs: CONNECT_TIMEOUT_MS,
+}
 const PASSTHROUGH = anywhere(PASSTHROUGH_CLUSTER, {})
 const BRIDGE_CLUSTER = anywhere(BRIDGE, { metadata: BRIDGE_METADATA })
 const BRIDGE_LISTENER: Listener = {
@@ -195,5 +202,3 @@ const BRIDGE_LISTENER: Listener = {
   chains: [],
   internal: { kind: 'bridge', cluster: BRIDGE },
 }
-
-export const namedClusters = (clusters: readonly Cluster[]): ProxyConfig['clusters'] => named(clusters)

@@ -110,8 +110,8 @@ export class PodPolicies {
     const context: ChainContext = { place, local: this.#input.local, reads: 'bytes' }
     const enforced = policies.filter(({ dryRun }) => !dryRun)
     const network: ConnectionRules[] = []
-    // Nobody is asked about bytes: what would be asked is refused. AUDIT writes nothing about connections.
-    for (const action of ['CUSTOM', 'DENY', 'ALLOW'] as const) {
+    // Nobody is asked about bytes: what would be asked is refused. AUDIT counts.
+    for (const action of ['CUSTOM', 'DENY', 'ALLOW', 'AUDIT'] as const) {
       const rules = rulesFor(action, enforced, context)
       if (rules !== undefined) network.push({ kind: 'rbac', statPrefix: `tcp_${action.toLowerCase()}.`, rules })
     }

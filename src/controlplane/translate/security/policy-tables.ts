@@ -7,6 +7,16 @@ import type { LocalNames } from './callers.ts'
 import { PodPolicies } from './pod-policies.ts'
 import { PolicyIndex } from './scope.ts'
 
+export function localNamesOf({ mesh, peers }: Pick<Snapshot, 'mesh' | 'peers'>): LocalNames {
+  const same = Array.from(peers.values(), ({ trustDomain, sameNamespaces: namespaces = [] }) => ({
+    trustDomain,
+    namespaces,
+  }))
+    .filter(({ namespaces }) => namespaces.length > 0)
+    .sort((one, other) => (one.trustDomain < other.trustDomain ? -1 : 1))
+  return { trustDomain: mesh.trustDomain, same }
+}
+
 export class PolicyTables {
   readonly #tables: Tables
   readonly #authorization = new Memo<PolicyIndex<AuthorizationPolicyFacts>>()
@@ -66,13 +76,8 @@ export class PolicyTables {
 
   /** The same object while only the peers' health changes. */
   #localNames({ mesh, peers }: Snapshot): LocalNames {
-    const same = Array.from(peers.values(), ({ trustDomain, sameNamespaces: namespaces = [] }) => ({
-      trustDomain,
-      namespaces,
-    }))
-      .filter(({ namespaces }) => namespaces.length > 0)
-      .sort((one, other) => (one.trustDomain < other.trustDomain ? -1 : 1))
-    return this.#local.get('all', [mesh, JSON.stringify(same)], () => ({ trustDomain: mesh.trustDomain, same }))
+    const names = localNamesOf({ mesh, peers })
+    return this.#local.get('all', [mesh, JSON.stringify(names.same)], () => names)
   }
 
   #hostNames(snapshot: Snapshot): ReadonlySet<string> {

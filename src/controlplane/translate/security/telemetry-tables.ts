@@ -35,7 +35,7 @@ export class TelemetryTables {
     const { telemetries, settings } = snapshot.security
     const roots = this.#tables.rootNamespaces(snapshot)
     const index = this.#index.get('all', [telemetries, roots], () => new PolicyIndex(telemetries, roots))
-    const levels = telemetryLevels(index, pod)
+    const levels = telemetryLevels(index, pod, this.#tables.servicesSelecting(pod, snapshot))
     const serviceName = `${pod.labels['app'] ?? pod.workload}.${pod.namespace}`
     const hosts = this.#collectors(snapshot)
     return this.#sides.get(`${pod.namespace}/${pod.name}`, [...levels, settings, serviceName, hosts], () => {

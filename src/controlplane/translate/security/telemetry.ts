@@ -7,8 +7,8 @@ import { parseLogExpression } from '../../../kube/log-expression.ts'
 import { DEFAULT_LOG_FORMAT } from '../../../model/config.ts'
 import { clusterName } from '../../../model/sni.ts'
 import type { ExtensionProvider, MeshSettings, TelemetryFacts } from '../../observe/facts-security.ts'
-import type { PodFacts } from '../../observe/facts.ts'
-import { type PolicyIndex, selects } from './scope.ts'
+import type { PodFacts, ServiceFacts } from '../../observe/facts.ts'
+import { namesService, type PolicyIndex, selects } from './scope.ts'
 
 export type Side = 'CLIENT' | 'SERVER'
 
@@ -29,14 +29,20 @@ const NOTHING: AccessLog = {
 const SAMPLING_PERCENT = 1 // Istio's
 const EXPORT_TIMEOUT_MS = 10_000
 
-/** Mesh, namespace, workload: those that there are. */
-export function telemetryLevels(index: PolicyIndex<TelemetryFacts>, pod: PodFacts): readonly TelemetryFacts[] {
+/** Mesh, namespace, workload: those that there are. A workload is meant by its labels, or by a service that it serves. */
+export function telemetryLevels(
+  index: PolicyIndex<TelemetryFacts>,
+  pod: PodFacts,
+  services: readonly ServiceFacts[],
+): readonly TelemetryFacts[] {
   const isGeneral = ({ selector, targets }: TelemetryFacts): boolean => selector === undefined && targets === undefined
   const mesh = index.ofMesh.find(isGeneral)
   const own = index.isRoot(pod.namespace) ? [] : index.in(pod.namespace)
-  const workload = own.find(
-    ({ selector, targets }) => targets === undefined && selector !== undefined && selects(selector, pod),
-  )
+  const workload = own.find((policy) => {
+    const { selector, targets } = policy
+    if (targets !== undefined) return services.some((service) => namesService(policy, service))
+    return selector !== undefined && selects(selector, pod)
+  })
   return [mesh, own.find(isGeneral), workload].filter((level) => level !== undefined)
 }
 
@@ -156,10 +162,14 @@ function targetOf(
 
 type TagSpecs = NonNullable<NonNullable<TelemetryFacts['tracing']>[number]['customTags']>
 
-/** Those of the environment and of formatters are not ours to fill; a condition says so. */
+/** Those of formatters are not ours to fill; a condition says so. */
 function tagsOf(tags: TagSpecs): readonly CustomTag[] {
-  return Object.entries(tags).flatMap(([tag, { literal, header }]): readonly CustomTag[] => {
+  return Object.entries(tags).flatMap(([tag, { literal, header, environment }]): readonly CustomTag[] => {
     if (literal !== undefined) return [{ kind: 'literal', tag, value: literal.value }]
+    if (environment !== undefined) {
+      const { name, defaultValue } = environment
+      return [{ kind: 'environment', tag, name, ...(defaultValue !== undefined && { fallback: defaultValue }) }]
+    }
     if (header === undefined) return []
     const { name, defaultValue } = header
     return [

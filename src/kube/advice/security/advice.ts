@@ -4,6 +4,7 @@ import { adviceOn, type Area } from '../area.ts'
 import { authorizationPolicyFlaws } from './authorization-policy.ts'
 import { peerAuthenticationFlaws } from './peer-authentication.ts'
 import { unknownProviders } from './providers.ts'
+import { refusedPeers } from './refused-peers.ts'
 import { requestAuthenticationFlaws } from './request-authentication.ts'
 import { telemetryFlaws } from './telemetry.ts'
 
@@ -19,10 +20,9 @@ export const SECURITY_ADVICE: Area = {
         { path: 'spec.metrics[].reportingInterval', hint: 'Metrics are scraped: the interval is the scraper’s.' },
         { path: 'spec.tracing[].useRequestIdForTraceSampling', hint: 'The trace context decides.' },
         { path: 'spec.tracing[].enableIstioTags', hint: 'Spans carry the standard attributes.' },
-        { path: 'spec.tracing[].customTags.*.environment', hint: 'Use a literal.' },
         { path: 'spec.tracing[].customTags.*.formatter', hint: 'Use a header or a literal.' },
       ],
     }),
   ],
-  setRules: [unknownProviders],
+  setRules: [unknownProviders, refusedPeers],
 }

@@ -131,10 +131,7 @@ describe('advice on Telemetry', () => {
       '{tracing: [{customTags: {a: {literal: {value: b}, header: {name: c}}}}]}',
       invalid('spec.tracing[0].customTags.a'),
     ],
-    [
-      '{tracing: [{customTags: {a: {environment: {name: B}}}}]}',
-      ['error FIELD_UNSUPPORTED spec.tracing[0].customTags.a.environment'],
-    ],
+    ['{tracing: [{customTags: {a: {environment: {name: B}}}}]}', []],
     ['{metrics: [{providers: [{name: prometheus}]}]}', []],
     ['{metrics: [{providers: [{name: other}]}]}', ['error FIELD_UNSUPPORTED spec.metrics[0].providers[0].name']],
     [

@@ -18,6 +18,7 @@ import type { Scope } from '../handlers/scope.ts'
 import { callWebhook, CallError } from './call.ts'
 import { type Hook, type HookKind, hooksOf } from './hooks.ts'
 import { type Attempt, conditionsHold, matchingVersion } from './matching.ts'
+import { judgePolicies } from './policies.ts'
 
 /** What is about to be written; objects in the version of the request. */
 export interface Write {
@@ -108,8 +109,10 @@ function patched(scope: Scope, { hook, version }: Asked, object: ApiObject, resp
   }
 }
 
-/** Throws the first refusal; all are asked at once. */
+/** Throws the first refusal: policies are judged here, webhooks are asked all at once. */
 export async function validated(scope: Scope, write: Write): Promise<void> {
+  if (scope.kind.group !== EXEMPT_GROUP)
+    judgePolicies(scope, attemptOf(scope, write), () => reviewOf(scope, write, scope.version).request ?? {})
   await Promise.all(askedBy(scope, 'validating', write).map((one) => ask(scope, write, one)))
 }
 

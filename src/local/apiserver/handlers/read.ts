@@ -3,13 +3,18 @@ import { present } from '../kinds/kind.ts'
 import { apiVersionOf } from '../kinds/kind.ts'
 import { keyOf, type ApiObject, type JsonObject } from '../object.ts'
 import { ApiError, expired, invalid, notFound } from '../status.ts'
+import { pageOf } from './paging.ts'
 import { fieldPredicate, labelPredicate, type Predicate } from '../store/selectors.ts'
 import { subjectOf, type Scope } from './scope.ts'
 
 export interface ObjectList {
   readonly apiVersion: string
   readonly kind: string
-  readonly metadata: { readonly resourceVersion: string }
+  readonly metadata: {
+    readonly resourceVersion: string
+    readonly continue?: string
+    readonly remainingItemCount?: number
+  }
   readonly items: readonly ApiObject[]
 }
 
@@ -20,19 +25,22 @@ export function getObject(scope: Scope): ApiObject {
   return present(kind, version, stored)
 }
 
-/** `limit` is allowed to answer with everything; then there is no `continue`. */
 export function listObjects(scope: Scope): ObjectList {
-  const { context, kind, version, info } = scope
+  const { kind, version } = scope
   checkListVersion(scope)
   const matches = selection(scope)
-  const items = context.store
-    .list(kind.storageKey, info.namespace)
-    .map((object) => present(kind, version, object))
-    .filter(matches)
+  const { items, resourceVersion, next, remaining } = pageOf(scope, (object) => {
+    const item = present(kind, version, object)
+    return matches(item) ? item : undefined
+  })
   return {
     apiVersion: apiVersionOf(kind.group, version.version),
     kind: kind.listKind,
-    metadata: { resourceVersion: String(context.store.resourceVersion) },
+    metadata: {
+      resourceVersion: String(resourceVersion),
+      ...(next !== undefined && { continue: next }),
+      ...(remaining !== undefined && { remainingItemCount: remaining }),
+    },
     items,
   }
 }
@@ -76,10 +84,11 @@ function checkListVersion(scope: Scope): void {
   const { query, context } = scope
   if (query.get('sendInitialEvents') !== null)
     throw forbiddenOption('sendInitialEvents', 'sendInitialEvents is forbidden for list')
-  if ((query.get('continue') ?? '') !== '')
-    throw expired(
-      'The provided continue parameter is too old to display a consistent list result: this server sends whole lists. You must start a new list without the continue parameter.',
-    )
+  if ((query.get('continue') ?? '') !== '') {
+    if (query.has('resourceVersionMatch'))
+      throw forbiddenOption('resourceVersionMatch', 'resourceVersionMatch is forbidden for continue')
+    return
+  }
   const match = checkVersionMatch(query)
   const asked = requestedVersion(scope)
   const current = context.store.resourceVersion

@@ -19,17 +19,15 @@ export function sendObject(scope: Scope, object: unknown, code = 200): void {
 /** For reads and writes of one object of the scope's kind. */
 export function sendResource(scope: Scope, object: ApiObject, code = 200): void {
   const answer = negotiate(scope.request.headers.accept, OBJECT_FORMS)
-  if (answer.form === 'Table')
-    return send(scope, table(scope, [object], answer, object.metadata.resourceVersion), { code, answer })
+  if (answer.form === 'Table') return send(scope, table(scope, [object], answer, versionOf(object)), { code, answer })
   send(scope, answer.form === 'plain' ? object : metadataOnly(object, answer), { code, answer })
 }
 
 /** A Table of a list has one header for all its rows. */
 export function sendList(scope: Scope, list: ObjectList): void {
   const answer = negotiate(scope.request.headers.accept, LIST_FORMS)
-  const { resourceVersion } = list.metadata
   if (answer.form === 'Table')
-    return send(scope, table(scope, list.items, answer, resourceVersion), { code: 200, answer })
+    return send(scope, table(scope, list.items, answer, list.metadata), { code: 200, answer })
   if (answer.form === 'plain') return send(scope, listOnWire(scope, list), { code: 200, answer })
   const items = list.items.map((item) => metadataOnly(item, answer))
   const kind = 'PartialObjectMetadataList'
@@ -52,16 +50,20 @@ function table(
   scope: Scope,
   objects: readonly ApiObject[],
   answer: Answer,
-  resourceVersion: string | undefined,
+  metadata: ObjectList['metadata'],
 ): JsonObject {
   return tableOf(objects, {
     columns: scope.version.columns,
     includeObject: scope.query.get('includeObject') ?? 'Metadata',
     formVersion: answer.formVersion,
-    resourceVersion: resourceVersion ?? '',
+    metadata,
     nowMs: scope.context.clock.now(),
   })
 }
+
+const versionOf = ({ metadata }: ApiObject): ObjectList['metadata'] => ({
+  resourceVersion: metadata.resourceVersion ?? '',
+})
 
 function metadataOnly(object: ApiObject, answer: Answer): JsonObject {
   return { kind: 'PartialObjectMetadata', apiVersion: `meta.k8s.io/${answer.formVersion}`, metadata: object.metadata }
@@ -92,5 +94,5 @@ export function watchRendering(scope: Scope): Rendering {
 /** A bookmark has no content for a row to show; its Table carries the version alone. */
 function tableEvent(scope: Scope, object: ApiObject, answer: Answer): JsonObject {
   const objects = object.metadata.name === undefined ? [] : [object]
-  return table(scope, objects, answer, object.metadata.resourceVersion)
+  return table(scope, objects, answer, versionOf(object))
 }

@@ -27,10 +27,11 @@ import {
   type SubresourceEntry,
 } from './kind.ts'
 import { POD_RULES, podGraceSeconds } from './pod-rules.ts'
+import { POLICY_BINDING_RULES, POLICY_RULES } from './policy-rules.ts'
 import { QUOTA_RULES } from './quota.ts'
 import { SERVICE_RULES } from './service-rules.ts'
 import { DEPLOYMENT_RULES, REPLICA_SET_RULES } from './workload-rules.ts'
-import { MUTATING_WEBHOOK_RULES, STORED_POLICY_RULES, VALIDATING_WEBHOOK_RULES } from './webhook-rules.ts'
+import { MUTATING_WEBHOOK_RULES, VALIDATING_WEBHOOK_RULES } from './webhook-rules.ts'
 
 export const ALL_VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch']
 const SCALE: ScalePaths = {
@@ -314,7 +315,7 @@ const ROWS: readonly Row[] = [
     status: true,
     categories: ['api-extensions'],
     generation: true,
-    rules: STORED_POLICY_RULES,
+    rules: POLICY_RULES,
   },
   {
     group: 'admissionregistration.k8s.io',
@@ -323,7 +324,7 @@ const ROWS: readonly Row[] = [
     cluster: true,
     categories: ['api-extensions'],
     generation: true,
-    rules: STORED_POLICY_RULES,
+    rules: POLICY_BINDING_RULES,
   },
   {
     group: 'coordination.k8s.io',

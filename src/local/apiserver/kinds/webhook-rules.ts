@@ -97,15 +97,5 @@ function conditionErrors(condition: JsonObject, path: string): FieldError[] {
   }
 }
 
-/** Nothing here evaluates these policies; `kubectl get` shows them, and their maker is told. */
-function warnStored(
-  policy: ApiObject,
-  _old: ApiObject | undefined,
-  context: Parameters<NonNullable<KindRules['admit']>>[2],
-): void {
-  context.warn(`${policy.kind} is stored and not evaluated by this server`)
-}
-
 export const MUTATING_WEBHOOK_RULES: KindRules = { defaults: defaultsOf(true), validate }
 export const VALIDATING_WEBHOOK_RULES: KindRules = { defaults: defaultsOf(false), validate }
-export const STORED_POLICY_RULES: KindRules = { admit: warnStored }

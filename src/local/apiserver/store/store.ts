@@ -55,6 +55,23 @@ export class Store {
     return keys.flatMap((key) => collection.objects.get(key) ?? [])
   }
 
+  /** As it was at an earlier version; undefined where the events since are no longer known, or the version never was. */
+  listAt(type: string, namespace: string, rv: number): ApiObject[] | undefined {
+    const collection = this.#collections.get(type)
+    const since = collection?.ring.after(rv)
+    if (collection === undefined || since === undefined || rv > this.#resourceVersion) return undefined
+    const objects = new Map(collection.objects)
+    for (const { type: change, object, previous } of since.toReversed()) {
+      const { name = '', namespace: own = '' } = object.metadata
+      const key = own === '' ? name : `${own}/${name}`
+      if (change === 'ADDED' || previous === undefined) objects.delete(key)
+      else objects.set(key, previous)
+    }
+    const prefix = namespace === '' ? '' : `${namespace}/`
+    const keys = [...objects.keys()].filter((key) => key.startsWith(prefix)).sort()
+    return keys.flatMap((key) => objects.get(key) ?? [])
+  }
+
   count(type: string): number {
     return this.#collections.get(type)?.objects.size ?? 0
   }

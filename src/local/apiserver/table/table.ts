@@ -7,16 +7,17 @@ export interface TableOptions {
   readonly columns: readonly Column[]
   readonly includeObject: string
   readonly formVersion: string
-  readonly resourceVersion: string
+  /** Of the list. */
+  readonly metadata: object
   readonly nowMs: number
 }
 
 export function tableOf(objects: readonly ApiObject[], options: TableOptions): JsonObject {
-  const { columns, formVersion, resourceVersion } = options
+  const { columns, formVersion, metadata } = options
   return {
     kind: 'Table',
     apiVersion: `meta.k8s.io/${formVersion}`,
-    metadata: { resourceVersion },
+    metadata,
     columnDefinitions: columns.map(({ name, type, format, description, priority }) => ({
       name,
       type,

@@ -1,5 +1,6 @@
 // The applications of cluster.test.ts: they answer with what they saw, fail and wait when asked to, and remember.
 import { createServer } from 'node:http'
+import { createServer as createTcpServer } from 'node:net'
 
 const NAME = process.env.NAME
 const SLOW_MS = 300
@@ -26,4 +27,9 @@ const server = createServer((request, response) => {
   else end(200)
 })
 server.listen(Number(process.env.PORT), process.env.POD_IP)
+// A server that speaks first.
+createTcpServer((socket) => socket.on('error', () => {}).end(`hello from ${NAME}\n`)).listen(
+  Number(process.env.GREET_PORT),
+  process.env.POD_IP,
+)
 process.once('SIGTERM', () => process.exit(0))

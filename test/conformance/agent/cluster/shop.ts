@@ -19,6 +19,7 @@ export const WORKLOADS: readonly Workload[] = [
 
 const NAMESPACE = 'shop'
 export const APP_PORT = 8_080
+export const GREET_PORT = 9_000
 
 /** kubectl takes JSON as it takes YAML. */
 export function manifests(): string {
@@ -27,6 +28,12 @@ export function manifests(): string {
     kind: 'Service',
     metadata: { name, namespace: NAMESPACE },
     spec: { selector: { app: name }, ports: [{ name: 'http', port: 80, targetPort: APP_PORT }] },
+  }))
+  const greeters = ['v1', 'v2'].map((version) => ({
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: `greet-${version}`, namespace: NAMESPACE },
+    spec: { selector: { app: 'callee', version }, ports: [{ name: 'tcp', port: GREET_PORT }] },
   }))
   const accounts = ['caller', 'callee'].map((name) => ({
     apiVersion: 'v1',
@@ -38,7 +45,7 @@ export function manifests(): string {
     kind: 'Namespace',
     metadata: { name: NAMESPACE, labels: { 'istio-injection': 'enabled' } },
   }
-  const items = [namespace, ...accounts, ...services, ...WORKLOADS.map(deployment)]
+  const items = [namespace, ...accounts, ...services, ...greeters, ...WORKLOADS.map(deployment)]
   return JSON.stringify({ apiVersion: 'v1', kind: 'List', items })
 }
 
@@ -69,6 +76,7 @@ function deployment({ name, kind, account, labels }: Workload): object {
               env: [
                 { name: 'NAME', value: name },
                 { name: 'PORT', value: String(APP_PORT) },
+                { name: 'GREET_PORT', value: String(GREET_PORT) },
                 { name: 'POD_IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
               ],
               readinessProbe: { httpGet: { path: '/healthz', port: APP_PORT }, periodSeconds: 1 },

@@ -76,17 +76,27 @@ export const CASES: readonly Case[] = [
     name: 'tags of the configuration’s own',
     covers: [
       `${HCM}.Tracing.custom_tags`,
-      ...['tag', 'literal', 'request_header', 'Literal.value', 'Header.name', 'Header.default_value'].map(
-        (field) => `${TAG}.${field}`,
-      ),
+      ...[
+        'tag',
+        'literal',
+        'request_header',
+        'environment',
+        'Literal.value',
+        'Header.name',
+        'Header.default_value',
+        'Environment.name',
+        'Environment.default_value',
+      ].map((field) => `${TAG}.${field}`),
     ],
-    origins: collector(['a', 'b', 'c', 'd']),
+    origins: collector(['a', 'b', 'c', 'd', 'e', 'f']),
     config: traced(OVER_HTTP, {
       custom_tags: [
         { tag: 'a', literal: { value: 'fixed' } },
         { tag: 'b', request_header: { name: 'x-b' } },
         { tag: 'c', request_header: { name: 'x-c', default_value: 'nothing' } },
         { tag: 'd', request_header: { name: 'x-d' } },
+        { tag: 'e', environment: { name: 'NOBODY_SETS_THIS', default_value: 'unset' } },
+        { tag: 'f', environment: { name: 'NOBODY_SETS_THIS' } },
       ],
     }),
     steps: one('/', 'x-b: told'),
