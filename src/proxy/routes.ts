@@ -110,6 +110,8 @@ export interface CompiledMirror {
 
 export interface CompiledHost {
   readonly name: string
+  /** It is known by an address: captured connections to another address are not for it, whatever they say. */
+  readonly placed: boolean
   readonly routes: readonly CompiledRoute[]
 }
 
@@ -132,7 +134,7 @@ export function compileRoutes(
     const descriptors = compileDescriptors(host.descriptors)
     const levels = { table, host, filters, descriptors, ...environment }
     const routes = host.routes.map((route) => compileRoute(route, levels))
-    const compiled = { name: host.name, routes }
+    const compiled = { name: host.name, routes, placed: host.domains.some(isPlace) }
     for (const domain of host.domains) domains.push([domain, compiled])
   }
   return { name: table.name, kept, hosts: compileHosts(domains, table.ignorePort === true) }
@@ -144,8 +146,13 @@ export function compileRoutes(
  */
 export function findHost(routes: CompiledRoutes, authority: string, dialed = ''): CompiledHost | undefined {
   const place = dialed === '' ? undefined : routes.hosts.exact.get(dialed)
-  return place ?? findByAuthority(routes.hosts, authority)
+  if (place !== undefined) return place
+  const named = findByAuthority(routes.hosts, authority)
+  return dialed !== '' && named?.placed === true ? undefined : named
 }
+
+/** `10.0.0.1:80`, `[::1]:80` */
+const isPlace = (domain: string): boolean => /^(?:[0-9]+(?:\.[0-9]+){3}|\[[0-9a-f:.]+\]):[0-9]+$/.test(domain)
 
 /** For requests other than CONNECT; the path is normal already. */
 export function findRoute(host: CompiledHost, head: RequestHead): CompiledRoute | undefined {

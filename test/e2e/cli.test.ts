@@ -92,7 +92,7 @@ describe('wrong command lines', () => {
     [['demo', '--rate', 'fast'], 'USAGE --rate fast'],
     [['demo', '--faults', '7'], 'USAGE --faults 7'],
     [['demo', '--config', '/nonexistent/demo.yaml'], 'DEMO_CONFIG /nonexistent/demo.yaml'],
-    [['gateway', '--role', 'ingress'], 'NOT_BUILT isthmus gateway --role ingress'],
+    [['gateway', '--role', 'ingress'], 'SETTING_MISSING isthmus ingress: environment variable POD_NAME'],
   ])('%j is refused', async (args, expected) => {
     expect(await refusal(...args)).toContain(expected)
   })

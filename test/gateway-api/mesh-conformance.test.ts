@@ -346,6 +346,9 @@ describe('by address alone', () => {
     const pod = mesh.pods.get('echo-v2') ?? ''
     const direct = await mesh.dialed(mesh.client, { to: pod, port: 8_080 })
     expect(direct.headers['x-header-set']).toBeUndefined()
+    // Nor when they name the Service.
+    const named = await mesh.dialed(mesh.client, { to: pod, port: 8_080, host: 'echo-v2' })
+    expect([named.pod, named.headers['x-header-set']]).toEqual(['echo-v2', undefined])
   })
 
   it('MeshFrontendHostname: the address decides, not the host', async () => {

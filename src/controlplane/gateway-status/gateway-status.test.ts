@@ -1,7 +1,14 @@
 /** What stands in the status of the Gateway API's objects, and who wrote it when. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import pino from 'pino'
-import { HTTP_ROUTES, GATEWAY_CLASSES, type HttpRoute, TCP_ROUTES } from '../../kube/kinds/gateway-api.ts'
+import {
+  BACKEND_TLS_POLICIES,
+  GATEWAY_CLASSES,
+  GATEWAYS,
+  HTTP_ROUTES,
+  type HttpRoute,
+  TCP_ROUTES,
+} from '../../kube/kinds/gateway-api.ts'
 import type { Leadership } from '../../kube/lease-lock.ts'
 import type { KubeObject, Resource } from '../../kube/object.ts'
 import { MemoryClient } from '../../kube/testing/memory-client.ts'
@@ -196,4 +203,111 @@ it('says of our class that it is accepted, and what it can do', async () => {
   const names = found?.status?.supportedFeatures?.map(({ name }) => name) ?? []
   expect(names).toContain('MeshClusterIPMatching')
   expect(names).toEqual(names.toSorted())
+})
+
+describe('a Gateway', () => {
+  const gatewayClass = {
+    apiVersion: 'gateway.networking.k8s.io/v1',
+    kind: 'GatewayClass',
+    metadata: { name: 'isthmus' },
+    spec: { controllerName: 'isthmus.dev/gateway-controller' },
+  }
+  const gateway = {
+    apiVersion: 'gateway.networking.k8s.io/v1',
+    kind: 'Gateway',
+    metadata: { name: 'edge', namespace: 'shop' },
+    spec: {
+      gatewayClassName: 'isthmus',
+      listeners: [
+        { name: 'http', port: 80, protocol: 'HTTP', hostname: '*.example.org' },
+        { name: 'same', port: 80, protocol: 'TCP' },
+        {
+          name: 'https',
+          port: 443,
+          protocol: 'HTTPS',
+          hostname: '*.example.com',
+          tls: { certificateRefs: [{ name: 'c', namespace: 'far' }] },
+        },
+        { name: 'udp', port: 53, protocol: 'UDP' },
+      ],
+    },
+  }
+  const labels = { app: 'edge', 'isthmus.dev/gateway': 'ingress', 'gateway.networking.k8s.io/gateway-name': 'edge' }
+  const pod = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'edge-1', namespace: 'shop', labels },
+    spec: { containers: [] },
+    status: { podIP: '10.0.0.7', conditions: [{ type: 'Ready', status: 'True' }] },
+  } as unknown as KubeObject
+  const front = service('edge', { clusterIP: '10.0.0.77', selector: { app: 'edge' } })
+  const attached = (spec: object): HttpRoute => route({ parentRefs: [{ name: 'edge' }], ...spec })
+
+  it('has listeners that say what is wrong with each, and the addresses of the Service in front', async () => {
+    const stored = await put(GATEWAYS, gateway)
+    const http = await put(HTTP_ROUTES, attached({ hostnames: ['a.example.org'] }))
+    await written([gatewayClass, stored, http, pod, front])
+    const found = await client.get(GATEWAYS, 'edge', 'shop')
+    const words = (conditions: readonly { type: string; status: string; reason: string }[] = []): string[] =>
+      conditions.map(({ type, status: value, reason }) => `${type}=${value}/${reason}`)
+    expect(words(found?.status?.conditions)).toEqual(['Accepted=True/Accepted', 'Programmed=True/Programmed'])
+    expect(found?.status?.addresses).toEqual([{ type: 'IPAddress', value: '10.0.0.77' }])
+    const listeners = (found?.status?.listeners ?? []).map(({ name, attachedRoutes, conditions }) => ({
+      name,
+      attachedRoutes,
+      wrong: words(conditions).filter(
+        (word) => !/^(Conflicted=False|\w+=True\/(Accepted|Programmed|ResolvedRefs)$)/.test(word),
+      ),
+    }))
+    expect(listeners).toEqual([
+      { name: 'http', attachedRoutes: 1, wrong: [] },
+      {
+        name: 'same',
+        attachedRoutes: 0,
+        wrong: ['Accepted=False/ProtocolConflict', 'Programmed=False/Invalid', 'Conflicted=True/ProtocolConflict'],
+      },
+      { name: 'https', attachedRoutes: 0, wrong: ['Programmed=False/Invalid', 'ResolvedRefs=False/RefNotPermitted'] },
+      { name: 'udp', attachedRoutes: 0, wrong: ['Accepted=False/UnsupportedProtocol', 'Programmed=False/Invalid'] },
+    ])
+    expect(await said()).toEqual([GOOD])
+  })
+
+  it.each([
+    ['of a host name that no listener has', { hostnames: ['a.org'] }, 'Accepted=False/NoMatchingListenerHostname'],
+    [
+      'of a section that is not there',
+      { parentRefs: [{ name: 'edge', sectionName: 'x' }] },
+      'Accepted=False/NoMatchingParent',
+    ],
+    [
+      'of a port that lets in other kinds',
+      { parentRefs: [{ name: 'edge', sectionName: 'same' }] },
+      'Accepted=False/NotAllowedByListeners',
+    ],
+  ])('refuses a route %s', async (_, spec, expected) => {
+    await written([gatewayClass, await put(GATEWAYS, gateway), await put(HTTP_ROUTES, attached(spec)), pod, front])
+    expect((await said())[0]?.[0]).toBe(expected)
+  })
+
+  it('waits for a pod, and asks for leave to point elsewhere', async () => {
+    const rules = [{ backendRefs: [{ name: 'web', namespace: 'far', port: 80 }] }]
+    await written([gatewayClass, await put(GATEWAYS, gateway), await put(HTTP_ROUTES, attached({ rules }))])
+    expect(await said()).toEqual([['Accepted=True/Accepted', 'ResolvedRefs=False/RefNotPermitted']])
+    const found = await client.get(GATEWAYS, 'edge', 'shop')
+    expect(found?.status?.conditions?.[1]).toMatchObject({ type: 'Programmed', status: 'False', reason: 'Pending' })
+  })
+})
+
+it('says of a BackendTLSPolicy that it protects nothing', async () => {
+  const policy = {
+    apiVersion: 'gateway.networking.k8s.io/v1',
+    kind: 'BackendTLSPolicy',
+    metadata: { name: 'tls', namespace: 'shop' },
+    spec: { targetRefs: [WEB], validation: { hostname: 'web.org', wellKnownCACertificates: 'System' } },
+  }
+  await written([await put(BACKEND_TLS_POLICIES, policy)])
+  const found = await client.get(BACKEND_TLS_POLICIES, 'tls', 'shop')
+  expect(found?.status?.ancestors).toMatchObject([
+    { ancestorRef: WEB, conditions: [{ type: 'Accepted', status: 'False', reason: 'Invalid' }] },
+  ])
 })

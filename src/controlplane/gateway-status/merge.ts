@@ -4,22 +4,34 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Verdict } from '../../kube/conditions.ts'
-import type { GatewayClass, ParentRef, RouteParentStatus, RouteStatus } from '../../kube/kinds/gateway-api.ts'
+import type {
+  BackendTlsPolicy,
+  Gateway,
+  GatewayClass,
+  ListenerStatus,
+  ParentRef,
+  RouteParentStatus,
+  RouteStatus,
+} from '../../kube/kinds/gateway-api.ts'
 import type { Condition, KubeObject } from '../../kube/object.ts'
 import { GATEWAY_CONTROLLER } from '../../model/names.ts'
-import type { ClassWords, RouteWords, Wanted } from './wanted.ts'
+import type { ClassWords, GatewayWords, PolicyWords, RouteWords, Wanted } from './wanted.ts'
 
 type WithStatus = KubeObject & { status?: unknown }
 
 export function merged(object: KubeObject, says: Wanted['says'], now: string): KubeObject | undefined {
   const { status } = object as WithStatus
   const at = { now, generation: object.metadata.generation ?? 0 }
-  const next =
-    says.kind === 'route'
-      ? routeStatus(status as RouteStatus | undefined, says, at)
-      : classStatus(status as GatewayClass['status'], says, at)
+  const next = statusOf(status, says, at)
   if (next === undefined || isDeepStrictEqual(next, status)) return undefined
   return { ...object, status: next } as KubeObject
+}
+
+function statusOf(status: unknown, says: Wanted['says'], at: Moment): unknown {
+  if (says.kind === 'route') return routeStatus(status as RouteStatus | undefined, says, at)
+  if (says.kind === 'class') return classStatus(status as GatewayClass['status'], says, at)
+  if (says.kind === 'policy') return policyStatus(status as BackendTlsPolicy['status'], says, at)
+  return gatewayStatus(status as Gateway['status'], says, at)
 }
 
 export interface Moment {
@@ -70,9 +82,45 @@ function classStatus(
   { verdicts, features }: ClassWords,
   at: Moment,
 ): GatewayClass['status'] {
-  const before = status?.conditions ?? []
+  const conditions = withOwn(status?.conditions, verdicts, at)
+  return conditions && { ...status, conditions, supportedFeatures: features.map((name) => ({ name })) }
+}
+
+function gatewayStatus(status: Gateway['status'], { verdict }: GatewayWords, at: Moment): Gateway['status'] {
+  const conditions = withOwn(status?.conditions, verdict.verdicts, at)
+  if (conditions === undefined) return undefined
+  const listeners = verdict.listeners.map(({ name, kinds, attachedRoutes, verdicts }): ListenerStatus => {
+    const before = status?.listeners?.find((listener) => listener.name === name)
+    return {
+      name,
+      supportedKinds: kinds.map((kind) => ({ group: 'gateway.networking.k8s.io', kind })),
+      attachedRoutes,
+      conditions: conditionsAt(before?.conditions ?? [], verdicts, at) ?? [],
+    }
+  })
+  const addresses = verdict.addresses.map((value) => ({ type: 'IPAddress', value }))
+  return { ...status, addresses, conditions, listeners }
+}
+
+function withOwn(before: readonly Condition[] = [], verdicts: readonly Verdict[], at: Moment): Condition[] | undefined {
   const own = conditionsAt(before, verdicts, at)
-  if (own === undefined) return undefined
   const others = before.filter(({ type }) => !verdicts.some((verdict) => verdict.type === type))
-  return { ...status, conditions: [...others, ...own], supportedFeatures: features.map((name) => ({ name })) }
+  return own && [...others, ...own]
+}
+
+function policyStatus(
+  status: BackendTlsPolicy['status'],
+  { targets, verdicts }: PolicyWords,
+  at: Moment,
+): BackendTlsPolicy['status'] {
+  const entries = status?.ancestors ?? []
+  const others = entries.filter(({ controllerName }) => controllerName !== GATEWAY_CONTROLLER)
+  const own = targets.map((ancestorRef) => {
+    const before = entries.find(
+      (entry) => entry.controllerName === GATEWAY_CONTROLLER && isDeepStrictEqual(entry.ancestorRef, ancestorRef),
+    )
+    const conditions = conditionsAt(before?.conditions ?? [], verdicts, at) ?? before?.conditions ?? []
+    return { ancestorRef, controllerName: GATEWAY_CONTROLLER, conditions }
+  })
+  return { ...status, ancestors: [...others, ...own] }
 }

@@ -51,8 +51,10 @@ export class GatewayStatus {
 
   set(snapshot: Snapshot): void {
     this.#snapshot = snapshot
-    const { services, exports, imports, networking, gatewayApi } = snapshot
-    const inputs = [services, exports, imports, networking.serviceEntries, ...Object.values(gatewayApi)]
+    const { services, exports, imports, networking, gatewayApi, pods } = snapshot
+    const tables = [services, exports, imports, networking.serviceEntries, ...Object.values(gatewayApi)]
+    // Pods matter to Gateways alone, and change all the time.
+    const inputs = [...tables, ...(gatewayApi.gateways.size === 0 ? [] : [pods, snapshot.namespaces])]
     if (inputs.length === this.#seen.length && inputs.every((input, index) => input === this.#seen[index])) return
     this.#seen = inputs
     this.#judge(false)

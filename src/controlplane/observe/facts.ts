@@ -115,6 +115,8 @@ export interface ExportFacts {
 
 export interface NamespaceFacts {
   readonly exportTo?: readonly string[]
+  /** For listeners of Gateways that choose namespaces by them. */
+  readonly labels?: Readonly<Record<string, string>>
 }
 
 export interface ImportFacts {

@@ -196,7 +196,8 @@ export function readNode(node: Node): Locality {
 }
 
 export function readNamespace(namespace: Namespace): NamespaceFacts {
-  return exportToOf(namespace)
+  const { labels } = namespace.metadata
+  return { ...exportToOf(namespace), ...(labels !== undefined && { labels }) }
 }
 
 export function readExport(found: ServiceExport): ExportFacts | undefined {

@@ -7,7 +7,7 @@ import type { PortFacts } from '../../observe/facts.ts'
 import type { Host } from '../hosts.ts'
 import type { Scope } from '../istio/scope.ts'
 import type { Attached } from './attachments.ts'
-import { invalidCluster, type WeighedRef } from './backends.ts'
+import { type FindBackend, invalidCluster, type WeighedRef } from './backends.ts'
 import { backendFinder } from './virtual-host.ts'
 
 /** An endpoint that cannot be reached is not the end of a connection that has sent nothing yet. */
@@ -24,7 +24,7 @@ export function streamChains(
   const name = `tcp:${port.port} ${host.host}`
   if (attached.kind === 'TCPRoute') {
     // Bytes look alike: of two routes the older has them all.
-    const filter = filterOf(attached.routes[0], scope, port.port)
+    const filter = streamTo(attached.routes[0], backendFinder(scope, port.port))
     return [{ name, serverNames: [], destinations, filter }]
   }
   if (attached.kind !== 'TLSRoute') return undefined
@@ -46,17 +46,17 @@ function tlsChains(routes: Extract<Attached, { kind: 'TLSRoute' }>['routes'], in
     if (serverNames.length === 0) return []
     const { destinations, scope, port } = input
     const name = `tls:${port} ${route.namespace}/${route.name}`
-    return [{ name, serverNames, destinations, filter: filterOf(route, scope, port) }]
+    return [{ name, serverNames, destinations, filter: streamTo(route, backendFinder(scope, port)) }]
   })
 }
 
-interface StreamRoute {
+export interface StreamRoute {
   readonly namespace: string
   readonly spec: { readonly rules: readonly { readonly backendRefs: readonly WeighedRef[] }[] }
 }
 
-function filterOf(route: StreamRoute | undefined, scope: Scope, port: number): TcpProxy {
-  const find = backendFinder(scope, port)
+/** By weight; the share of what is no backend is closed. */
+export function streamTo(route: StreamRoute | undefined, find: FindBackend): TcpProxy {
   const refs = (route?.spec.rules ?? []).flatMap(({ backendRefs }) => backendRefs).filter(({ weight }) => weight > 0)
   const clusters = refs.map((ref): WeightedTcpCluster => ({
     name: find(ref, route?.namespace ?? '')?.cluster ?? invalidCluster(ref),

@@ -3,7 +3,7 @@
  * all else, and names that another certificate is for are answered 421. Pure.
  */
 import type { Route, RoutedFilters, RouteTable, VirtualHost } from '../../../model/config.ts'
-import { covers } from './edge-names.ts'
+import { covers } from '../host-names.ts'
 import type { EdgeServer } from './edge.ts'
 
 const ANY = { kind: 'prefix', prefix: '/' } as const

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { decodeResource, encodeResource, type ModelResource } from '../../../xds/codec/codec.ts'
 import { textsOf } from './edge-clusters.ts'
 import { edgeConfig } from './edge-config.ts'
-import { covers, intersect } from './edge-names.ts'
+import { covers, intersect } from '../host-names.ts'
 import type { Edge, EdgeServer, EdgeTls } from './edge.ts'
 import type { Route, TcpProxy } from '../../../model/config.ts'
 

@@ -15,6 +15,7 @@ import { textsOf } from './edge-clusters.ts'
 import { type EdgeConfig, edgeConfig, type Guard } from './edge-config.ts'
 import { isSecretName, secretsFor } from './edge-secrets.ts'
 import type { EdgeSecret } from './edge.ts'
+import { gatewayApiServers } from './gateway-api-servers.ts'
 import { istioServers } from './istio-servers.ts'
 
 export interface GatewayConfig extends Omit<ProxyConfig, 'secrets' | 'listeners'> {
@@ -92,9 +93,14 @@ export class GatewaySide {
     const key = `${pod.namespace}/${pod.name}`
     // Neither its readiness nor anything else of a pod's status is an input.
     const own = JSON.stringify([pod.ip, pod.labels, pod.ports])
-    const inputs = [istioGateways, virtualServices, scope, services, policies, settings, own]
+    const { gatewayApi: facts, namespaces } = snapshot
+    const api = [...Object.values(facts), namespaces]
+    const inputs = [istioGateways, virtualServices, scope, services, policies, settings, own, ...api]
     return this.#built.get(key, inputs, () => {
-      const servers = istioServers({ gateways: istioGateways, virtualServices, scope, pod, services })
+      const servers = [
+        ...istioServers({ gateways: istioGateways, virtualServices, scope, pod, services }),
+        ...gatewayApiServers({ facts, namespaces, scope, pod, services }),
+      ]
       const { paths } = settings
       const edge = { address: pod.ip, servers, settings: { trustedProxies: 0, ...(paths !== undefined && { paths }) } }
       const guard = guardOf(policies, { address: pod.ip, services })

@@ -1,6 +1,6 @@
 /** Hosts of a Gateway's servers, and gateways as VirtualServices name them. Pure. */
 import { resolveHost } from '../istio/names.ts'
-import { intersect } from './edge-names.ts'
+import { intersect } from '../host-names.ts'
 
 /** `namespace/name`; without a namespace it is the one of the rule that names it. */
 export const gatewayKeyOf = (named: string, namespace: string): string =>

@@ -86,7 +86,10 @@ function serversOf(spec: ServerSpec, input: ServerInput): readonly EdgeServer[] 
 }
 
 /** What a Service in front calls the port is its number in Gateways; without such a Service it is the pod's own. */
-function portsOf(number: number, { services, pod }: Pick<IstioEdgeInput, 'services' | 'pod'>): readonly number[] {
+export function portsOf(
+  number: number,
+  { services, pod }: Pick<IstioEdgeInput, 'services' | 'pod'>,
+): readonly number[] {
   const targets = services.flatMap(({ ports }) =>
     ports.filter(({ port }) => port === number).flatMap((port) => targetPortOf(port, pod) ?? []),
   )

@@ -1,18 +1,11 @@
 /** What is known of the Gateway API's kinds beyond their schemas, whose CEL rules say most of what an object may be. */
-import {
-  BACKEND_TLS_POLICIES,
-  GATEWAY_CLASSES,
-  GRPC_ROUTES,
-  HTTP_ROUTES,
-  TCP_ROUTES,
-  TLS_ROUTES,
-} from '../../kinds/gateway-api.ts'
+import { GATEWAY_CLASSES, GATEWAYS, GRPC_ROUTES, HTTP_ROUTES, TCP_ROUTES, TLS_ROUTES } from '../../kinds/gateway-api.ts'
 import { adviceOn, type Area } from '../area.ts'
 import { conflicting, missingReferences, overruled } from './lint.ts'
 import { grpcPatternFlaws, httpPatternFlaws } from './patterns.ts'
 import {
-  BACKEND_TLS_POLICY_UNSUPPORTED,
   GATEWAY_CLASS_UNSUPPORTED,
+  GATEWAY_UNSUPPORTED,
   GRPC_ROUTE_UNSUPPORTED,
   HTTP_ROUTE_UNSUPPORTED,
   STREAM_ROUTE_UNSUPPORTED,
@@ -24,8 +17,8 @@ export const GATEWAY_API_ADVICE: Area = {
     adviceOn(GRPC_ROUTES, { rules: [grpcPatternFlaws], unsupported: GRPC_ROUTE_UNSUPPORTED }),
     adviceOn(TLS_ROUTES, { unsupported: STREAM_ROUTE_UNSUPPORTED }),
     adviceOn(TCP_ROUTES, { unsupported: STREAM_ROUTE_UNSUPPORTED }),
+    adviceOn(GATEWAYS, { unsupported: GATEWAY_UNSUPPORTED }),
     adviceOn(GATEWAY_CLASSES, { unsupported: GATEWAY_CLASS_UNSUPPORTED }),
-    adviceOn(BACKEND_TLS_POLICIES, { unsupported: BACKEND_TLS_POLICY_UNSUPPORTED }),
   ],
   setRules: [missingReferences, overruled, conflicting],
 }

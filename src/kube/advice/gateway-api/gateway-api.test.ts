@@ -71,10 +71,6 @@ describe('sound objects', () => {
       from: [{ group: '', kind: 'A', namespace: 'b' }],
       to: [{ group: '', kind: 'Service' }],
     }),
-    object('BackendTLSPolicy', {
-      targetRefs: [{ group: '', kind: 'Service', name: 'web' }],
-      validation: { hostname: 'web.example.org', wellKnownCACertificates: 'System' },
-    }),
     object('GatewayClass', { controllerName: 'isthmus.dev/gateway-controller' }),
     object('Gateway', {
       gatewayClassName: 'isthmus',
@@ -128,8 +124,7 @@ describe('what is refused, by field', () => {
     [listener({ protocol: 'HTTPS', tls: {} }), 'spec.listeners[0].tls'],
     [object('BackendTLSPolicy', { targetRefs: [SERVICE], validation: { hostname: 'a.org' } }), 'spec.validation'],
   ])('%j at %s', (found, field) => {
-    const words = said(found)
-    expect(words[0]).toBe(`FIELD_INVALID ${field}`)
+    expect(said(found).find((word) => !word.startsWith('KIND_UNSUPPORTED'))).toBe(`FIELD_INVALID ${field}`)
   })
 
   it('regular expressions that RE2 does not know', () => {
@@ -142,6 +137,11 @@ describe('what is refused, by field', () => {
     expect(
       said(object('GRPCRoute', { rules: [{ matches: [{ method: { type: 'RegularExpression', method: '(' } }] }] })),
     ).toEqual(['REGEX_INVALID spec.rules[0].matches[0].method.method'])
+  })
+
+  it('kinds that nothing here acts on', () => {
+    const validation = { hostname: 'a.org', wellKnownCACertificates: 'System' }
+    expect(said(object('BackendTLSPolicy', { targetRefs: [SERVICE], validation }))).toEqual(['KIND_UNSUPPORTED '])
   })
 
   it('fields that nothing here acts on', () => {

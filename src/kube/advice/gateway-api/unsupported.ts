@@ -50,6 +50,14 @@ export const GATEWAY_CLASS_UNSUPPORTED: readonly UnsupportedField[] = [
   ),
 ]
 
-export const BACKEND_TLS_POLICY_UNSUPPORTED: readonly UnsupportedField[] = [
-  field('spec.options', 'No option is known here.'),
+export const GATEWAY_UNSUPPORTED: readonly UnsupportedField[] = [
+  field('spec.addresses', 'Addresses are those of the Service in front of the gateway.'),
+  field(
+    'spec.infrastructure',
+    'Gateways are not deployed by themselves yet: label the Deployment that serves this one.',
+  ),
+  field('spec.allowedListeners', 'ListenerSets have no effect here.'),
+  field('spec.tls', 'Client certificates: an Istio Gateway with mode MUTUAL.'),
+  field('spec.defaultScope', 'Name the Gateway in parentRefs.'),
+  field('spec.listeners[].tls.options', 'No option is known here.'),
 ]

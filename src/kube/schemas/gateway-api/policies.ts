@@ -111,6 +111,7 @@ export const REFERENCE_GRANT = gatewayKind({
 export const BACKEND_TLS_POLICY = gatewayKind({
   resource: BACKEND_TLS_POLICIES,
   description: "TLS of a Service's own, as its callers have to speak it.",
+  support: 'stored',
   spec: backendTlsPolicySpec,
   status: z.object({ ancestors }),
   shortNames: ['btlspolicy'],

@@ -1,4 +1,4 @@
-/** Names and wildcards of an edge: which host is a part of which. Lower case, `*`, `*.suffix` or a name; pure. */
+/** Host names and wildcards: which is a part of which. Lower case, `*`, `*.suffix` or a name; pure. */
 
 /** Whether every name that `inner` stands for is one that `pattern` stands for. */
 export function covers(pattern: string, inner: string): boolean {
