@@ -35,9 +35,11 @@ import { ServingRoot } from './identity/serving-root.ts'
 import { ServingCertificate, servingNames } from './identity/serving.ts'
 import { Signer } from './identity/signer.ts'
 import { fetchByHttps, type IssuerKeyParts, issuerKeyParts, type IssuerKeySettings } from './issuer-keys/parts.ts'
+import { GatewayStatus } from './gateway-status.ts'
 import { type ControlPlaneMetrics, createMetrics } from './metrics.ts'
 import type { MeshFacts, Snapshot } from './observe/facts.ts'
 import { Observer } from './observe/observer.ts'
+import { startLimits } from './limits/start.ts'
 import { PolicyStatus } from './policy-status.ts'
 import { openPlainPort } from './plain-port.ts'
 import { authenticateProxy, type ProxyClient, Push } from './push.ts'
@@ -107,6 +109,7 @@ export async function main(argv: readonly string[]): Promise<void> {
       servingRoot.stop(),
       webhooks.stop(),
       parts.security.stop(),
+      parts.late.limits?.close(),
       parts.leading.stop(),
     ])
     client.close()
@@ -129,7 +132,12 @@ interface Parts {
   readonly security: ReturnType<typeof securityParts>
   readonly leading: Leading
   /** What exists only once the cluster's keys are known. */
-  readonly late: { translator?: Translator; servingRoot?: ServingRoot; clientRoots?: ClientRoots }
+  readonly late: {
+    translator?: Translator
+    servingRoot?: ServingRoot
+    clientRoots?: ClientRoots
+    limits?: ReturnType<typeof startLimits>
+  }
 }
 
 /** Constructs what needs no key and no API server. */
@@ -161,28 +169,24 @@ function assemble(settings: Values): Parts {
   const advice = new AdviceStatus(shared)
   const security = securityParts(shared, settings)
   const leading = new Leading({ ...shared, podName: settings.podName, podIp: settings.podIp })
-  const addresses = new AddressStatus({ client, clock: systemClock, random: systemRandom, log })
+  const told = [policies, new AddressStatus(shared), new GatewayStatus(shared), security, leading]
   const observer = new Observer({
+    ...shared,
     onVerdict: advice.judged,
-    client,
     mesh,
-    clock: systemClock,
-    random: systemRandom,
-    log,
     onSnapshot: (snapshot) => {
       push.set(snapshot)
       late.servingRoot?.reconcile(snapshot.namespaces.keys())
       late.clientRoots?.set(snapshot.trust?.roots[mesh.trustDomain])
-      policies.set(snapshot)
-      addresses.set(snapshot)
-      security.set(snapshot)
-      leading.set(snapshot)
+      late.limits?.follow(observer.trust)
+      for (const one of told) one.set(snapshot)
       ads.notify()
     },
   })
   const metrics = createMetrics({
     proxies: () => ads.status(),
     snapshotVersion: () => observer.snapshot?.version ?? 0,
+    limitKeys: () => late.limits?.size ?? 0,
   })
   const access = new PageAccess({ client, clock: systemClock, host: settings.podIp, log })
   const notRun: Push['notRun'] = (proxy) => push.notRun(proxy)
@@ -245,12 +249,23 @@ async function serve(
   const rootPem = servingCa.certificatePem
   const servingRoot = new ServingRoot({ client, rootPem, clock: systemClock, random: systemRandom, log })
   late.servingRoot = servingRoot
+  const signer = new Signer({ caKey, trust: () => observer.trust })
+  late.limits = startLimits({
+    host: podIp,
+    trustDomain: mesh.trustDomain,
+    signer,
+    clock: systemClock,
+    log,
+    snapshot: () => observer.snapshot,
+    onAnswer: metrics.limits,
+  })
+  late.limits.follow(observer.trust)
   servingRoot.reconcile(observer.snapshot?.namespaces.keys() ?? [])
   const grpc = new Server(GRPC_OPTIONS)
   ads.register(grpc)
   registerCertificateService(grpc, {
     authenticator,
-    signer: new Signer({ caKey, trust: () => observer.trust }),
+    signer,
     trustDomain: mesh.trustDomain,
     clock: systemClock,
     log,

@@ -6,11 +6,14 @@ import type { ProxyStatus } from '../xds/server.ts'
 export interface ControlPlaneMetrics {
   readonly registry: Registry
   readonly certificates: (outcome: 'issued' | 'refused' | 'unavailable') => void
+  /** Requests that this replica counted for RateLimitPolicies. */
+  readonly limits: (policy: string, outcome: 'admitted' | 'refused') => void
 }
 
 export function createMetrics(options: {
   readonly proxies: () => readonly ProxyStatus<unknown>[]
   readonly snapshotVersion: () => number
+  readonly limitKeys?: () => number
 }): ControlPlaneMetrics {
   const registry = createRegistry()
   collectDefaultMetrics({ register: registry })
@@ -35,6 +38,18 @@ export function createMetrics(options: {
     'Connected proxies whose last answer of some kind was a NACK.',
     () => options.proxies().filter(({ kinds }) => Object.values(kinds).some(({ nack }) => nack !== undefined)).length,
   )
+  const limits = new Counter({
+    name: 'isthmus_rate_limit_decisions_total',
+    help: 'Requests counted for RateLimitPolicies of scope cluster, by policy and outcome.',
+    labelNames: ['policy', 'outcome'],
+    registers,
+  })
+  const { limitKeys = () => 0 } = options
+  gauge('isthmus_rate_limit_keys', 'Values that limits of scope cluster remember here.', limitKeys)
   gauge('isthmus_snapshot_version', 'Changes of the cluster seen since the start.', options.snapshotVersion)
-  return { registry, certificates: (outcome) => certificates.inc({ outcome }) }
+  return {
+    registry,
+    certificates: (outcome) => certificates.inc({ outcome }),
+    limits: (policy, outcome) => limits.inc({ policy, outcome }),
+  }
 }

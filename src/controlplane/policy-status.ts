@@ -1,16 +1,17 @@
 /**
- * Writes what becomes of each CircuitBreakerPolicy into its status. Every replica comes to the same verdict and writes
+ * Writes what becomes of each policy of our own into its status. Every replica comes to the same verdict and writes
  * only what differs from what stands there, so the second one finds nothing to do; a failed write is tried again.
  */
 import { withConditions } from '../kube/conditions.ts'
 import { isConflict, isNotFound, type KubeClient } from '../kube/client.ts'
-import { CIRCUIT_BREAKER_POLICIES, type CircuitBreakerPolicy } from '../kube/kinds.ts'
-import type { Condition } from '../kube/object.ts'
+import { AUTHENTICATION_POLICIES, CIRCUIT_BREAKER_POLICIES, RATE_LIMIT_POLICIES } from '../kube/kinds.ts'
+import type { Condition, KubeObject, Resource } from '../kube/object.ts'
 import type { Cancel, Clock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Snapshot } from './observe/facts.ts'
 import { breakersOf, type PolicyVerdict } from './translate/breakers.ts'
+import { authenticationVerdicts, rateLimitVerdicts } from './translate/own/verdicts.ts'
 
 export interface PolicyStatusOptions {
   readonly client: KubeClient
@@ -19,6 +20,33 @@ export interface PolicyStatusOptions {
 }
 
 const RETRY_MS = 5_000
+
+type WithStatus = KubeObject & { status?: { conditions?: Condition[] } }
+
+/** One kind, and where what is said of its objects comes from. */
+interface Source {
+  readonly resource: Resource<WithStatus>
+  readonly verdicts: (snapshot: Snapshot) => ReadonlyMap<string, PolicyVerdict>
+  readonly generation: (snapshot: Snapshot, key: string) => number | undefined
+}
+
+const SOURCES: readonly Source[] = [
+  {
+    resource: CIRCUIT_BREAKER_POLICIES,
+    verdicts: (snapshot) => breakersOf(snapshot).verdicts,
+    generation: ({ breakers }, key) => breakers.get(key)?.generation,
+  },
+  {
+    resource: RATE_LIMIT_POLICIES,
+    verdicts: rateLimitVerdicts,
+    generation: ({ own }, key) => own?.rateLimits.get(key)?.generation,
+  },
+  {
+    resource: AUTHENTICATION_POLICIES,
+    verdicts: authenticationVerdicts,
+    generation: ({ own }, key) => own?.authentications.get(key)?.generation,
+  },
+]
 
 export class PolicyStatus {
   readonly #options: PolicyStatusOptions
@@ -34,7 +62,8 @@ export class PolicyStatus {
   }
 
   set(snapshot: Snapshot): void {
-    const inputs = [snapshot.breakers, snapshot.services, snapshot.imports]
+    const { own, breakers, services, imports } = snapshot
+    const inputs = [breakers, own?.rateLimits, own?.authentications, own?.credentials, services, imports]
     if (inputs.every((input, index) => input === this.#seen[index])) return
     this.#seen = inputs
     this.#snapshot = snapshot
@@ -65,26 +94,31 @@ export class PolicyStatus {
   }
 
   async #writeAll(snapshot: Snapshot): Promise<void> {
-    const { verdicts } = breakersOf(snapshot)
-    for (const key of this.#written.keys()) if (!verdicts.has(key)) this.#written.delete(key)
-    for (const [key, verdict] of verdicts) {
-      const mark = JSON.stringify([snapshot.breakers.get(key)?.generation, verdict])
-      if (this.#written.get(key) === mark) continue
-      if (await this.#write(key, verdict)) this.#written.set(key, mark)
+    const seen = new Set<string>()
+    for (const source of SOURCES) {
+      for (const [key, verdict] of source.verdicts(snapshot)) {
+        const id = `${source.resource.plural}/${key}`
+        seen.add(id)
+        const mark = JSON.stringify([source.generation(snapshot, key), verdict])
+        if (this.#written.get(id) === mark) continue
+        // oxlint-disable-next-line no-await-in-loop -- one at a time: nobody waits for them
+        if (await this.#write(source.resource, key, verdict)) this.#written.set(id, mark)
+      }
     }
+    for (const id of this.#written.keys()) if (!seen.has(id)) this.#written.delete(id)
   }
 
   /** False: someone else wrote meanwhile, and their change will bring us here again. */
-  async #write(key: string, verdict: PolicyVerdict): Promise<boolean> {
+  async #write(resource: Resource<WithStatus>, key: string, verdict: PolicyVerdict): Promise<boolean> {
     const { client, clock } = this.#options
     const [namespace = '', name = ''] = key.split('/')
-    const found = await client.get(CIRCUIT_BREAKER_POLICIES, name, namespace)
+    const found = await client.get(resource, name, namespace)
     if (found === undefined) return true
     const at = {
       now: new Date(clock.now()).toISOString().replace(/\.\d+Z$/, 'Z'),
       generation: found.metadata.generation,
     }
-    const before = found.status?.conditions as readonly Condition[] | undefined
+    const before = found.status?.conditions
     const { accepted, reason, message } = verdict
     const next = withConditions(
       before,
@@ -92,9 +126,9 @@ export class PolicyStatus {
       at,
     )
     if (JSON.stringify(before) === JSON.stringify(next)) return true
-    const object: CircuitBreakerPolicy = { ...found, status: { ...found.status, conditions: next } }
+    const object: WithStatus = { ...found, status: { ...found.status, conditions: [...next] } }
     try {
-      await client.replace(CIRCUIT_BREAKER_POLICIES, object, {
+      await client.replace(resource, object, {
         subresource: 'status',
         fieldManager: 'isthmus-control-plane',
       })

@@ -102,12 +102,18 @@ export {
 } from './kinds/apiextensions.ts'
 export {
   CIRCUIT_BREAKER_POLICIES,
+  AUTHENTICATION_POLICIES,
   CLUSTER_PEERS,
+  RATE_LIMIT_POLICIES,
   type CircuitBreakerPolicy,
   type CircuitBreakerPolicySpec,
   type ClusterPeer,
   type ClusterPeerSpec,
   type ClusterPeerStatus,
+  type AuthenticationPolicy,
+  type AuthenticationPolicySpec,
+  type RateLimitPolicy,
+  type RateLimitPolicySpec,
 } from './kinds/isthmus.ts'
 export {
   AUTHORIZATION_POLICIES,

@@ -65,6 +65,8 @@ export const LABELS = {
   zone: 'topology.kubernetes.io/zone',
   injectNamespace: 'istio-injection',
   injectPod: 'sidecar.istio.io/inject',
+  /** On Secrets that AuthenticationPolicies may read: the control plane sees no others. */
+  credentials: 'isthmus.dev/credentials',
   /** On pods that serve Gateways: `ingress` or `egress`. Whoever may make such a pod may mount its namespace's Secrets. */
   gateway: 'isthmus.dev/gateway',
 } as const

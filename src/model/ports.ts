@@ -29,6 +29,8 @@ export const PORTS = {
   federationPeer: 15022,
   /** Join requests; reached only through a gateway's SNI splice. */
   federationJoin: 15023,
+  /** Rate limits of scope `cluster` (gRPC over mTLS), at the control plane. */
+  rateLimits: 15024,
   /** DNS. */
   dns: 15053,
   /** East-west gateway. */

@@ -92,6 +92,10 @@ export const CATALOGUE = {
     title: 'A policy names an extension provider that the mesh settings do not have.',
     hint: 'Add it to `extensionProviders` in ConfigMap isthmus of namespace isthmus-system, key `mesh`.',
   },
+  LIMIT_EVADABLE: {
+    title: 'A rate limit counts by nothing but what clients choose.',
+    hint: 'Count by Principal, Consumer, Claim or Address, or add a limit without keys beside it.',
+  },
   TARGET_UNKNOWN: {
     title: 'A policy names a target that is not in its namespace.',
     hint: 'Correct the name, or create the target: the policy acts as soon as it is there.',

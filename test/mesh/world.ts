@@ -37,6 +37,7 @@ export interface GatewayPodSpec {
   readonly namespace?: string
   readonly labels?: Readonly<Record<string, string>>
   readonly role?: 'ingress' | 'egress'
+  readonly annotations?: Readonly<Record<string, string>>
 }
 
 export interface MeshPod {
@@ -90,14 +91,16 @@ export class MeshWorld {
   }
 
   /** A pod that serves Gateways. */
-  gateway(name: string, { namespace = NAMESPACE, labels = {}, role = 'ingress' }: GatewayPodSpec = {}): MeshPod {
+  gateway(name: string, spec: GatewayPodSpec = {}): MeshPod {
+    const { namespace = NAMESPACE, labels = {}, role = 'ingress', annotations = {} } = spec
     const proxy = this.world.pod(CLUSTER, name, { namespace, modes: EDGE_MODES })
     const { ip } = proxy
     const pod = { name, ip, seen: [], wanted: [], proxy }
     this.#pods.set(name, pod)
     this.#cluster.sidecar(namespace, name, proxy, 'gateway')
     const own = { app: name, [LABELS.gateway]: role, ...labels }
-    this.#put(podObject({ name, namespace, labels: own, node: 'node', ip, sidecar: false, captured: false }))
+    const object = podObject({ name, namespace, labels: own, node: 'node', ip, sidecar: false, captured: false })
+    this.#put({ ...object, metadata: { ...object.metadata, annotations } })
     return pod
   }
 

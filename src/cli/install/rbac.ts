@@ -41,9 +41,19 @@ function judgedKinds(): readonly Rule[] {
 
 export const CONTROL_PLANE_CLUSTER_RULES: readonly Rule[] = [
   ...WATCHED_BY_BOTH,
-  { apiGroups: [OWN], resources: ['circuitbreakerpolicies'], verbs: READ },
+  {
+    apiGroups: [OWN],
+    resources: ['circuitbreakerpolicies', 'ratelimitpolicies', 'authenticationpolicies'],
+    verbs: READ,
+  },
   // Says of each policy whether it is in force.
-  { apiGroups: [OWN], resources: ['circuitbreakerpolicies/status'], verbs: ['get', 'update', 'patch'] },
+  {
+    apiGroups: [OWN],
+    resources: ['circuitbreakerpolicies/status', 'ratelimitpolicies/status', 'authenticationpolicies/status'],
+    verbs: ['get', 'update', 'patch'],
+  },
+  // Consumers' credentials; it asks for those with a label alone, which RBAC cannot say.
+  { apiGroups: [''], resources: ['secrets'], verbs: ['list', 'watch'] },
   ...judgedKinds(),
   // Says of each export whose policies would leave a peer's callers out.
   { apiGroups: [MCS], resources: ['serviceexports/status'], verbs: ['get', 'update', 'patch'] },

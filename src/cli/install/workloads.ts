@@ -61,6 +61,7 @@ export function workloadManifests(options: InstallOptions): readonly object[] {
       args: ['control-plane'],
       ports: [
         port('grpc-xds', PORTS.xds),
+        port('grpc-limits', PORTS.rateLimits),
         port('http-monitoring', PORTS.controlMetrics),
         port('https-webhook', PORTS.webhook),
       ],

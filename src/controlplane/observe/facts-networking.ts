@@ -29,7 +29,9 @@ export interface ServiceEntryFacts extends Ruled<ServiceEntrySpec> {
 }
 export type WorkloadEntryFacts = Ruled<WorkloadEntrySpec>
 export type SidecarFacts = Ruled<SidecarSpec>
-export type IstioGatewayFacts = Ruled<IstioGatewaySpec>
+export interface IstioGatewayFacts extends Ruled<IstioGatewaySpec> {
+  readonly generation?: number
+}
 
 export interface NetworkingFacts {
   readonly virtualServices: ReadonlyMap<string, VirtualServiceFacts>

@@ -7,6 +7,7 @@ import type { Locality } from '../../model/locality.ts'
 import type { ImportedFacts } from '../../model/service.ts'
 import type { GatewayApiFacts } from './facts-gateway-api.ts'
 import type { NetworkingFacts } from './facts-networking.ts'
+import type { OwnFacts } from './facts-own.ts'
 import type { SecretFacts } from './facts-secrets.ts'
 import type { SecurityFacts } from './facts-security.ts'
 
@@ -32,6 +33,8 @@ export interface PortFacts {
   readonly protocol?: 'http' | 'tcp'
   /** Declared as HTTP/2, gRPC too: endpoints outside the mesh are spoken to so. */
   readonly isHttp2?: true
+  /** Declared as gRPC-Web: what browsers send becomes gRPC before the application. */
+  readonly isGrpcWeb?: true
   /** Declared as TLS of the application's own: the server name tells connections apart. */
   readonly isTls?: true
 }
@@ -79,11 +82,19 @@ export interface PodFacts {
   readonly labels: Readonly<Record<string, string>>
   /** It serves Gateways, and takes callers of the mesh as a sidecar does. */
   readonly gateway?: GatewayRole
+  /** What stands in front of it. Absent: nobody. */
+  readonly topology?: GatewayTopology
   /** Named container ports. */
   readonly ports: Readonly<Record<string, number>>
 }
 
 export type GatewayRole = 'ingress' | 'egress'
+
+export interface GatewayTopology {
+  readonly trustedProxies: number
+  /** Absent: what a client brings is removed, its own certificate is told. */
+  readonly clientCertificate?: 'remove' | 'forward' | 'append' | 'always'
+}
 
 export interface SliceEndpointFacts {
   readonly address: string
@@ -182,6 +193,8 @@ export interface Snapshot {
   /** Likewise. */
   readonly gatewayApi: GatewayApiFacts
   readonly security: SecurityFacts
+  /** Absent: there are none. Its tables keep their identity. */
+  readonly own?: OwnFacts
   /** For gateways. Absent: of none anything is known. */
   readonly secrets?: SecretFacts
   /** Absent until federation has brought this cluster into the mesh. */

@@ -5,6 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { KubeClient, ListOptions } from '../../kube/client.ts'
 import {
+  AUTHENTICATION_POLICIES,
   AUTHORIZATION_POLICIES,
   CIRCUIT_BREAKER_POLICIES,
   CLUSTER_PEERS,
@@ -17,7 +18,9 @@ import {
   NODES,
   PEER_AUTHENTICATIONS,
   PODS,
+  RATE_LIMIT_POLICIES,
   REQUEST_AUTHENTICATIONS,
+  SECRETS,
   SERVICE_EXPORTS,
   SERVICE_IMPORTS,
   SERVICES,
@@ -45,7 +48,7 @@ import type { KubeObject, Resource } from '../../kube/object.ts'
 import { Reflector } from '../../kube/reflector.ts'
 import { STORED_KINDS } from '../../kube/schemas/stored/stored.ts'
 import type { Store } from '../../kube/store.ts'
-import { OBJECTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
+import { LABELS, OBJECTS, SYSTEM_NAMESPACE } from '../../model/names.ts'
 import type { Cancel, Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
@@ -62,6 +65,8 @@ import { FactTable } from './fact-table.ts'
 import { isJudged, judgeOf, type OnVerdict } from './judge.ts'
 import { readExport, readImport, readNamespace, readNode, readPeer, readPod, readService, readSlice } from './read.ts'
 import { readBreakerPolicy } from './read-breaker.ts'
+import { readCredentials } from './read-credentials.ts'
+import { readAuthenticationPolicy, readRateLimitPolicy } from './read-own.ts'
 import {
   readBackendTlsPolicy,
   readGateway,
@@ -144,6 +149,7 @@ export class Observer {
   readonly #imports
   readonly #peers
   readonly #breakers
+  readonly #own
   readonly #networking
   readonly #gatewayApi
   readonly #peerAuthentications
@@ -173,6 +179,11 @@ export class Observer {
     this.#imports = this.#table(SERVICE_IMPORTS, readImport)
     this.#peers = this.#table(CLUSTER_PEERS, readPeer)
     this.#breakers = this.#table(CIRCUIT_BREAKER_POLICIES, readBreakerPolicy)
+    this.#own = {
+      rateLimits: this.#optional(RATE_LIMIT_POLICIES, readRateLimitPolicy),
+      authentications: this.#optional(AUTHENTICATION_POLICIES, readAuthenticationPolicy),
+      credentials: this.#table(SECRETS, readCredentials, { labelSelector: LABELS.credentials }),
+    }
     this.#networking = {
       virtualServices: this.#optional(VIRTUAL_SERVICES, readVirtualService),
       destinationRules: this.#optional(DESTINATION_RULES, readDestinationRule),
@@ -249,9 +260,13 @@ export class Observer {
     await Promise.all([this.#secrets, ...this.#reflectors].map((watching) => watching.stop()))
   }
 
-  #table<T extends KubeObject, F>(resource: Resource<T>, read: (object: T) => F | undefined): FactTable<T, F> {
+  #table<T extends KubeObject, F>(
+    resource: Resource<T>,
+    read: (object: T) => F | undefined,
+    scope: ListOptions = {},
+  ): FactTable<T, F> {
     const table = new FactTable<T, F>(read, () => this.#changed())
-    this.#watch(resource).subscribe((change) => table.apply(change))
+    this.#watch(resource, scope).subscribe((change) => table.apply(change))
     return table
   }
 
@@ -280,7 +295,8 @@ export class Observer {
     }
     const reflector = new Reflector({ client, resource, scope, clock, random, onError, ...extra })
     this.#reflectors.push(reflector)
-    if (scope.fieldSelector === undefined) this.#know(resource, reflector.store)
+    const isWhole = scope.fieldSelector === undefined && scope.labelSelector === undefined
+    if (isWhole) this.#know(resource, reflector.store)
     return reflector.store
   }
 
@@ -387,6 +403,11 @@ export class Observer {
         gatewayClasses: this.#gatewayApi.gatewayClasses.current,
       },
       security: this.#security(),
+      own: {
+        rateLimits: this.#own.rateLimits.current,
+        authentications: this.#own.authentications.current,
+        credentials: this.#own.credentials.current,
+      },
       secrets: this.#secrets.current,
       trust: this.#trust?.validation,
       federationLeader: this.#leader,

@@ -24,7 +24,7 @@ import { serviceEntrySpec, workloadEntrySpec } from '../../kube/schemas/networki
 import { sidecarSpec } from '../../kube/schemas/networking/sidecar.ts'
 import { virtualServiceSpec } from '../../kube/schemas/networking/virtual-service.ts'
 import { isVirtualAddress } from '../virtual-addresses.ts'
-import type { Ruled, ServiceEntryFacts } from './facts-networking.ts'
+import type { IstioGatewayFacts, Ruled, ServiceEntryFacts } from './facts-networking.ts'
 
 type Reader<T, Spec> = (object: T) => Ruled<Spec> | undefined
 
@@ -58,4 +58,11 @@ export function readServiceEntry(entry: ServiceEntry): ServiceEntryFacts | undef
 
 export const readWorkloadEntry = reader<WorkloadEntry, WorkloadEntrySpec>(workloadEntrySpec)
 export const readSidecar = reader<Sidecar, SidecarSpec>(sidecarSpec)
-export const readIstioGateway = reader<IstioGateway, IstioGatewaySpec>(gatewaySpec)
+const gatewayReader = reader<IstioGateway, IstioGatewaySpec>(gatewaySpec)
+
+/** Its condition is about a generation of it. */
+export function readIstioGateway(gateway: IstioGateway): IstioGatewayFacts | undefined {
+  const found = gatewayReader(gateway)
+  const { generation } = gateway.metadata
+  return found === undefined || generation === undefined ? found : { ...found, generation }
+}

@@ -24,7 +24,7 @@ interface TargetSpec {
   readonly name: string
 }
 
-function scopeOf(object: KubeObject, { selector, targetRef, targetRefs = [] }: ScopedSpec): PolicyScope {
+export function scopeOf(object: KubeObject, { selector, targetRef, targetRefs = [] }: ScopedSpec): PolicyScope {
   const targets = [...(targetRef === undefined ? [] : [targetRef]), ...targetRefs].map(targetOf)
   return scopeWith(object, selector?.matchLabels ?? {}, targets)
 }

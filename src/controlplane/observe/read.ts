@@ -26,7 +26,6 @@ import { parseHostPort } from '../../runtime/network.ts'
 import type {
   DatagramPort,
   ExportFacts,
-  GatewayRole,
   ImportFacts,
   NamespaceFacts,
   PeerFacts,
@@ -36,6 +35,7 @@ import type {
   SliceEndpointFacts,
   SliceFacts,
 } from './facts.ts'
+import { PROXY_CONFIG_ANNOTATION, readTopology } from './read-topology.ts'
 
 export function readService(service: Service): ServiceFacts | undefined {
   const { spec } = service
@@ -68,16 +68,21 @@ function readPort({ name = '', port, targetPort = port, appProtocol }: ServicePo
   return { name, port, targetPort, ...protocolOf(appProtocol, name) }
 }
 
-const HTTP_PROTOCOLS = new Set(['http', 'http2', 'grpc', 'grpc-web', 'h2c', 'ws'])
+const GRPC_WEB = 'grpc-web'
+const HTTP_PROTOCOLS = new Set(['http', 'http2', 'grpc', 'h2c', 'ws'])
 const HTTP2_PROTOCOLS = new Set(['http2', 'grpc', 'h2c'])
 const TLS_PROTOCOLS = new Set(['tls', 'https', 'wss'])
 const TCP_PROTOCOLS = new Set(['tcp', 'tls', 'https', 'wss', 'mysql', 'mongo', 'redis', 'postgres', 'postgresql'])
 
 /** Istio's rules: `appProtocol` (with or without a domain before it), or the port's name up to its first hyphen. */
-function protocolOf(appProtocol: string | undefined, name: string): Pick<PortFacts, 'protocol' | 'isHttp2' | 'isTls'> {
+function protocolOf(
+  appProtocol: string | undefined,
+  name: string,
+): Pick<PortFacts, 'protocol' | 'isHttp2' | 'isGrpcWeb' | 'isTls'> {
   const said = appProtocol?.toLowerCase() ?? name
   const word = said.slice(said.lastIndexOf('/') + 1)
   const isOne = (of: ReadonlySet<string>): boolean => of.has(word) || of.has(word.split('-')[0] ?? '')
+  if (word === GRPC_WEB || word.startsWith(`${GRPC_WEB}-`)) return { protocol: 'http', isHttp2: true, isGrpcWeb: true }
   if (isOne(HTTP_PROTOCOLS)) return { protocol: 'http', ...(isOne(HTTP2_PROTOCOLS) && { isHttp2: true }) }
   return isOne(TCP_PROTOCOLS) ? { protocol: 'tcp', ...(isOne(TLS_PROTOCOLS) && { isTls: true }) } : {}
 }
@@ -86,7 +91,7 @@ export function readPod(pod: Pod): PodFacts | undefined {
   const { spec, status } = pod
   // A pod that ended keeps its address while another may already have it.
   if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return undefined
-  const gateway = gatewayRoleOf(pod)
+  const gateway = gatewayOf(pod)
   const ports: Record<string, number> = {}
   for (const container of spec.containers) {
     for (const { name, containerPort } of container.ports ?? []) if (name !== undefined) ports[name] = containerPort
@@ -98,19 +103,21 @@ export function readPod(pod: Pod): PodFacts | undefined {
     serviceAccount: serviceAccountOf(spec),
     node: spec.nodeName ?? '',
     workload: workloadOf(pod),
-    hasSidecar: hasSidecar(pod) || gateway !== undefined,
+    hasSidecar: hasSidecar(pod) || gateway.gateway !== undefined,
     captured: isCaptured(pod),
     ...(answersNames(pod) && { answersNames: true }),
     ready: isReady(pod),
     labels: pod.metadata.labels ?? {},
-    ...(gateway !== undefined && { gateway }),
+    ...gateway,
     ports,
   }
 }
 
-function gatewayRoleOf({ metadata }: Pod): GatewayRole | undefined {
-  const said = metadata.labels?.[LABELS.gateway]
-  return said === 'ingress' || said === 'egress' ? said : undefined
+function gatewayOf({ metadata }: Pod): Pick<PodFacts, 'gateway' | 'topology'> {
+  const gateway = metadata.labels?.[LABELS.gateway]
+  if (gateway !== 'ingress' && gateway !== 'egress') return {}
+  const topology = readTopology(metadata.annotations?.[PROXY_CONFIG_ANNOTATION])
+  return { gateway, ...(topology !== undefined && { topology }) }
 }
 
 function addressesOf({ status }: Pod): Pick<PodFacts, 'ip' | 'ipv6'> {

@@ -5,7 +5,7 @@
 import type { Lease } from '../../kube/kinds.ts'
 import type { KubeObject } from '../../kube/object.ts'
 import { keyOfObject } from '../../kube/store.ts'
-import { OBJECTS } from '../../model/names.ts'
+import { LABELS, OBJECTS } from '../../model/names.ts'
 import { TRUST_BUNDLE } from '../../model/config.ts'
 import { readKeySets } from '../issuer-keys/key-store.ts'
 import { type MeshFacts, type MeshSettings, type Snapshot } from '../observe/facts.ts'
@@ -21,6 +21,8 @@ import {
 } from '../observe/read.ts'
 import { readTlsSecret } from '../observe/read-secret.ts'
 import { readSettings } from '../observe/read-settings.ts'
+import { readCredentials } from '../observe/read-credentials.ts'
+import { readAuthenticationPolicy, readRateLimitPolicy } from '../observe/read-own.ts'
 import { readBreakerPolicy } from '../observe/read-breaker.ts'
 import {
   readBackendTlsPolicy,
@@ -64,6 +66,9 @@ const KINDS: ReadonlySet<string> = new Set([
   'ServiceImport',
   'ClusterPeer',
   'CircuitBreakerPolicy',
+  'RateLimitPolicy',
+  'AuthenticationPolicy',
+  'Secret',
   'PeerAuthentication',
   'RequestAuthentication',
   'AuthorizationPolicy',
@@ -140,6 +145,11 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
         objects.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === OBJECTS.issuerKeys),
       ),
     },
+    own: {
+      rateLimits: table('RateLimitPolicy', readRateLimitPolicy),
+      authentications: table('AuthenticationPolicy', readAuthenticationPolicy),
+      credentials: table('Secret', labelled(readCredentials)),
+    },
     secrets: {
       byName: table('Secret', readTlsSecret),
       namespaces: new Map(objects.map(({ metadata }) => [metadata.namespace ?? '', 'listed'])),
@@ -147,6 +157,11 @@ export function snapshotOf({ mesh, objects, roots }: SnapshotInput): Snapshot {
     trust: roots === undefined ? undefined : { name: TRUST_BUNDLE, roots, revokedTrustDomains: [], revokedIssuers: [] },
     federationLeader: lease?.spec?.holderIdentity ?? '',
   }
+}
+
+/** As the observer asks for them. */
+function labelled<T extends KubeObject, F>(read: (object: T) => F | undefined): (object: T) => F | undefined {
+  return (object) => (object.metadata.labels?.[LABELS.credentials] === undefined ? undefined : read(object))
 }
 
 /** What does not fit its schema is a mistake of the case. */

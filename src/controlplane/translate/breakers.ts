@@ -12,7 +12,7 @@ export type Breakers = ReadonlyMap<string, ServiceBreaker>
 
 export interface PolicyVerdict {
   readonly accepted: boolean
-  readonly reason: 'Accepted' | 'Invalid' | 'TargetNotFound' | 'Conflicted'
+  readonly reason: 'Accepted' | 'Invalid' | 'TargetNotFound' | 'Conflicted' | 'NothingToLimit' | 'CredentialsMissing'
   readonly message: string
 }
 

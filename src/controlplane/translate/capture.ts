@@ -92,7 +92,10 @@ export function captureInbound(
       const name = hostOf({ service: service.name, namespace: service.namespace, domain })
       const destinations = { addresses: [address], port: target }
       const sharing = services.filter((one) => one.ports.some((each) => targetPortOf(each, pod) === target))
-      chains.set(target, inboundChains(port.protocol, { name, destinations, target, policies, services: sharing }))
+      chains.set(
+        target,
+        inboundChains(port.protocol, { name, portName: port.name, destinations, target, policies, services: sharing }),
+      )
     }
   }
   return {
@@ -166,18 +169,23 @@ interface Target {
   readonly policies: PodPolicies
   readonly services: readonly ServiceFacts[]
   readonly name: string
+  /** Of the service's port. */
+  readonly portName: string
   readonly destinations: NonNullable<FilterChain['destinations']>
   readonly target: number
 }
 
 function inboundChains(
   protocol: PortFacts['protocol'],
-  { name, destinations, target, policies, services }: Target,
+  { name, portName, destinations, target, policies, services }: Target,
 ): readonly FilterChain[] {
   const chain = { name, serverNames: [], destinations }
   const tcp: FilterChain = { ...chain, filter: inboundTcp(target) }
   if (policies.modeAt(target) === 'STRICT') return [refusing(tcp)]
-  const place = { port: target, address: destinations.addresses[0] ?? '', serverName: '', services }
+  const isGrpcWeb = services.some(({ ports }) =>
+    ports.some((port) => port.isGrpcWeb === true && port.name === portName),
+  )
+  const place = { port: target, address: destinations.addresses[0] ?? '', serverName: '', services, isGrpcWeb }
   const guarded = (one: FilterChain): FilterChain => policies.guard(one, place)
   if (protocol === 'tcp') return [guarded(tcp)]
   const http: FilterChain = { ...chain, filter: inboundHttp(target) }

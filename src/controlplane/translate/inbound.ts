@@ -69,7 +69,15 @@ export function inboundOf(input: InboundInput): Inbound {
       const { domains, trustDomains } = reachOf(input, exported, targetPort)
       for (const domain of domains) {
         const sni = sniOf(service, domain, port.port)
-        const place = { port: targetPort, address: pod.ip, serverName: sni, services: [service] }
+        const isClusterset = domain === CLUSTERSET_DOMAIN
+        const place = {
+          port: targetPort,
+          address: pod.ip,
+          serverName: sni,
+          services: [service],
+          isClusterset,
+          isGrpcWeb: port.isGrpcWeb === true,
+        }
         const bare = inboundChains(sni, { port, cluster: cluster.name, allow: { trustDomains, ids: [] } })
         chains.push(...bare.map((chain) => input.policies.guard(chain, place)))
       }

@@ -13,7 +13,7 @@ import { InboundSide } from './inbound-side.ts'
 import { Memo } from './memo.ts'
 import { type Outbound, OutboundSide } from './outbound-side.ts'
 import { TelemetryTables } from './security/telemetry-tables.ts'
-import { named, Tables } from './tables.ts'
+import { byCluster, named, Tables } from './tables.ts'
 
 /**
  * `envoy`: a sidecar that is an Envoy. `gateway`: serves Gateways, where its pod says that it does. `grpc`: no proxy at
@@ -110,7 +110,13 @@ export class Translator {
         tables.shared(outbound.clusters),
         tables.keep(`clusters|${key}`, named(inbound.clusters)),
       ]),
-      endpoints: outbound.endpoints,
+      endpoints:
+        inbound.endpoints.length === 0
+          ? outbound.endpoints
+          : tables.layers(`endpoints|${key}`, [
+              outbound.endpoints,
+              tables.keep(`endpoints|${key}`, byCluster(inbound.endpoints)),
+            ]),
       secrets,
       ...(pod.answersNames === true && { names: this.#outbound.namesFor(snapshot, pod) }),
     }
@@ -133,7 +139,10 @@ export class Translator {
   #envoySidecar(snapshot: Snapshot, pod: PodFacts): Omit<ProxyConfig, 'secrets'> {
     const { outbound, inbound, listeners } = this.#parts(snapshot, pod)
     const key = `${pod.namespace}/${pod.name}`
-    return this.#envoy.build({ outbound, inboundClusters: inbound.clusters, listeners }, key)
+    return this.#envoy.build(
+      { outbound, inboundClusters: inbound.clusters, inboundEndpoints: inbound.endpoints, listeners },
+      key,
+    )
   }
 
   #secrets(trust: ValidationContext): ProxyConfig['secrets'] {

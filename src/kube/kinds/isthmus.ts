@@ -4,8 +4,10 @@
  */
 import type { z } from 'zod'
 import type { KubeObject, Resource } from '../object.ts'
+import type { authenticationPolicySpec, authenticationPolicyStatus } from '../schemas/authentication-policy.ts'
 import type { circuitBreakerPolicySpec, circuitBreakerPolicyStatus } from '../schemas/circuit-breaker-policy.ts'
 import type { clusterPeerSpec, clusterPeerStatus } from '../schemas/cluster-peer.ts'
+import type { rateLimitPolicySpec, rateLimitPolicyStatus } from '../schemas/rate-limit-policy.ts'
 
 export type ClusterPeerSpec = z.input<typeof clusterPeerSpec>
 export type ClusterPeerStatus = z.input<typeof clusterPeerStatus>
@@ -38,5 +40,37 @@ export const CIRCUIT_BREAKER_POLICIES: Resource<CircuitBreakerPolicy> = {
   version: 'v1alpha1',
   plural: 'circuitbreakerpolicies',
   kind: 'CircuitBreakerPolicy',
+  namespaced: true,
+}
+
+export type RateLimitPolicySpec = z.input<typeof rateLimitPolicySpec>
+
+/** How many requests the workloads of its namespace take. */
+export interface RateLimitPolicy extends KubeObject {
+  spec: RateLimitPolicySpec
+  status?: z.input<typeof rateLimitPolicyStatus>
+}
+
+export const RATE_LIMIT_POLICIES: Resource<RateLimitPolicy> = {
+  group: 'isthmus.dev',
+  version: 'v1alpha1',
+  plural: 'ratelimitpolicies',
+  kind: 'RateLimitPolicy',
+  namespaced: true,
+}
+
+export type AuthenticationPolicySpec = z.input<typeof authenticationPolicySpec>
+
+/** Who calls the workloads of its namespace, by keys and passwords. */
+export interface AuthenticationPolicy extends KubeObject {
+  spec: AuthenticationPolicySpec
+  status?: z.input<typeof authenticationPolicyStatus>
+}
+
+export const AUTHENTICATION_POLICIES: Resource<AuthenticationPolicy> = {
+  group: 'isthmus.dev',
+  version: 'v1alpha1',
+  plural: 'authenticationpolicies',
+  kind: 'AuthenticationPolicy',
   namespaced: true,
 }

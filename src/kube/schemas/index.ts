@@ -1,5 +1,6 @@
 /** The CRDs an install applies, and the validation of own kinds. Imports zod (51 ms): not for proxies. */
 import type { ClusterPeer, CustomResourceDefinition } from '../kinds.ts'
+import { AUTHENTICATION_POLICY } from './authentication-policy.ts'
 import { CIRCUIT_BREAKER_POLICY } from './circuit-breaker-policy.ts'
 import { CLUSTER_PEER } from './cluster-peer.ts'
 import { type AnyDefinition, crdOf, validateKind, type Validation } from './definition.ts'
@@ -9,6 +10,7 @@ import { GRPC_ROUTE, HTTP_ROUTE, TCP_ROUTE, TLS_ROUTE } from './gateway-api/rout
 import { DESTINATION_RULE } from './networking/destination-rule.ts'
 import { ISTIO_GATEWAY } from './networking/gateway.ts'
 import { SERVICE_ENTRY, WORKLOAD_ENTRY } from './networking/service-entry.ts'
+import { RATE_LIMIT_POLICY } from './rate-limit-policy.ts'
 import { SIDECAR } from './networking/sidecar.ts'
 import { VIRTUAL_SERVICE } from './networking/virtual-service.ts'
 import { AUTHORIZATION_POLICY } from './security/authorization-policy.ts'
@@ -28,7 +30,12 @@ export const validateCircuitBreakerPolicy = (object: unknown): Validation =>
 export const validateClusterPeer = (object: unknown): Validation => validateKind(CLUSTER_PEER, object)
 
 /** Group isthmus.dev; the design's other kinds come with the features they configure. */
-export const OWN_KINDS: readonly AnyDefinition[] = [CLUSTER_PEER, CIRCUIT_BREAKER_POLICY]
+export const OWN_KINDS: readonly AnyDefinition[] = [
+  CLUSTER_PEER,
+  CIRCUIT_BREAKER_POLICY,
+  RATE_LIMIT_POLICY,
+  AUTHENTICATION_POLICY,
+]
 
 /** Kinds of Istio's groups and of the Gateway API, area by area. */
 export const STANDARD_KINDS: readonly AnyDefinition[] = [

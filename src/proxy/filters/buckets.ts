@@ -117,6 +117,11 @@ export class Buckets {
     return this.#named.size > 0 || this.#values.length > 0
   }
 
+  /** Whether no descriptor's bucket was met. */
+  isCommon({ bucket }: Taking): boolean {
+    return bucket === this.#common
+  }
+
   /** How many values have a bucket now. */
   get size(): number {
     return this.#values.reduce((sum, { size }) => sum + size, 0)

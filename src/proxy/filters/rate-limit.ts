@@ -36,6 +36,8 @@ class RateLimitStep implements Step {
   readonly #host: HostDescriptors
   readonly #stage: number
   readonly #rules: readonly CompiledDescriptor[] | undefined
+  /** Then the common bucket is nobody's limit. */
+  readonly #isShared: boolean
 
   /** `name`: of a filter whose buckets other chains may have too. */
   constructor(policy: RateLimitPolicy, environment: FilterEnvironment, name = '') {
@@ -43,9 +45,8 @@ class RateLimitStep implements Step {
     this.#policy = policy
     const key = `buckets ${JSON.stringify(policy)}`
     const make = (): Buckets => new Buckets(policy)
-    this.#buckets = name.startsWith(SHARED_LIMIT)
-      ? environment.keep(`${name} ${key}`, make)
-      : environment.atPlace(key, make)
+    this.#isShared = name.startsWith(SHARED_LIMIT)
+    this.#buckets = this.#isShared ? environment.keep(`${name} ${key}`, make) : environment.atPlace(key, make)
     this.#ofConnection = policy.perConnection === true ? new WeakMap() : undefined
     this.#counters = environment.counters(`${statPrefix}.http_local_rate_limit.`, COUNTERS)
     this.#unenforced = compileHeaderSteps([addUnenforced && { addRequest: addUnenforced }], 'request')
@@ -68,7 +69,7 @@ class RateLimitStep implements Step {
     this.#counters.enabled++
     const buckets = this.#bucketsFor(call)
     const taking = buckets.take(buckets.hasOwn ? this.#descriptors(call) : [], timers.now())
-    if (this.#policy.tellsClient === true) takings.set(call, taking)
+    if (this.#policy.tellsClient === true && !(this.#isShared && buckets.isCommon(taking))) takings.set(call, taking)
     if (taking.admitted) {
       this.#counters.ok++
       return undefined

@@ -3,11 +3,13 @@
  * A part is never below one; where connections spread unevenly a worker may meet its part before the whole is used.
  * Pure, and the same object for the same resource, since workers go by that.
  */
+import { withBucketShares } from './bucket-shares.ts'
 import type { CircuitBreakers, Cluster, ProxyConfig, Thresholds } from '../../model/config.ts'
 
 export class Shares {
   readonly #workers: number
   readonly #clusters = new WeakMap<Cluster, Cluster>()
+  readonly #limited = new WeakMap<object, object>()
 
   constructor(workers: number) {
     this.#workers = workers
@@ -16,7 +18,18 @@ export class Shares {
   of(config: ProxyConfig): ProxyConfig {
     const clusters = new Map<string, Cluster>()
     for (const [name, cluster] of config.clusters) clusters.set(name, this.#cluster(cluster))
-    return { ...config, clusters }
+    return { ...config, clusters, listeners: this.#all(config.listeners), routes: this.#all(config.routes) }
+  }
+
+  #all<T extends object>(table: ReadonlyMap<string, T>): ReadonlyMap<string, T> {
+    const made = new Map<string, T>()
+    for (const [name, resource] of table) {
+      const known = this.#limited.get(resource) as T | undefined
+      const own = known ?? withBucketShares(resource, this.#workers)
+      if (known === undefined) this.#limited.set(resource, own)
+      made.set(name, own)
+    }
+    return made
   }
 
   #cluster(cluster: Cluster): Cluster {

@@ -7,13 +7,15 @@ import { Memo } from '../memo.ts'
 import type { Outbound } from '../outbound-side.ts'
 import { byCluster, named, type Tables } from '../tables.ts'
 import { envoyListener, envoyTables, type ListenerOptions } from './listeners.ts'
-import { type EnvoyOutbound, envoyOutbound } from './outbound.ts'
+import { envoyDirectCluster, type EnvoyOutbound, envoyOutbound } from './outbound.ts'
 
 const STATE_LENGTH = 11
 
 export interface SidecarParts {
   readonly outbound: Outbound
   readonly inboundClusters: readonly Cluster[]
+  /** Of those that are not inline: what the control plane counts for the pod. */
+  readonly inboundEndpoints: readonly LoadAssignment[]
   /** Both directions, with what Telemetry says. */
   readonly listeners: readonly Listener[]
 }
@@ -24,6 +26,7 @@ export class EnvoySide {
   readonly #listeners = new Memo<Listener>()
   readonly #routes = new Memo<readonly RouteTable[]>()
   readonly #states = new Memo<string>()
+  readonly #counted = new Memo<Cluster>()
 
   constructor(tables: Tables) {
     this.#tables = tables
@@ -31,7 +34,7 @@ export class EnvoySide {
 
   /** `key`: the pod. */
   build(parts: SidecarParts, key: string): Omit<ProxyConfig, 'secrets'> {
-    const { outbound, inboundClusters, listeners } = parts
+    const { outbound, inboundClusters, inboundEndpoints, listeners } = parts
     const { scope } = outbound
     const tables = this.#tables
     const connections = connectionClusters(listeners)
@@ -58,10 +61,27 @@ export class EnvoySide {
       routes: tables.keep(`envoy routes|${scope}|${passesUnknown}`, named(routes)),
       clusters: tables.layers(`envoy clusters|${key}`, [
         tables.shared(made.clusters),
-        tables.keep(`envoy clusters|${key}`, named(inboundClusters)),
+        tables.keep(`envoy clusters|${key}`, named(this.#direct(inboundClusters, inboundEndpoints))),
       ]),
-      endpoints: made.endpoints,
+      endpoints:
+        inboundEndpoints.length === 0
+          ? made.endpoints
+          : tables.layers(`envoy endpoints|${key}`, [
+              made.endpoints,
+              tables.keep(`envoy endpoints|${key}`, byCluster(inboundEndpoints)),
+            ]),
     }
+  }
+
+  /** The pod's own are inline; the others are of the mesh, with the agent's certificate. */
+  #direct(clusters: readonly Cluster[], endpoints: readonly LoadAssignment[]): readonly Cluster[] {
+    if (endpoints.length === 0) return clusters
+    const assignments = byCluster(endpoints)
+    return clusters.map((cluster) => {
+      const assignment = assignments.get(cluster.name)
+      if (assignment === undefined) return cluster
+      return this.#counted.get(cluster.name, [cluster], () => envoyDirectCluster(cluster, assignment))
+    })
   }
 
   /** Those that are as they were stay the same objects: a change of one endpoint is no news of any cluster. */

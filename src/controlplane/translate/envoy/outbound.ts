@@ -19,6 +19,7 @@ import {
 import { ALPN_H2, CONNECT_TIMEOUT_MS } from '../clusters.ts'
 import type { Outbound } from '../outbound-side.ts'
 import { byCluster } from '../tables.ts'
+import { withEnvoyBreaker } from './breaker.ts'
 import { BLACK_HOLE_CLUSTER } from './listeners.ts'
 import { envoyTunnels, isBridged, isPlainOnly, type Reach, reachOf, speaksRequests, type TunnelReach } from './reach.ts'
 
@@ -60,7 +61,7 @@ export function envoyOutbound(
     const reach = reachOf(assignment)
     for (const tunnel of reach.tunnels) peers.set(tunnel.tunnel.cluster, tunnel)
     hasBridge ||= isBridged(cluster, reach)
-    made.push(envoyCluster(cluster, reach))
+    made.push(withEnvoyBreaker(envoyCluster(cluster, reach)))
     assignments.push(envoyAssignment(assignment, isBridged(cluster, reach)))
     if (!speaksRequests(cluster) || !connections.has(cluster.name)) continue
     const name = connectionName(cluster.name)
@@ -77,6 +78,10 @@ export function envoyOutbound(
     forConnections,
   }
 }
+
+/** One that leads to a workload of this cluster and nowhere else. */
+export const envoyDirectCluster = (cluster: Cluster, assignment: LoadAssignment): Cluster =>
+  envoyCluster(cluster, reachOf(assignment))
 
 function envoyCluster(cluster: Cluster, reach: Reach): Cluster {
   const { tls, ...rest } = cluster

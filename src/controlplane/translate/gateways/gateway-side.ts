@@ -17,6 +17,7 @@ import { isSecretName, secretsFor } from './edge-secrets.ts'
 import type { EdgeSecret } from './edge.ts'
 import { gatewayApiServers } from './gateway-api-servers.ts'
 import { istioServers } from './istio-servers.ts'
+import { type MeshPort, meshPort } from './mesh-port.ts'
 
 export interface GatewayConfig extends Omit<ProxyConfig, 'secrets' | 'listeners'> {
   readonly listeners: readonly Listener[]
@@ -30,7 +31,11 @@ interface Built {
   readonly routes: ReadonlyMap<string, RouteTable>
   readonly needed: ReadonlySet<string>
   readonly secrets: readonly EdgeSecret[]
+  /** Of its own. */
+  readonly clusters: readonly Cluster[]
 }
+
+const NOBODY_BEFORE = { trustedProxies: 0 }
 
 interface Wanted {
   readonly needed: ReadonlySet<string>
@@ -47,6 +52,7 @@ export class GatewaySide {
   readonly #hosts = new Memo<VirtualHost>()
   readonly #routes = new Memo<RouteTable>()
   readonly #secrets = new Memo<GenericSecret>()
+  readonly #clusters = new Memo<Cluster>()
 
   constructor(tables: Tables, outbound: OutboundSide) {
     this.#tables = tables
@@ -59,8 +65,8 @@ export class GatewaySide {
     const tables = this.#tables
     const key = `${pod.namespace}/${pod.name}`
     const reach = this.#outbound.reach(snapshot, pod)
-    const { listeners, routes, needed, secrets: wanted } = this.#edge(snapshot, pod, reach)
-    const clusters = reach.clusters.filter(({ name }) => needed.has(name))
+    const { listeners, routes, needed, secrets: wanted, clusters: own } = this.#edge(snapshot, pod, reach)
+    const clusters = [...reach.clusters.filter(({ name }) => needed.has(name)), ...own]
     const secrets = this.#secretsFor(snapshot, pod, { needed, clusters, wanted })
     if (secrets === undefined) return undefined
     const endpoints = [...reach.endpoints].filter(([name]) => needed.has(name))
@@ -86,34 +92,36 @@ export class GatewaySide {
   }
 
   #edge(snapshot: Snapshot, pod: PodFacts, { scope }: Reachable): Built {
-    const { istioGateways, virtualServices } = snapshot.networking
-    const { settings } = snapshot.security
+    const { mesh, networking, security } = snapshot
+    const { istioGateways, virtualServices } = networking
+    const { settings } = security
     const services = this.#tables.servicesSelecting(pod, snapshot)
     const policies = this.#policies.of(snapshot, pod, services)
     const key = `${pod.namespace}/${pod.name}`
     // Neither its readiness nor anything else of a pod's status is an input.
-    const own = JSON.stringify([pod.ip, pod.labels, pod.ports])
+    const own = JSON.stringify([pod.ip, pod.labels, pod.ports, pod.topology])
     const { gatewayApi: facts, namespaces } = snapshot
     const api = [...Object.values(facts), namespaces]
-    const inputs = [istioGateways, virtualServices, scope, services, policies, settings, own, ...api]
+    const inputs = [istioGateways, virtualServices, scope, services, policies, settings, mesh, own, ...api]
     return this.#built.get(key, inputs, () => {
       const servers = [
         ...istioServers({ gateways: istioGateways, virtualServices, scope, pod, services }),
         ...gatewayApiServers({ facts, namespaces, scope, pod, services }),
       ]
       const { paths } = settings
-      const edge = { address: pod.ip, servers, settings: { trustedProxies: 0, ...(paths !== undefined && { paths }) } }
+      const { topology = NOBODY_BEFORE } = pod
+      const edge = { address: pod.ip, servers, settings: { ...topology, ...(paths !== undefined && { paths }) } }
       const guard = guardOf(policies, { address: pod.ip, services })
-      return this.#keep(key, edgeConfig(edge, guard))
+      return this.#keep(key, edgeConfig(edge, guard), meshPort({ pod, services, servers, mesh, policies }))
     })
   }
 
   /** The same objects for what is the same: proxies are told of nothing else. */
-  #keep(key: string, config: EdgeConfig): Built {
-    const listeners = config.listeners.map((listener) =>
+  #keep(key: string, config: EdgeConfig, own: MeshPort): Built {
+    const listeners = [...config.listeners, ...own.listeners].map((listener) =>
       this.#listeners.get(`${key}|${listener.name}`, [JSON.stringify(listener)], () => listener),
     )
-    const routes = config.routes.map((table) => {
+    const routes = [...config.routes, ...own.routes].map((table) => {
       const hosts = table.hosts.map((host) =>
         this.#hosts.get(`${key}|${table.name}|${host.name}`, [JSON.stringify(host)], () => soundHost(host)),
       )
@@ -124,6 +132,9 @@ export class GatewaySide {
       routes: this.#tables.keep(`routes|${key}`, named(routes)),
       needed: textsOf([listeners, routes]),
       secrets: config.secrets,
+      clusters: own.clusters.map((cluster) =>
+        this.#clusters.get(`${key}|${cluster.name}`, [JSON.stringify(cluster)], () => cluster),
+      ),
     }
   }
 }

@@ -83,14 +83,17 @@ function tcpOf(host: Host, { port }: PortFacts, scope: Scope, led: Led | undefin
 /** Hosts of one name have no address of their own to be known by; others have, and may have names beside it. */
 function namedChains(host: Host, { port }: PortFacts, scope: Scope, led: Led | undefined): readonly FilterChain[] {
   const destinations = { addresses: host.addresses, port }
+  // The first route for a name counts; two chains for one would be refused.
+  const taken = new Set<string>()
   const chains = (led?.tls ?? []).flatMap((route) => {
     const names = namesOf(route, { scope, port }).filter(
-      (name) => matchesHost(name, host.host) || matchesHost(host.host, name),
+      (name) => !taken.has(name) && (matchesHost(name, host.host) || matchesHost(host.host, name)),
     )
     if (led === undefined || names.length === 0) return []
+    for (const name of names) taken.add(name)
     return [chainFor(names, destinations, routed(route, { scope, led, port }))]
   })
-  if (host.isEntry !== true) return chains
+  if (host.isEntry !== true || taken.has(host.host)) return chains
   const own = filterTo([{ host: host.host, port, subset: '', weight: 1 }], scope)
   return [...chains, chainFor([host.host], destinations, own)]
 }

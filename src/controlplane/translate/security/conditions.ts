@@ -23,6 +23,8 @@ export interface RuleContext {
   readonly local: LocalNames
   /** Of the policy. */
   readonly namespace: string
+  /** The field that tells whom an AuthenticationPolicy found; absent: there is none here. */
+  readonly consumerHeader?: string
 }
 
 /** `requests`: bytes do not have it. */
@@ -60,7 +62,7 @@ export function operationAttributes({ place }: RuleContext): Readonly<Record<str
 /** By the keys of `when`. Undefined: there is no such key. */
 export function conditionAttribute(key: string, context: RuleContext): Attribute | undefined {
   const source = sourceAttributes(context)
-  const { place } = context
+  const { place, consumerHeader } = context
   const plain: Readonly<Record<string, Attribute | undefined>> = {
     'source.ip': source['ipBlocks'],
     'remote.ip': source['remoteIpBlocks'],
@@ -73,6 +75,8 @@ export function conditionAttribute(key: string, context: RuleContext): Attribute
     'request.auth.presenter': caller((value) => claimSays(['azp'], value), true),
     'destination.ip': target((value) => known(isIn(value, place.address))),
     'destination.port': target((value) => portIs(value, place)),
+    // Where nobody is asked who they are, nobody is one: what a client brings in the field is its own word.
+    'isthmus.consumer': caller((value) => (consumerHeader === undefined ? NEVER : header(consumerHeader, value)), true),
     'connection.sni': target((value) => serverNameIs(value, place)),
   }
   if (Object.hasOwn(plain, key)) return plain[key]

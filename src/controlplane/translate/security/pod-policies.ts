@@ -23,6 +23,7 @@ import { type Custom, customFilters } from './custom.ts'
 import { jwtFilter, type KeyTables } from './jwt.ts'
 import type { Mode, PodModes } from './peer-modes.ts'
 import type { PolicyScope } from '../../observe/facts-security.ts'
+import type { OwnPolicies } from '../own/own-policies.ts'
 import { namesService } from './scope.ts'
 
 /** Where a chain leads: the pod's own port and address, and the server name by which it is chosen (empty: plaintext). */
@@ -34,6 +35,10 @@ export interface ChainPlace {
   readonly serverName: string | undefined
   /** That the chain serves; more than one where plaintext cannot tell them apart. */
   readonly services: readonly ServiceFacts[]
+  /** By the name of the cluster set, not by a local one. */
+  readonly isClusterset?: boolean
+  /** The port takes gRPC-Web. */
+  readonly isGrpcWeb?: boolean
 }
 
 export interface PodPolicyInput extends KeyTables {
@@ -43,7 +48,12 @@ export interface PodPolicyInput extends KeyTables {
   readonly authentication: readonly RequestAuthenticationFacts[]
   readonly local: LocalNames
   readonly settings: MeshSettings
+  /** The product's own. */
+  readonly own?: OwnPolicies
 }
+
+/** First, so that refusals of all others reach the browser in its own form. */
+const GRPC_WEB: ListedFilter = { name: 'envoy.filters.http.grpc_web', kind: 'grpcWeb', config: {} }
 
 /** A chain of any kind of listener. */
 interface Guarded extends Pick<FilterChain, 'filter'> {
@@ -61,6 +71,11 @@ export class PodPolicies {
     return this.#input.modes
   }
 
+  /** Limits that the control plane counts, by policy. */
+  get counted(): readonly string[] {
+    return this.#input.own?.counted ?? []
+  }
+
   modeAt(port: number): Mode {
     const { mode, ports } = this.#input.modes
     return ports.get(port) ?? mode
@@ -70,19 +85,36 @@ export class PodPolicies {
   guard<C extends Guarded>(chain: C, place: ChainPlace): C {
     const policies = speakingTo(this.#input.authorization, place.services)
     if (chain.filter.kind === 'tcp') return this.#guardBytes(chain, policies, place)
+    // Gateways have tables of their own, and their callers are not the pod's: own policies hold at the pods behind.
+    const own = 'rds' in chain.filter.routes ? undefined : this.#input.own
+    const authentication = own?.authenticationAt(place)
     const tokens = jwtFilter(speakingTo(this.#input.authentication, place.services), this.#input)
-    const found = [...(tokens === undefined ? [] : [tokens]), ...this.#requestFilters(policies, place)]
+    const found = [
+      ...(authentication?.filters ?? []),
+      ...(tokens === undefined ? [] : [tokens]),
+      ...this.#requestFilters(policies, place, own?.consumerHeaderAt(place)),
+      // Whoever is refused for who they are uses up nobody's limit.
+      ...(own?.limitsAt(place) ?? []),
+    ]
     const { paths } = this.#input.settings
-    const read = paths === undefined ? chain.filter : { ...chain.filter, paths }
-    if (found.length === 0) return paths === undefined ? chain : { ...chain, filter: read }
-    const [cors, ...rest] = DEFAULT_FILTERS
-    // A preflight carries no credentials, so CORS stays first.
-    const filters = [...(cors === undefined ? [] : [cors]), ...found, ...rest]
+    const asked = authentication === undefined ? chain.filter : authentication.over(chain.filter)
+    const read = paths === undefined ? asked : { ...asked, paths }
+    const filters = filtersWith(found, place)
+    if (filters === undefined) return paths === undefined ? chain : { ...chain, filter: read }
     return { ...chain, filter: { ...read, filters } }
   }
 
-  #requestFilters(policies: readonly AuthorizationPolicyFacts[], place: ChainPlace): readonly ListedFilter[] {
-    const context: ChainContext = { place, local: this.#input.local, reads: 'requests' }
+  #requestFilters(
+    policies: readonly AuthorizationPolicyFacts[],
+    place: ChainPlace,
+    consumerHeader: string | undefined,
+  ): readonly ListedFilter[] {
+    const context: ChainContext = {
+      place,
+      local: this.#input.local,
+      reads: 'requests',
+      ...(consumerHeader !== undefined && { consumerHeader }),
+    }
     const enforced = policies.filter(({ dryRun }) => !dryRun)
     const tried = policies.filter(({ dryRun }) => dryRun)
     const filters: ListedFilter[] = []
@@ -117,6 +149,15 @@ export class PodPolicies {
     }
     return network.length === 0 ? chain : { ...chain, network }
   }
+}
+
+/** Undefined: the mesh's own filters alone, which a chain need not list. */
+function filtersWith(found: readonly ListedFilter[], place: ChainPlace): readonly ListedFilter[] | undefined {
+  const web = place.isGrpcWeb === true ? [GRPC_WEB] : []
+  if (found.length === 0 && web.length === 0) return undefined
+  const [cors, ...rest] = DEFAULT_FILTERS
+  // A preflight carries no credentials, so CORS stays first.
+  return [...web, ...(cors === undefined ? [] : [cors]), ...found, ...rest]
 }
 
 /** By provider, in the order of their names, so that two replicas build the same. */

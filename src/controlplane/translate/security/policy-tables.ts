@@ -4,6 +4,7 @@ import type { AuthorizationPolicyFacts, RequestAuthenticationFacts } from '../..
 import { Memo } from '../memo.ts'
 import type { Tables } from '../tables.ts'
 import type { LocalNames } from './callers.ts'
+import { OwnTables } from '../own/own-policies.ts'
 import { PodPolicies } from './pod-policies.ts'
 import { PolicyIndex } from './scope.ts'
 
@@ -24,6 +25,7 @@ export class PolicyTables {
   readonly #local = new Memo<LocalNames>()
   readonly #hosts = new Memo<ReadonlySet<string>>()
   readonly #pods = new Memo<PodPolicies>()
+  readonly #own = new OwnTables()
 
   constructor(tables: Tables) {
     this.#tables = tables
@@ -56,6 +58,7 @@ export class PolicyTables {
     // Hosts matter to token keys alone: services come and go without anybody's chains being built again.
     const hosts = authentication.length === 0 ? NO_HOSTS : this.#hostNames(snapshot)
     const { settings, keySets } = security
+    const own = this.#own.of(snapshot, pod, services)
     const inputs = [
       modes.mode,
       JSON.stringify([...modes.ports]),
@@ -65,12 +68,13 @@ export class PolicyTables {
       local,
       hosts,
       settings,
+      own,
       authentication.length === 0 ? undefined : keySets,
     ]
     return this.#pods.get(keyOf(pod), inputs, () => {
       const isHost = (host: string, port: number): boolean => hosts.has(`${host}:${port}`)
       const fetched = (uri: string): string | undefined => keySets.get(uri)
-      return new PodPolicies({ modes, authorization, authentication, local, settings, isHost, fetched })
+      return new PodPolicies({ modes, authorization, authentication, local, settings, own, isHost, fetched })
     })
   }
 

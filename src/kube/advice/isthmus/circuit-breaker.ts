@@ -5,6 +5,7 @@
 import type { CircuitBreakerPolicy, CircuitBreakerPolicySpec } from '../../kinds.ts'
 import { parseDuration } from '../../durations.ts'
 import { error, type Flaw } from '../finding.ts'
+import { targetGroupFlaws } from './targets.ts'
 
 const HOUR_MS = 3_600_000
 
@@ -20,7 +21,7 @@ const RANGES = {
 const FRAMING = new Set(['connection', 'content-length', 'keep-alive', 'transfer-encoding', 'upgrade', 'trailer', 'te'])
 
 export function* circuitBreakerFlaws({ spec }: CircuitBreakerPolicy): Iterable<Flaw> {
-  yield* targetFlaws(spec)
+  yield* targetGroupFlaws(spec.targetRefs)
   if (spec.slowPercent !== undefined && spec.slowAfter === undefined) {
     yield invalid('spec.slowPercent', 'needs spec.slowAfter')
   }
@@ -31,14 +32,6 @@ export function* circuitBreakerFlaws({ spec }: CircuitBreakerPolicy): Iterable<F
     if (ms === undefined || ms < from || ms > to) yield invalid(`spec.${field}`, `must be from ${from} ms to ${to} ms`)
   }
   yield* fallbackFlaws(spec.fallback)
-}
-
-function* targetFlaws({ targetRefs }: CircuitBreakerPolicySpec): Iterable<Flaw> {
-  for (const [index, { kind, group }] of targetRefs.entries()) {
-    const wanted = kind === 'Service' ? '' : 'multicluster.x-k8s.io'
-    if (group === undefined || group === wanted) continue
-    yield invalid(`spec.targetRefs[${index}].group`, `must be "${wanted}" for a ${kind}`)
-  }
 }
 
 function* fallbackFlaws(fallback: CircuitBreakerPolicySpec['fallback']): Iterable<Flaw> {

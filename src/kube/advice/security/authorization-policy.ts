@@ -20,10 +20,12 @@ const WHEN_KEYS: ReadonlySet<string> = new Set([
   'destination.ip',
   'destination.port',
   'connection.sni',
+  // Ours: whom an AuthenticationPolicy found.
+  'isthmus.consumer',
 ])
 const WHEN_PATTERNS = /^(request\.headers\[[^[\]]+\]|request\.auth\.claims(\[[^[\]]+\])+)$/
 const ADDRESS_KEYS: ReadonlySet<string> = new Set(['source.ip', 'remote.ip', 'destination.ip'])
-const HTTP_KEYS = /^request\./
+const HTTP_KEYS = /^(request\.|isthmus\.consumer$)/
 const HTTP_FIELDS: ReadonlySet<string> = new Set([
   'requestPrincipals',
   'notRequestPrincipals',

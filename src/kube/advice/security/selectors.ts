@@ -23,15 +23,19 @@ const LABEL_VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/
 export function* scopeFlaws({ selector, targetRef, targetRefs = [] }: Scoped, namespace: string): Iterable<Flaw> {
   const ways = [selector, targetRef, targetRefs.length > 0 ? targetRefs : undefined].filter((way) => way !== undefined)
   if (ways.length > 1) yield invalid('spec', 'may have only one of selector, targetRef and targetRefs')
+  yield* labelFlaws(selector)
+  if (targetRef !== undefined) yield* targetFlaws('spec.targetRef', targetRef, namespace)
+  for (const [index, target] of targetRefs.entries()) yield* targetFlaws(`spec.targetRefs[${index}]`, target, namespace)
+  const kinds = new Set(targetRefs.map(({ group = '', kind }) => `${kind}.${group}`))
+  if (kinds.size > 1) yield invalid('spec.targetRefs', 'must be of one kind')
+}
+
+export function* labelFlaws(selector: Scoped['selector']): Iterable<Flaw> {
   for (const [key, value] of Object.entries(selector?.matchLabels ?? {})) {
     const field = `spec.selector.matchLabels.${key}`
     if (key.includes('*') || value.includes('*')) yield invalid(field, 'takes no wildcards')
     else if (!LABEL_KEY.test(key) || !LABEL_VALUE.test(value)) yield invalid(field, 'is no label')
   }
-  if (targetRef !== undefined) yield* targetFlaws('spec.targetRef', targetRef, namespace)
-  for (const [index, target] of targetRefs.entries()) yield* targetFlaws(`spec.targetRefs[${index}]`, target, namespace)
-  const kinds = new Set(targetRefs.map(({ group = '', kind }) => `${kind}.${group}`))
-  if (kinds.size > 1) yield invalid('spec.targetRefs', 'must be of one kind')
 }
 
 function* targetFlaws(field: string, target: Target, own: string): Iterable<Flaw> {
