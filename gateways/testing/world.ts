@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { createServer as createTcpServer, connect, type Socket } from 'node:net'
+import { createServer as createTcpServer, connect, type Socket, type LookupFunction } from 'node:net'
 import pino from 'pino'
 import { eastWest } from '../east-west.ts'
 import type { LiveTunnels } from '../live-tunnels.ts'
@@ -74,6 +74,8 @@ interface PodOptions {
   readonly openLog?: ProxyOptions['openLog']
   /** Of an ingress or egress gateway. */
   readonly modes?: ProxyOptions['modes']
+  /** How it resolves names; absent: as the machine does. */
+  readonly lookup?: LookupFunction
 }
 
 export class World {
@@ -120,7 +122,7 @@ export class World {
         for (const line of lines.toString().trim().split('\n'))
           records.push(JSON.parse(line) as Record<string, unknown>)
       },
-      lookup: undefined,
+      lookup: options.lookup,
       ...(role === undefined ? {} : { tunnels: role.tunnels }),
       ...(options.overload === undefined ? {} : { overload: options.overload }),
       ...(options.originalDestination === undefined ? {} : { originalDestination: options.originalDestination }),

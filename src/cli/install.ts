@@ -12,6 +12,7 @@ interface InstallFlags extends ClusterFlags {
   readonly logLevel: string
   readonly print?: boolean
   readonly strict?: boolean
+  readonly dns?: boolean
   readonly ingressGateway?: boolean
   readonly egressGateway?: boolean
   readonly gatewayAddress?: string
@@ -33,6 +34,7 @@ export function registerInstall(program: Command): void {
       'where peers reach the east-west gateway, when not at its load balancer',
     )
     .option('--strict', 'refuse callers without mutual TLS in the whole mesh (a PeerAuthentication in isthmus-system)')
+    .option('--dns', 'a DNS server of its own (isthmus-dns), for the cluster’s DNS to forward clusterset.local to')
     .option('--ingress-gateway', 'also a gateway for clients outside the mesh: istio-ingressgateway in istio-system')
     .option('--egress-gateway', 'also a gateway for calls to the outside: istio-egressgateway in istio-system')
     .option('--print', 'write the manifests to stdout instead of applying them')

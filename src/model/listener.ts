@@ -40,6 +40,9 @@ export interface Capture {
 /** Cluster of a TCP proxy on a captured listener: the connection's own destination. */
 export const PASSTHROUGH_CLUSTER = 'PassthroughCluster'
 
+/** Istio's name of the virtual host for everything that the mesh does not know, where that may pass. */
+export const ANY_HOST = 'allow_any'
+
 export interface FilterChain {
   readonly name: string
   /** Exact lower-case server names; empty matches any. Needs TLS at the listener. */

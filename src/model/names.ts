@@ -17,6 +17,9 @@ export const SYSTEM_ACCOUNTS = {
   eastWest: 'isthmus-east-west',
 } as const
 
+/** ServiceAccount, Deployment and Service of the DNS server that a cluster may have beside. */
+export const DNS_ACCOUNT = 'isthmus-dns'
+
 /** ServiceAccount whose tokens the CLI shows to the control plane: whoever may make one may read what it may. */
 export const READER_ACCOUNT = 'isthmus-reader'
 export const READER_AUDIENCE = 'isthmus-status'

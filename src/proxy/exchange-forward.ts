@@ -1,6 +1,7 @@
 /** What a request becomes on its way upstream, once it was let through: its head, and the terms of its attempts. */
 import type { OriginalDst } from '../model/config.ts'
-import { type OriginalAddress, parseOriginalAddress } from './balance/original-dst.ts'
+import { PORTS } from '../model/ports.ts'
+import { type OriginalAddress, parseAuthority, parseOriginalAddress } from './balance/original-dst.ts'
 import type { Attempts } from './exchange-attempts.ts'
 import type { DownstreamConnection } from './exchange-context.ts'
 import { hashOf } from './filters/hash.ts'
@@ -20,6 +21,10 @@ export interface Forwarded {
   readonly reverse: ReverseHttp | undefined
   readonly source: FactsSource
 }
+
+const HTTP_PORT = 80
+/** Where requests come in at a proxy: at this one's own addresses they would come in again. */
+const OWN_PORTS: ReadonlySet<number> = new Set([PORTS.outbound, PORTS.httpProxy, PORTS.inbound])
 
 /** For the whole answer, and for the whole stream; 0: no limit. */
 export interface Limits {
@@ -65,11 +70,18 @@ function askedFor(
 function originalOf(
   { header }: OriginalDst,
   head: RequestHead,
-  { addresses }: DownstreamConnection,
+  { addresses, mode }: DownstreamConnection,
 ): OriginalAddress | undefined {
   const named = header === undefined ? undefined : headerOf(head.headers, header)
   if (named !== undefined) return parseOriginalAddress(named)
-  return addresses === undefined ? undefined : { address: addresses.localAddress, port: addresses.localPort }
+  if (addresses !== undefined) return { address: addresses.localAddress, port: addresses.localPort }
+  return mode === 'forward' ? askedOf(head) : undefined
+}
+
+/** Whoever asks an explicit proxy says where to go; it must not lead to a proxy again, without end. */
+function askedOf({ authority }: RequestHead): OriginalAddress | undefined {
+  const asked = parseAuthority(authority, HTTP_PORT)
+  return asked === undefined || OWN_PORTS.has(asked.port) ? undefined : asked
 }
 
 /** Of the whole stream: what the client allows for gRPC, the route's, the listener's; 0: no limit. */

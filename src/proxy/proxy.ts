@@ -14,7 +14,7 @@ import type { ClusterState } from './balance/cluster.ts'
 import { Acceptor, type TunnelServer } from './connection.ts'
 import type { OriginalDestination } from './capture/destination.ts'
 import type { HttpMode } from './compile.ts'
-import { isForbiddenTarget } from '../runtime/forbidden.ts'
+import { allowedAddresses, guardedLookup, isForbiddenTarget } from '../runtime/forbidden.ts'
 import type { IdentitySource, Peer } from './identity.ts'
 import { PROXY_PROTO_NAMES } from './l4/proxy-header.ts'
 import { ListenerSet } from './listeners.ts'
@@ -174,18 +174,18 @@ class RunningProxy implements Proxy {
     // Pods that share a network namespace are told apart by the address they speak from.
     const localAddress = options.podIp.startsWith('127.') ? options.podIp : undefined
     const credentials = (): ReturnType<ProxyState['credentials']> => state.credentials()
-    const clientTls: DialContext['clientTls'] = (tls) => state.clientTls.of(tls)
     // A gateway of the mesh dials as the mesh does; only a proxy of no mesh is all Envoy.
     const http1Trailers = !modes.has('reverse') || options.trustDomain !== ''
+    const { lookup, resolve } = resolution(options.lookup, http1Trailers)
     const context: DialContext = {
       timers,
       now,
       credentials,
-      clientTls,
+      clientTls: (tls) => state.clientTls.of(tls),
       http1Trailers,
       forgives: !http1Trailers,
       localAddress,
-      lookup: options.lookup,
+      lookup,
     }
     const links = new GatewayLinks(context, random)
     state.connect({
@@ -193,7 +193,7 @@ class RunningProxy implements Proxy {
       random,
       createTransport: transportFactory(context, random, links),
       createStreams: (way) => createStreamWay({ ...way, context, random, links, streams: this.#streams }),
-      resolve: createResolve(options.lookup),
+      resolve,
       isForbidden: isForbiddenTarget,
     })
     this.#overload = new Overload(options.overload, { clock, random, ...OWN_MEMORY })
@@ -315,4 +315,13 @@ class RunningProxy implements Proxy {
     // A configuration that comes during the drain opens no port again.
     if (!this.#shut) this.listeners.apply(listeners)
   }
+}
+
+/** A configuration file says itself where its clusters are; in the mesh others have a say, and not every place is one. */
+function resolution(
+  lookup: LookupFunction | undefined,
+  isMesh: boolean,
+): Pick<DialContext, 'lookup'> & { readonly resolve: ReturnType<typeof createResolve> } {
+  if (!isMesh) return { lookup, resolve: createResolve(lookup) }
+  return { lookup: guardedLookup(lookup), resolve: createResolve(lookup, allowedAddresses) }
 }

@@ -287,6 +287,28 @@ describe('ADS over a socket', () => {
     await world.delivered(({ config }) => addressesIn(config, 'a').includes('10.0.0.7'))
   })
 
+  it('brings names to those who ask for them, keeps them over a restart, and tells none from nobody said', async () => {
+    const name = (address: string): NonNullable<ProxyConfig['names']> =>
+      new Map([['web.shop', { name: 'web.shop', addresses: [address], ports: [] }]])
+    const asking = { wholes: ['cluster', 'listener', 'name'] } as const
+    world.config = { ...configOf({ a: ['10.0.0.1'] }), names: name('10.96.0.1') }
+    const stranger = await world.connect()
+    expect((await world.delivered(() => true)).config.names).toBeUndefined()
+    await stranger.close()
+    const first = await world.connect(asking)
+    await world.delivered(({ config }) => config.names?.get('web.shop')?.addresses[0] === '10.96.0.1')
+    world.set({ ...world.config, names: name('10.96.0.2') })
+    await world.delivered(({ config }) => config.names?.get('web.shop')?.addresses[0] === '10.96.0.2')
+    await first.close()
+    world.stop()
+    world.deliveries.length = 0
+    await world.connect(asking)
+    expect(world.deliveries[0]).toMatchObject({ source: 'disk', config: { names: name('10.96.0.2') } })
+    await world.listen()
+    world.set({ ...world.config, names: new Map() })
+    await world.delivered(({ config }) => config.names?.size === 0)
+  })
+
   it('goes to another replica within 5 s when one is killed, and misses no change', async () => {
     world.config = configOf({ a: ['10.0.0.1'] })
     const other = new World()

@@ -20,6 +20,7 @@ const obstacle = ((): string | undefined => {
 })()
 
 const FILES = join(repositoryRoot, 'test/e2e/capture')
+const hasDig = spawnSync('dig', ['-v']).error === undefined
 const READY_MS = 60_000
 const CLIENT = 'spiffe://east.capture.test/ns/shop/sa/client'
 
@@ -109,7 +110,7 @@ describe.skipIf(obstacle !== undefined)(
         await must(isthmus(...image, `test/${name}:1`, '--', process.execPath, join(FILES, `${name}.js`)))
       }
       for (const name of ['east', 'west']) {
-        await must(isthmus('install', '--cluster', name, '--mesh', 'capture.test', '--context', name))
+        await must(isthmus('install', '--dns', '--cluster', name, '--mesh', 'capture.test', '--context', name))
       }
       await must(isthmus('trust', 'init', '--context', 'east'))
       await until('east invites west', async () => {
@@ -238,9 +239,123 @@ describe.skipIf(obstacle !== undefined)(
       expect(metrics.stdout).toContain('reason="capture-loop"')
     })
 
-    it('resolves names on port 53 and leaves DNS alone', async () => {
-      const { stdout } = await inPod('client', 'getent', 'hosts', 'checkout')
-      expect(stdout).toMatch(new RegExp(`^10\\.${network}\\.`))
+    describe('names', () => {
+      const asked = async (answer: string): Promise<number> => {
+        const { ip } = await podOf('client')
+        const { stdout } = await run('curl', ['-sS', '-m', '5', `http://${ip}:15020/metrics`])
+        return Number(new RegExp(`isthmus_dns_queries_total\\{answer="${answer}"\\} (\\d+)`).exec(stdout)?.[1] ?? 'NaN')
+      }
+      const getent = async (...args: string[]): Promise<string> =>
+        (await inPod('client', 'getent', ...args)).stdout.replaceAll(/ +/g, ' ').trim()
+
+      it('are answered by the sidecar, to a program that knows of none', async () => {
+        const before = await asked('own')
+        const { stdout: ip } = await kubectl(
+          '-n',
+          'shop',
+          'get',
+          'service',
+          'checkout',
+          '-o',
+          'jsonpath={.spec.clusterIP}',
+        )
+        // By the search path of the pod's own resolv.conf.
+        expect(await getent('ahostsv4', 'checkout')).toContain(`${ip} STREAM`)
+        expect(await asked('own')).toBeGreaterThan(before)
+        expect(await getent('ahostsv4', 'stock.shop.svc.clusterset.local')).toMatch(/^240\.0\.|^10\./)
+        expect(await getent('hosts', 'nothing.shop.svc.clusterset.local')).toBe('')
+      })
+
+      it.skipIf(!hasDig)('satisfy dig over UDP and TCP', async () => {
+        const dig = async (...args: string[]): Promise<string> =>
+          (await inPod('client', 'dig', '+time=2', '+tries=1', ...args)).stdout
+        for (const way of ['+notcp', '+tcp']) {
+          expect(await dig(way, 'checkout.shop.svc.cluster.local')).toMatch(/status: NOERROR[^]*flags: qr aa rd ra/)
+          expect(await dig(way, '+short', 'dns-version.clusterset.local', 'TXT')).toBe('"1.0.0"\n')
+        }
+        expect(await dig('+short', '_http._tcp.checkout.shop.svc.cluster.local', 'SRV')).toBe(
+          '0 100 80 checkout.shop.svc.cluster.local.\n',
+        )
+        // Not ours: the cluster's own DNS is asked, and its answers find back, however many there are.
+        const forwarded = await asked('forwarded')
+        const names = Array.from({ length: 50 }, (_, index) => `n${index}.shop.svc.cluster.local`)
+        const many = await dig('+noall', '+comments', ...names)
+        expect(many.match(/status: NXDOMAIN/g)).toHaveLength(50)
+        expect(await asked('forwarded')).toBe(forwarded + 50)
+      })
+
+      it.skipIf(!hasDig)('are answered by a server of their own too, for who has no sidecar', async () => {
+        const found = [
+          '-n',
+          'isthmus-system',
+          'get',
+          'pods',
+          '-l',
+          'app=isthmus-dns',
+          '-o',
+          'jsonpath={.items[0].status.podIP}',
+        ]
+        const { stdout: ip } = await kubectl(...found)
+        const dig = async (...args: string[]): Promise<string> =>
+          (await run('dig', [`@${ip}`, '-p', '15053', '+time=2', '+tries=1', ...args])).stdout
+        await until('it has its names', async () => (await dig('+short', 'stock.shop.svc.clusterset.local')) !== '')
+        expect(await dig('+tcp', 'nothing.shop.svc.clusterset.local')).toContain('status: NXDOMAIN')
+        const { stdout: service } = await kubectl(
+          '-n',
+          'shop',
+          'get',
+          'service',
+          'checkout',
+          '-o',
+          'jsonpath={.spec.clusterIP}',
+        )
+        expect(await dig('+short', 'checkout.shop.svc.cluster.local')).toBe(`${service}\n`)
+      })
+
+      it('lead TCP to the host of a ServiceEntry by its virtual address', async () => {
+        const { ip } = await podOf('greeter')
+        const entry = (name: string, address: string): string => `
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: ${name}, namespace: shop }
+spec:
+  hosts: [${name}.example.test]
+  location: MESH_EXTERNAL
+  resolution: STATIC
+  ports: [{ number: 2525, name: tcp, protocol: TCP }]
+  endpoints: [{ address: ${address} }]
+`
+        const apply = ['--kubeconfig', kubeconfig, '--context', 'east', 'apply', '-f', '-']
+        await must(run('kubectl', apply, { input: `${entry('mail', ip)}---${entry('void', '10.255.255.1')}` }))
+        await until('its virtual address is known', async () => (await getent('ahostsv4', 'mail.example.test')) !== '')
+        const found = await getent('ahostsv4', 'mail.example.test')
+        expect(found).toMatch(/^240\.240\.\d+\.\d+ STREAM/)
+        const written = await kubectl(
+          '-n',
+          'shop',
+          'get',
+          'serviceentry',
+          'mail',
+          '-o',
+          'jsonpath={.status.addresses[0].value}',
+        )
+        expect(found).toContain(written.stdout)
+        const listen = 'exec 3<>/dev/tcp/mail.example.test/2525 && cat <&3'
+        expect((await inPod('client', 'timeout', '10', 'bash', '-c', listen)).stdout).toBe('220 ready\r\n')
+        // Two hosts with TCP on one port: the other is another place.
+        expect(await getent('ahostsv4', 'void.example.test')).not.toContain(written.stdout)
+      })
+
+      it('are answered while no resolver is, and at once', async () => {
+        const drop = ['OUTPUT', '-p', 'udp', '--dport', '53', '-m', 'owner', '--gid-owner', '1337', '-j', 'DROP']
+        await must(inPod('client', 'iptables', '-A', ...drop))
+        const before = systemClock.monotonic()
+        expect(await getent('ahostsv4', 'checkout')).toContain('STREAM')
+        expect(await getent('ahostsv4', 'mail.example.test')).toContain('240.240.')
+        expect(systemClock.monotonic() - before).toBeLessThan(2_000)
+        expect((await inPod('client', 'dig', '+time=6', '+tries=1', 'www.example.com')).stdout).toContain('SERVFAIL')
+        await must(inPod('client', 'iptables', '-D', ...drop))
+      })
     })
 
     it('leaves nothing behind when the cluster is killed', async () => {

@@ -116,6 +116,8 @@ export function sliceObject({ service, namespace = NAMESPACE, ports, pods }: Sli
     ports: ports.map(({ name, port }) => ({ name, port, protocol: 'TCP' })),
     endpoints: pods.map(({ name, ip, node = 'node' }) => ({
       addresses: [ip],
+      // As a StatefulSet's pods have.
+      hostname: name,
       conditions: { ready: true },
       nodeName: node,
       targetRef: { kind: 'Pod', name, namespace },

@@ -127,3 +127,40 @@ spec: { type: ExternalName, externalName: '${one.ip}', ports: [{ name: http, por
     expect(await mesh.bodies('front', `http://alias:${ORIGIN_PORT}/`, 2)).toEqual({ one: 2 })
   })
 })
+
+describe('a pod of a headless Service', () => {
+  it('is a host for requests, by its own name, over mTLS', async () => {
+    await mesh.pod('front')
+    const pods = [
+      await mesh.pod('db-0', { labels: { app: 'db' } }),
+      await mesh.pod('db-1', { labels: { app: 'db' } }),
+      await mesh.pod('db-2', { labels: { app: 'db' }, sidecar: false }),
+    ]
+    mesh.service('db', { clusterIP: 'None' })
+    await mesh.apply()
+    for (const { name } of pods) {
+      for (const host of [`${name}.db.shop.svc.cluster.local`, `${name}.db`]) {
+        expect([host, await mesh.bodies('front', `http://${host}/`, 4)]).toEqual([host, { [name]: 4 }])
+      }
+    }
+    // Only a sidecar asks with a certificate, and only another one tells whose.
+    expect(pods[1]?.seen[0]?.headers['x-forwarded-client-cert']).toContain('/sa/front')
+    expect(pods[2]?.seen[0]?.headers['x-forwarded-client-cert']).toBeUndefined()
+    // By the service's name any of them answers.
+    expect(Object.keys(await mesh.bodies('front', 'http://db/', 40)).length).toBeGreaterThan(1)
+  })
+
+  it('gives way to a service of the same short name', async () => {
+    await mesh.pod('front')
+    await mesh.pod('db-0', { labels: { app: 'db' } })
+    mesh.service('db', { clusterIP: 'None' })
+    await mesh.apply(`
+apiVersion: v1
+kind: Service
+metadata: { name: db-0, namespace: db }
+spec: { clusterIP: 10.96.0.9, ports: [{ name: http, port: 80 }] }
+`)
+    expect((await mesh.get('front', 'http://db-0.db/')).status).toBe(503)
+    expect(await mesh.bodies('front', 'http://db-0.db.shop.svc.cluster.local/', 1)).toEqual({ 'db-0': 1 })
+  })
+})

@@ -4,7 +4,7 @@
  * Only the API server, the control plane's stream and the kernel's capture are left out (test/e2e has those).
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { connect, type Server, type Socket } from 'node:net'
+import { connect, type LookupFunction, type Server, type Socket } from 'node:net'
 import { type Answer, ask, freshIp, ORIGIN_PORT, type Pod } from '../../gateways/testing/world.ts'
 import { EDGE_MODES } from '../../gateways/edge.ts'
 import { adviseObject } from '../../src/kube/advice/advise.ts'
@@ -29,6 +29,8 @@ export interface PodSpec {
   /** Its connections are led through its sidecar, as `dial` makes them. */
   readonly captured?: true
   readonly node?: string
+  /** How its proxy resolves names. */
+  readonly lookup?: LookupFunction
 }
 
 export interface GatewayPodSpec {
@@ -64,7 +66,11 @@ export class MeshWorld {
   async pod(name: string, spec: PodSpec = {}): Promise<MeshPod> {
     const hasSidecar = spec.sidecar !== false
     const wanted: Destination[] = []
-    const options = spec.captured === undefined ? {} : { originalDestination: () => wanted.shift() }
+    const { lookup } = spec
+    const options = {
+      ...(spec.captured !== undefined && { originalDestination: () => wanted.shift() }),
+      ...(lookup !== undefined && { lookup }),
+    }
     const proxy = hasSidecar ? this.world.pod(CLUSTER, name, options) : undefined
     const ip = proxy?.ip ?? freshIp()
     const seen: IncomingMessage[] = []

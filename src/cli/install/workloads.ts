@@ -3,6 +3,7 @@ import {
   ANNOTATIONS,
   CA_AUDIENCE,
   DAEMON_ENVIRONMENT,
+  DNS_ACCOUNT,
   OBJECTS,
   PROXY_STATE_PATH,
   SERVING_ROOT_PATH,
@@ -23,6 +24,8 @@ export interface InstallOptions {
   readonly gatewayAddress?: string
   /** Callers need mutual TLS from the start. */
   readonly strict?: boolean
+  /** A DNS server for those whose pods have none. */
+  readonly dns?: boolean
   /** In istio-system, as Istio's. */
   readonly ingressGateway?: boolean
   readonly egressGateway?: boolean
@@ -52,7 +55,7 @@ export function workloadManifests(options: InstallOptions): readonly object[] {
     ISTHMUS_LOG_LEVEL: options.logLevel,
     ...DAEMON_ENVIRONMENT,
   }
-  const parts: readonly Part[] = [
+  const parts: Part[] = [
     {
       name: SYSTEM_ACCOUNTS.controlPlane,
       args: ['control-plane'],
@@ -85,6 +88,16 @@ export function workloadManifests(options: InstallOptions): readonly object[] {
       asksApi: false,
     },
   ]
+  if (options.dns === true) {
+    parts.push({
+      name: DNS_ACCOUNT,
+      args: ['dns'],
+      ports: [port('dns-tcp', PORTS.dns), port('http-monitoring', PORTS.metrics)],
+      env: { ...common, ISTHMUS_CONTROL_PLANE: CONTROL_PLANE_ADDRESS },
+      hasIdentity: true,
+      asksApi: false,
+    })
+  }
   return [
     ...parts.flatMap((part) => [serviceAccount(part.name), deployment(part, options.image)]),
     service(SYSTEM_ACCOUNTS.controlPlane, 'ClusterIP', [
@@ -98,6 +111,7 @@ export function workloadManifests(options: InstallOptions): readonly object[] {
       [{ name: 'tls-eastwest', port: PORTS.eastWest }],
       gatewayAnnotations(options),
     ),
+    ...(options.dns === true ? [dnsService()] : []),
   ]
 }
 
@@ -130,6 +144,23 @@ function service(
     },
   }
 }
+
+/** On the port that resolvers ask. */
+const dnsService = (): object => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name: DNS_ACCOUNT, namespace: SYSTEM_NAMESPACE, labels: { app: DNS_ACCOUNT } },
+  spec: {
+    type: 'ClusterIP',
+    selector: { app: DNS_ACCOUNT },
+    ports: ['UDP', 'TCP'].map((protocol) => ({
+      name: `dns-${protocol.toLowerCase()}`,
+      port: 53,
+      targetPort: PORTS.dns,
+      protocol,
+    })),
+  },
+})
 
 function deployment(part: Part, image: string): object {
   return {

@@ -211,8 +211,11 @@ function destinationsOf(hosts: readonly Host[]): readonly Destinations[] {
       groups.set(key, group)
     }
   }
-  return [...groups]
-    .filter(([, { addresses }]) => addresses.length > 0)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([, { protocol, port, addresses }]) => ({ protocol, port, addresses: addresses.sort() }))
+  return (
+    [...groups]
+      .filter(([, { addresses }]) => addresses.length > 0)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      // Hosts of one ServiceEntry share its addresses.
+      .map(([, { protocol, port, addresses }]) => ({ protocol, port, addresses: [...new Set(addresses)].sort() }))
+  )
 }

@@ -11,7 +11,7 @@ import {
 import { formatSpiffeId } from '../../model/identity.ts'
 import { innerSni, innerSniOfHost } from '../../model/sni.ts'
 import type { PodFacts, PortFacts, SliceFacts } from '../observe/facts.ts'
-import { BY_ADDRESS, isByAddress } from './headless.ts'
+import { BY_ADDRESS, hasPods } from './headless.ts'
 import type { Host } from './hosts.ts'
 import { withTls } from './istio/client-tls.ts'
 import type { PortPolicy } from './istio/destination-rules.ts'
@@ -47,7 +47,7 @@ export function outboundCluster(input: OutboundClusterInput): Cluster {
   const cluster: Cluster = {
     ...base,
     ...(base.originalDst === undefined && { outlier: OUTLIER }),
-    ...(isByAddress(host, port) && { subsets: BY_ADDRESS }),
+    ...(hasPods(host) && { subsets: BY_ADDRESS }),
     ...(breaker !== undefined && { breaker }),
   }
   return policy === undefined

@@ -24,11 +24,11 @@ export class DnsNames {
   namesFor(snapshot: Snapshot, scope: Scope): ReadonlyMap<string, DnsName> {
     const hosts = this.#tables.hosts(snapshot)
     const slices = this.#tables.slicesByService(snapshot)
-    const { cluster } = snapshot.mesh
-    const built = this.#tables.list(`names|${scope.key}`, [scope, hosts, slices, cluster], () =>
+    const { cluster, domain } = snapshot.mesh
+    const built = this.#tables.list(`names|${scope.key}`, [scope, hosts, slices, cluster, domain], () =>
       // A Sidecar limits what a proxy routes; that a name exists in the clusterset is not its to say (MCS).
       [...scope.hosts.filter((host) => !isImport(host)), ...hosts.filter(isImport)].flatMap((host) => {
-        if (!isAnswered(host)) return []
+        if (!isAnswered(host) || coversZone(host.host, domain)) return []
         const own = isHeadless(host) && host.includesLocal ? (slices.get(`${host.namespace}/${host.name}`) ?? []) : []
         return [this.#names.get(host.host, [host, cluster, ...own], () => nameOf(host, own, cluster))]
       }),
@@ -46,6 +46,16 @@ function isAnswered(host: Host): boolean {
   if (host.entry !== undefined && host.isEntry !== true) return false
   if (host.host.startsWith('*') && !host.host.startsWith('*.')) return false
   return host.addresses.length > 0 || isHeadless(host)
+}
+
+/**
+ * A pattern that meets names of the cluster or of the clusterset: services that no proxy carries live there too, and
+ * whoever may write a ServiceEntry must not answer for them.
+ */
+function coversZone(host: string, domain: string): boolean {
+  if (!host.startsWith('*.')) return false
+  const suffix = host.slice(1)
+  return [domain, CLUSTERSET_DOMAIN].some((zone) => `.${zone}`.endsWith(suffix) || suffix.endsWith(`.${zone}`))
 }
 
 function nameOf(host: Host, slices: readonly SliceFacts[], cluster: string): DnsName {

@@ -20,7 +20,7 @@ import type {
   Snapshot,
 } from '../observe/facts.ts'
 import type { Host } from './hosts.ts'
-import { ADDRESS_KEY, isByAddress } from './headless.ts'
+import { ADDRESS_KEY, hasPods } from './headless.ts'
 import type { DialMode } from './istio/client-tls.ts'
 import type { EndpointTerms } from './istio/endpoint-terms.ts'
 import { entryGroups, type EntryTables } from './istio/entry-endpoints.ts'
@@ -53,7 +53,7 @@ export function groupsOf({ host, port, slices, tables, terms }: GroupsInput): re
   const groups = slices.flatMap((slice): readonly Group[] => {
     const { imported } = slice
     if (imported === undefined)
-      return host.includesLocal ? localGroups({ port, slice, tables, terms, isHeadless: isByAddress(host, port) }) : []
+      return host.includesLocal ? localGroups({ port, slice, tables, terms, isHeadless: hasPods(host) }) : []
     const peer = tables.peers.get(imported.cluster)
     if (!host.includesRemote || peer === undefined || !isTrustworthy(imported, peer)) return []
     // A peer that does not export this port has no slice port of that number.

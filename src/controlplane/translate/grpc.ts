@@ -4,15 +4,17 @@
  * directly. gRPC has no sidecar's certificate and picks no transport by endpoint, so it calls application ports in
  * plaintext, and only within its cluster: endpoints behind gateways are left out. Pure.
  */
-import type {
-  Cluster,
-  Endpoint,
-  Listener,
-  LoadAssignment,
-  ProxyConfig,
-  Route,
-  RouteTable,
-  VirtualHost,
+import {
+  ANY_HOST,
+  type Cluster,
+  type Endpoint,
+  type Listener,
+  type LoadAssignment,
+  PASSTHROUGH_CLUSTER,
+  type ProxyConfig,
+  type Route,
+  type RouteTable,
+  type VirtualHost,
 } from '../../model/config.ts'
 import type { SliceFacts } from '../observe/facts.ts'
 import type { Outbound } from './outbound-side.ts'
@@ -25,12 +27,12 @@ export function grpcConfig(
   outbound: Outbound,
   { slices, ports }: { readonly slices: Iterable<SliceFacts>; readonly ports: PortNames },
 ): Omit<ProxyConfig, 'secrets'> {
-  const hosts = [...outbound.routes.values()].flatMap((table) => table.hosts)
+  const hosts = [...outbound.routes.values()].flatMap((table) => table.hosts).filter(({ name }) => name !== ANY_HOST)
   const targetPort = targetPorts(slices, ports)
   return {
     listeners: named(hosts.map(apiListener)),
     routes: named(hosts.map(tableOf)),
-    clusters: named(outbound.clusters.map(clusterOf)),
+    clusters: named(outbound.clusters.filter(({ name }) => name !== PASSTHROUGH_CLUSTER).map(clusterOf)),
     endpoints: byCluster(Array.from(outbound.endpoints.values(), (assignment) => reachable(assignment, targetPort))),
   }
 }

@@ -13,8 +13,36 @@ export const ADDRESS_KEY = 'address'
 /** A connection names the address; whoever names none may have any pod. */
 export const BY_ADDRESS: Subsets = { selectors: [{ keys: [ADDRESS_KEY] }], fallback: 'any' }
 
-export const isByAddress = ({ isHeadless }: Host, { protocol }: PortFacts): boolean =>
+const isByAddress = ({ isHeadless }: Host, { protocol }: PortFacts): boolean =>
   isHeadless === true && protocol !== 'http'
+
+/** Its pods are places of their own, whatever its ports carry. */
+export const hasPods = ({ isHeadless }: Host): boolean => isHeadless === true
+
+/** Of one service: more are reached by the service's name alone. */
+const NAMED_PODS_MAX = 256
+
+export interface NamedPod {
+  readonly host: string
+  /** Before the service's name, as DNS has it. */
+  readonly label: string
+  readonly address: string
+}
+
+/** Pods that a name was given (StatefulSets do) and that are ready: hosts for requests. In the order of their names. */
+export function namedPods(
+  hosts: readonly Host[],
+  slices: ReadonlyMap<string, readonly SliceFacts[]>,
+): readonly NamedPod[] {
+  return hosts.filter(hasPods).flatMap((host) => {
+    const own = (slices.get(`${host.namespace}/${host.name}`) ?? []).filter(({ imported }) => imported === undefined)
+    const pods = new Map<string, NamedPod>()
+    for (const { hostname: label, address, state } of own.flatMap(({ endpoints }) => endpoints)) {
+      if (label !== undefined && state === 'ready') pods.set(label, { host: host.host, label, address })
+    }
+    return [...pods.values()].sort((one, other) => (one.label < other.label ? -1 : 1)).slice(0, NAMED_PODS_MAX)
+  })
+}
 
 export interface HeadlessPod {
   readonly host: string

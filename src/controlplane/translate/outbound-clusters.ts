@@ -1,5 +1,5 @@
 /** The outbound clusters of a scope, with memory: one per host and port, one more per subset that a rule names. */
-import type { Cluster } from '../../model/config.ts'
+import { type Cluster, PASSTHROUGH_CLUSTER } from '../../model/config.ts'
 import { clusterName } from '../../model/sni.ts'
 import type { MeshFacts, PortFacts, Snapshot } from '../observe/facts.ts'
 import { breakersOf, type Breakers } from './breakers.ts'
@@ -39,7 +39,8 @@ export class OutboundClusters {
       }),
     )
     // The same list while it holds the same clusters: what is shared by that is not compared for every proxy.
-    return this.#tables.list(`outbound-clusters, kept|${scope.key}`, built, () => built)
+    const all = scope.passesUnknown ? [...built, ANYWHERE] : built
+    return this.#tables.list(`outbound-clusters, kept|${scope.key}`, all, () => all)
   }
 
   #clusterOf({ host, port, subset, rule, identities, breakers, mesh }: ClusterInput): Cluster {
@@ -80,6 +81,15 @@ export class OutboundClusters {
       () => breakersOf({ breakers, services, imports, mesh }).breakers,
     )
   }
+}
+
+/** What the mesh does not know: where its client wanted to go. */
+const ANYWHERE: Cluster = {
+  name: PASSTHROUGH_CLUSTER,
+  lb: 'round-robin',
+  connectTimeoutMs: 10_000, // Istio's
+  endpoints: { cluster: PASSTHROUGH_CLUSTER, localities: [] },
+  originalDst: {},
 }
 
 interface ClusterInput {

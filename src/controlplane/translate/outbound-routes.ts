@@ -2,13 +2,14 @@
  * The outbound route table of a scope, with memory: a virtual host is built again only when its host, its VirtualService,
  * or a host and rule that one leads to changed; callers that get the same one share it.
  */
-import type { RouteTable, VirtualHost } from '../../model/config.ts'
+import { ANY_HOST, PASSTHROUGH_CLUSTER, type RouteTable, type VirtualHost } from '../../model/config.ts'
+import type { NamedPod } from './headless.ts'
 import type { Host } from './hosts.ts'
 import { connectHosts } from './istio/connection-chains.ts'
 import type { Scope } from './istio/scope.ts'
 import { type Led, ledFor } from './istio/virtual-services.ts'
 import { Memo } from './memo.ts'
-import { outboundTable, requestPorts, virtualHostOf, virtualHostOfName } from './routes.ts'
+import { outboundTable, requestPorts, virtualHostOf, virtualHostOfName, virtualHostOfPod } from './routes.ts'
 import type { Tables } from './tables.ts'
 
 export class OutboundRoutes {
@@ -20,10 +21,15 @@ export class OutboundRoutes {
     this.#tables = tables
   }
 
-  tableFor(scope: Scope): RouteTable {
-    const hosts = this.#tables.list(`virtual-hosts|${scope.key}`, [scope], () => {
-      const known = scope.hosts.flatMap((host) => this.#hostsOf(host, scope))
-      return [...known, ...withoutDomainsOf(known, this.#strangers(scope))]
+  /** `pods`: the same list while they are the same. */
+  tableFor(scope: Scope, pods: readonly NamedPod[]): RouteTable {
+    const hosts = this.#tables.list(`virtual-hosts|${scope.key}`, [scope, pods], () => {
+      const services = scope.hosts.flatMap((host) => this.#hostsOf(host, scope))
+      // `db-0.db` may be a pod of `db`, and is a service of the namespace `db` first.
+      const named = pods.flatMap((pod) => this.#podHosts(pod, scope))
+      const known = [...services, ...withoutDomainsOf(services, named)]
+      const all = [...known, ...withoutDomainsOf(known, this.#strangers(scope))]
+      return scope.passesUnknown ? [...all, ...withoutDomainsOf(all, ANYTHING)] : all
     })
     return this.#routes.get(scope.key, hosts, () => outboundTable(hosts))
   }
@@ -46,12 +52,22 @@ export class OutboundRoutes {
     return [...requested, ...connected]
   }
 
+  #podHosts(pod: NamedPod, scope: Scope): readonly VirtualHost[] {
+    const host = scope.byName.get(pod.host)
+    if (host === undefined) return []
+    const key = `${pod.label}.${pod.host}|${sharing(host.namespace, scope, undefined)}`
+    return requestPorts(host).map((port) =>
+      this.#hosts.get(`${key}|${port.port}`, [pod.address, port, ...dependencies([pod.host], scope)], () =>
+        virtualHostOfPod(host, port, scope, pod),
+      ),
+    )
+  }
+
   /** Names that only a VirtualService knows. */
   #strangers(scope: Scope): readonly VirtualHost[] {
     const { exact, wildcards } = scope.virtualServices
-    const unknown = [...exact].filter(([name]) => !scope.byName.has(name))
-    return [...unknown, ...wildcards]
-      .filter(([, led]) => led.http.length > 0)
+    return [...exact, ...wildcards]
+      .filter(([name, led]) => led.http.length > 0 && scope.isStranger(name, led))
       .sort(([one], [other]) => (one < other ? -1 : 1))
       .map(([name, led]) => {
         const inputs = [led, ...dependencies(led.destinations, scope)]
@@ -61,6 +77,18 @@ export class OutboundRoutes {
       })
   }
 }
+
+/** Istio's: what the mesh does not know goes where it is meant for, as it is. Nobody knows what may be repeated there. */
+const ANYTHING: readonly VirtualHost[] = [
+  {
+    name: ANY_HOST,
+    domains: ['*'],
+    routes: [
+      { match: { kind: 'connect' }, cluster: PASSTHROUGH_CLUSTER, timeoutMs: 0 },
+      { match: { kind: 'prefix', prefix: '/' }, cluster: PASSTHROUGH_CLUSTER, timeoutMs: 0 },
+    ],
+  },
+]
 
 /** `reviews.shop` is a service's name already: no domain may be in a table twice. */
 function withoutDomainsOf(known: readonly VirtualHost[], strangers: readonly VirtualHost[]): readonly VirtualHost[] {

@@ -8,7 +8,7 @@ import { type PodFacts, type Snapshot } from '../observe/facts.ts'
 import { addressesOf, captureAddress, captureOutbound, requestChains } from './capture.ts'
 import { DnsNames } from './dns-names.ts'
 import { forwardListener } from './forward.ts'
-import { headlessChains, headlessPods } from './headless.ts'
+import { headlessChains, headlessPods, type NamedPod, namedPods } from './headless.ts'
 import { connectionChains } from './istio/connection-chains.ts'
 import { type Scope, Scopes } from './istio/scope.ts'
 import { Memo } from './memo.ts'
@@ -52,7 +52,10 @@ export class OutboundSide {
     return {
       scope: `${scope.key}|${pod.node}`,
       listeners: this.#listenersOf(snapshot, pod, scope),
-      routes: this.#tables.keep(`routes|${scope.key}`, named([this.#routes.tableFor(scope)])),
+      routes: this.#tables.keep(
+        `routes|${scope.key}`,
+        named([this.#routes.tableFor(scope, this.#podsOf(snapshot, scope))]),
+      ),
       clusters,
       endpoints,
     }
@@ -71,6 +74,13 @@ export class OutboundSide {
   /** What its DNS server answers, if it has one. */
   namesFor(snapshot: Snapshot, pod: PodFacts): ReadonlyMap<string, DnsName> {
     return this.#names.namesFor(snapshot, this.#scopes.scopeOf(snapshot, pod, this.#tables.hosts(snapshot)))
+  }
+
+  /** The same list while its pods are the same: readiness of others changes no route. */
+  #podsOf(snapshot: Snapshot, scope: Scope): readonly NamedPod[] {
+    const slices = this.#tables.slicesByService(snapshot)
+    const pods = this.#tables.list(`named pods|${scope.key}`, [scope, slices], () => namedPods(scope.hosts, slices))
+    return this.#tables.list(`named pods, kept|${scope.key}`, [JSON.stringify(pods)], () => pods)
   }
 
   #listenersOf(snapshot: Snapshot, pod: PodFacts, scope: Scope): readonly Listener[] {

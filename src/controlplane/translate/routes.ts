@@ -10,6 +10,7 @@ import { parseHost } from '../../model/sni.ts'
 import type { PortFacts } from '../observe/facts.ts'
 import type { Attached } from './gateway-api/attachments.ts'
 import { attachedRoutes } from './gateway-api/virtual-host.ts'
+import { ADDRESS_KEY, type NamedPod } from './headless.ts'
 import type { Host } from './hosts.ts'
 import { httpRoutes, type FindTarget } from './istio/http-routes.ts'
 import { resolveHost } from './istio/names.ts'
@@ -49,6 +50,21 @@ export function virtualHostOf(host: Host, { port }: PortFacts, scope: Scope, { a
   if (routes !== undefined) return soundHost({ ...named, routes })
   if (led === undefined || led.http.length === 0) return { ...named, routes: [plainRoute(host, port, scope)] }
   return soundHost({ ...named, routes: ledRoutes(led, port, scope) })
+}
+
+/** For one pod of a headless service; what is said of the service's requests is not said of it. */
+export function virtualHostOfPod(
+  host: Host,
+  { port }: PortFacts,
+  scope: Scope,
+  { label, address }: NamedPod,
+): VirtualHost {
+  const names = namesOf(host, scope.caller.namespace).map((name) => `${label}.${name}`)
+  return {
+    name: `${label}.${host.host}:${port}`,
+    domains: names.flatMap((name) => (port === HTTP_PORT ? [name, `${name}:${port}`] : [`${name}:${port}`])),
+    routes: [{ ...plainRoute(host, port, scope), subset: { [ADDRESS_KEY]: address } }],
+  }
 }
 
 /** For names that are no host of the mesh: a VirtualService may lead them all the same. `*.suffix` is any such name. */

@@ -13,7 +13,9 @@ const KEPT_MS = 5_000
 const ENDPOINTS_MAX = 10_000
 
 export interface OriginalAddress {
+  /** A name only where the client of an explicit proxy said one; it is resolved, and judged, when it is dialled. */
   readonly address: string
+  readonly isName?: true
   readonly port: number
 }
 
@@ -43,8 +45,9 @@ export class OriginalEndpoints {
 
   #stateAt(wanted: OriginalAddress): EndpointState | undefined {
     const family = isIP(wanted.address)
+    const mayBe = family !== 0 || wanted.isName === true
     const host = family === 6 ? `[${wanted.address}]` : wanted.address
-    if (family === 0 || this.#parts.isForbidden(host)) return undefined
+    if (!mayBe || this.#parts.isForbidden(host)) return undefined
     const port = this.config.portOverride ?? wanted.port
     if (port < 1 || port > 65_535) return undefined
     const now = this.#parts.timers.now()
@@ -84,6 +87,15 @@ export class OriginalEndpoints {
 function endpointAt(address: string, port: number): Endpoint {
   const workload = { cluster: '', namespace: '', workload: '' }
   return { address, port, health: 'healthy', weight: 1, transport: 'plain', workload }
+}
+
+/** What a client of an explicit proxy asks for: `name`, `name:port`, `address:port`. Lower case, as the codec gives it. */
+export function parseAuthority(authority: string, portDefault: number): OriginalAddress | undefined {
+  const match = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9_](?:[a-z0-9_.-]{0,252})))(?::([0-9]{1,5}))?$/.exec(authority)
+  const address = match?.[1] ?? match?.[2]
+  if (address === undefined) return undefined
+  const port = Number(match?.[3] ?? portDefault)
+  return isIP(address) === 0 ? { address, port, isName: true } : { address, port }
 }
 
 /** `address:port`, IPv6 in brackets, and nothing else: a name would have to be resolved. */

@@ -3,7 +3,7 @@
  * all branching between accept and whoever reads the bytes; HTTP is connection.ts's, bytes untouched are l4's.
  */
 import { connect, type Socket } from 'node:net'
-import { type Capture, PASSTHROUGH_CLUSTER } from '../../model/config.ts'
+import { ANY_HOST, type Capture, PASSTHROUGH_CLUSTER } from '../../model/config.ts'
 import { MeshError } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { CompiledChain, CompiledHttp, CompiledListener } from '../compile.ts'
@@ -314,7 +314,8 @@ function isRouted(
   if (speech.kind !== 'http1') return known
   // Not exactly one host: the codec refuses it in words.
   if (speech.host === undefined) return true
-  return routes !== undefined && findHost(routes, speech.host, dialed) !== undefined
+  const host = routes === undefined ? undefined : findHost(routes, speech.host, dialed)
+  return host !== undefined && host.name !== ANY_HOST
 }
 
 interface SniffOptions {

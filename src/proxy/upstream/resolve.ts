@@ -3,15 +3,20 @@ import { lookup as lookupSystem, Resolver } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 import type { Resolve, Resolved } from '../balance/dns.ts'
 
+/** Which of the addresses found may be endpoints; they are dialled as they are here. */
+type Allowed = (addresses: readonly string[]) => readonly string[]
+
+const all: Allowed = (addresses) => addresses
+
 /**
  * With TTLs only where they are asked for: those come from DNS itself, while a plain look-up also knows /etc/hosts,
  * search domains and whatever else the system has been told.
  */
-export function createResolve(lookup: LookupFunction = lookupSystem): Resolve {
+export function createResolve(lookup: LookupFunction = lookupSystem, allowed: Allowed = all): Resolve {
   return (host, wantsTtl, done) => {
     let cancelled = false
     const settle = (resolved: Resolved | undefined): void => {
-      if (!cancelled) done(resolved)
+      if (!cancelled) done(resolved && { ...resolved, addresses: allowed(resolved.addresses) })
     }
     if (wantsTtl) resolveWithTtl(host, settle)
     else {

@@ -22,7 +22,21 @@ const CONNECT_ATTEMPTS = 3
 const HTTPS_PORT = 443
 
 export function connectionChains(scope: Scope): readonly FilterChain[] {
-  return [...scope.hosts.flatMap((host) => chainsOf(host, scope)), ...strangers(scope)]
+  return onceEach([...scope.hosts.flatMap((host) => chainsOf(host, scope)), ...strangers(scope)])
+}
+
+/** Hosts of one ServiceEntry share its addresses: what comes to one without a name goes to the first of them. */
+function onceEach(chains: readonly FilterChain[]): readonly FilterChain[] {
+  const taken = new Set<string>()
+  return chains.flatMap((chain) => {
+    const { destinations, serverNames } = chain
+    if (destinations === undefined || serverNames.length > 0) return [chain]
+    const { port, addresses } = destinations
+    const free = addresses.filter((address) => !taken.has(`${address}|${port}`))
+    for (const address of free) taken.add(`${address}|${port}`)
+    if (free.length === addresses.length) return [chain]
+    return free.length === 0 ? [] : [{ ...chain, destinations: { port, addresses: free } }]
+  })
 }
 
 function chainsOf(host: Host, scope: Scope): readonly FilterChain[] {
@@ -87,13 +101,14 @@ function namedChains(host: Host, { port }: PortFacts, scope: Scope, led: Led | u
 /** Names that only a VirtualService knows. */
 function strangers(scope: Scope): readonly FilterChain[] {
   const { exact, wildcards } = scope.virtualServices
-  const isKnown = (name: string): boolean => scope.byName.has(name)
   return [...exact, ...wildcards].flatMap(([name, led]) =>
-    isKnown(name)
+    !scope.isStranger(name, led)
       ? []
       : led.tls.flatMap((route) => {
           const port = route.match.find((match) => match.port !== undefined)?.port ?? HTTPS_PORT
-          const names = namesOf(route, { scope, port }).filter((sni) => matchesHost(name, sni) && !isKnown(sni))
+          const names = namesOf(route, { scope, port }).filter(
+            (sni) => matchesHost(name, sni) && scope.isStranger(sni, led),
+          )
           if (names.length === 0) return []
           return [chainFor(names, { addresses: [], port }, routed(route, { scope, led, port }))]
         }),

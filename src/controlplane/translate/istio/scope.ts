@@ -11,7 +11,7 @@ import { askedLabels } from './asked-labels.ts'
 import { type DestinationRuleIndex, type HostRule, mergeRules, rulesFor, rulesOf } from './destination-rules.ts'
 import type { Caller } from './http-match.ts'
 import { isVisibleFrom } from './names.ts'
-import { knownHosts, passesUnknown, sidecarFor } from './sidecars.ts'
+import { knownHosts, knowsName, passesUnknown, sidecarFor } from './sidecars.ts'
 import { indexOf, type Led, ledFor, ledOf, type VirtualServiceIndex } from './virtual-services.ts'
 
 export interface Scope {
@@ -24,7 +24,9 @@ export interface Scope {
   readonly virtualServices: VirtualServiceIndex
   /** Where they speak, VirtualServices do not. */
   readonly gatewayRoutes: ScopedRoutes
-  /** What is no host of these passes, for callers whose connections are captured. */
+  /** A name that only a VirtualService knows, and that callers may know: a host that is hidden from them is none. */
+  readonly isStranger: (name: string, led: Led) => boolean
+  /** What is no host of these passes. */
   readonly passesUnknown: boolean
   /** The same object while the same rules hold. */
   readonly ruleFor: (host: Host) => HostRule | undefined
@@ -59,6 +61,7 @@ export class Scopes {
           this.#led.get(`${root.namespace}/${root.name}`, [root, ...parts, domain], () => ledOf(root, parts, domain)),
       })
       const sidecar = sidecarFor(sidecars, caller)
+      const names = new Set(hosts.map(({ host }) => host))
       const leads = (host: string): readonly string[] => [
         ...(ledFor(led, host)?.destinations ?? []),
         ...this.#gatewayRoutes.destinations(attachments, host, domain),
@@ -72,6 +75,7 @@ export class Scopes {
         byName: new Map(visible.map((host) => [host.host, host])),
         virtualServices: led,
         gatewayRoutes: this.#gatewayRoutes.scoped(attachments, { hosts: visible, caller: caller.namespace, domain }),
+        isStranger: (name, { namespace }) => !names.has(name) && knowsName(sidecar, { name, namespace, domain }),
         passesUnknown: passesUnknown(sidecar),
         ruleFor: this.#ruleFor(rules, caller),
       }

@@ -43,6 +43,17 @@ export function knownHosts(
   return hosts.flatMap(({ host }) => known.get(host) ?? [])
 }
 
+/** Whether a name that is no host of the mesh is among what its callers may know; `namespace`: of the rule for it. */
+export function knowsName(
+  sidecar: SidecarFacts | undefined,
+  { name, namespace, domain }: { readonly name: string; readonly namespace: string; readonly domain: string },
+): boolean {
+  const { egress = [] } = sidecar?.spec ?? {}
+  if (sidecar === undefined || egress.length === 0) return true
+  const rules = egress.flatMap(({ hosts }) => hosts.map((text) => patternOf(text, sidecar.namespace, domain)))
+  return rules.some((rule) => (rule.namespace === '*' || rule.namespace === namespace) && matchesHost(rule.host, name))
+}
+
 interface EgressRule {
   readonly namespace: string
   readonly host: string
