@@ -28,7 +28,7 @@ import { type Outcome, releaseHeld, resume, sendRaw, sendStream, sendTcp } from 
 import { linesOf, normalArrival, normalOutcome, type Names } from './normal.ts'
 import { type Arrival, Origins } from './origin.ts'
 
-const START_MS = 20_000
+const START_MS = 45_000
 const COUNTER_MS = 10_000
 /** Stats lag behind answers by a few milliseconds; two equal looks in a row are believed. */
 const LOOK_EVERY_MS = 40

@@ -15,7 +15,7 @@ import { expectedReply } from './normal.ts'
 import { keepProved, without } from './proof.ts'
 import { Record } from './record.ts'
 
-const CASE_MS = 60_000
+const CASE_MS = 120_000
 const PROOF_MS = 600_000
 const DIFFERENCES_MAX = 15
 

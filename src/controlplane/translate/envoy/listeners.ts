@@ -4,6 +4,7 @@
  * matched). Pure.
  */
 import {
+  ANY_HOST,
   type ConnectionRules,
   type FilterChain,
   type HttpFilterChain,
@@ -138,7 +139,9 @@ export function envoyTables(
   table: RouteTable,
   { passesUnknown }: Pick<ListenerOptions, 'passesUnknown'>,
 ): RouteTable[] {
-  const bare = stripped(table)
+  // Ours passes on what nobody knows at its explicit proxy too; Envoy has no cluster that goes where a host name says.
+  const known = table.hosts.filter(({ name }) => name !== ANY_HOST)
+  const bare = stripped({ ...table, hosts: known })
   const captured = { ...bare, name: capturedTable(table.name) }
   return [withLast(bare, REFUSED), withLast(captured, passesUnknown ? PASSED : REFUSED)]
 }

@@ -269,7 +269,7 @@ export const CASES: readonly Case[] = [
     ),
     origins: { app: { port: ORIGIN_PORT }, authz: authorizer({ '/silent': undefined, '/status': 13, '/status0': 0 }) },
     config: reverseProxy(
-      { filters: [extAuthz({ grpc_service: { envoy_grpc: { cluster_name: 'authz' }, timeout: '0.2s' }, ...fields })] },
+      { filters: [extAuthz({ grpc_service: { envoy_grpc: { cluster_name: 'authz' }, timeout: '1s' }, ...fields })] },
       withGrpc,
     ),
     steps: ['/silent', '/status', '/yes'].map((path) => ({ raw: get(path) })),
