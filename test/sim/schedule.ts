@@ -308,7 +308,7 @@ class Schedule {
     cluster.server.restart()
   }
 
-  /** Half of it is missing, for less time than it takes to ask again. */
+  /** Two thirds are missing, for less time than it takes to ask again. */
   #apiForgets(): void {
     const cluster = this.#cluster()
     // Twice within the time of asking again is no lapse of memory any more.
@@ -319,6 +319,8 @@ class Schedule {
     cluster.server.restart()
     this.#time.after(900 * this.#random.next(), () => {
       cluster.server.forgets = false
+      // It has its caches again, and nobody who listed meanwhile may go on from there.
+      cluster.server.restart()
     })
   }
 
