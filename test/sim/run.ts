@@ -28,6 +28,7 @@ const { values } = parseArgs({
     part: { type: 'string' },
   },
 })
+const SCHEDULES_PER_PROCESS = 250
 const first = Number(values.seed)
 const last = first + Number(values.schedules) - 1
 const workers = Math.max(1, Number(values.workers))
@@ -55,22 +56,31 @@ async function work(part: number): Promise<void> {
   await playAll(workers, part, ({ story: _story, ...outcome }) => process.stdout.write(`${JSON.stringify(outcome)}\n`))
 }
 
+/** A process of its own for every few hundred: what a killed controller awaited is never settled, nor collected. */
 async function playInWorkers(): Promise<void> {
-  const parts = Array.from({ length: workers }, (_, part) => {
-    const args = [...process.execArgv, import.meta.filename, ...process.argv.slice(2), '--part', String(part)]
-    return spawn(process.execPath, [...args, '--workers', String(workers)], { stdio: ['ignore', 'pipe', 'inherit'] })
+  let next = first
+  const one = async (): Promise<void> => {
+    while (next <= last && !(untilFailure && total.broken.length > 0)) {
+      const from = next
+      next += SCHEDULES_PER_PROCESS
+      await playApart(from, Math.min(last, next - 1))
+    }
+  }
+  await Promise.all(Array.from({ length: workers }, one))
+}
+
+async function playApart(from: number, to: number): Promise<void> {
+  const range = ['--seed', String(from), '--schedules', String(to - from + 1), '--workers', '1', '--part', '0']
+  const child = spawn(process.execPath, [...process.execArgv, import.meta.filename, ...range], {
+    stdio: ['ignore', 'pipe', 'inherit'],
   })
-  await Promise.all(
-    parts.map(async (child) => {
-      const ended = once(child, 'exit') as Promise<[number | null]>
-      for await (const line of createInterface({ input: child.stdout })) {
-        report(JSON.parse(line) as Outcome)
-        if (untilFailure && total.broken.length > 0) for (const each of parts) each.kill()
-      }
-      const [code] = await ended
-      if (code !== 0 && total.broken.length === 0) total.broken.push(`a worker ended with ${String(code)}`)
-    }),
-  )
+  const ended = once(child, 'exit') as Promise<[number | null]>
+  for await (const line of createInterface({ input: child.stdout })) {
+    report(JSON.parse(line) as Outcome)
+    if (untilFailure && total.broken.length > 0) child.kill()
+  }
+  const [code] = await ended
+  if (code !== 0 && total.broken.length === 0) total.broken.push(`a process ended with ${String(code)}`)
 }
 
 function report(outcome: Outcome): void {
