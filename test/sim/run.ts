@@ -60,13 +60,17 @@ async function work(part: number): Promise<void> {
 async function playInWorkers(): Promise<void> {
   let next = first
   const one = async (): Promise<void> => {
-    while (next <= last && !(untilFailure && total.broken.length > 0)) {
+    while (next <= last && !isOver()) {
       const from = next
       next += SCHEDULES_PER_PROCESS
       await playApart(from, Math.min(last, next - 1))
     }
   }
   await Promise.all(Array.from({ length: workers }, one))
+}
+
+function isOver(): boolean {
+  return untilFailure && total.broken.length > 0
 }
 
 async function playApart(from: number, to: number): Promise<void> {
@@ -77,7 +81,7 @@ async function playApart(from: number, to: number): Promise<void> {
   const ended = once(child, 'exit') as Promise<[number | null]>
   for await (const line of createInterface({ input: child.stdout })) {
     report(JSON.parse(line) as Outcome)
-    if (untilFailure && total.broken.length > 0) child.kill()
+    if (isOver()) child.kill()
   }
   const [code] = await ended
   if (code !== 0 && total.broken.length === 0) total.broken.push(`a process ended with ${String(code)}`)
