@@ -5,6 +5,7 @@
  */
 import { CLUSTER_PEERS, SERVICE_EXPORTS } from '../src/kube/kinds.ts'
 import type { KubeClient } from '../src/kube/client.ts'
+import { wholeSeconds } from '../src/kube/times.ts'
 import { trustDomainOf } from '../src/model/identity.ts'
 import { delay, type Cancel, type Clock } from '../src/runtime/clock.ts'
 import { MeshError, messageOf } from '../src/runtime/errors.ts'
@@ -144,7 +145,7 @@ export class Controller {
         imports.flatMap((each) => each.spec.ips ?? []),
       ),
       refusals: links.refusals(),
-      now: new Date(clock.now()).toISOString().replace(/\.\d+Z$/, 'Z'),
+      now: wholeSeconds(clock.now()),
     })
     const { now, againAt } = pace(operations, this.#flushed, clock.monotonic())
     const { raced, unwritten, rejected } = await apply(now, writer)

@@ -1,5 +1,6 @@
 /** Kubernetes Events for what an operator must not miss; best effort, bounded, never in the way of the work itself. */
 import { EVENTS, type Event } from '../src/kube/kinds.ts'
+import { wholeSeconds } from '../src/kube/times.ts'
 import { SYSTEM_NAMESPACE } from '../src/model/names.ts'
 import type { Clock } from '../src/runtime/clock.ts'
 import type { Log } from '../src/runtime/log.ts'
@@ -50,7 +51,7 @@ export function eventRecorder(options: { writer: FencedWriter; clock: Clock; log
 
 function eventOf(notice: Notice, nowMs: number): Event {
   const { name, namespace } = notice.about
-  const at = new Date(nowMs).toISOString().replace(/\.\d+Z$/, 'Z')
+  const at = wholeSeconds(nowMs)
   return {
     apiVersion: 'v1',
     kind: 'Event',

@@ -8,6 +8,7 @@ import type { Cancel, Clock } from '../../src/runtime/clock.ts'
 import { messageOf } from '../../src/runtime/errors.ts'
 import type { Log } from '../../src/runtime/log.ts'
 import { withConditions, type Verdict } from '../../src/kube/conditions.ts'
+import { wholeSeconds } from '../../src/kube/times.ts'
 import type { Held } from '../exports/view.ts'
 import { isRace, type FencedWriter } from '../fence.ts'
 import type { Mirror } from '../mirror.ts'
@@ -33,28 +34,25 @@ export interface PeerFacts {
 
 export function peerStatus(object: ClusterPeer, facts: PeerFacts, nowMs: number): ClusterPeerStatus {
   const { sync, health } = facts
-  const at = { now: iso(nowMs), generation: object.metadata.generation }
+  const at = { now: wholeSeconds(nowMs), generation: object.metadata.generation }
   const verdicts = [syncVerdict(facts), heldVerdict(facts.held), reachedVerdict(facts.remoteData)]
   return {
     sync: {
       state: sync.state,
-      ...(sync.lastHeartbeatMs === undefined ? {} : { lastHeartbeat: iso(sync.lastHeartbeatMs) }),
+      ...(sync.lastHeartbeatMs === undefined ? {} : { lastHeartbeat: wholeSeconds(sync.lastHeartbeatMs) }),
       ...(sync.ageMs === undefined ? {} : { ageMs: sync.ageMs }),
     },
     data: {
       state: health.state,
-      since: iso(health.sinceMs),
+      since: wholeSeconds(health.sinceMs),
       ...(health.rttMs === undefined ? {} : { rttMs: health.rttMs }),
-      ...(health.lastProbeMs === undefined ? {} : { lastProbe: iso(health.lastProbeMs) }),
+      ...(health.lastProbeMs === undefined ? {} : { lastProbe: wholeSeconds(health.lastProbeMs) }),
     },
     imported: facts.imported,
     exported: facts.exported,
     conditions: withConditions(object.status?.conditions, verdicts, at),
   }
 }
-
-/** Kubernetes' `date-time` is RFC 3339; whole seconds, as the API server writes its own. */
-const iso = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z')
 
 function syncVerdict({ sync, problem }: PeerFacts): Verdict {
   if (sync.state === 'Connected') return { type: 'Synced', status: 'True', reason: 'Connected', message: '' }

@@ -4,7 +4,7 @@
  * other looks again. What is not written down yet is in nobody's configuration.
  */
 import { isDeepStrictEqual } from 'node:util'
-import { isConflict, isNotFound, type KubeClient } from '../kube/client.ts'
+import type { KubeClient } from '../kube/client.ts'
 import { SERVICE_ENTRIES, type ServiceEntry } from '../kube/kinds/networking.ts'
 import { WorkQueue } from '../kube/work-queue.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -12,6 +12,7 @@ import { messageOf } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import type { ServiceEntryFacts, Snapshot } from './observe/facts.ts'
+import { replaceStatus } from './status-write.ts'
 import { allocate, type AllocatedAddress, isVirtualAddress } from './virtual-addresses.ts'
 
 export interface AddressStatusOptions {
@@ -71,13 +72,6 @@ export class AddressStatus {
     const next = [...others, ...(this.#wanted.get(key) ?? NONE)]
     if (isDeepStrictEqual(before, next)) return
     const object: ServiceEntry = { ...found, status: { ...found.status, addresses: next } }
-    try {
-      await client.replace(SERVICE_ENTRIES, object, { subresource: 'status', fieldManager: 'isthmus-control-plane' })
-    } catch (error) {
-      if (isNotFound(error)) return
-      // Once more, from what stands there now.
-      if (isConflict(error)) throw new Error('written by somebody else at the same time', { cause: error })
-      throw error
-    }
+    await replaceStatus(client, SERVICE_ENTRIES, object)
   }
 }

@@ -3,16 +3,18 @@
  * version stays) and `Unsupported` (fields or kinds that are stored and do nothing), each with paths. Conditions of others
  * are never touched. Every replica comes to the same words and writes only what differs from what stands there.
  */
-import { isConflict, isNotFound, type KubeClient } from '../kube/client.ts'
+import type { KubeClient } from '../kube/client.ts'
 import { withConditions, type Verdict as ConditionVerdict } from '../kube/conditions.ts'
 import { type Finding, isUnsupported, lineOf, refuses } from '../kube/advice/finding.ts'
 import type { Condition, KubeObject, Resource } from '../kube/object.ts'
+import { wholeSeconds } from '../kube/times.ts'
 import { WorkQueue } from '../kube/work-queue.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
 import type { Verdict } from './observe/judge.ts'
+import { replaceStatus } from './status-write.ts'
 
 export interface AdviceStatusOptions {
   readonly client: KubeClient
@@ -79,26 +81,12 @@ export class AdviceStatus {
     // A newer generation is judged when the watch brings it.
     if (found !== undefined && found.metadata.generation === generation) {
       const before = conditionsIn(found)
-      const now = new Date(clock.now()).toISOString().replace(/\.\d+Z$/, 'Z')
+      const now = wholeSeconds(clock.now())
       const next = withConditions(before, conditionsOf(resource, verdict.findings, before), { now, generation })
       if (JSON.stringify(before) !== JSON.stringify(next))
-        await this.#replace(resource, { ...found, status: { ...found.status, conditions: next } })
+        await replaceStatus<WithStatus>(client, resource, { ...found, status: { ...found.status, conditions: next } })
     }
     if (this.#pending.get(key) === pending) this.#pending.delete(key)
-  }
-
-  async #replace(resource: Resource<KubeObject>, object: WithStatus): Promise<void> {
-    try {
-      await this.#options.client.replace(resource, object, {
-        subresource: 'status',
-        fieldManager: 'isthmus-control-plane',
-      })
-    } catch (error) {
-      if (isNotFound(error)) return
-      // Somebody wrote meanwhile: once more, from what stands there now.
-      if (isConflict(error)) throw new Error('written by somebody else at the same time', { cause: error })
-      throw error
-    }
   }
 }
 

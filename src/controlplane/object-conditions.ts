@@ -3,14 +3,16 @@
  * they differ from what stands there: two replicas whose words differ (one reaches an issuer, the other does not) must
  * not write against each other without end.
  */
-import { isConflict, isNotFound, type KubeClient } from '../kube/client.ts'
+import type { KubeClient } from '../kube/client.ts'
 import { withConditions, type Verdict } from '../kube/conditions.ts'
 import type { Condition, KubeObject, Resource } from '../kube/object.ts'
+import { wholeSeconds } from '../kube/times.ts'
 import { WorkQueue } from '../kube/work-queue.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Random } from '../runtime/random.ts'
+import { replaceStatus } from './status-write.ts'
 
 export interface ObjectConditionsOptions<T extends KubeObject> {
   readonly resource: Resource<T>
@@ -88,7 +90,7 @@ export class ObjectConditions<T extends KubeObject> {
   async #replace(found: T & WithStatus, word: Word | undefined): Promise<void> {
     const { client, resource, type, clock } = this.#options
     const before = found.status?.conditions ?? []
-    const now = new Date(clock.now()).toISOString().replace(/\.\d+Z$/, 'Z')
+    const now = wholeSeconds(clock.now())
     const next =
       word === undefined
         ? before.filter((condition) => condition.type !== type)
@@ -97,14 +99,7 @@ export class ObjectConditions<T extends KubeObject> {
             generation: found.metadata.generation,
           })
     if (JSON.stringify(before) === JSON.stringify(next)) return
-    const object = { ...found, status: { ...found.status, conditions: next } }
-    try {
-      await client.replace(resource, object, { subresource: 'status', fieldManager: 'isthmus-control-plane' })
-    } catch (error) {
-      if (isNotFound(error)) return
-      if (isConflict(error)) throw new Error('written by somebody else at the same time', { cause: error })
-      throw error
-    }
+    await replaceStatus(client, resource, { ...found, status: { ...found.status, conditions: next } })
   }
 }
 

@@ -3,13 +3,15 @@
  * only what differs from what stands there, so the second one finds nothing to do; a failed write is tried again.
  */
 import { withConditions } from '../kube/conditions.ts'
-import { isConflict, isNotFound, type KubeClient } from '../kube/client.ts'
+import type { KubeClient } from '../kube/client.ts'
 import { AUTHENTICATION_POLICIES, CIRCUIT_BREAKER_POLICIES, RATE_LIMIT_POLICIES } from '../kube/kinds.ts'
 import type { Condition, KubeObject, Resource } from '../kube/object.ts'
+import { wholeSeconds } from '../kube/times.ts'
 import type { Cancel, Clock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Snapshot } from './observe/facts.ts'
+import { writeStatus } from './status-write.ts'
 import { breakersOf, type PolicyVerdict } from './translate/breakers.ts'
 import { authenticationVerdicts, rateLimitVerdicts } from './translate/own/verdicts.ts'
 
@@ -115,7 +117,7 @@ export class PolicyStatus {
     const found = await client.get(resource, name, namespace)
     if (found === undefined) return true
     const at = {
-      now: new Date(clock.now()).toISOString().replace(/\.\d+Z$/, 'Z'),
+      now: wholeSeconds(clock.now()),
       generation: found.metadata.generation,
     }
     const before = found.status?.conditions
@@ -127,15 +129,6 @@ export class PolicyStatus {
     )
     if (JSON.stringify(before) === JSON.stringify(next)) return true
     const object: WithStatus = { ...found, status: { ...found.status, conditions: [...next] } }
-    try {
-      await client.replace(resource, object, {
-        subresource: 'status',
-        fieldManager: 'isthmus-control-plane',
-      })
-      return true
-    } catch (error) {
-      if (isConflict(error) || isNotFound(error)) return false
-      throw error
-    }
+    return (await writeStatus(client, resource, object)) === 'written'
   }
 }

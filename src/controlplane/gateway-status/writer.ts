@@ -3,7 +3,8 @@
  * from what stands there. Judged again with every snapshot that changes an input; a write that fails is tried again.
  */
 import { isDeepStrictEqual } from 'node:util'
-import { isConflict, isNotFound, type KubeClient } from '../../kube/client.ts'
+import type { KubeClient } from '../../kube/client.ts'
+import { wholeSeconds } from '../../kube/times.ts'
 import type { LeaseLock } from '../../kube/lease-lock.ts'
 import { WorkQueue } from '../../kube/work-queue.ts'
 import type { Clock } from '../../runtime/clock.ts'
@@ -11,6 +12,7 @@ import { messageOf } from '../../runtime/errors.ts'
 import type { Log } from '../../runtime/log.ts'
 import type { Random } from '../../runtime/random.ts'
 import type { Snapshot } from '../observe/facts.ts'
+import { replaceStatus } from '../status-write.ts'
 import { merged } from './merge.ts'
 import { type Wanted, wantedStatus } from './wanted.ts'
 
@@ -84,16 +86,9 @@ export class GatewayStatus {
     if (wanted === undefined || !leadership.isLeader) return
     const { resource, name, namespace, says } = wanted
     const found = await client.get(resource, name, namespace === '' ? undefined : namespace)
-    const next = found && merged(found, says, new Date(clock.now()).toISOString().replace(/\.\d+Z$/, 'Z'))
+    const next = found && merged(found, says, wholeSeconds(clock.now()))
     if (next === undefined) return
-    try {
-      await client.replace(resource, next, { subresource: 'status', fieldManager: 'isthmus-control-plane' })
-    } catch (error) {
-      if (isNotFound(error)) return
-      // Somebody wrote meanwhile: once more, from what stands there now.
-      if (isConflict(error)) throw new Error('written by somebody else at the same time', { cause: error })
-      throw error
-    }
+    await replaceStatus(client, resource, next)
   }
 }
 

@@ -9,6 +9,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import { KubeError, type RemoveOptions, type WriteOptions } from '../client.ts'
 import type { KubeObject, ObjectMeta, Resource } from '../object.ts'
 import { apiVersionOf } from '../paths.ts'
+import { wholeSeconds } from '../times.ts'
 
 export interface StoredChange {
   readonly version: number
@@ -206,7 +207,7 @@ export class MemoryStore {
   }
 
   #now(): string {
-    return new Date(this.#clock.now()).toISOString().replace(/\.\d+Z$/, 'Z')
+    return wholeSeconds(this.#clock.now())
   }
 
   #suffix(): string {
